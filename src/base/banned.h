@@ -1,0 +1,13 @@
+/*
+ * Functions that have no place in this program, made into compile errors.
+ * Force-included in every file by the build; system headers come first so that only our uses fail.
+ */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets alloca
+#pragma GCC poison gmtime localtime rand srand atoi atol

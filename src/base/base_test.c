@@ -1,0 +1,184 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/checked.h"
+#include "base/cur.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/test.h"
+
+TEST(cur_u64_never_wraps)
+{
+    static const struct {
+        const char *in;
+        uint64_t max;
+        bool ok;
+        uint64_t value;
+        size_t left;
+    } cases[] = {
+        {"0", 9, true, 0, 0},
+        {"42x", 100, true, 42, 1},
+        {"18446744073709551615", UINT64_MAX, true, UINT64_MAX, 0},
+        {"18446744073709551616", UINT64_MAX, false, 7, 20},
+        {"100", 99, false, 7, 3},
+        {"", 9, false, 7, 0},
+        {"-1", 9, false, 7, 2},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        struct cur c = cur_of(in.str);
+        uint64_t v = 7;
+
+        CHECK_CASE(cur_u64(&c, cases[i].max, &v) == cases[i].ok, i);
+        CHECK_CASE(v == cases[i].value, i);
+        CHECK_CASE(cur_left(&c) == cases[i].left, i);
+    }
+}
+
+TEST(cur_lines)
+{
+    AUTO_EXACT in = exact_copy(STR("a\r\nb\n\nc"));
+    struct cur c = cur_of(in.str);
+    struct str line;
+
+    CHECK(cur_line(&c, &line));
+    CHECK_STR(line, STR("a"));
+    CHECK(cur_line(&c, &line));
+    CHECK_STR(line, STR("b"));
+    CHECK(cur_line(&c, &line));
+    CHECK_STR(line, STR(""));
+    CHECK(cur_line(&c, &line));
+    CHECK_STR(line, STR("c"));
+    CHECK(!cur_line(&c, &line));
+}
+
+TEST(str_searches)
+{
+    struct str before, after, s = STR("Content-Type: text/plain");
+
+    CHECK(str_cut(s, ':', &before, &after));
+    CHECK_STR(before, STR("Content-Type"));
+    CHECK_STR(str_trim(after), STR("text/plain"));
+    CHECK(!str_cut(s, '!', &before, &after));
+    CHECK(str_find_str_ci(s, STR("TEXT/")) == 14);
+    CHECK(str_find_str(s, STR("TEXT/")) == STR_NONE);
+    CHECK(str_find_str(STR("ab"), STR("abc")) == STR_NONE);
+    CHECK(str_eq_ci(STR("INBOX"), STR("inbox")));
+    CHECK(!str_eq_ci(STR("\xc3\x84"), STR("\xc3\xa4")));
+    CHECK(str_starts(s, STR("Content")) && !str_starts(STR("Con"), STR("Content")));
+    CHECK(str_ends_ci(s, STR("/PLAIN")));
+    CHECK(str_cmp(STR("a"), STR("ab")) < 0 && str_cmp(STR("b"), STR("ab")) > 0);
+    CHECK_STR(str_sub(s, 500, 5), STR(""));
+    CHECK(str_eq_secret(STR("x"), STR("x")) && !str_eq_secret(STR("x"), STR("y")));
+}
+
+TEST(buf_stops_at_its_limit)
+{
+    AUTO_BUF b = BUF_LIMIT(10);
+
+    BUF_PUT(&b, "12345");
+    buf_put_u64(&b, 678);
+    CHECK(!b.full);
+    BUF_PUT(&b, "abc");
+    CHECK(b.full);
+    CHECK_STR(buf_str(&b), STR("12345678"));
+    buf_drop(&b, 5);
+    CHECK_STR(buf_str(&b), STR("678"));
+}
+
+TEST(arena_reset_and_growth)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct str *texts = NULL;
+    size_t n = 0, cap = 0;
+
+    for (int round = 0; round < 3; round++) {
+        texts = NULL;
+        n = cap = 0;
+        for (int i = 0; i < 1000; i++)
+            *ARENA_PUSH(&a, texts, &n, &cap) = arena_printf(&a, "text %d", i);
+        CHECK_STR(texts[999], STR("text 999"));
+        arena_reset(&a);
+    }
+    CHECK(arena_cstring(&a, STR("a\0b")) == NULL);
+    CHECK(strcmp(arena_cstring(&a, STR("ab")), "ab") == 0);
+}
+
+TEST(map_keeps_what_was_put)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct map m = {0};
+    size_t at = 0, seen = 0;
+
+    for (int i = 0; i < 500; i++)
+        CHECK(!map_put(&m, arena_printf(&a, "key%d", i), &m));
+    for (int i = 0; i < 500; i += 2)
+        CHECK(map_remove(&m, arena_printf(&a, "key%d", i)) == &m);
+    for (int i = 0; i < 500; i++)
+        CHECK((map_get(&m, arena_printf(&a, "key%d", i)) != NULL) == (i % 2 == 1));
+    while (map_each(&m, &at))
+        seen++;
+    CHECK(seen == 250 && m.count == 250);
+    map_fini(&m);
+}
+
+TEST(errors_are_one_printable_line)
+{
+    struct err e = {0};
+
+    CHECK(!fail(&e, ERR_SYNTAX, "bad byte in \"%s\"", "a\r\nb"));
+    CHECK_STR(str_of(e.text), STR("bad byte in \"a??b\""));
+    fail_in(&e, "line %d", 3);
+    CHECK_STR(str_of(e.text), STR("line 3: bad byte in \"a??b\""));
+    CHECK(e.kind == ERR_SYNTAX);
+}
+
+TEST(log_levels_per_package)
+{
+    AUTO_BUF out = BUF_LIMIT(1000);
+    struct err e = {0};
+
+    CHECK(log_set_level(STR("queue"), STR("trace"), &e));
+    CHECK(log_set_level(STR("imapserver"), STR("error"), &e));
+    CHECK(log_is_on(LOG_TRACE, "queue"));
+    CHECK(!log_is_on(LOG_TRACE, "store"));
+    CHECK(!log_is_on(LOG_INFO, "imapserver"));
+    CHECK(!log_set_level(STR("x"), STR("loud"), &e));
+    log_list_levels(&out);
+    CHECK_STR(buf_str(&out), STR("(default): info\nimapserver: error\nqueue: trace\n"));
+    CHECK(log_set_level(STR("queue"), STR(""), &e));
+    CHECK(log_set_level(STR("imapserver"), STR(""), &e));
+    CHECK(!log_is_on(LOG_TRACE, "queue"));
+}
+
+TEST(log_lines_cannot_be_forged)
+{
+    char line[4097];
+    ssize_t n;
+    int fds[2];
+    struct err e = {ERR_SYNTAX, "no \"good\""};
+
+    CHECK(pipe(fds) == 0);
+    log_set_fd(fds[1]);
+    LOG(LOG_INFO, "queue", "message queued", LOG_S("from", STR("a\nl=error m=x")), LOG_N("id", 7),
+        LOG_E(&e));
+    n = read(fds[0], line, sizeof line);
+    CHECK_STR(str_at(line, (size_t)n),
+              STR("l=info m=\"message queued\" err=\"no \\\"good\\\"\" pkg=queue "
+                  "from=\"a\\nl=error m=x\" id=7\n"));
+    log_set_fd(2);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+TEST(checked_sizes)
+{
+    size_t n;
+
+    CHECK(size_add(1, 2, &n) && n == 3);
+    CHECK(!size_add(SIZE_MAX, 1, &n));
+    CHECK(!size_mul(SIZE_MAX / 2, 3, &n));
+}

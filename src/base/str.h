@@ -1,0 +1,92 @@
+/*
+ * Borrowed text: a pointer and a length. Never owned, may hold any byte including NUL.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct str {
+    const char *p;
+    size_t n;
+};
+
+/* A str of a string literal: STR in expressions, STR_ in static initialisers. */
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+#define STR_(literal)                                                                              \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
+
+/* The two arguments of "%.*s". The length is cut at 1 MiB, and printf stops at a NUL. */
+#define STR_FMT(s) ((int)((s).n > 1048576 ? 1048576 : (s).n)), ((s).n ? (s).p : "")
+
+/* Text of a NUL-terminated string that is our own: a literal, argv, an environment value. */
+struct str str_of(const char *cstring);
+
+static inline struct str str_at(const void *p, size_t n)
+{
+    return (struct str){p, n};
+}
+
+bool str_eq(struct str a, struct str b);
+/* Equal when ASCII letters are folded; other bytes compare exactly. */
+bool str_eq_ci(struct str a, struct str b);
+/* Order by bytes, shorter first: negative, 0, positive. */
+int str_cmp(struct str a, struct str b);
+
+bool str_starts(struct str s, struct str prefix);
+bool str_starts_ci(struct str s, struct str prefix);
+bool str_ends(struct str s, struct str suffix);
+bool str_ends_ci(struct str s, struct str suffix);
+
+enum { STR_NONE = -1 };
+/* Position of the first or last byte c, or of a part; STR_NONE when absent. */
+ptrdiff_t str_find(struct str s, char c);
+ptrdiff_t str_find_last(struct str s, char c);
+ptrdiff_t str_find_str(struct str s, struct str part);
+ptrdiff_t str_find_str_ci(struct str s, struct str part);
+
+/* The part from position from, at most n bytes; both are clamped to s. */
+struct str str_sub(struct str s, size_t from, size_t n);
+static inline struct str str_from(struct str s, size_t from)
+{
+    return str_sub(s, from, SIZE_MAX);
+}
+
+/* Cuts s at the first c: *before gets what precedes it, *after what follows. False if absent. */
+bool str_cut(struct str s, char c, struct str *before, struct str *after);
+
+/* Without spaces, tabs, CR and LF at both ends. */
+struct str str_trim(struct str s);
+
+/* ASCII only, whatever the locale. */
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+static inline char ascii_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
+}
+static inline bool ascii_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool ascii_is_alpha(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+static inline bool ascii_is_alnum(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c);
+}
+
+/* True when every byte is below 128. */
+bool str_is_ascii(struct str s);
+
+/* Takes the same time wherever the difference is; for secrets. */
+bool str_eq_secret(struct str a, struct str b);
