@@ -9,5 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#undef alloca
+#undef strncat
+#undef strncpy
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets alloca
 #pragma GCC poison gmtime localtime rand srand atoi atol

@@ -1,0 +1,87 @@
+/*
+ * The compiled configuration: what `config` writes for each role into a sealed memory file, only
+ * what that role needs, as a sequence of records (type, length, fields as in ipc/codec.h).
+ *
+ * The readers are the long-lived roles, before their sandbox closes.
+ */
+#pragma once
+
+#include "ipc/messages.h"
+
+enum {
+    COMPILED_MAX_BYTES = 64 << 20,
+};
+
+/* Everyone: names and switches. */
+#define ipc_settings_FIELDS(F)                                                                     \
+    F(str, hostname, IPC_MAX_ADDRESS)                                                              \
+    F(str, data_dir, IPC_MAX_RECORD)                                                               \
+    F(u8, is_pedantic, 1)                                                                          \
+    F(u8, is_localserve, 1)                                                                        \
+    F(u64, quota_bytes, 0)
+
+enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMEDIATE };
+
+/* One port of one listener of mox.conf; index is its number among all. */
+#define ipc_listener_FIELDS(F)                                                                     \
+    F(u32, index, 0)                                                                               \
+    F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(u8, tls, LISTENER_TLS_IMMEDIATE)                                                             \
+    F(u8, require_tls, 1)                                                                          \
+    F(u8, no_requiretls_extension, 1)                                                              \
+    F(u32, port, 65535)                                                                            \
+    F(str, ip, 64)                                                                                 \
+    F(str, hostname, IPC_MAX_ADDRESS)                                                              \
+    F(u64, max_message_bytes, 0)
+/* monitor: the files of a certificate and its key; key numbers start at 1. */
+#define ipc_tls_pair_FIELDS(F)                                                                     \
+    F(u32, listener, 0)                                                                            \
+    F(u32, key, 0)                                                                                 \
+    F(str, cert_path, IPC_MAX_RECORD)                                                              \
+    F(str, key_path, IPC_MAX_RECORD)
+/* monitor: an account that exists. */
+#define ipc_account_entry_FIELDS(F)                                                                \
+    F(str, name, IPC_MAX_NAME)                                                                     \
+    F(u64, quota_bytes, 0)
+/* account: a mailbox made in a new account; use is 0 or one of enum store's special uses. */
+#define ipc_initial_mailbox_FIELDS(F)                                                              \
+    F(str, name, IPC_MAX_MAILBOX)                                                                  \
+    F(str, special_use, 16)
+/* Everyone: a log level, package "" for the default. */
+#define ipc_level_FIELDS(F)                                                                        \
+    F(str, package, IPC_MAX_NAME)                                                                  \
+    F(str, level, 16)
+/* auth: the text of a checked file, in pieces that follow each other; file 0 mox.conf, 1 domains. */
+#define ipc_text_piece_FIELDS(F)                                                                   \
+    F(u8, file, 1)                                                                                 \
+    F(str, bytes, IPC_MAX_RECORD)
+
+#define COMPILED_RECORDS(M)                                                                        \
+    M(settings)                                                                                    \
+    M(listener)                                                                                    \
+    M(tls_pair)                                                                                    \
+    M(account_entry)                                                                               \
+    M(initial_mailbox)                                                                             \
+    M(level)                                                                                       \
+    M(text_piece)
+
+#define COMPILED_ENUM_(record) COMPILED_##record,
+enum compiled_type { COMPILED_none, COMPILED_RECORDS(COMPILED_ENUM_) COMPILED_TYPE_COUNT };
+#define COMPILED_DECLARE_(record) IPC_DECLARE(record)
+COMPILED_RECORDS(COMPILED_DECLARE_)
+
+/* Appends one record whose body is already encoded. */
+void compiled_put(struct buf *out, enum compiled_type type, struct str body);
+
+#define COMPILED_PUT(out, record, ...)                                                             \
+    do {                                                                                           \
+        struct ipc_##record compiled_m_ = {__VA_ARGS__};                                           \
+        struct buf compiled_b_ = BUF_LIMIT(COMPILED_MAX_BYTES);                                    \
+        ipc_##record##_put(&compiled_b_, &compiled_m_);                                            \
+        compiled_put((out), COMPILED_##record, buf_str(&compiled_b_));                             \
+        buf_fini(&compiled_b_);                                                                    \
+    } while (0)
+
+/* Takes the next record. False at the end, or with *e set when the file is malformed. */
+MUST_USE bool compiled_next(struct cur *c, enum compiled_type *type, struct str *body,
+                            struct err *e);

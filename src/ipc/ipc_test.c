@@ -1,0 +1,126 @@
+#include "base/test.h"
+#include "ipc/channel.h"
+#include "ipc/compiled.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void make_pair(struct channel *a, enum role role_a, struct channel *b, enum role role_b)
+{
+    int fds[2];
+
+    CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0);
+    *a = (struct channel){fds[0], role_a, role_b};
+    *b = (struct channel){fds[1], role_b, role_a};
+}
+
+TEST(fields_within_limits)
+{
+    AUTO_BUF b = BUF_LIMIT(1000);
+    struct ipc_verdict m = {.code = 250, .enhanced = STR("2.0.0"), .text = STR("ok")}, got;
+    struct err e = {0};
+
+    ipc_verdict_put(&b, &m);
+    for (size_t n = 0; n < b.n; n++) { // every truncation is refused
+        AUTO_EXACT cut = exact_copy(str_sub(buf_str(&b), 0, n));
+
+        CHECK_CASE(!ipc_verdict_get(cut.str, &got, &e), n);
+    }
+    CHECK(ipc_verdict_get(buf_str(&b), &got, &e));
+    CHECK(got.code == 250);
+    CHECK_STR(got.text, STR("ok"));
+    buf_put_char(&b, 'x');
+    CHECK(!ipc_verdict_get(buf_str(&b), &got, &e));
+
+    buf_reset(&b);
+    m.code = 600; // over the field's limit
+    ipc_verdict_put(&b, &m);
+    CHECK(!ipc_verdict_get(buf_str(&b), &got, &e));
+}
+
+TEST(messages_with_descriptors)
+{
+    struct packet *p = packet_new();
+    struct channel monitor, front;
+    struct ipc_listen m;
+    struct err e = {0};
+
+    make_pair(&monitor, ROLE_MONITOR, &front, ROLE_FRONT);
+    CHECK(IPC_SEND(&monitor, listen, &(int){STDOUT_FILENO}, 1, &e, .index = 3));
+    CHECK(channel_receive(&front, p, 1000, &e) == CHANNEL_MESSAGE);
+    CHECK(p->type == IPC_listen && p->n_fds == 1);
+    CHECK(ipc_listen_get(p->body, &m, &e) && m.index == 3);
+    packet_close_fds(p);
+    CHECK(channel_receive(&front, p, 0, &e) == CHANNEL_TIMEOUT);
+    channel_close(&monitor);
+    CHECK(channel_receive(&front, p, 1000, &e) == CHANNEL_CLOSED);
+    channel_close(&front);
+    packet_free(p);
+}
+
+TEST(what_the_table_does_not_allow_is_refused)
+{
+    struct packet *p = packet_new();
+    struct channel a, b;
+    struct err e = {0};
+    static const struct {
+        enum role real_sender; // as the sender sees itself, so that sending works
+        enum role seen_as;     // what the receiver knows it to be
+        enum role receiver;
+    } cases[] = {
+        {ROLE_AUTH, ROLE_SESSION, ROLE_MONITOR},  // a session may not say who logged in
+        {ROLE_AUTH, ROLE_ACCOUNT, ROLE_MONITOR},
+        {ROLE_AUTH, ROLE_FRONT, ROLE_MONITOR},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        make_pair(&a, cases[i].real_sender, &b, cases[i].receiver);
+        b.peer = cases[i].seen_as;
+        CHECK(IPC_SEND(&a, login_ok, NULL, 0, &e, .conn = 1, .account = STR("alice")));
+        CHECK_CASE(channel_receive(&b, p, 1000, &e) == CHANNEL_BAD, i);
+        channel_close(&a);
+        channel_close(&b);
+    }
+    // A message with a descriptor too many, an unknown type, and an empty datagram.
+    make_pair(&a, ROLE_MONITOR, &b, ROLE_FRONT);
+    CHECK(send(a.fd, "\xff", 1, 0) == 1);
+    CHECK(channel_receive(&b, p, 1000, &e) == CHANNEL_BAD);
+    CHECK(send(a.fd, "\x06", 1, 0) == 1);
+    CHECK(channel_receive(&b, p, 1000, &e) == CHANNEL_BAD);
+    channel_close(&a);
+    channel_close(&b);
+    packet_free(p);
+}
+
+TEST(every_message_has_a_sender_and_a_receiver)
+{
+    for (unsigned t = 1; t < IPC_TYPE_COUNT; t++) {
+        const struct ipc_rule *r = ipc_rule_of(t);
+
+        CHECK_CASE(r && r->name && r->from && r->to && r->min_fds <= r->max_fds, t);
+        CHECK_CASE(r->max_fds <= IPC_MAX_FDS, t);
+    }
+    CHECK(!ipc_rule_of(0) && !ipc_rule_of(IPC_TYPE_COUNT) && !ipc_rule_of(9999));
+}
+
+TEST(compiled_records_in_sequence)
+{
+    AUTO_BUF b = BUF_LIMIT(10000);
+    enum compiled_type type;
+    struct ipc_level level;
+    struct str body;
+    struct err e = {0};
+    struct cur c;
+
+    COMPILED_PUT(&b, level, .package = STR("queue"), .level = STR("debug"));
+    COMPILED_PUT(&b, account_entry, .name = STR("alice"));
+    c = cur_of(buf_str(&b));
+    CHECK(compiled_next(&c, &type, &body, &e) && type == COMPILED_level);
+    CHECK(ipc_level_get(body, &level, &e));
+    CHECK_STR(level.package, STR("queue"));
+    CHECK(compiled_next(&c, &type, &body, &e) && type == COMPILED_account_entry);
+    CHECK(!compiled_next(&c, &type, &body, &e) && e.kind == ERR_NONE);
+    c = cur_of(str_sub(buf_str(&b), 0, b.n - 1));
+    CHECK(compiled_next(&c, &type, &body, &e));
+    CHECK(!compiled_next(&c, &type, &body, &e) && e.kind == ERR_SYNTAX);
+}

@@ -1,0 +1,359 @@
+/*
+ * Everything processes say to each other, and who may say it to whom: the one table.
+ *
+ * A message that is not in the table for this sender and receiver ends the channel. No message
+ * names an account, a path or a user that its receiver then trusts: who a peer is was said by
+ * `monitor` when it made the channel.
+ */
+#pragma once
+
+#include "ipc/codec.h"
+#include "ipc/role.h"
+
+enum {
+    IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
+    IPC_MAX_NAME = 255,      // account names, package names
+    IPC_MAX_MAILBOX = 1024,
+    IPC_MAX_TEXT = 2048,     // a sentence for a reply or a person
+    IPC_MAX_SASL = 16384,    // one SASL message
+    IPC_MAX_UNREAD = 65536,  // input read by a session and not yet used
+    IPC_MAX_PARKED = 4096,   // state of a parked connection
+    IPC_MAX_TAG = 1024,
+    IPC_MAX_LINES = 65536,   // output for a parked connection, or of a listing
+    IPC_MAX_PREFIX = 65536,  // header fields put before a message at delivery
+    IPC_MAX_RECORD = 131072, // a piece of configuration
+    IPC_MAX_DIGEST = 512,
+    IPC_MAX_SIGNATURE = 2048,
+};
+
+/* The services a session or an account may ask the monitor for. */
+enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3 };
+
+enum ipc_protocol {
+    IPC_PROTOCOL_SMTP = 1,
+    IPC_PROTOCOL_SUBMISSION = 2,
+    IPC_PROTOCOL_IMAP = 3,
+};
+
+/* Answers to a login and to questions about addresses. */
+enum ipc_outcome {
+    IPC_OK = 1,
+    IPC_CONTINUE = 2,  // here is a challenge
+    IPC_BAD = 3,       // wrong credentials; refused
+    IPC_TEMPORARY = 4, // cannot tell now
+    IPC_LIMITED = 5,   // too many failures from this address
+    IPC_SYNTAX = 6,    // malformed SASL message
+    IPC_UNKNOWN = 7,   // no such mechanism
+};
+
+/* --- between monitor and every role it starts ------------------------------------------------ */
+
+/* monitor -> role: the role's own part of the configuration, a sealed memory file. */
+#define ipc_config_FIELDS(F) F(u64, number, 0)
+/* role -> monitor: that configuration is in use. */
+#define ipc_config_done_FIELDS(F) F(u64, number, 0)
+/*
+ * monitor -> keys: the private key file of key; monitor -> front, session template: the certificate
+ * chain that belongs to it, for a listener. The descriptor is the open file.
+ */
+#define ipc_tls_file_FIELDS(F)                                                                     \
+    F(u32, listener, 0)                                                                            \
+    F(u32, key, 0)
+/* monitor -> role: finish what is begun and exit. */
+#define ipc_stop_FIELDS(F)
+/* monitor -> role, admin -> monitor: log level of a package. */
+#define ipc_log_level_FIELDS(F)                                                                    \
+    F(str, package, IPC_MAX_NAME)                                                                  \
+    F(str, level, 16)
+/*
+ * monitor -> role: a channel to a peer. conn is the connection it acts for (0: none); account is
+ * whom the peer has logged in as or is; protocol as of its listener; remote its client's address.
+ */
+#define ipc_peer_FIELDS(F)                                                                         \
+    F(u8, role, ROLE_COUNT - 1)                                                                    \
+    F(u64, conn, 0)                                                                                \
+    F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(u8, is_tls, 1)                                                                               \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, login, IPC_MAX_ADDRESS)                                                                 \
+    F(str, remote, 64)                                                                             \
+    F(str, mailbox, IPC_MAX_MAILBOX)                                                               \
+    F(str, address, IPC_MAX_ADDRESS)
+
+/* --- config -> monitor ------------------------------------------------------------------------ */
+
+/* One role's compiled configuration, with its memory file. */
+#define ipc_compiled_FIELDS(F) F(u8, role, ROLE_COUNT - 1)
+/* The end: is_ok, or problems as lines "file:line: message". */
+#define ipc_compiled_end_FIELDS(F)                                                                 \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, problems, IPC_MAX_LINES)
+
+/* --- front ------------------------------------------------------------------------------------ */
+
+/* monitor -> front: a listening socket. index is that of the configuration's listener records. */
+#define ipc_listen_FIELDS(F) F(u32, index, 0)
+/*
+ * front -> monitor: a connection was accepted. Descriptors: the session's stream, and for
+ * protocols whose TLS front does, a control channel for STARTTLS.
+ */
+#define ipc_conn_new_FIELDS(F)                                                                     \
+    F(u64, conn, 0)                                                                                \
+    F(u32, listener, 0)                                                                            \
+    F(u8, is_tls, 1)                                                                               \
+    F(str, remote, 64)                                                                             \
+    F(str, local, 64)
+/* monitor -> front: nobody serves this connection any more; crashed when its session died. */
+#define ipc_conn_end_FIELDS(F)                                                                     \
+    F(u64, conn, 0)                                                                                \
+    F(u8, crashed, 1)
+/* session -> front: start TLS. The session has written its last plain byte and read all of them. */
+#define ipc_starttls_FIELDS(F)
+/* front -> session: TLS is up; the descriptor is the new stream. */
+#define ipc_starttls_done_FIELDS(F)                                                                \
+    F(str, version, 16)                                                                            \
+    F(str, cipher, 64)
+/* account -> front: keep this connection while nothing happens on it. */
+#define ipc_park_FIELDS(F)                                                                         \
+    F(u64, conn, 0)                                                                                \
+    F(str, state, IPC_MAX_PARKED)
+/* front -> account: what is parked for the account, said when their channel is new. */
+#define ipc_parked_FIELDS(F)                                                                       \
+    F(u64, conn, 0)                                                                                \
+    F(str, state, IPC_MAX_PARKED)
+/* account -> front: send these lines on a parked connection, and keep its new state. */
+#define ipc_parked_send_FIELDS(F)                                                                  \
+    F(u64, conn, 0)                                                                                \
+    F(str, lines, IPC_MAX_LINES)                                                                   \
+    F(str, state, IPC_MAX_PARKED)
+/* front -> monitor: the client of a parked connection wrote; its new stream and its state. */
+#define ipc_conn_resume_FIELDS(F)                                                                  \
+    F(u64, conn, 0)                                                                                \
+    F(str, state, IPC_MAX_PARKED)
+/* front -> account: a parked connection is attached again or gone; forget it. */
+#define ipc_unparked_FIELDS(F) F(u64, conn, 0)
+
+/* --- templates -------------------------------------------------------------------------------- */
+
+/* monitor -> session template: fork a session. Descriptors: stream, channel to monitor, [front]. */
+#define ipc_session_start_FIELDS(F)                                                                \
+    F(u64, conn, 0)                                                                                \
+    F(u32, listener, 0)                                                                            \
+    F(u8, is_tls, 1)                                                                               \
+    F(str, remote, 64)                                                                             \
+    F(str, local, 64)
+/* monitor -> account template: fork an account. Descriptors: its directory, channel to monitor. */
+#define ipc_account_start_FIELDS(F)                                                                \
+    F(u64, conn, 0)                                                                                \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(u64, quota_bytes, 0)
+/* template -> monitor: the child of that number is running, and how it ended. */
+#define ipc_child_started_FIELDS(F)                                                                \
+    F(u64, conn, 0)                                                                                \
+    F(u32, pid, 0)
+#define ipc_child_ended_FIELDS(F)                                                                  \
+    F(u64, conn, 0)                                                                                \
+    F(u32, wait_status, 0)
+
+/* --- session -> monitor ------------------------------------------------------------------------ */
+
+/* A channel to a service, granted when first asked for. */
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_KEYS)
+/* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
+#define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
+/* monitor -> asker: the channel, or no descriptor and a reason. */
+#define ipc_granted_FIELDS(F) F(str, reason, IPC_MAX_TEXT)
+/* After a login: the stream, the tag to answer and the unread input go to the account. */
+#define ipc_hand_over_FIELDS(F)                                                                    \
+    F(str, tag, IPC_MAX_TAG)                                                                       \
+    F(str, unread, IPC_MAX_UNREAD)
+
+/* --- auth -------------------------------------------------------------------------------------- */
+
+/* session -> auth: one SASL message of the client. Which connection, auth knows by the channel. */
+#define ipc_auth_step_FIELDS(F)                                                                    \
+    F(str, mechanism, 32)                                                                          \
+    F(str, response, IPC_MAX_SASL)
+#define ipc_auth_reply_FIELDS(F)                                                                   \
+    F(u8, outcome, IPC_UNKNOWN)                                                                    \
+    F(str, text, IPC_MAX_SASL)
+/* session, queue -> auth: may this recipient be delivered to? */
+#define ipc_rcpt_check_FIELDS(F)                                                                   \
+    F(str, localpart, IPC_MAX_ADDRESS)                                                             \
+    F(str, domain, IPC_MAX_ADDRESS)
+/*
+ * auth -> asker: code 250 and a grant for a local account; 250 and grant 0 for a remote address a
+ * submitter may send to; else the reply code, enhanced code and text to refuse with.
+ */
+#define ipc_rcpt_reply_FIELDS(F)                                                                   \
+    F(u32, code, 599)                                                                              \
+    F(str, enhanced, 16)                                                                           \
+    F(str, text, IPC_MAX_TEXT)                                                                     \
+    F(u32, grant, 0)
+/* session -> auth: may the user logged in on this connection send as this address? */
+#define ipc_from_check_FIELDS(F)                                                                   \
+    F(str, localpart, IPC_MAX_ADDRESS)                                                             \
+    F(str, domain, IPC_MAX_ADDRESS)
+#define ipc_from_reply_FIELDS(F) F(u8, outcome, IPC_UNKNOWN)
+/* auth -> monitor: the user of this connection has proved who they are. */
+#define ipc_login_ok_FIELDS(F)                                                                     \
+    F(u64, conn, 0)                                                                                \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, login, IPC_MAX_ADDRESS)
+/* auth -> monitor: this connection (0: queue) may deliver once to this mailbox. */
+#define ipc_delivery_grant_FIELDS(F)                                                               \
+    F(u64, conn, 0)                                                                                \
+    F(u32, grant, 0)                                                                               \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, mailbox, IPC_MAX_MAILBOX)                                                               \
+    F(str, address, IPC_MAX_ADDRESS)
+/* admin -> auth: a new password. */
+#define ipc_set_password_FIELDS(F)                                                                 \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, password, IPC_MAX_TEXT)
+/* Answer to an administrative request: "" or why not. */
+#define ipc_admin_reply_FIELDS(F)                                                                  \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, text, IPC_MAX_LINES)
+
+/* --- account ----------------------------------------------------------------------------------- */
+
+/* monitor -> account: a connection of the account's user. Descriptor: the stream. */
+#define ipc_attach_FIELDS(F)                                                                       \
+    F(u64, conn, 0)                                                                                \
+    F(u8, is_tls, 1)                                                                               \
+    F(str, login, IPC_MAX_ADDRESS)                                                                 \
+    F(str, remote, 64)                                                                             \
+    F(str, tag, IPC_MAX_TAG)                                                                       \
+    F(str, unread, IPC_MAX_UNREAD)                                                                 \
+    F(str, parked, IPC_MAX_PARKED)
+/* account -> monitor: the connection has ended or was parked. */
+#define ipc_detached_FIELDS(F)                                                                     \
+    F(u64, conn, 0)                                                                                \
+    F(u8, is_parked, 1)
+/* account -> monitor: nothing to do, and this many messages of yours seen. May I go? */
+#define ipc_account_idle_FIELDS(F) F(u64, seen, 0)
+/* monitor -> account: yes. (When something was sent meanwhile, no answer: go on.) */
+#define ipc_account_end_FIELDS(F)
+/*
+ * session, queue -> account: a message for the mailbox this channel was granted for, in a sealed
+ * memory file; prefix is put before it. delivery_id makes a repetition harmless.
+ */
+#define ipc_offer_FIELDS(F)                                                                        \
+    F(str, delivery_id, 64)                                                                        \
+    F(u64, size, 0)                                                                                \
+    F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
+    F(str, hello, IPC_MAX_ADDRESS)                                                                 \
+    F(str, prefix, IPC_MAX_PREFIX)
+/* account -> asker: the decision, or after a commit that it is done. Code 250, 4xx or 5xx. */
+#define ipc_verdict_FIELDS(F)                                                                      \
+    F(u32, code, 599)                                                                              \
+    F(str, enhanced, 16)                                                                           \
+    F(str, text, IPC_MAX_TEXT)
+/* asker -> account: all recipients have answered; store it. */
+#define ipc_commit_FIELDS(F)
+
+/* --- queue ------------------------------------------------------------------------------------- */
+
+/* session -> queue: the envelope of a message to come. */
+#define ipc_submit_FIELDS(F)                                                                       \
+    F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
+    F(u32, recipients, 1000)                                                                       \
+    F(u8, is_8bit, 1)                                                                              \
+    F(u8, is_smtputf8, 1)                                                                          \
+    F(u8, require_tls, 2)                                                                          \
+    F(u64, hold_until_unix, 0)                                                                     \
+    F(str, prefix, IPC_MAX_PREFIX)
+#define ipc_submit_rcpt_FIELDS(F) F(str, address, IPC_MAX_ADDRESS)
+/* The message itself, a sealed memory file; the answer is a verdict. */
+#define ipc_submit_data_FIELDS(F) F(u64, size, 0)
+/* admin -> queue: list, from this entry on; the answer is an admin_reply with lines. */
+#define ipc_queue_list_FIELDS(F) F(u64, after, 0)
+
+/* --- keys -------------------------------------------------------------------------------------- */
+
+/* front, session -> keys: sign a digest with a key of the configuration. */
+enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
+#define ipc_sign_FIELDS(F)                                                                         \
+    F(u32, key, 0)                                                                                 \
+    F(u8, type, IPC_SIGN_RSA)                                                                      \
+    F(u32, parameter, 0)                                                                           \
+    F(str, digest, IPC_MAX_DIGEST)
+#define ipc_signed_FIELDS(F)                                                                       \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, signature, IPC_MAX_SIGNATURE)
+
+/* --- the table: message, from, to, descriptors at least and at most ---------------------------- */
+
+#define R_(role) ROLE_BIT(ROLE_##role)
+#define R_STARTED                                                                                  \
+    (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
+     R_(ADMIN))
+
+#define IPC_MESSAGES(M)                                                                            \
+    M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
+    M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
+    M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
+    M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)                  \
+    M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \
+    M(peer, R_(MONITOR), R_STARTED | R_(ACCOUNT), 1, 1)                                            \
+    M(compiled, R_(CONFIG), R_(MONITOR), 1, 1)                                                     \
+    M(compiled_end, R_(CONFIG), R_(MONITOR), 0, 0)                                                 \
+    M(listen, R_(MONITOR), R_(FRONT), 1, 1)                                                        \
+    M(conn_new, R_(FRONT), R_(MONITOR), 1, 2)                                                      \
+    M(conn_end, R_(MONITOR), R_(FRONT), 0, 0)                                                      \
+    M(starttls, R_(SESSION), R_(FRONT), 0, 0)                                                      \
+    M(starttls_done, R_(FRONT), R_(SESSION), 1, 1)                                                 \
+    M(park, R_(ACCOUNT), R_(FRONT), 0, 0)                                                          \
+    M(parked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                        \
+    M(parked_send, R_(ACCOUNT), R_(FRONT), 0, 0)                                                   \
+    M(conn_resume, R_(FRONT), R_(MONITOR), 1, 1)                                                   \
+    M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
+    M(session_start, R_(MONITOR), R_(SESSION_TEMPLATE), 2, 3)                                      \
+    M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 2, 2)                                      \
+    M(child_started, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)               \
+    M(child_ended, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)                 \
+    M(grant, R_(SESSION), R_(MONITOR), 0, 0)                                                       \
+    M(deliver_open, R_(SESSION) | R_(QUEUE), R_(MONITOR), 0, 0)                                    \
+    M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE), 0, 1)                                         \
+    M(hand_over, R_(SESSION), R_(MONITOR), 1, 1)                                                   \
+    M(auth_step, R_(SESSION), R_(AUTH), 0, 0)                                                      \
+    M(auth_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
+    M(rcpt_check, R_(SESSION) | R_(QUEUE), R_(AUTH), 0, 0)                                         \
+    M(rcpt_reply, R_(AUTH), R_(SESSION) | R_(QUEUE), 0, 0)                                         \
+    M(from_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
+    M(from_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
+    M(login_ok, R_(AUTH), R_(MONITOR), 0, 0)                                                       \
+    M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \
+    M(set_password, R_(ADMIN), R_(AUTH), 0, 0)                                                     \
+    M(admin_reply, R_(MONITOR) | R_(AUTH) | R_(QUEUE), R_(ADMIN), 0, 0)                            \
+    M(attach, R_(MONITOR), R_(ACCOUNT), 1, 1)                                                      \
+    M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
+    M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
+    M(account_end, R_(MONITOR), R_(ACCOUNT), 0, 0)                                                 \
+    M(offer, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 1, 1)                                           \
+    M(verdict, R_(ACCOUNT) | R_(QUEUE), R_(SESSION) | R_(QUEUE), 0, 0)                             \
+    M(commit, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 0, 0)                                          \
+    M(submit, R_(SESSION), R_(QUEUE), 0, 0)                                                        \
+    M(submit_rcpt, R_(SESSION), R_(QUEUE), 0, 0)                                                   \
+    M(submit_data, R_(SESSION), R_(QUEUE), 1, 1)                                                   \
+    M(queue_list, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
+    M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
+    M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)
+
+#define IPC_ENUM_(message, from, to, min_fds, max_fds) IPC_##message,
+enum ipc_type { IPC_none, IPC_MESSAGES(IPC_ENUM_) IPC_TYPE_COUNT };
+
+#define IPC_DECLARE_(message, from, to, min_fds, max_fds) IPC_DECLARE(message)
+IPC_MESSAGES(IPC_DECLARE_)
+
+struct ipc_rule {
+    const char *name;
+    role_set from, to;
+    unsigned min_fds, max_fds;
+    /* Decodes and encodes again, for tests: the bytes of a valid message come out the same. */
+    bool (*recode)(struct str bytes, struct buf *out, struct err *e);
+};
+
+/* The rule of a type; NULL for a number that is no type. */
+const struct ipc_rule *ipc_rule_of(unsigned type);

@@ -1,0 +1,32 @@
+#include "ipc/role.h"
+
+#include "base/die.h"
+
+static const char *const names[ROLE_COUNT] = {
+    [ROLE_MONITOR] = "monitor",
+    [ROLE_CONFIG] = "config",
+    [ROLE_FRONT] = "front",
+    [ROLE_SESSION_TEMPLATE] = "session-template",
+    [ROLE_SESSION] = "session",
+    [ROLE_ACCOUNT_TEMPLATE] = "account-template",
+    [ROLE_ACCOUNT] = "account",
+    [ROLE_AUTH] = "auth",
+    [ROLE_QUEUE] = "queue",
+    [ROLE_KEYS] = "keys",
+    [ROLE_ADMIN] = "admin",
+};
+
+const char *role_name(enum role role)
+{
+    if (role >= ROLE_COUNT)
+        die("role_name: no such role");
+    return names[role];
+}
+
+enum role role_of_name(struct str name)
+{
+    for (enum role r = 0; r < ROLE_COUNT; r++)
+        if (str_eq(name, str_of(names[r])))
+            return r;
+    return ROLE_COUNT;
+}

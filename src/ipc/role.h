@@ -1,0 +1,32 @@
+/*
+ * The roles: which kinds of process there are. Every process knows its own and that of each peer.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum role {
+    ROLE_MONITOR,
+    ROLE_CONFIG,
+    ROLE_FRONT,
+    ROLE_SESSION_TEMPLATE,
+    ROLE_SESSION,
+    ROLE_ACCOUNT_TEMPLATE,
+    ROLE_ACCOUNT,
+    ROLE_AUTH,
+    ROLE_QUEUE,
+    ROLE_KEYS,
+    ROLE_ADMIN,
+    ROLE_COUNT,
+};
+
+/* The name shown in process titles and logs, such as "session". */
+const char *role_name(enum role role);
+/* The role of that name; ROLE_COUNT when there is none. */
+enum role role_of_name(struct str name);
+
+/* Sets of roles, for the table of who may say what. */
+typedef uint32_t role_set;
+#define ROLE_BIT(role) ((role_set)1 << (role))
