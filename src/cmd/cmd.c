@@ -1,0 +1,194 @@
+#include "cmd/cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cmd/verbs.h"
+
+struct cmd_options cmd_options;
+
+static const char *program = "mox";
+
+int cmd_fail(const struct err *e)
+{
+    fprintf(stderr, "mox: %s\n", e->text);
+    return 1;
+}
+
+static const struct cmd *find_verb(const char *words)
+{
+    for (size_t i = 0; i < cmd_verb_count; i++)
+        if (strcmp(cmd_verbs[i].words, words) == 0)
+            return &cmd_verbs[i];
+    return NULL;
+}
+
+static void print_usage(FILE *to, const struct cmd *c)
+{
+    fprintf(to, "usage: %s %s%s%s\n\n%s\n", program, c->words, c->arguments[0] ? " " : "",
+            c->arguments, c->help);
+}
+
+int cmd_usage(const char *words)
+{
+    const struct cmd *c = find_verb(words);
+
+    if (c)
+        print_usage(stderr, c);
+    return 2;
+}
+
+int cmd_flags(int argc, char **argv, const struct cmd_flag *flags, size_t n)
+{
+    int at = 1;
+
+    while (at < argc && argv[at][0] == '-' && argv[at][1]) {
+        const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
+        const char *equals = strchr(name, '=');
+        struct str word = equals ? str_at(name, (size_t)(equals - name)) : str_of(name);
+        const struct cmd_flag *flag = NULL;
+
+        for (size_t i = 0; i < n; i++)
+            if (str_eq(word, str_of(flags[i].name)))
+                flag = &flags[i];
+        if (!flag) {
+            fprintf(stderr, "mox: unknown flag %s\n", argv[at]);
+            return -1;
+        }
+        if (flag->is_set)
+            *flag->is_set = !equals || strcmp(equals + 1, "false") != 0;
+        else if (equals)
+            *flag->value = equals + 1;
+        else if (at + 1 < argc)
+            *flag->value = argv[++at];
+        else {
+            fprintf(stderr, "mox: flag %s needs a value\n", argv[at]);
+            return -1;
+        }
+        at++;
+    }
+    return at;
+}
+
+// How many of the verb's words the arguments begin with; all of them when *is_whole.
+static int match_words(const struct cmd *c, int argc, char **argv, bool *is_whole)
+{
+    struct str left = str_of(c->words), word;
+    int n = 0;
+
+    *is_whole = false;
+    while (left.n) {
+        if (!str_cut(left, ' ', &word, &left)) {
+            word = left;
+            left = (struct str){0};
+        }
+        if (n == argc || !str_eq(word, str_of(argv[n])))
+            return n;
+        n++;
+    }
+    *is_whole = true;
+    return n;
+}
+
+// Verbs that share their first words with the arguments, or all when there are none.
+static int list_verbs(FILE *to, int argc, char **argv)
+{
+    int most = 0;
+    bool is_whole;
+
+    for (size_t i = 0; i < cmd_verb_count; i++) {
+        int n = match_words(&cmd_verbs[i], argc, argv, &is_whole);
+
+        if (n > most)
+            most = n;
+    }
+    if (argc && !most)
+        fprintf(stderr, "mox: unknown command \"%s\"\n", argv[0]);
+    for (size_t i = 0; i < cmd_verb_count; i++) {
+        const struct cmd *c = &cmd_verbs[i];
+
+        if (match_words(c, argc, argv, &is_whole) == most && (most || !c->is_unlisted))
+            fprintf(to, "%s%s %s%s%s\n", i || most ? "       " : "usage: ", program, c->words,
+                    c->arguments[0] ? " " : "", c->arguments);
+    }
+    return 2;
+}
+
+int cmd_help(int argc, char **argv)
+{
+    bool is_whole, found = false;
+
+    if (argc < 2) {
+        list_verbs(stdout, 0, NULL);
+        printf("\nFlags before the command: -config file (default: environment MOXCONF, else "
+               "config/mox.conf), -loglevel level, -pedantic\n");
+        return 0;
+    }
+    for (size_t i = 0; i < cmd_verb_count; i++)
+        if (match_words(&cmd_verbs[i], argc - 1, argv + 1, &is_whole) == argc - 1 && is_whole) {
+            print_usage(stdout, &cmd_verbs[i]);
+            return 0;
+        }
+    for (size_t i = 0; i < cmd_verb_count; i++)
+        if (match_words(&cmd_verbs[i], argc - 1, argv + 1, &is_whole) == argc - 1) {
+            struct str first = str_of(cmd_verbs[i].help);
+            ptrdiff_t end = str_find(first, '\n');
+
+            printf("mox %s - %.*s\n", cmd_verbs[i].words,
+                   STR_FMT(end == STR_NONE ? first : str_sub(first, 0, (size_t)end)));
+            found = true;
+        }
+    if (found)
+        return 0;
+    fprintf(stderr, "mox: no help for \"%s\"\n", argv[1]);
+    return 2;
+}
+
+int cmd_version(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1)
+        return cmd_usage("version");
+    puts("mox " MOX_VERSION);
+    return 0;
+}
+
+int cmd_main(int argc, char **argv)
+{
+    const struct cmd_flag flags[] = {
+        {"config", &cmd_options.config_path, NULL},
+        {"loglevel", &cmd_options.log_level, NULL},
+        {"pedantic", NULL, &cmd_options.pedantic},
+    };
+    const struct cmd *best = NULL;
+    int at, words = 0;
+
+    log_set_human(true);
+    at = cmd_flags(argc, argv, flags, COUNT(flags));
+    if (at < 0)
+        return 2;
+    if (!cmd_options.config_path)
+        cmd_options.config_path = getenv("MOXCONF");
+    if (!cmd_options.config_path || !cmd_options.config_path[0])
+        cmd_options.config_path = "config/mox.conf";
+    if (cmd_options.log_level) {
+        struct err e = {0};
+
+        if (!log_set_level(STR(""), str_of(cmd_options.log_level), &e))
+            return cmd_fail(&e);
+    }
+    for (size_t i = 0; i < cmd_verb_count; i++) {
+        bool is_whole;
+        int n = match_words(&cmd_verbs[i], argc - at, argv + at, &is_whole);
+
+        if (is_whole && n > words) {
+            best = &cmd_verbs[i];
+            words = n;
+        }
+    }
+    if (!best)
+        return list_verbs(stderr, argc - at, argv + at);
+    return best->run(argc - at - words + 1, argv + at + words - 1);
+}

@@ -1,0 +1,43 @@
+/*
+ * Hashes, passwords and certificates, and what must be loaded before a sandbox closes.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { SHA256_BYTES = 32 };
+
+/* Makes OpenSSL load its configuration and tables now, not after the sandbox is closed. */
+void crypto_warm(void);
+
+void sha256(struct str bytes, unsigned char out[SHA256_BYTES]);
+void hmac_sha256(struct str key, struct str bytes, unsigned char out[SHA256_BYTES]);
+
+/* Argon2id with 19 MiB and 2 passes, as an encoded text with its salt. */
+MUST_USE bool password_hash(struct arena *a, struct str password, struct str *out, struct err *e);
+/* True when password fits the hash: argon2id, or upstream's bcrypt. Takes 20 ms or more. */
+bool password_verify(struct str hash, struct str password);
+/* ERR_SYNTAX with a sentence when the password may not be set: too short, control characters. */
+MUST_USE bool password_check_rules(struct str password, struct err *e);
+enum { PASSWORD_MIN_BYTES = 8, PASSWORD_MAX_BYTES = 1024 };
+
+/* A self-signed ECDSA P-256 certificate for name and loopback addresses, and its key, as PEM. */
+MUST_USE bool cert_self_signed(struct arena *a, struct str name, unsigned days, struct str *cert,
+                               struct str *key, struct err *e);
+/* A new ed25519 private key as PKCS8 PEM, for DKIM. */
+MUST_USE bool key_ed25519(struct arena *a, struct str *key, struct err *e);
+
+/* A private key, for the process that signs. */
+struct private_key;
+struct private_key *private_key_parse(struct str pem, struct err *e);
+void private_key_free(struct private_key *k);
+/*
+ * What TLS asks of a key: an ECDSA signature of a digest (parameter 0), or RSA's private
+ * operation on prepared bytes with OpenSSL's padding number as parameter.
+ */
+MUST_USE bool private_key_sign_ecdsa(const struct private_key *k, struct str digest,
+                                     struct buf *out, struct err *e);
+MUST_USE bool private_key_rsa(const struct private_key *k, struct str bytes, unsigned padding,
+                              struct buf *out, struct err *e);

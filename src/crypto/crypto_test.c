@@ -1,0 +1,81 @@
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/test.h"
+#include "crypto/crypto.h"
+#include "crypto/tls.h"
+
+static void check_hex(const unsigned char *got, size_t n, const char *want)
+{
+    AUTO_BUF b = BUF_LIMIT(1000);
+
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%02x", got[i]);
+    CHECK_STR(buf_str(&b), str_of(want));
+}
+
+TEST(digests_of_known_inputs)
+{
+    unsigned char d[SHA256_BYTES];
+
+    sha256(STR("abc"), d); // FIPS 180-2, appendix B.1
+    check_hex(d, sizeof d, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hmac_sha256(STR("Jefe"), STR("what do ya want for nothing?"), d); // RFC 4231 4.3
+    check_hex(d, sizeof d, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+}
+
+TEST(passwords)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct str hash;
+    struct err e = {0};
+
+    CHECK(password_hash(&a, STR("correct horse"), &hash, &e));
+    CHECK(password_verify(hash, STR("correct horse")));
+    CHECK(!password_verify(hash, STR("correct horsf")));
+    CHECK(!password_verify(hash, STR("")));
+    CHECK(!password_verify(STR("garbage"), STR("correct horse")));
+    CHECK(!password_check_rules(STR("short"), &e));
+    CHECK(!password_check_rules(STR("with\nnewline"), &e));
+    CHECK(password_check_rules(STR("moxmoxmox"), &e));
+}
+
+TEST(bcrypt_hashes_of_upstream)
+{
+    // The vector of the bcrypt paper's reference implementation for "U*U".
+    struct str hash = STR("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW");
+
+    CHECK(password_verify(hash, STR("U*U")));
+    CHECK(!password_verify(hash, STR("U*V")));
+}
+
+static bool sign_here(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
+                      struct buf *out, struct err *e)
+{
+    CHECK(key == 7);
+    return type == 1 ? private_key_sign_ecdsa(ctx, digest, out, e)
+                     : private_key_rsa(ctx, digest, parameter, out, e);
+}
+
+TEST(self_signed_certificate_serves)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct str cert, key;
+    struct err e = {0};
+    struct private_key *k;
+    struct key_signer signer = {NULL, sign_here};
+    struct tls_server *s;
+
+    CHECK(cert_self_signed(&a, STR("localhost"), 30, &cert, &key, &e));
+    CHECK(str_starts(cert, STR("-----BEGIN CERTIFICATE-----")));
+    k = private_key_parse(key, &e);
+    CHECK(k != NULL);
+    signer.ctx = k;
+    s = tls_server_new(&signer, false, &e);
+    CHECK(tls_server_add_cert(s, cert, 7, &e));
+    CHECK(!tls_server_add_cert(s, STR("no certificate"), 7, &e));
+    tls_server_free(s);
+    private_key_free(k);
+    CHECK(!private_key_parse(STR("no key"), &e));
+    CHECK(key_ed25519(&a, &key, &e));
+}

@@ -1,0 +1,24 @@
+/*
+ * A blocking stream with a deadline on every read and write, over a socket, plain or with TLS.
+ */
+#pragma once
+
+#include "crypto/tls.h"
+
+struct stream {
+    int fd; // owned
+    struct tls *tls;
+};
+
+/* Takes over fd and makes it non-blocking. */
+MUST_USE bool stream_open(struct stream *s, int fd, struct err *e);
+void stream_close(struct stream *s);
+
+/* Up to n bytes; *got 0 at the end of the stream. ERR_TEMPORARY when the deadline passes. */
+MUST_USE bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *got,
+                          struct err *e);
+MUST_USE bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err *e);
+
+/* The handshake as a server, on a stream that was plain. */
+MUST_USE bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms,
+                               struct err *e);

@@ -1,0 +1,49 @@
+/*
+ * TLS as a server, on a connected socket, with private keys that live in another process.
+ *
+ * All calls are non-blocking in the socket's sense: on a non-blocking descriptor they say what to
+ * wait for. crypto/stream.h makes blocking calls with deadlines of them.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+/* How a private-key operation is done: by asking the process that has the key. */
+struct key_signer {
+    void *ctx;
+    /* type: 1 ECDSA of a digest, 2 RSA private operation with padding as parameter. */
+    bool (*sign)(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
+                 struct buf *out, struct err *e);
+};
+
+struct tls_server;
+struct tls;
+
+/* TLS 1.2 and 1.3, no renegotiation, no compression; tickets as told. signer outlives it. */
+struct tls_server *tls_server_new(const struct key_signer *signer, bool has_tickets,
+                                  struct err *e);
+void tls_server_free(struct tls_server *s);
+/* Adds a certificate chain (PEM) whose key has this number. The first is the default. */
+MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,
+                                  struct err *e);
+
+enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
+
+/* A connection on fd, which stays the caller's. NULL on failure. */
+struct tls *tls_new(struct tls_server *s, int fd, struct err *e);
+void tls_free(struct tls *t);
+enum tls_result tls_handshake(struct tls *t, struct err *e);
+/* TLS_DONE with *got > 0, or why not. */
+enum tls_result tls_read(struct tls *t, char *p, size_t n, size_t *got, struct err *e);
+/* May write less than n. */
+enum tls_result tls_write(struct tls *t, struct str bytes, size_t *done, struct err *e);
+/* Says goodbye without waiting for the other side's. */
+void tls_bye(struct tls *t);
+/* Bytes already decrypted and not yet read. */
+bool tls_has_pending(const struct tls *t);
+
+/* "TLS1.3" and the cipher's IANA name. */
+struct str tls_version(const struct tls *t);
+struct str tls_cipher(const struct tls *t);

@@ -1,0 +1,58 @@
+#include "os/fd.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+int fd_take(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
+static bool make_pair(int type, int out[2], struct err *e)
+{
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, out) < 0)
+        return fail_errno(e, "socketpair");
+    return true;
+}
+
+bool fd_pair_packets(int out[2], struct err *e)
+{
+    return make_pair(SOCK_SEQPACKET, out, e);
+}
+
+bool fd_pair_stream(int out[2], struct err *e)
+{
+    return make_pair(SOCK_STREAM, out, e);
+}
+
+bool fd_set_nonblocking(int fd, struct err *e)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return fail_errno(e, "set non-blocking");
+    return true;
+}
+
+void os_limit(unsigned open_files)
+{
+    struct rlimit core = {0, 0}, files;
+
+    setrlimit(RLIMIT_CORE, &core);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max < open_files ? files.rlim_max : open_files;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}

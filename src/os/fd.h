@@ -1,0 +1,24 @@
+/*
+ * Descriptors: closed at the end of a scope, made in pairs, limited.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+void fd_close(int *fd); // and sets it to -1
+#define AUTO_FD CLEANUP(fd_close) int
+
+/* Hands the descriptor to the caller: the variable no longer owns it. */
+int fd_take(int *fd);
+
+/* A connected SOCK_SEQPACKET or SOCK_STREAM pair, close-on-exec, with room for large messages. */
+MUST_USE bool fd_pair_packets(int out[2], struct err *e);
+MUST_USE bool fd_pair_stream(int out[2], struct err *e);
+
+MUST_USE bool fd_set_nonblocking(int fd, struct err *e);
+
+/* Limits of this process: open files, and no core file. */
+void os_limit(unsigned open_files);

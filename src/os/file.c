@@ -1,0 +1,140 @@
+#include "os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+
+enum { MAX_PATH = 1024 };
+
+bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct err *e)
+{
+    struct stat st;
+    size_t n = 0, size;
+    char *p;
+
+    if (fstat(fd, &st) < 0)
+        return fail_errno(e, "stat");
+    if (st.st_size < 0 || (uint64_t)st.st_size > limit)
+        return fail(e, ERR_LIMIT, "larger than %zu bytes", limit);
+    size = (size_t)st.st_size;
+    p = arena_alloc(a, size);
+    while (n < size) {
+        ssize_t got = pread(fd, p + n, size - n, (off_t)n);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_errno(e, "read");
+        if (got == 0)
+            break; // it has become shorter
+        n += (size_t)got;
+    }
+    *out = str_at(p, n);
+    return true;
+}
+
+bool os_read_file(struct arena *a, const char *path, size_t limit, struct str *out, struct err *e)
+{
+    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return fail_errno(e, "%s", path);
+    return os_read_fd(a, fd, limit, out, e) || fail_in(e, "%s", path);
+}
+
+bool os_write_all(int fd, struct str bytes, struct err *e)
+{
+    while (bytes.n) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno(e, "write");
+        bytes = str_from(bytes, (size_t)n);
+    }
+    return true;
+}
+
+static bool sync_directory_of(const char *path, struct err *e)
+{
+    char dir[MAX_PATH];
+    const char *slash = strrchr(path, '/');
+    AUTO_FD fd = -1;
+
+    if (!slash)
+        snprintf(dir, sizeof dir, ".");
+    else
+        snprintf(dir, sizeof dir, "%.*s", (int)(slash == path ? 1 : slash - path), path);
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return fail_errno(e, "sync directory %s", dir);
+    return true;
+}
+
+bool os_write_file(const char *path, struct str bytes, mode_t mode, struct err *e)
+{
+    char temporary[MAX_PATH];
+    AUTO_FD fd = -1;
+
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.new", path) >= sizeof temporary)
+        return fail(e, ERR_LIMIT, "path too long: %s", path);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return fail_errno(e, "create %s", temporary);
+    if (!os_write_all(fd, bytes, e) || (fsync(fd) < 0 && !fail_errno(e, "sync")) ||
+        (rename(temporary, path) < 0 && !fail_errno(e, "rename"))) {
+        unlink(temporary);
+        return fail_in(e, "%s", path);
+    }
+    return sync_directory_of(path, e);
+}
+
+bool os_make_dirs(const char *path, mode_t mode, struct err *e)
+{
+    char part[MAX_PATH];
+    size_t n = strlen(path);
+
+    if (n >= sizeof part)
+        return fail(e, ERR_LIMIT, "path too long: %s", path);
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i])
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, mode) < 0 && errno != EEXIST)
+            return fail_errno(e, "make directory %s", part);
+    }
+    return true;
+}
+
+int os_memfile(const char *name, struct err *e)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0)
+        fail_errno(e, "memory file");
+    return fd;
+}
+
+enum { ALL_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL };
+
+bool os_memfile_seal(int fd, struct err *e)
+{
+    if (fcntl(fd, F_ADD_SEALS, ALL_SEALS) < 0)
+        return fail_errno(e, "seal memory file");
+    return true;
+}
+
+bool os_memfile_is_sealed(int fd)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    return seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS;
+}

@@ -1,0 +1,139 @@
+#include "os/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+
+enum { BACKLOG = 512, KEEPALIVE_SECONDS = 300 };
+
+int net_parse_ip(struct str text, unsigned char out[16])
+{
+    char copy[NET_ADDRESS_TEXT] = {0};
+
+    if (!text.n || text.n >= sizeof copy || str_find(text, '\0') != STR_NONE)
+        return 0;
+    memcpy(copy, text.p, text.n);
+    if (inet_pton(AF_INET, copy, out) == 1)
+        return 4;
+    return inet_pton(AF_INET6, copy, out) == 1 ? 6 : 0;
+}
+
+int net_listen(struct str ip, unsigned port, struct err *e)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+    unsigned char bytes[16];
+    int family = net_parse_ip(ip, bytes), one = 1;
+    AUTO_FD fd = -1;
+
+    if (!family) {
+        fail(e, ERR_SYNTAX, "\"%.*s\" is not an IP address", STR_FMT(ip));
+        return -1;
+    }
+    memcpy(&v4.sin_addr, bytes, 4);
+    memcpy(&v6.sin6_addr, bytes, 16);
+    fd = socket(family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        (family == 6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) < 0) ||
+        bind(fd, family == 4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+             family == 4 ? sizeof v4 : sizeof v6) < 0 ||
+        listen(fd, BACKLOG) < 0) {
+        fail_errno(e, "listen on %.*s port %u", STR_FMT(ip), port);
+        return -1;
+    }
+    return fd_take(&fd);
+}
+
+int net_accept(int listener)
+{
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), one = 1, idle = KEEPALIVE_SECONDS;
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    return fd;
+}
+
+static void address_text(const struct sockaddr_storage *a, char out[NET_ADDRESS_TEXT])
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)a;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)a;
+
+    memset(out, 0, NET_ADDRESS_TEXT);
+    if (a->ss_family == AF_INET)
+        inet_ntop(AF_INET, &v4->sin_addr, out, NET_ADDRESS_TEXT);
+    else if (a->ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &v6->sin6_addr, out, NET_ADDRESS_TEXT);
+}
+
+void net_remote_text(int fd, char out[NET_ADDRESS_TEXT])
+{
+    struct sockaddr_storage a = {0};
+    socklen_t n = sizeof a;
+
+    if (getpeername(fd, (struct sockaddr *)&a, &n) < 0)
+        a.ss_family = AF_UNSPEC;
+    address_text(&a, out);
+}
+
+void net_local_text(int fd, char out[NET_ADDRESS_TEXT])
+{
+    struct sockaddr_storage a = {0};
+    socklen_t n = sizeof a;
+
+    if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+        a.ss_family = AF_UNSPEC;
+    address_text(&a, out);
+}
+
+static bool unix_address(const char *path, struct sockaddr_un *out, struct err *e)
+{
+    size_t n = strlen(path);
+
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (n >= sizeof out->sun_path)
+        return fail(e, ERR_LIMIT, "path of the control socket is too long: %s", path);
+    memcpy(out->sun_path, path, n);
+    return true;
+}
+
+int net_listen_unix(const char *path, struct err *e)
+{
+    struct sockaddr_un a;
+    AUTO_FD fd = -1;
+
+    if (!unix_address(path, &a, e))
+        return -1;
+    unlink(path); // what a killed server left behind
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || chmod(path, 0600) < 0 ||
+        listen(fd, 16) < 0) {
+        fail_errno(e, "control socket %s", path);
+        return -1;
+    }
+    return fd_take(&fd);
+}
+
+int net_connect_unix(const char *path, struct err *e)
+{
+    struct sockaddr_un a;
+    AUTO_FD fd = -1;
+
+    if (!unix_address(path, &a, e))
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+        fail_errno(e, "connecting to control socket at %s", path);
+        return -1;
+    }
+    return fd_take(&fd);
+}

@@ -1,0 +1,28 @@
+/*
+ * TCP: listening sockets, accepting, addresses as text.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+enum { NET_ADDRESS_TEXT = 64 };
+
+/* A listening socket on an IPv4 or IPv6 address; port 0 lets the kernel choose. -1 on failure. */
+int net_listen(struct str ip, unsigned port, struct err *e);
+
+/* Accepts one connection (close-on-exec, no delay, keepalive after 5 minutes); -1 if none. */
+int net_accept(int listener);
+
+/* The addresses of a connected socket as text, without ports: "192.0.2.1", "2001:db8::1". */
+void net_remote_text(int fd, char out[NET_ADDRESS_TEXT]);
+void net_local_text(int fd, char out[NET_ADDRESS_TEXT]);
+
+/* 4 or 6 with the address in network order (4 or 16 bytes), or 0 when it is no address. */
+int net_parse_ip(struct str text, unsigned char out[16]);
+
+/* A listening Unix socket at path (an old one is removed), mode 0600; and connecting to one. */
+int net_listen_unix(const char *path, struct err *e);
+int net_connect_unix(const char *path, struct err *e);

@@ -1,0 +1,133 @@
+#include "os/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+
+extern char **environ;
+
+static char *title_start;
+static size_t title_room;
+
+void os_title_init(int argc, char **argv)
+{
+    char *end;
+
+    if (argc < 1)
+        return;
+    // Only the arguments' own memory, which lies in one piece.
+    end = argv[0] + strlen(argv[0]) + 1;
+    for (int i = 1; i < argc; i++)
+        if (argv[i] == end)
+            end += strlen(argv[i]) + 1;
+    title_start = argv[0];
+    title_room = (size_t)(end - argv[0]);
+}
+
+void os_title_set(const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || !title_start)
+        return;
+    if ((size_t)n > sizeof text - 1)
+        n = sizeof text - 1;
+    memset(title_start, 0, title_room);
+    memcpy(title_start, text, (size_t)n < title_room ? (size_t)n : title_room - 1);
+    prctl(PR_SET_NAME, "mox");
+}
+
+bool os_die_with_parent(pid_t parent)
+{
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent;
+}
+
+// In the child, between fork and exec.
+static _Noreturn void exec_role(char *const argv[], int fd, pid_t parent)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    os_signal_reset();
+    if (null < 0 || dup2(null, 0) < 0 || !os_die_with_parent(parent))
+        _exit(127);
+    // fd may itself be 3, and then dup2 would leave it close-on-exec.
+    if (fd == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
+        _exit(127);
+    close_range(4, ~0u, 0);
+    execv("/proc/self/exe", argv);
+    _exit(127);
+}
+
+pid_t os_spawn(char *const argv[], int fd, struct err *e)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid < 0)
+        fail_errno(e, "fork");
+    if (pid == 0)
+        exec_role(argv, fd, parent);
+    return pid;
+}
+
+void os_describe_status(int wait_status, char *out, size_t size)
+{
+    if (WIFSIGNALED(wait_status))
+        snprintf(out, size, "signal %d (%s)", WTERMSIG(wait_status),
+                 strsignal(WTERMSIG(wait_status)));
+    else
+        snprintf(out, size, "exit code %d", WEXITSTATUS(wait_status));
+}
+
+static void our_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGCHLD);
+}
+
+int os_signal_fd(struct err *e)
+{
+    sigset_t set;
+    int fd;
+
+    our_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        fail_errno(e, "signalfd");
+    return fd;
+}
+
+int os_signal_read(int fd)
+{
+    struct signalfd_siginfo info;
+
+    return read(fd, &info, sizeof info) == sizeof info ? (int)info.ssi_signo : 0;
+}
+
+void os_signal_reset(void)
+{
+    sigset_t set;
+
+    our_signals(&set);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+}

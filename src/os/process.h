@@ -1,0 +1,34 @@
+/*
+ * Starting this executable again in another role, process titles, how children ended, signals.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* Remembers argv and the environment for titles. First thing in main. */
+void os_title_init(int argc, char **argv);
+/* What `ps` shows, such as "mox: session smtp 192.0.2.7". Later calls replace it. */
+void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/*
+ * Executes this program afresh with the words of argv; fd becomes its descriptor 3 and nothing
+ * else but standard input (/dev/null), output and error is inherited. Dies with its parent.
+ * Returns the process id, or -1.
+ */
+pid_t os_spawn(char *const argv[], int fd, struct err *e);
+
+/* "exit code 3" or "signal 11 (Segmentation fault)". */
+void os_describe_status(int wait_status, char *out, size_t size);
+
+/* Blocks SIGINT, SIGTERM and SIGCHLD and returns a descriptor that tells of them; -1 on failure. */
+int os_signal_fd(struct err *e);
+/* The next signal number from that descriptor, or 0. */
+int os_signal_read(int fd);
+/* Back to default: for children that are forked and not executed. */
+void os_signal_reset(void);
+/* Ask the kernel for SIGKILL when the parent ends; false if it has ended already. */
+bool os_die_with_parent(pid_t parent);
+
