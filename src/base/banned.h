@@ -13,4 +13,4 @@
 #undef strncat
 #undef strncpy
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets alloca
-#pragma GCC poison gmtime localtime rand srand atoi atol
+#pragma GCC poison gmtime localtime srand atoi atol
