@@ -1,0 +1,331 @@
+#include "db/db.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+
+enum { BUSY_TIMEOUT_MS = 5000, MMAP_BYTES = 256 << 20 };
+
+struct stmt {
+    sqlite3_stmt *s;
+    struct db *db;
+    bool in_use;
+    struct stmt *next; // further statements of the same text, for nested use
+};
+
+struct db {
+    sqlite3 *handle;
+    struct map statements; // text -> struct stmt
+};
+
+static bool fail_sql(struct err *e, struct db *d, int rc, const char *what)
+{
+    enum err_kind kind = ERR_TEMPORARY;
+    const char *text = d && d->handle ? sqlite3_errmsg(d->handle) : sqlite3_errstr(rc);
+
+    if ((rc & 0xff) == SQLITE_CONSTRAINT)
+        kind = ERR_CONFLICT;
+    else if ((rc & 0xff) == SQLITE_ERROR || (rc & 0xff) == SQLITE_MISUSE)
+        kind = ERR_BUG;
+    return fail(e, kind, "database: %s: %s", what, text);
+}
+
+bool db_exec(struct db *d, const char *sql, struct err *e)
+{
+    int rc = sqlite3_exec(d->handle, sql, NULL, NULL, NULL);
+
+    return rc == SQLITE_OK || fail_sql(e, d, rc, "exec");
+}
+
+static struct db *open_handle(const char *name, int flags, struct err *e)
+{
+    struct db *d = heap_alloc(sizeof *d);
+    int rc = sqlite3_open_v2(name, &d->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (rc != SQLITE_OK) {
+        fail_sql(e, d, rc, name);
+        db_close(d);
+        return NULL;
+    }
+    sqlite3_extended_result_codes(d->handle, 1);
+    sqlite3_busy_timeout(d->handle, BUSY_TIMEOUT_MS);
+    sqlite3_db_config(d->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(d->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    return d;
+}
+
+static bool user_version(struct db *d, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(d, "PRAGMA user_version", e);
+
+    if (!s || !stmt_step(s, e))
+        return false;
+    *out = stmt_u64(s, 0);
+    return true;
+}
+
+static bool migrate(struct db *d, const struct db_migration *migrations, size_t n, struct err *e)
+{
+    uint64_t version;
+
+    if (!user_version(d, &version, e))
+        return false;
+    if (version > n)
+        return fail(e, ERR_CONFLICT, "database has version %llu, this program knows %zu: it was "
+                    "written by a newer mox", (unsigned long long)version, n);
+    for (; version < n; version++) {
+        char set[64];
+
+        snprintf(set, sizeof set, "PRAGMA user_version = %llu", (unsigned long long)version + 1);
+        if (!db_begin(d, e))
+            return false;
+        if (!db_exec(d, migrations[version].sql, e) || !db_exec(d, set, e)) {
+            db_rollback(d);
+            return fail_in(e, "migration %llu", (unsigned long long)version + 1);
+        }
+        if (!db_commit(d, e))
+            return false;
+    }
+    return true;
+}
+
+struct db *db_open(const char *name, const struct db_migration *migrations, size_t n,
+                   struct err *e)
+{
+    struct db *d = open_handle(name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e);
+    char mmap_pragma[64];
+
+    if (!d)
+        return NULL;
+    snprintf(mmap_pragma, sizeof mmap_pragma, "PRAGMA mmap_size = %d", MMAP_BYTES);
+    if (db_exec(d,
+                "PRAGMA page_size = 16384;"
+                "PRAGMA journal_mode = WAL;"
+                "PRAGMA synchronous = FULL;"
+                "PRAGMA temp_store = MEMORY;"
+                "PRAGMA foreign_keys = ON;"
+                "PRAGMA cache_size = -8192;"
+                "PRAGMA journal_size_limit = 67108864",
+                e) &&
+        db_exec(d, mmap_pragma, e) && migrate(d, migrations, n, e))
+        return d;
+    fail_in(e, "%s", name);
+    db_close(d);
+    return NULL;
+}
+
+struct db *db_open_reader(const char *name, struct err *e)
+{
+    struct db *d = open_handle(name, SQLITE_OPEN_READWRITE, e);
+    char mmap_pragma[64];
+
+    snprintf(mmap_pragma, sizeof mmap_pragma, "PRAGMA mmap_size = %d", MMAP_BYTES);
+    if (d && db_exec(d, "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; "
+                        "PRAGMA cache_size = -2048", e) && db_exec(d, mmap_pragma, e))
+        return d;
+    db_close(d);
+    return NULL;
+}
+
+void db_close(struct db *d)
+{
+    size_t at = 0;
+
+    if (!d)
+        return;
+    for (struct map_entry *entry; (entry = map_each(&d->statements, &at));)
+        for (struct stmt *s = entry->value, *next; s; s = next) {
+            next = s->next;
+            sqlite3_finalize(s->s);
+            free(s);
+        }
+    map_fini(&d->statements);
+    sqlite3_close(d->handle);
+    free(d);
+}
+
+bool db_begin(struct db *d, struct err *e)
+{
+    return db_exec(d, "BEGIN IMMEDIATE", e);
+}
+
+bool db_commit(struct db *d, struct err *e)
+{
+    if (db_exec(d, "COMMIT", e))
+        return true;
+    db_rollback(d);
+    return false;
+}
+
+void db_rollback(struct db *d)
+{
+    // A failing disk may have rolled back already; then there is nothing left to undo.
+    if (!sqlite3_get_autocommit(d->handle))
+        sqlite3_exec(d->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool db_savepoint(struct db *d, struct err *e)
+{
+    return db_exec(d, "SAVEPOINT job", e);
+}
+
+bool db_release(struct db *d, struct err *e)
+{
+    return db_exec(d, "RELEASE job", e);
+}
+
+void db_undo(struct db *d)
+{
+    if (!sqlite3_get_autocommit(d->handle))
+        sqlite3_exec(d->handle, "ROLLBACK TO job; RELEASE job", NULL, NULL, NULL);
+}
+
+struct stmt *db_prepare(struct db *d, const char *sql, struct err *e)
+{
+    struct stmt *first = map_get(&d->statements, str_of(sql)), *s;
+    int rc;
+
+    for (s = first; s; s = s->next)
+        if (!s->in_use) {
+            s->in_use = true;
+            return s;
+        }
+    s = heap_alloc(sizeof *s);
+    s->db = d;
+    s->in_use = true;
+    rc = sqlite3_prepare_v3(d->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->s, NULL);
+    if (rc != SQLITE_OK) {
+        fail_sql(e, d, rc, "prepare");
+        free(s);
+        return NULL;
+    }
+    if (first) {
+        s->next = first->next;
+        first->next = s;
+    } else {
+        map_put(&d->statements, str_of(sql), s);
+    }
+    return s;
+}
+
+void stmt_done(struct stmt **s)
+{
+    if (!*s)
+        return;
+    sqlite3_reset((*s)->s);
+    sqlite3_clear_bindings((*s)->s);
+    (*s)->in_use = false;
+    *s = NULL;
+}
+
+void stmt_bind_u64(struct stmt *s, int at, uint64_t v)
+{
+    sqlite3_bind_int64(s->s, at, (sqlite3_int64)v);
+}
+
+void stmt_bind_i64(struct stmt *s, int at, int64_t v)
+{
+    sqlite3_bind_int64(s->s, at, v);
+}
+
+void stmt_bind_str(struct stmt *s, int at, struct str v)
+{
+    sqlite3_bind_text64(s->s, at, v.n ? v.p : "", v.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+void stmt_bind_blob(struct stmt *s, int at, struct str v)
+{
+    sqlite3_bind_blob64(s->s, at, v.n ? v.p : "", v.n, SQLITE_STATIC);
+}
+
+void stmt_bind_null(struct stmt *s, int at)
+{
+    sqlite3_bind_null(s->s, at);
+}
+
+bool stmt_step(struct stmt *s, struct err *e)
+{
+    int rc = sqlite3_step(s->s);
+
+    if (rc == SQLITE_ROW)
+        return true;
+    if (rc != SQLITE_DONE)
+        fail_sql(e, s->db, rc, "step");
+    return false;
+}
+
+bool stmt_run(struct stmt *s, struct err *e)
+{
+    int rc = sqlite3_step(s->s);
+    bool ok = rc == SQLITE_DONE || rc == SQLITE_ROW || fail_sql(e, s->db, rc, "step");
+
+    sqlite3_reset(s->s);
+    return ok;
+}
+
+uint64_t stmt_u64(struct stmt *s, int at)
+{
+    return (uint64_t)sqlite3_column_int64(s->s, at);
+}
+
+int64_t stmt_i64(struct stmt *s, int at)
+{
+    return sqlite3_column_int64(s->s, at);
+}
+
+struct str stmt_str(struct stmt *s, int at)
+{
+    const void *p = sqlite3_column_blob(s->s, at);
+
+    return p ? str_at(p, (size_t)sqlite3_column_bytes(s->s, at)) : (struct str){"", 0};
+}
+
+bool stmt_is_null(struct stmt *s, int at)
+{
+    return sqlite3_column_type(s->s, at) == SQLITE_NULL;
+}
+
+uint64_t db_last_id(struct db *d)
+{
+    return (uint64_t)sqlite3_last_insert_rowid(d->handle);
+}
+
+uint64_t db_changes(struct db *d)
+{
+    return (uint64_t)sqlite3_changes64(d->handle);
+}
+
+bool db_check(struct db *d, struct buf *problems, struct err *e)
+{
+    AUTO_STMT s = db_prepare(d, "PRAGMA integrity_check(100)", e);
+
+    while (s && stmt_step(s, e))
+        if (!str_eq(stmt_str(s, 0), STR("ok"))) {
+            buf_put(problems, stmt_str(s, 0));
+            buf_put_char(problems, '\n');
+        }
+    return s && e->kind == ERR_NONE;
+}
+
+bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e)
+{
+    struct db *d = open_handle(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e);
+    bool ok = d != NULL;
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = db_exec(d, sql[i], e);
+    if (ok) {
+        AUTO_STMT s = db_prepare(d, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL "
+                                    "ORDER BY type, name", e);
+
+        while (s && stmt_step(s, e)) {
+            buf_put(out, stmt_str(s, 0));
+            buf_put_char(out, '\n');
+        }
+        ok = s && e->kind == ERR_NONE;
+    }
+    db_close(d);
+    return ok;
+}

@@ -1,0 +1,87 @@
+/*
+ * The thin module over SQLite: opening with our settings, prepared statements, transactions,
+ * numbered migrations, and message bytes in chunks. SQL texts are constants of the callers.
+ *
+ * One handle belongs to one thread at a time, and is never carried across fork.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct db;
+struct stmt;
+
+/* A migration: the statements that lead from version number-1 to number. */
+struct db_migration {
+    const char *sql;
+};
+
+/*
+ * Opens name in the current directory (WAL, full synchronisation, 16 KiB pages) and applies the
+ * migrations it lacks, each in a transaction. ERR_CONFLICT when the file is from a newer program.
+ */
+struct db *db_open(const char *name, const struct db_migration *migrations, size_t n,
+                   struct err *e);
+/* A second handle on the same file for reading only. */
+struct db *db_open_reader(const char *name, struct err *e);
+void db_close(struct db *d);
+
+/* Runs statements that return nothing. */
+MUST_USE bool db_exec(struct db *d, const char *sql, struct err *e);
+
+/* BEGIN IMMEDIATE, COMMIT, ROLLBACK; a failed commit is rolled back. */
+MUST_USE bool db_begin(struct db *d, struct err *e);
+MUST_USE bool db_commit(struct db *d, struct err *e);
+void db_rollback(struct db *d);
+/* Part of a transaction that can be undone alone. */
+MUST_USE bool db_savepoint(struct db *d, struct err *e);
+MUST_USE bool db_release(struct db *d, struct err *e);
+void db_undo(struct db *d);
+
+/* A prepared statement from the handle's cache; sql must be a literal. NULL on failure. */
+struct stmt *db_prepare(struct db *d, const char *sql, struct err *e);
+/* Resets it and gives it back to the cache. */
+void stmt_done(struct stmt **s);
+#define AUTO_STMT CLEANUP(stmt_done) struct stmt *
+
+/* Parameters count from 1. Texts must stay until the statement is done. */
+void stmt_bind_u64(struct stmt *s, int at, uint64_t v);
+void stmt_bind_i64(struct stmt *s, int at, int64_t v);
+void stmt_bind_str(struct stmt *s, int at, struct str v);
+void stmt_bind_blob(struct stmt *s, int at, struct str v);
+void stmt_bind_null(struct stmt *s, int at);
+
+/* True when there is a row; false at the end, or on failure with *e set. */
+MUST_USE bool stmt_step(struct stmt *s, struct err *e);
+/* For statements without rows: true when it succeeded. ERR_CONFLICT for a broken uniqueness. */
+MUST_USE bool stmt_run(struct stmt *s, struct err *e);
+
+/* Columns count from 0. Texts stay until the next step. */
+uint64_t stmt_u64(struct stmt *s, int at);
+int64_t stmt_i64(struct stmt *s, int at);
+struct str stmt_str(struct stmt *s, int at);
+bool stmt_is_null(struct stmt *s, int at);
+
+uint64_t db_last_id(struct db *d);
+uint64_t db_changes(struct db *d);
+
+/* SQLite's own check of the file: problems as text, empty when there are none. */
+MUST_USE bool db_check(struct db *d, struct buf *problems, struct err *e);
+
+/* Applies sql to a new database in memory and returns its schema as text, for tests. */
+MUST_USE bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e);
+
+/*
+ * Message bytes: table chunk(owner, number, size, codec, sum, bytes). put appends; read gives the
+ * bytes [offset, offset + n) of an owner in order to the callback.
+ */
+enum { CHUNK_BYTES = 256 * 1024 };
+MUST_USE bool chunk_put(struct db *d, uint64_t owner, unsigned number, struct str bytes,
+                        struct err *e);
+typedef bool chunk_fn(void *ctx, struct str bytes);
+MUST_USE bool chunk_read(struct db *d, uint64_t owner, uint64_t offset, uint64_t n, chunk_fn *fn,
+                         void *ctx, struct err *e);
+MUST_USE bool chunk_drop(struct db *d, uint64_t owner, struct err *e);

@@ -1,0 +1,9 @@
+/*
+ * The migrations of sql/, embedded by the build.
+ */
+#pragma once
+
+#include "db/db.h"
+
+extern const struct db_migration sql_account[], sql_auth[], sql_queue[];
+extern const size_t sql_account_count, sql_auth_count, sql_queue_count;
