@@ -1,0 +1,169 @@
+#include "base/test.h"
+#include "text/date.h"
+#include "text/encode.h"
+
+TEST(base64_both_ways)
+{
+    static const char *const cases[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="},
+                                           {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}};
+    static const char *const bad[] = {"Zg", "Zg=", "Z===", "Zh==", "Zm9=", "Zm 9", "====", "Zg==Zg=="};
+    AUTO_BUF b = BUF_LIMIT(100);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        buf_reset(&b);
+        base64_encode(&b, str_of(cases[i][0]));
+        CHECK_STR(buf_str(&b), str_of(cases[i][1]));
+        buf_reset(&b);
+        CHECK_CASE(base64_decode_strict(&b, str_of(cases[i][1])), i);
+        CHECK_STR(buf_str(&b), str_of(cases[i][0]));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++)
+        CHECK_CASE(!base64_decode_strict(&b, str_of(bad[i])), i);
+}
+
+TEST(transfer_decoding_does_not_depend_on_the_pieces)
+{
+    static const struct {
+        enum transfer_encoding encoding;
+        const char *in, *out;
+    } cases[] = {
+        {TRANSFER_QUOTED_PRINTABLE, "a=3Db=\r\nc  \r\nd=zz=", "a=bc\r\nd=zz"},
+        {TRANSFER_QUOTED_PRINTABLE, "J'=C3=A9 \t x", "J'\xc3\xa9 \t x"},
+        {TRANSFER_BASE64, "Zm9v\r\nYm!Fy==ignored", "foobar"},
+        {TRANSFER_IDENTITY, "as it is", "as it is"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t cut = 0; cut <= str_of(cases[i].in).n; cut++) {
+            struct transfer_decoder d = {.encoding = cases[i].encoding};
+            AUTO_BUF b = BUF_LIMIT(100);
+
+            transfer_feed(&d, str_sub(str_of(cases[i].in), 0, cut), &b);
+            transfer_feed(&d, str_from(str_of(cases[i].in), cut), &b);
+            transfer_end(&d, &b);
+            CHECK_STR(buf_str(&b), str_of(cases[i].out));
+        }
+}
+
+TEST(utf8_wellformedness)
+{
+    static const struct {
+        struct str in;
+        bool ok;
+    } cases[] = {
+        {STR_("abc"), true},          {STR_("\xc3\xa9"), true},     {STR_("\xc0\x80"), false},
+        {STR_("\xed\xa0\x80"), false}, {STR_("\xf4\x90\x80\x80"), false},
+        {STR_("\xf0\x9f\x98\x80"), true}, {STR_("\xe2\x82"), false}, {STR_("\x80"), false},
+    };
+    AUTO_BUF b = BUF_LIMIT(100);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(cases[i].in);
+
+        CHECK_CASE(utf8_is_valid(in.str) == cases[i].ok, i);
+        buf_reset(&b);
+        utf8_put_valid(&b, in.str);
+        CHECK_CASE(utf8_is_valid(buf_str(&b)), i);
+    }
+}
+
+TEST(modified_utf7)
+{
+    static const char *const cases[][2] = {
+        {"INBOX", "INBOX"},
+        {"~peter/mail/\xe5\x8f\xb0\xe5\x8c\x97/\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e",
+         "~peter/mail/&U,BTFw-/&ZeVnLIqe-"}, // RFC 3501 5.1.3
+        {"a&b", "a&-b"},
+        {"\xc3\xa9&", "&AOk-&-"},
+        {"\xf0\x9f\x98\x80", "&2D3eAA-"},
+    };
+    static const char *const bad[] = {"&", "&AOk", "&A-", "&AGE-", "&2D0-", "&3gA-", "&AOl-x&!-", "\xc3\xa9", "&AOk-&AOk-"};
+    AUTO_BUF b = BUF_LIMIT(200);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        buf_reset(&b);
+        mutf7_encode(&b, str_of(cases[i][0]));
+        CHECK_STR(buf_str(&b), str_of(cases[i][1]));
+        buf_reset(&b);
+        CHECK_CASE(mutf7_decode(&b, str_of(cases[i][1])), i);
+        CHECK_STR(buf_str(&b), str_of(cases[i][0]));
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        AUTO_EXACT in = exact_copy(str_of(bad[i]));
+
+        buf_reset(&b);
+        CHECK_CASE(!mutf7_decode(&b, in.str), i);
+    }
+}
+
+TEST(charsets)
+{
+    AUTO_BUF b = BUF_LIMIT(200);
+
+    charset_put_utf8(&b, STR("iso-8859-1"), STR("\xe9"));
+    charset_put_utf8(&b, STR("windows-1252"), STR("\x80"));
+    charset_put_utf8(&b, STR("cp1251"), STR("\xef"));
+    charset_put_utf8(&b, STR("unknown-8bit"), STR("x\xff"));
+    charset_put_utf8(&b, STR("iso-2022-jp"), STR("\x1b$B$\"\x1b(B"));
+    CHECK_STR(buf_str(&b), STR("\xc3\xa9\xe2\x82\xac\xd0\xbfx\xef\xbf\xbd\xe3\x81\x82"));
+}
+
+TEST(message_dates)
+{
+    static const struct {
+        const char *in;
+        bool ok;
+        int64_t unix_seconds;
+        int zone;
+    } cases[] = {
+        {"Tue, 24 Nov 2026 09:16:53 +0100", true, 1795508213, 60},
+        {"24 Nov 2026 09:16 GMT", true, 1795511760, 0},
+        {"Thu, 1 Jan 1970 00:00:00 +0000", true, 0, 0},
+        {"Fri, 21 Nov 97 09(comment):   55  :  06 -0600", true, 880127706, -360},
+        {"21 Nov 1997 09:55:06 EST", true, 880124106, -300},
+        {"29 Feb 2023 00:00:00 +0000", false, 0, 0},
+        {"29 Feb 2024 00:00:00 +0000", true, 1709164800, 0},
+        {"", false, 0, 0},
+        {"Tue, 24 Nov", false, 0, 0},
+        {"24 Nov 2026 24:00:00 +0000", false, 0, 0},
+        {"(unclosed 24 Nov 2026 09:16:53 +0100", false, 0, 0},
+    };
+    AUTO_BUF b = BUF_LIMIT(200);
+    struct date d;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+
+        d = (struct date){0};
+        CHECK_CASE(date_parse(in.str, &d) == cases[i].ok, i);
+        CHECK_CASE(!cases[i].ok || (d.unix_seconds == cases[i].unix_seconds &&
+                                    d.zone_minutes == cases[i].zone), i);
+    }
+    date_put(&b, (struct date){1795508213, 60});
+    buf_put_char(&b, '|');
+    date_put_imap(&b, (struct date){1795508213 - 20 * 86400, -90});
+    buf_put_char(&b, '|');
+    date_put_rfc3339(&b, -1);
+    CHECK_STR(buf_str(&b), STR("Tue, 24 Nov 2026 09:16:53 +0100| 4-Nov-2026 06:46:53 -0130|"
+                               "1969-12-31T23:59:59Z"));
+}
+
+TEST(imap_dates)
+{
+    struct date d;
+    int64_t days;
+
+    CHECK(date_parse_imap(STR(" 4-Nov-2026 06:46:53 -0130"), &d) && d.zone_minutes == -90);
+    CHECK(!date_parse_imap(STR("4-Nov-2026 06:46:53"), &d));
+    CHECK(!date_parse_imap(STR("31-Nov-2026 06:46:53 +0000"), &d));
+    CHECK(date_parse_imap_day(STR("1-Jan-1970"), &days) && days == 0);
+    CHECK(!date_parse_imap_day(STR("1-Jan-1970x"), &days));
+}
+
+TEST(json_strings)
+{
+    AUTO_BUF b = BUF_LIMIT(200);
+
+    json_put_string(&b, STR("a\"\\\n\xc3\xa9\xff"));
+    CHECK_STR(buf_str(&b), STR("\"a\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\""));
+}
