@@ -1,0 +1,267 @@
+/*
+ * Address lists: one walk over the text, in time proportional to its length.
+ */
+#include <string.h>
+
+#include "message/header.h"
+
+static bool is_atom_char(unsigned char c)
+{
+    return c > 32 && c != 127 && !memchr("()<>@,;:\\\".[]", c, 13);
+}
+
+static bool is_dot_atom_char(unsigned char c)
+{
+    return c == '.' || is_atom_char(c);
+}
+
+// What has been read of the mailbox that is being parsed.
+struct pending {
+    struct buf words;  // words joined as a display name, with single spaces
+    struct buf joined; // the same without spaces, as a localpart would be
+    struct str comment; // the last comment, which some use for the name
+    bool has_space;    // blank before the next word
+};
+
+static void add_word(struct pending *p, struct str word, bool is_glued)
+{
+    if (p->words.n && p->has_space && !is_glued)
+        buf_put_char(&p->words, ' ');
+    buf_put(&p->words, word);
+    buf_put(&p->joined, word);
+    p->has_space = false;
+}
+
+// The text of a quoted string without its quotes; false when it does not end.
+static bool take_quoted(struct cur *c, struct buf *out)
+{
+    cur_next(c);
+    while (cur_left(c)) {
+        int ch = cur_next(c);
+
+        if (ch == '"')
+            return true;
+        if (ch == '\\' && cur_left(c))
+            ch = cur_next(c);
+        if (ch != '\r' && ch != '\n' && ch)
+            buf_put_char(out, (char)ch);
+    }
+    return false;
+}
+
+static struct str take_domain(struct cur *c, bool *has_errors)
+{
+    const char *start;
+    struct str d;
+
+    header_skip_cfws(c);
+    start = c->p;
+    if (cur_peek(c) == '[') {
+        while (cur_left(c) && cur_peek(c) != ']' && cur_peek(c) != '\n')
+            cur_next(c);
+        *has_errors |= !cur_skip(c, ']');
+        return str_at(start, (size_t)(c->p - start));
+    }
+    d = cur_while(c, is_dot_atom_char);
+    *has_errors |= !d.n || d.p[0] == '.' || d.p[d.n - 1] == '.' ||
+                   str_find_str(d, STR("..")) != STR_NONE;
+    return d;
+}
+
+// After '<': an address up to '>', with an obsolete route before it passed over.
+static bool take_angle(struct cur *c, struct arena *a, struct address *out, bool *has_errors)
+{
+    AUTO_BUF local = BUF_LIMIT(65536);
+
+    header_skip_cfws(c);
+    if (cur_peek(c) == '@') {
+        *has_errors = true;
+        while (cur_left(c) && cur_peek(c) != ':' && cur_peek(c) != '>')
+            cur_next(c);
+        cur_skip(c, ':');
+    }
+    for (;;) {
+        header_skip_cfws(c);
+        if (cur_peek(c) == '"') {
+            *has_errors |= !take_quoted(c, &local);
+        } else {
+            struct str word = cur_while(c, is_dot_atom_char);
+
+            buf_put(&local, word);
+            if (!word.n)
+                break;
+        }
+    }
+    out->localpart = arena_dup(a, buf_str(&local));
+    if (cur_skip(c, '@'))
+        out->domain = arena_dup(a, take_domain(c, has_errors));
+    header_skip_cfws(c);
+    while (cur_left(c) && cur_peek(c) != '>' && cur_peek(c) != ',') {
+        *has_errors = true;
+        cur_next(c);
+    }
+    *has_errors |= !cur_skip(c, '>') || !out->localpart.n || !out->domain.n;
+    return out->localpart.n || out->domain.n;
+}
+
+static void push(struct arena *a, struct address_list *out, struct address address)
+{
+    if (out->n == HEADER_MAX_ADDRESSES) {
+        out->has_errors = true;
+        return;
+    }
+    *ARENA_PUSH(a, out->items, &out->n, &out->cap) = address;
+}
+
+// At a comma, a semicolon or the end: what is pending is a name without an address, or nothing.
+static void finish(struct arena *a, struct pending *p, struct address_list *out)
+{
+    if (p->words.n) {
+        push(a, out, (struct address){.name = arena_dup(a, buf_str(&p->words))});
+        out->has_errors = true;
+    }
+    buf_reset(&p->words);
+    buf_reset(&p->joined);
+    p->comment = (struct str){0};
+    p->has_space = false;
+}
+
+static void note_comment(struct cur *c, struct pending *p)
+{
+    const char *start = c->p;
+    struct str text;
+
+    header_skip_cfws(c);
+    p->has_space = true;
+    text = str_trim(str_at(start, (size_t)(c->p - start)));
+
+    if (text.n > 2 && text.p[0] == '(' && str_ends(text, STR(")")))
+        p->comment = str_sub(text, 1, text.n - 2);
+}
+
+static void take_mailbox_rest(struct cur *c, struct arena *a, struct pending *p,
+                              struct address_list *out)
+{
+    struct address found = {0};
+    bool is_angle = cur_next(c) == '<';
+
+    if (is_angle) {
+        found.name = arena_dup(a, buf_str(&p->words));
+        if (!take_angle(c, a, &found, &out->has_errors) && !found.name.n) {
+            finish(a, p, out);
+            return;
+        }
+    } else {
+        found.localpart = arena_dup(a, buf_str(&p->joined));
+        found.domain = arena_dup(a, take_domain(c, &out->has_errors));
+        out->has_errors |= !found.localpart.n || p->has_space;
+    }
+    buf_reset(&p->words);
+    buf_reset(&p->joined);
+    if (cur_peek(c) == ' ' || cur_peek(c) == '(')
+        note_comment(c, p);
+    if (!found.name.n && p->comment.n)
+        found.name = arena_dup(a, p->comment);
+    push(a, out, found);
+    p->comment = (struct str){0};
+    header_skip_cfws(c);
+    // Anything before the next separator belongs to no address.
+    while (cur_left(c) && cur_peek(c) != ',' && cur_peek(c) != ';') {
+        out->has_errors = true;
+        cur_next(c);
+    }
+}
+
+void address_parse_list(struct arena *a, struct str text, struct address_list *out)
+{
+    struct cur c = cur_of(text);
+    struct pending p = {.words = BUF_LIMIT(65536), .joined = BUF_LIMIT(65536)};
+    bool in_group = false;
+
+    *out = (struct address_list){0};
+    while (cur_left(&c) && out->n < HEADER_MAX_ADDRESSES) {
+        int ch = cur_peek(&c);
+
+        if (ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n' || ch == '(') {
+            note_comment(&c, &p);
+        } else if (ch == ',' || ch == ';') {
+            cur_next(&c);
+            finish(a, &p, out);
+            out->has_errors |= ch == ';' && !in_group;
+            if (ch == ';')
+                in_group = false;
+        } else if (ch == ':') {
+            cur_next(&c);
+            out->has_errors |= in_group || !p.words.n;
+            in_group = true;
+            buf_reset(&p.words);
+            buf_reset(&p.joined);
+        } else if (ch == '<' || ch == '@') {
+            take_mailbox_rest(&c, a, &p, out);
+        } else if (ch == '"') {
+            AUTO_BUF word = BUF_LIMIT(65536);
+
+            out->has_errors |= !take_quoted(&c, &word);
+            add_word(&p, buf_str(&word), false);
+        } else {
+            struct str word = cur_while(&c, is_dot_atom_char);
+
+            if (word.n) {
+                add_word(&p, word, word.p[0] == '.');
+            } else {
+                out->has_errors = true;
+                cur_next(&c);
+            }
+        }
+    }
+    finish(a, &p, out);
+    out->has_errors |= in_group;
+    buf_fini(&p.words);
+    buf_fini(&p.joined);
+}
+
+bool address_parse_spec(struct arena *a, struct str text, struct address *out)
+{
+    struct cur c = cur_of(text);
+    AUTO_BUF local = BUF_LIMIT(1024);
+    bool has_errors = false;
+
+    *out = (struct address){0};
+    if (cur_peek(&c) == '"') {
+        has_errors = !take_quoted(&c, &local);
+    } else {
+        struct str word = cur_while(&c, is_dot_atom_char);
+
+        has_errors = !word.n || word.p[0] == '.' || word.p[word.n - 1] == '.' ||
+                     str_find_str(word, STR("..")) != STR_NONE;
+        buf_put(&local, word);
+    }
+    if (has_errors || local.full || !cur_skip(&c, '@') || cur_peek(&c) <= ' ')
+        return false;
+    out->localpart = arena_dup(a, buf_str(&local));
+    out->domain = arena_dup(a, take_domain(&c, &has_errors));
+    return !has_errors && !cur_left(&c);
+}
+
+void address_put_localpart(struct buf *out, struct str localpart)
+{
+    bool is_dot_atom = localpart.n && localpart.p[0] != '.' && localpart.p[localpart.n - 1] != '.' &&
+                       str_find_str(localpart, STR("..")) == STR_NONE;
+
+    for (size_t i = 0; i < localpart.n; i++)
+        is_dot_atom &= is_dot_atom_char((unsigned char)localpart.p[i]);
+    if (is_dot_atom) {
+        buf_put(out, localpart);
+        return;
+    }
+    buf_put_char(out, '"');
+    for (size_t i = 0; i < localpart.n; i++) {
+        char c = localpart.p[i];
+
+        if (c == '"' || c == '\\')
+            buf_put_char(out, '\\');
+        if ((unsigned char)c >= ' ' && c != 127)
+            buf_put_char(out, c);
+    }
+    buf_put_char(out, '"');
+}
