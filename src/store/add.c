@@ -1,0 +1,298 @@
+/*
+ * Adding messages: parsed before the transaction, stored in it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "message/summary.h"
+#include "os/clock.h"
+#include "proto/imap/structure.h"
+#include "store/store_priv.h"
+#include "text/date.h"
+#include "text/encode.h"
+
+enum { BLOCK = 64 * 1024, PREVIEW_BYTES = 32 * 1024 };
+
+// Calls fn for the message's bytes in blocks: the prefix, then the file.
+static bool each_block(const struct store_new *m, char *block, size_t block_size, chunk_fn *fn,
+                       void *ctx, struct err *e)
+{
+    uint64_t at = 0;
+
+    if (m->prefix.n && !fn(ctx, m->prefix))
+        return false;
+    while (at < m->size) {
+        size_t want = m->size - at < block_size ? (size_t)(m->size - at) : block_size;
+        ssize_t n = pread(m->fd, block, want, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? fail_errno(e, "read message")
+                         : fail(e, ERR_TEMPORARY, "message is shorter than announced");
+        if (!fn(ctx, str_at(block, (size_t)n)))
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+static bool feed(void *ctx, struct str bytes)
+{
+    mime_parser_feed(ctx, bytes);
+    return true;
+}
+
+// The start of the first text part, decoded.
+static struct str first_text(struct arena *a, const struct store_new *m, const struct part *root)
+{
+    const struct part *p = message_first_text(root);
+    struct transfer_decoder d = {0};
+    AUTO_BUF decoded = BUF_LIMIT(4 * PREVIEW_BYTES);
+    AUTO_BUF utf8 = BUF_LIMIT(16 * PREVIEW_BYTES);
+    uint64_t start, n;
+    char *bytes;
+    ssize_t got;
+
+    if (!p || p->body_start < m->prefix.n)
+        return (struct str){0};
+    start = p->body_start - m->prefix.n;
+    n = p->body_end - p->body_start;
+    if (n > PREVIEW_BYTES)
+        n = PREVIEW_BYTES;
+    bytes = arena_alloc(a, (size_t)n);
+    got = pread(m->fd, bytes, (size_t)n, (off_t)start);
+    if (got <= 0)
+        return (struct str){0};
+    d.encoding = transfer_of(p->encoding);
+    transfer_feed(&d, str_at(bytes, (size_t)got), &decoded);
+    transfer_end(&d, &decoded);
+    charset_put_utf8(&utf8, param_get(&p->params, STR("charset")), buf_str(&decoded));
+    return arena_dup(a, buf_str(&utf8));
+}
+
+bool parse_message(struct arena *a, const struct store_new *m, struct parsed *out, struct err *e)
+{
+    struct mime_parser *parser = mime_parser_new(a);
+    char *block = arena_alloc(a, BLOCK);
+    AUTO_BUF b = BUF_LIMIT(64 << 20);
+    struct date sent;
+    bool is_broken, ok = each_block(m, block, BLOCK, feed, parser, e);
+
+    *out = (struct parsed){.root = mime_parser_end(parser, &is_broken),
+                           .size = m->prefix.n + m->size};
+    if (!ok)
+        return false;
+    imap_envelope_put(&b, a, out->root->envelope);
+    out->envelope = arena_dup(a, buf_str(&b));
+    buf_reset(&b);
+    imap_bodystructure_put(&b, a, out->root, true);
+    out->bodystructure = arena_dup(a, buf_str(&b));
+    buf_reset(&b);
+    part_encode(&b, out->root);
+    out->tree = arena_dup(a, buf_str(&b));
+    out->message_id = message_id_canonical(a, out->root->envelope->message_id);
+    out->subject_base = subject_base(
+        a, encoded_word_decode(a, out->root->envelope->subject), &out->is_reply);
+    out->is_dsn = message_is_dsn(out->root);
+    out->has_attachment = message_has_attachment(out->root);
+    out->preview = message_preview(a, first_text(a, m, out->root));
+    out->has_sent = date_parse(out->root->envelope->date, &sent);
+    out->sent_unix = out->has_sent ? sent.unix_seconds : 0;
+    return true;
+}
+
+struct add_one {
+    struct arena arena;
+    const struct store_new *m;
+    struct parsed parsed;
+};
+
+struct add_job {
+    struct str mailbox;
+    bool create;
+    struct add_one *items;
+    size_t n;
+    struct store_added *out;
+};
+
+struct chunk_writer {
+    struct store *st;
+    uint64_t owner;
+    unsigned number;
+    struct buf bytes;
+    struct err *e;
+};
+
+static bool flush_chunk(struct chunk_writer *w)
+{
+    bool ok = chunk_put(w->st->db, w->owner, w->number++, buf_str(&w->bytes), w->e);
+
+    buf_reset(&w->bytes);
+    return ok;
+}
+
+static bool write_bytes(void *ctx, struct str bytes)
+{
+    struct chunk_writer *w = ctx;
+
+    while (bytes.n) {
+        struct str part = str_sub(bytes, 0, CHUNK_BYTES - w->bytes.n);
+
+        buf_put(&w->bytes, part);
+        bytes = str_from(bytes, part.n);
+        if (w->bytes.n == CHUNK_BYTES && !flush_chunk(w))
+            return false;
+    }
+    return true;
+}
+
+static bool store_bytes(struct store *st, uint64_t email, const struct store_new *m, struct err *e)
+{
+    struct chunk_writer w = {.st = st, .owner = email, .bytes = BUF_LIMIT(CHUNK_BYTES), .e = e};
+    char *block = heap_alloc(BLOCK);
+    bool ok = each_block(m, block, BLOCK, write_bytes, &w, e) &&
+              (!(w.bytes.n || !w.number) || flush_chunk(&w));
+
+    buf_fini(&w.bytes);
+    free(block);
+    return ok;
+}
+
+// The result of an earlier delivery with this id; false when there was none, or on failure.
+static bool find_delivered(struct store *st, struct str delivery_id, struct store_added *out,
+                           struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT id FROM email WHERE delivery_id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, delivery_id);
+    if (!stmt_step(s, e))
+        return false;
+    *out = (struct store_added){.email = stmt_u64(s, 0)};
+    return true;
+}
+
+static bool use_quota(struct store *st, uint64_t size, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "UPDATE account SET used_bytes = used_bytes + ?1 "
+                             "WHERE ?2 = 0 OR used_bytes + ?1 <= ?2", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, size);
+    stmt_bind_u64(s, 2, st->quota_bytes);
+    if (!stmt_run(s, e))
+        return false;
+    return db_changes(st->db) ||
+           fail(e, ERR_LIMIT, "account is over its quota of %llu bytes",
+                (unsigned long long)st->quota_bytes);
+}
+
+static bool insert_email(struct store *st, const struct add_one *one, uint64_t thread,
+                         uint64_t *email, struct err *e)
+{
+    AUTO_STMT s = db_prepare(
+        st->db,
+        "INSERT INTO email (thread, delivery_id, size, received_unix, sent_unix, createseq, modseq, "
+        "memberseq, flags, keywords, message_id, message_id_hash, subject_base, has_attachment, "
+        "preview, summary, tree, envelope, bodystructure, reverse_path, hello, remote_ip) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, x'', ?14, ?15, "
+        "?16, ?17, ?18, ?19)", e);
+    const struct store_new *m = one->m;
+    const struct parsed *p = &one->parsed;
+    uint64_t modseq;
+
+    if (!s || !job_modseq(st, &modseq, e))
+        return false;
+    stmt_bind_u64(s, 1, thread);
+    if (m->delivery_id.n)
+        stmt_bind_str(s, 2, m->delivery_id);
+    else
+        stmt_bind_null(s, 2);
+    stmt_bind_u64(s, 3, p->size);
+    stmt_bind_i64(s, 4, m->received_unix);
+    if (p->has_sent)
+        stmt_bind_i64(s, 5, p->sent_unix);
+    else
+        stmt_bind_null(s, 5);
+    stmt_bind_u64(s, 6, modseq);
+    stmt_bind_u64(s, 7, m->flags);
+    stmt_bind_str(s, 8, m->keywords);
+    stmt_bind_str(s, 9, p->message_id);
+    stmt_bind_u64(s, 10, p->message_id.n ? message_id_hash(p->message_id) : 0);
+    stmt_bind_str(s, 11, p->subject_base);
+    stmt_bind_u64(s, 12, p->has_attachment);
+    stmt_bind_str(s, 13, p->preview);
+    stmt_bind_blob(s, 14, p->tree);
+    stmt_bind_blob(s, 15, p->envelope);
+    stmt_bind_blob(s, 16, p->bodystructure);
+    stmt_bind_str(s, 17, m->reverse_path);
+    stmt_bind_str(s, 18, m->hello);
+    stmt_bind_str(s, 19, m->remote_ip);
+    if (!stmt_run(s, e))
+        return false;
+    *email = db_last_id(st->db);
+    return true;
+}
+
+static bool add_email(struct store *st, struct add_one *one, const struct writer_mailbox *mailbox,
+                      struct store_added *out, struct err *e)
+{
+    const struct store_new *m = one->m;
+    uint64_t thread;
+
+    if (m->delivery_id.n && find_delivered(st, m->delivery_id, out, e))
+        return true;
+    if (e->kind != ERR_NONE)
+        return false;
+    out->uidvalidity = mailbox->uidvalidity;
+    return use_quota(st, one->parsed.size, e) &&
+           assign_thread(st, &one->arena, &one->parsed, m->received_unix, &thread, e) &&
+           insert_email(st, one, thread, &out->email, e) &&
+           remember_references(st, &one->arena, &one->parsed, thread, m->received_unix, e) &&
+           store_bytes(st, out->email, m, e) &&
+           add_placement(st, mailbox->id, out->email, m->flags, m->keywords, &out->uid, e) &&
+           touch_type(st, "Email", e);
+}
+
+static bool add_job(struct store *st, void *ctx, struct err *e)
+{
+    struct add_job *j = ctx;
+    struct writer_mailbox mailbox;
+    struct err missing = {0};
+
+    if (!writer_find_mailbox(st, j->mailbox, &mailbox, &missing)) {
+        if (missing.kind != ERR_NOT_FOUND || !j->create) {
+            *e = missing;
+            return false;
+        }
+        if (!writer_create_mailbox(st, j->mailbox, (struct str){0}, &mailbox, e))
+            return false;
+    }
+    for (size_t i = 0; i < j->n; i++)
+        if (!add_email(st, &j->items[i], &mailbox, &j->out[i], e))
+            return false;
+    return true;
+}
+
+bool store_add(struct store *st, struct str mailbox, bool create, const struct store_new *messages,
+               size_t n, struct store_added *out, struct err *e)
+{
+    struct add_job j = {.mailbox = mailbox, .create = create, .n = n, .out = out};
+    bool ok = true;
+
+    j.items = heap_array(n, sizeof *j.items);
+    for (size_t i = 0; i < n; i++) {
+        j.items[i].arena = (struct arena)ARENA_LIMIT(2 * MIME_MEMORY);
+        j.items[i].m = &messages[i];
+        ok = ok && parse_message(&j.items[i].arena, &messages[i], &j.items[i].parsed, e);
+    }
+    ok = ok && store_write(st, add_job, &j, e);
+    for (size_t i = 0; i < n; i++)
+        arena_fini(&j.items[i].arena);
+    free(j.items);
+    return ok;
+}

@@ -1,0 +1,87 @@
+/*
+ * The invariants of doc/store.md, checked from the rows themselves.
+ */
+#include "store/store_priv.h"
+
+static const struct {
+    const char *what, *sql; // rows of the query are violations
+} invariants[] = {
+    {"mailbox counts differ from its messages",
+     "SELECT m.name FROM mailbox m LEFT JOIN (SELECT p.mailbox, count(*) AS total, sum(p.flags & 1 "
+     "= 0) AS unseen, sum(p.flags & 9 = 0) AS unread, sum(p.flags & 8 <> 0) AS deleted, "
+     "sum(e.size) AS size FROM placement p JOIN email e ON e.id = p.email GROUP BY p.mailbox) c "
+     "ON c.mailbox = m.id WHERE m.total <> coalesce(c.total, 0) OR m.unseen <> coalesce(c.unseen, "
+     "0) OR m.unread <> coalesce(c.unread, 0) OR m.deleted <> coalesce(c.deleted, 0) OR m.size <> "
+     "coalesce(c.size, 0)"},
+    {"thread counts differ from the messages",
+     "SELECT m.name FROM mailbox m WHERE m.threads <> (SELECT count(*) FROM thread_mailbox t WHERE "
+     "t.mailbox = m.id) OR m.unread_threads <> (SELECT count(*) FROM thread_mailbox t WHERE "
+     "t.mailbox = m.id AND t.unread > 0)"},
+    {"uid is not below uidnext",
+     "SELECT m.name FROM mailbox m JOIN placement p ON p.mailbox = m.id WHERE p.uid >= m.uidnext"},
+    {"uid was used before",
+     "SELECT x.uid FROM expunged x JOIN placement p ON p.mailbox = x.mailbox AND p.uid = x.uid"},
+    {"uidvalidity is not below the next one",
+     "SELECT m.name FROM mailbox m, account a WHERE m.uidvalidity >= a.next_uidvalidity"},
+    {"modseq is above the account's",
+     "SELECT p.uid FROM placement p, account a WHERE p.modseq > a.modseq OR p.createseq > p.modseq"},
+    {"message modseq is above its mailbox's",
+     "SELECT m.name FROM mailbox m JOIN placement p ON p.mailbox = m.id WHERE p.modseq > m.modseq"},
+    {"copy of a message that is not there",
+     "SELECT p.uid FROM placement p LEFT JOIN email e ON e.id = p.email WHERE e.id IS NULL OR "
+     "e.dead_modseq IS NOT NULL"},
+    {"message without a place is not marked dead",
+     "SELECT e.id FROM email e WHERE e.dead_modseq IS NULL AND NOT EXISTS (SELECT 1 FROM placement "
+     "p WHERE p.email = e.id)"},
+    {"message bytes are missing or of another length",
+     "SELECT e.id FROM email e WHERE e.size <> (SELECT coalesce(sum(c.size), -1) FROM chunk c WHERE "
+     "c.owner = e.id)"},
+    {"message bytes of no message",
+     "SELECT c.owner FROM chunk c LEFT JOIN email e ON e.id = c.owner WHERE e.id IS NULL"},
+    {"used space differs from the messages",
+     "SELECT a.used_bytes FROM account a WHERE a.used_bytes <> (SELECT coalesce(sum(size), 0) FROM "
+     "email)"},
+    {"parent mailbox is missing",
+     "SELECT m.name FROM mailbox m WHERE instr(m.name, '/') > 0 AND NOT EXISTS (SELECT 1 FROM "
+     "mailbox p WHERE p.name = rtrim(rtrim(m.name, replace(m.name, '/', '')), '/'))"},
+    {"no Inbox", "SELECT 'Inbox' WHERE NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'Inbox')"},
+};
+
+static bool read_nothing(void *ctx, struct str bytes)
+{
+    *(uint64_t *)ctx += bytes.n;
+    return true;
+}
+
+// Every chunk is read, so that every checksum is looked at.
+static bool check_bytes(struct store_reader *r, struct buf *problems, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT id, size FROM email ORDER BY id", e);
+
+    while (s && stmt_step(s, e)) {
+        struct err damaged = {0};
+        uint64_t n = 0;
+
+        if (!chunk_read(r->db, stmt_u64(s, 0), 0, stmt_u64(s, 1), read_nothing, &n, &damaged))
+            buf_printf(problems, "%s\n", damaged.text);
+    }
+    return s && e->kind == ERR_NONE;
+}
+
+bool store_check(struct store_reader *r, struct buf *problems, struct err *e)
+{
+    if (!db_check(r->db, problems, e) || !store_read_begin(r, e))
+        return false;
+    for (size_t i = 0; i < COUNT(invariants); i++) {
+        AUTO_STMT s = db_prepare(r->db, invariants[i].sql, e);
+
+        while (s && stmt_step(s, e))
+            buf_printf(problems, "%s: %.*s\n", invariants[i].what, STR_FMT(stmt_str(s, 0)));
+        if (!s || e->kind != ERR_NONE) {
+            store_read_end(r);
+            return false;
+        }
+    }
+    store_read_end(r);
+    return check_bytes(r, problems, e);
+}

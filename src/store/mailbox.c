@@ -1,0 +1,338 @@
+/*
+ * Mailboxes: names, creating, deleting, renaming, subscriptions.
+ */
+#include <stdlib.h>
+#include <uninorm.h>
+
+#include "store/store_priv.h"
+#include "text/encode.h"
+
+static bool is_nfc(struct str s)
+{
+    size_t n = 0;
+    uint8_t *normal = u8_normalize(UNINORM_NFC, (const uint8_t *)s.p, s.n, NULL, &n);
+    bool same = normal && str_eq(s, str_at(normal, n));
+
+    free(normal);
+    return same;
+}
+
+static bool check_element(struct str element, struct err *e)
+{
+    if (!element.n)
+        return fail(e, ERR_SYNTAX, "mailbox name has an empty element");
+    if (str_eq(element, STR(".")) || str_eq(element, STR("..")))
+        return fail(e, ERR_SYNTAX, "mailbox name has a \".\" or \"..\" element");
+    return true;
+}
+
+bool store_mailbox_name(struct arena *a, struct str name, struct str *out, struct err *e)
+{
+    struct str left = name, element, first;
+
+    if (!name.n || name.n > STORE_MAX_MAILBOX_NAME)
+        return fail(e, ERR_SYNTAX, "mailbox name is empty or longer than %d bytes",
+                    STORE_MAX_MAILBOX_NAME);
+    if (!utf8_is_valid(name) || !is_nfc(name))
+        return fail(e, ERR_SYNTAX, "mailbox name is not normalized UTF-8");
+    if (name.p[0] == '#')
+        return fail(e, ERR_SYNTAX, "mailbox name starts with #");
+    for (struct str s = name; s.n;) {
+        uint32_t cp = utf8_next(&s);
+
+        if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029)
+            return fail(e, ERR_SYNTAX, "mailbox name has a control character");
+    }
+    while (str_cut(left, '/', &element, &left))
+        if (!check_element(element, e))
+            return false;
+    if (!check_element(left, e))
+        return false;
+    if (!str_cut(name, '/', &first, &left))
+        first = name;
+    if (str_eq_ci(first, STR("inbox")))
+        *out = arena_printf(a, "Inbox%.*s", STR_FMT(str_from(name, 5)));
+    else
+        *out = arena_dup(a, name);
+    return true;
+}
+
+bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
+                         struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, uidvalidity, uidnext FROM mailbox WHERE name = ?",
+                             e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, name);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
+    *out = (struct writer_mailbox){stmt_u64(s, 0), (uint32_t)stmt_u64(s, 1),
+                                   (uint32_t)stmt_u64(s, 2)};
+    return true;
+}
+
+static bool subscribe(struct store *st, struct str name, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "INSERT OR IGNORE INTO subscription (name) VALUES (?)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, name);
+    return stmt_run(s, e);
+}
+
+// Each mailbox ever made gets a uidvalidity of its own, so a deleted name that comes back is new.
+static bool next_uidvalidity(struct store *st, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "UPDATE account SET next_uidvalidity = next_uidvalidity + 1 "
+                             "RETURNING next_uidvalidity - 1", e);
+
+    if (!s || !stmt_step(s, e))
+        return false;
+    *out = stmt_u64(s, 0);
+    return stmt_step(s, e) || e->kind == ERR_NONE;
+}
+
+static bool insert_mailbox(struct store *st, struct str name, struct str special_use,
+                           struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "INSERT INTO mailbox (name, special_use, uidvalidity, "
+                             "createseq, modseq, countseq) VALUES (?, ?, ?, ?, ?, ?)", e);
+    AUTO_STMT take = db_prepare(st->db, "UPDATE mailbox SET special_use = '', modseq = ? "
+                                "WHERE special_use = ? AND ? <> ''", e);
+    uint64_t modseq, uidvalidity;
+
+    if (!s || !take || !job_modseq(st, &modseq, e) || !next_uidvalidity(st, &uidvalidity, e))
+        return false;
+    stmt_bind_u64(take, 1, modseq);
+    stmt_bind_str(take, 2, special_use);
+    stmt_bind_str(take, 3, special_use);
+    stmt_bind_str(s, 1, name);
+    stmt_bind_str(s, 2, special_use);
+    stmt_bind_u64(s, 3, uidvalidity);
+    stmt_bind_u64(s, 4, modseq);
+    stmt_bind_u64(s, 5, modseq);
+    stmt_bind_u64(s, 6, modseq);
+    return stmt_run(take, e) && stmt_run(s, e) && subscribe(st, name, e) &&
+           touch_type(st, "Mailbox", e);
+}
+
+bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
+                           struct writer_mailbox *out, struct err *e)
+{
+    // Parents first: a child never exists without its parent.
+    for (size_t i = 1; i <= name.n; i++) {
+        struct str part = str_sub(name, 0, i);
+        struct err ignored = {0};
+
+        if (i < name.n && name.p[i] != '/')
+            continue;
+        if (writer_find_mailbox(st, part, out, &ignored)) {
+            if (i == name.n)
+                return fail(e, ERR_CONFLICT, "mailbox exists already");
+            continue;
+        }
+        if (ignored.kind != ERR_NOT_FOUND) {
+            *e = ignored;
+            return false;
+        }
+        if (!insert_mailbox(st, part, i == name.n ? special_use : (struct str){0}, e))
+            return false;
+    }
+    return writer_find_mailbox(st, name, out, e);
+}
+
+struct name_job {
+    struct str name, to, special_use;
+    bool on;
+};
+
+static bool create_job(struct store *st, void *ctx, struct err *e)
+{
+    struct name_job *j = ctx;
+    struct writer_mailbox m;
+
+    return writer_create_mailbox(st, j->name, j->special_use, &m, e);
+}
+
+bool store_mailbox_create(struct store *st, struct str name, struct str special_use, struct err *e)
+{
+    return store_write(st, create_job, &(struct name_job){name, name, special_use, true}, e);
+}
+
+static bool has_children(struct store *st, struct str name, bool *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT 1 FROM mailbox WHERE substr(name, 1, length(?1) + 1) "
+                             "= ?1 || '/' LIMIT 1", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, name);
+    *out = stmt_step(s, e);
+    return e->kind == ERR_NONE;
+}
+
+static bool bury(struct store *st, const char *type, uint64_t id, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "INSERT INTO tombstone (type, id, createseq, modseq) "
+                             "SELECT ?, id, createseq, ? FROM mailbox WHERE id = ?", e);
+    uint64_t modseq;
+
+    if (!s || !job_modseq(st, &modseq, e))
+        return false;
+    stmt_bind_str(s, 1, str_of(type));
+    stmt_bind_u64(s, 2, modseq);
+    stmt_bind_u64(s, 3, id);
+    return stmt_run(s, e);
+}
+
+static bool expunge_all(struct store *st, uint64_t mailbox, struct err *e)
+{
+    for (uint32_t uid = 0;;) {
+        AUTO_STMT s = db_prepare(st->db, "SELECT uid FROM placement WHERE mailbox = ? AND uid > ? "
+                                 "ORDER BY uid LIMIT 1", e);
+
+        if (!s)
+            return false;
+        stmt_bind_u64(s, 1, mailbox);
+        stmt_bind_u64(s, 2, uid);
+        if (!stmt_step(s, e))
+            return e->kind == ERR_NONE;
+        uid = (uint32_t)stmt_u64(s, 0);
+        stmt_done(&s);
+        if (!remove_placement(st, mailbox, uid, e))
+            return false;
+    }
+}
+
+static bool delete_job(struct store *st, void *ctx, struct err *e)
+{
+    struct name_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "DELETE FROM mailbox WHERE id = ?", e);
+    struct writer_mailbox m;
+    bool children;
+
+    if (!s)
+        return false;
+    if (str_eq(j->name, STR("Inbox")))
+        return fail(e, ERR_DENIED, "Inbox cannot be deleted");
+    if (!writer_find_mailbox(st, j->name, &m, e) || !has_children(st, j->name, &children, e))
+        return false;
+    if (children)
+        return fail(e, ERR_CONFLICT, "mailbox has children");
+    if (!expunge_all(st, m.id, e) || !bury(st, "Mailbox", m.id, e) ||
+        !touch_type(st, "Mailbox", e))
+        return false;
+    stmt_bind_u64(s, 1, m.id);
+    return stmt_run(s, e);
+}
+
+bool store_mailbox_delete(struct store *st, struct str name, struct err *e)
+{
+    return store_write(st, delete_job, &(struct name_job){.name = name}, e);
+}
+
+static bool create_parents(struct store *st, struct str name, struct err *e)
+{
+    ptrdiff_t slash = str_find_last(name, '/');
+    struct writer_mailbox m;
+    struct err exists = {0};
+
+    if (slash == STR_NONE)
+        return true;
+    if (writer_create_mailbox(st, str_sub(name, 0, (size_t)slash), (struct str){0}, &m, &exists) ||
+        exists.kind == ERR_CONFLICT)
+        return true;
+    *e = exists;
+    return false;
+}
+
+static bool rename_inbox(struct store *st, struct str to, struct err *e)
+{
+    struct writer_mailbox inbox, target;
+    uint32_t uid = 0;
+
+    if (!writer_find_mailbox(st, STR("Inbox"), &inbox, e) ||
+        !writer_create_mailbox(st, to, (struct str){0}, &target, e))
+        return false;
+    for (;;) {
+        AUTO_STMT row = db_prepare(st->db, "SELECT uid, email, flags, keywords FROM placement "
+                                   "WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT 1", e);
+        uint32_t new_uid, flags;
+        uint64_t email;
+        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+        struct str keywords;
+
+        if (!row)
+            return false;
+        stmt_bind_u64(row, 1, inbox.id);
+        stmt_bind_u64(row, 2, uid);
+        if (!stmt_step(row, e))
+            return e->kind == ERR_NONE;
+        uid = (uint32_t)stmt_u64(row, 0);
+        email = stmt_u64(row, 1);
+        flags = (uint32_t)stmt_u64(row, 2);
+        keywords = arena_dup(&a, stmt_str(row, 3));
+        stmt_done(&row);
+        if (!add_placement(st, target.id, email, flags, keywords, &new_uid, e) ||
+            !remove_placement(st, inbox.id, uid, e))
+            return false;
+    }
+}
+
+static bool rename_job(struct store *st, void *ctx, struct err *e)
+{
+    struct name_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "UPDATE mailbox SET name = ?1 || substr(name, length(?2) + 1), "
+                             "modseq = ?3 WHERE name = ?2 OR substr(name, 1, length(?2) + 1) "
+                             "= ?2 || '/'", e);
+    struct writer_mailbox m;
+    struct err missing = {0};
+    uint64_t modseq;
+
+    if (!s)
+        return false;
+    if (!writer_find_mailbox(st, j->name, &m, e))
+        return false;
+    if (writer_find_mailbox(st, j->to, &m, &missing))
+        return fail(e, ERR_CONFLICT, "target mailbox exists already");
+    if (str_eq(j->name, STR("Inbox")))
+        return rename_inbox(st, j->to, e);
+    if (str_starts(j->to, j->name) && str_starts(str_from(j->to, j->name.n), STR("/")))
+        return fail(e, ERR_DENIED, "a mailbox cannot be moved into itself");
+    if (!create_parents(st, j->to, e) || !job_modseq(st, &modseq, e) ||
+        !touch_type(st, "Mailbox", e))
+        return false;
+    stmt_bind_str(s, 1, j->to);
+    stmt_bind_str(s, 2, j->name);
+    stmt_bind_u64(s, 3, modseq);
+    return stmt_run(s, e);
+}
+
+bool store_mailbox_rename(struct store *st, struct str from, struct str to, struct err *e)
+{
+    return store_write(st, rename_job, &(struct name_job){.name = from, .to = to}, e);
+}
+
+static bool subscribe_job(struct store *st, void *ctx, struct err *e)
+{
+    struct name_job *j = ctx;
+    AUTO_STMT s = NULL;
+    struct writer_mailbox m;
+
+    if (j->on)
+        return subscribe(st, j->name, e);
+    s = db_prepare(st->db, "DELETE FROM subscription WHERE name = ?", e);
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, j->name);
+    // Not subscribed and not there: an error. Not subscribed and there: fine.
+    return stmt_run(s, e) && (db_changes(st->db) || writer_find_mailbox(st, j->name, &m, e));
+}
+
+bool store_subscribe(struct store *st, struct str name, bool on, struct err *e)
+{
+    return store_write(st, subscribe_job, &(struct name_job){.name = name, .on = on}, e);
+}

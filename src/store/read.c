@@ -1,0 +1,195 @@
+/*
+ * Reading beside the writer.
+ */
+#include <stdlib.h>
+
+#include "store/store_priv.h"
+
+struct store_reader *store_reader_open(struct err *e)
+{
+    struct db *d = db_open_reader("account.db", e);
+    struct store_reader *r;
+
+    if (!d)
+        return NULL;
+    r = heap_alloc(sizeof *r);
+    r->db = d;
+    return r;
+}
+
+void store_reader_close(struct store_reader *r)
+{
+    if (!r)
+        return;
+    db_close(r->db);
+    free(r);
+}
+
+bool store_read_begin(struct store_reader *r, struct err *e)
+{
+    return db_exec(r->db, "BEGIN", e);
+}
+
+void store_read_end(struct store_reader *r)
+{
+    db_rollback(r->db);
+}
+
+bool store_read_modseq(struct store_reader *r, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT modseq FROM account", e);
+
+    if (!s || !stmt_step(s, e))
+        return false;
+    *out = stmt_u64(s, 0);
+    return true;
+}
+
+#define MAILBOX_COLUMNS                                                                            \
+    "id, name, special_use, uidvalidity, uidnext, modseq, total, unseen, unread, deleted, size"
+
+static struct store_mailbox mailbox_of(struct stmt *s, struct arena *a)
+{
+    return (struct store_mailbox){
+        .id = stmt_u64(s, 0),
+        .name = arena_dup(a, stmt_str(s, 1)),
+        .special_use = arena_dup(a, stmt_str(s, 2)),
+        .uidvalidity = (uint32_t)stmt_u64(s, 3),
+        .uidnext = (uint32_t)stmt_u64(s, 4),
+        .modseq = stmt_u64(s, 5),
+        .total = stmt_u64(s, 6),
+        .unseen = stmt_u64(s, 7),
+        .unread = stmt_u64(s, 8),
+        .deleted = stmt_u64(s, 9),
+        .size = stmt_u64(s, 10),
+    };
+}
+
+bool store_mailbox_find(struct store_reader *r, struct arena *a, struct str name,
+                        struct store_mailbox *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE name = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, name);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
+    *out = mailbox_of(s, a);
+    return true;
+}
+
+bool store_mailbox_list(struct store_reader *r, struct arena *a, struct store_mailboxes *out,
+                        struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT " MAILBOX_COLUMNS " FROM mailbox ORDER BY name", e);
+
+    *out = (struct store_mailboxes){0};
+    while (s && out->n < STORE_MAX_MAILBOXES && stmt_step(s, e))
+        *ARENA_PUSH(a, out->items, &out->n, &out->cap) = mailbox_of(s, a);
+    return s && e->kind == ERR_NONE;
+}
+
+static bool list_names(struct stmt *s, struct arena *a, struct store_names *out, struct err *e)
+{
+    *out = (struct store_names){0};
+    while (out->n < STORE_MAX_MAILBOXES && stmt_step(s, e))
+        *ARENA_PUSH(a, out->items, &out->n, &out->cap) = arena_dup(a, stmt_str(s, 0));
+    return e->kind == ERR_NONE;
+}
+
+bool store_subscriptions(struct store_reader *r, struct arena *a, struct store_names *out,
+                         struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT name FROM subscription ORDER BY name", e);
+
+    return s && list_names(s, a, out, e);
+}
+
+bool store_keywords(struct store_reader *r, struct arena *a, uint64_t mailbox,
+                    struct store_names *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT name FROM keyword WHERE mailbox = ? ORDER BY name", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, mailbox);
+    return list_names(s, a, out, e);
+}
+
+bool store_rows(struct store_reader *r, uint64_t mailbox, uint64_t since, store_row_fn *fn,
+                void *ctx, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, since ?
+                             "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, m.size, "
+                             "m.received_unix FROM placement p INDEXED BY placement_modseq JOIN "
+                             "email m ON m.id = p.email WHERE p.mailbox = ? AND p.modseq > ? "
+                             "ORDER BY p.uid" :
+                             "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, m.size, "
+                             "m.received_unix FROM placement p JOIN email m ON m.id = p.email "
+                             "WHERE p.mailbox = ? AND p.modseq > ? ORDER BY p.uid", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, mailbox);
+    stmt_bind_u64(s, 2, since);
+    while (stmt_step(s, e)) {
+        struct store_row row = {.uid = (uint32_t)stmt_u64(s, 0),
+                                .email = stmt_u64(s, 1),
+                                .flags = (uint32_t)stmt_u64(s, 2),
+                                .keywords = stmt_str(s, 3),
+                                .modseq = stmt_u64(s, 4),
+                                .size = stmt_u64(s, 5),
+                                .received_unix = stmt_i64(s, 6)};
+
+        if (!fn(ctx, &row))
+            return fail(e, ERR_LIMIT, "too many messages");
+    }
+    return e->kind == ERR_NONE;
+}
+
+bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since, store_uid_fn *fn,
+                    void *ctx, struct err *e)
+{
+    AUTO_STMT floor = db_prepare(r->db, "SELECT expunge_floor FROM mailbox WHERE id = ?", e);
+    AUTO_STMT s = db_prepare(r->db, "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ?", e);
+
+    if (!floor || !s)
+        return false;
+    stmt_bind_u64(floor, 1, mailbox);
+    if (stmt_step(floor, e) && since < stmt_u64(floor, 0))
+        return fail(e, ERR_NOT_FOUND, "history does not reach back to modseq %llu",
+                    (unsigned long long)since);
+    stmt_bind_u64(s, 1, mailbox);
+    stmt_bind_u64(s, 2, since);
+    while (e->kind == ERR_NONE && stmt_step(s, e))
+        if (!fn(ctx, (uint32_t)stmt_u64(s, 0)))
+            return fail(e, ERR_LIMIT, "too many messages");
+    return e->kind == ERR_NONE;
+}
+
+bool store_email_get(struct store_reader *r, struct arena *a, uint64_t email,
+                     struct store_email *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT size, received_unix, sent_unix, envelope, "
+                             "bodystructure, tree FROM email WHERE id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "message is gone") : false;
+    *out = (struct store_email){.size = stmt_u64(s, 0),
+                                .received_unix = stmt_i64(s, 1),
+                                .sent_unix = stmt_is_null(s, 2) ? stmt_i64(s, 1) : stmt_i64(s, 2),
+                                .envelope = arena_dup(a, stmt_str(s, 3)),
+                                .bodystructure = arena_dup(a, stmt_str(s, 4)),
+                                .tree = arena_dup(a, stmt_str(s, 5))};
+    return true;
+}
+
+bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,
+                      store_bytes_fn *fn, void *ctx, struct err *e)
+{
+    return chunk_read(r->db, email, offset, n, fn, ctx, e);
+}

@@ -1,0 +1,205 @@
+/*
+ * An account's mail: mailboxes, messages, flags, threads, and what changed since when.
+ *
+ * Changes go through one writer and share transactions: callers on many threads each get their
+ * answer when their change has been synced to disk. Reading is done beside it, each thread with a
+ * reader of its own. The account process has entered its directory; the file is account.db.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum {
+    STORE_MAX_MAILBOX_NAME = 500,
+    STORE_MAX_KEYWORDS = 100, // of one message
+    STORE_MAX_KEYWORD = 100,  // bytes
+    STORE_MAX_MAILBOXES = 10000,
+};
+
+/* Flags of a copy of a message; other keywords are text. */
+enum store_flag {
+    FLAG_SEEN = 1 << 0,
+    FLAG_ANSWERED = 1 << 1,
+    FLAG_FLAGGED = 1 << 2,
+    FLAG_DELETED = 1 << 3,
+    FLAG_DRAFT = 1 << 4,
+    FLAG_FORWARDED = 1 << 5,
+    FLAG_JUNK = 1 << 6,
+    FLAG_NOTJUNK = 1 << 7,
+    FLAG_PHISHING = 1 << 8,
+    FLAG_MDNSENT = 1 << 9,
+};
+
+struct store_initial_mailbox {
+    struct str name, special_use; // special_use such as "Sent", or empty
+};
+
+struct store_options {
+    const struct store_initial_mailbox *initial;
+    size_t n_initial;
+    uint64_t quota_bytes; // 0: none
+};
+
+struct store;
+/* Opens or creates account.db in the current directory and takes the next writer epoch. */
+struct store *store_open(const struct store_options *o, struct err *e);
+void store_close(struct store *st);
+uint64_t store_modseq(struct store *st);
+
+/* An eventfd that is written to after every commit; the caller closes it after unwatching. */
+void store_watch(struct store *st, int event_fd);
+void store_unwatch(struct store *st, int event_fd);
+
+/* A session that still shows messages as of a modseq: what was expunged later is kept for it. */
+struct store_session;
+struct store_session *store_session_begin(struct store *st);
+void store_session_seen(struct store *st, struct store_session *s, uint64_t modseq);
+void store_session_end(struct store *st, struct store_session *s);
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
+struct store_reader;
+struct store_reader *store_reader_open(struct err *e);
+void store_reader_close(struct store_reader *r);
+
+struct store_mailbox {
+    uint64_t id;
+    struct str name, special_use;
+    uint32_t uidvalidity, uidnext;
+    uint64_t modseq; // highest of the mailbox and its messages
+    uint64_t total, unseen, unread, deleted, size; // total counts all messages
+};
+struct store_mailboxes {
+    struct store_mailbox *items;
+    size_t n, cap;
+};
+/* ERR_NOT_FOUND when there is none. */
+MUST_USE bool store_mailbox_find(struct store_reader *r, struct arena *a, struct str name,
+                                 struct store_mailbox *out, struct err *e);
+/* Sorted by name. */
+MUST_USE bool store_mailbox_list(struct store_reader *r, struct arena *a,
+                                 struct store_mailboxes *out, struct err *e);
+struct store_names {
+    struct str *items;
+    size_t n, cap;
+};
+MUST_USE bool store_subscriptions(struct store_reader *r, struct arena *a, struct store_names *out,
+                                  struct err *e);
+MUST_USE bool store_keywords(struct store_reader *r, struct arena *a, uint64_t mailbox,
+                             struct store_names *out, struct err *e);
+
+/* A message as a selected mailbox shows it. keywords: separated by spaces, sorted. */
+struct store_row {
+    uint32_t uid, flags;
+    uint64_t email, modseq, size;
+    int64_t received_unix;
+    struct str keywords; // valid during the callback
+};
+typedef bool store_row_fn(void *ctx, const struct store_row *row);
+typedef bool store_uid_fn(void *ctx, uint32_t uid);
+/* All messages of a mailbox whose modseq is above since, by uid. */
+MUST_USE bool store_rows(struct store_reader *r, uint64_t mailbox, uint64_t since,
+                         store_row_fn *fn, void *ctx, struct err *e);
+/* Uids expunged after since, in no order. ERR_NOT_FOUND: history does not reach that far back. */
+MUST_USE bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since,
+                             store_uid_fn *fn, void *ctx, struct err *e);
+/* For a consistent picture of several reads. */
+MUST_USE bool store_read_begin(struct store_reader *r, struct err *e);
+void store_read_end(struct store_reader *r);
+MUST_USE bool store_read_modseq(struct store_reader *r, uint64_t *out, struct err *e);
+
+struct store_email {
+    uint64_t size;
+    int64_t received_unix, sent_unix;
+    struct str envelope, bodystructure, tree; // ready to send; encoded part tree
+};
+MUST_USE bool store_email_get(struct store_reader *r, struct arena *a, uint64_t email,
+                              struct store_email *out, struct err *e);
+typedef bool store_bytes_fn(void *ctx, struct str bytes);
+/* Bytes [offset, offset + n) of the message, in pieces; less when it is shorter. */
+MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,
+                               store_bytes_fn *fn, void *ctx, struct err *e);
+
+/* --- changing ----------------------------------------------------------------------------------- */
+
+/* The canonical form of a mailbox name (Inbox in any case); ERR_SYNTAX when it may not exist. */
+MUST_USE bool store_mailbox_name(struct arena *a, struct str name, struct str *out, struct err *e);
+
+/* Missing parents are made too; all are subscribed. ERR_CONFLICT when it exists. */
+MUST_USE bool store_mailbox_create(struct store *st, struct str name, struct str special_use,
+                                   struct err *e);
+/* ERR_NOT_FOUND; ERR_CONFLICT when it has children; ERR_DENIED for Inbox. */
+MUST_USE bool store_mailbox_delete(struct store *st, struct str name, struct err *e);
+/* Children move along; from Inbox only its messages do. ERR_NOT_FOUND, ERR_CONFLICT. */
+MUST_USE bool store_mailbox_rename(struct store *st, struct str from, struct str to,
+                                   struct err *e);
+MUST_USE bool store_subscribe(struct store *st, struct str name, bool on, struct err *e);
+
+/* A message to add: prefix and then size bytes of fd from its start. */
+struct store_new {
+    struct str prefix;
+    int fd;
+    uint64_t size;
+    uint32_t flags;
+    struct str keywords; // canonical, see store_keyword_add
+    int64_t received_unix;
+    struct str delivery_id; // empty: none. A second message with the same one is not stored.
+    struct str reverse_path, hello, remote_ip;
+};
+struct store_added {
+    uint64_t email;
+    uint32_t uid, uidvalidity;
+};
+/*
+ * Adds n messages to a mailbox, all or none. create: the mailbox is made when it is missing.
+ * ERR_NOT_FOUND for the mailbox; ERR_LIMIT over quota; ERR_TEMPORARY when the disk is full.
+ */
+MUST_USE bool store_add(struct store *st, struct str mailbox, bool create,
+                        const struct store_new *messages, size_t n, struct store_added *out,
+                        struct err *e);
+
+enum store_flags_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
+/* Uid ranges, sorted and merged. */
+struct store_range {
+    uint32_t first, last;
+};
+struct store_flags_change {
+    uint64_t mailbox;
+    const struct store_range *ranges;
+    size_t n_ranges;
+    enum store_flags_op op;
+    uint32_t flags;
+    struct str keywords;
+    bool has_unchanged_since;
+    uint64_t unchanged_since;
+};
+/* row tells the new state; failed is called for those changed since. */
+MUST_USE bool store_flags(struct store *st, const struct store_flags_change *c,
+                          store_uid_fn *failed, void *ctx, struct err *e);
+
+/* Removes messages of the ranges; with only_deleted those with \Deleted. */
+MUST_USE bool store_expunge(struct store *st, uint64_t mailbox, const struct store_range *ranges,
+                            size_t n_ranges, bool only_deleted, struct err *e);
+
+typedef bool store_copied_fn(void *ctx, uint32_t from_uid, uint32_t to_uid);
+/* Copies or moves to a mailbox by name; the email keeps its id. ERR_NOT_FOUND for the target. */
+MUST_USE bool store_copy(struct store *st, uint64_t mailbox, const struct store_range *ranges,
+                         size_t n_ranges, struct str to, bool is_move, uint32_t *uidvalidity,
+                         store_copied_fn *fn, void *ctx, struct err *e);
+
+/* --- flags as text ------------------------------------------------------------------------------ */
+
+/* A flag or keyword as the protocol writes it ("\Seen", "$Junk", "work"). */
+MUST_USE bool store_flag_parse(struct arena *a, struct str word, uint32_t *flags,
+                               struct store_names *keywords, struct err *e);
+/* Sorted, unique, in one text. */
+struct str store_keywords_join(struct arena *a, const struct store_names *keywords);
+/* "\Seen \Answered $Junk work" */
+void store_flags_put(struct buf *out, uint32_t flags, struct str keywords);
+
+/* --- checking ----------------------------------------------------------------------------------- */
+
+/* All invariants of doc/store.md; problems as lines. False only when it could not be checked. */
+MUST_USE bool store_check(struct store_reader *r, struct buf *problems, struct err *e);

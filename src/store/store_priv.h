@@ -1,0 +1,98 @@
+/*
+ * What the files of the store share. The writer's handle is used by one job at a time.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "db/db.h"
+#include "message/mime.h"
+#include "store/store.h"
+
+enum { MAX_WATCHERS = 1024 };
+
+typedef bool job_fn(struct store *st, void *ctx, struct err *e);
+
+struct job {
+    job_fn *fn;
+    void *ctx;
+    struct err *e;
+    bool is_ok, is_done;
+    struct job *next;
+};
+
+struct store_session {
+    uint64_t seen;
+    struct store_session *next;
+};
+
+struct store {
+    struct db *db;
+    uint64_t quota_bytes;
+    uint64_t writer; // our epoch; another one in the file means that we are no longer the writer
+
+    pthread_mutex_t lock; // of what follows
+    pthread_cond_t done;
+    struct job *pending, **pending_end;
+    bool is_committing;
+    int watchers[MAX_WATCHERS];
+    size_t n_watchers;
+    struct store_session *sessions;
+    uint64_t modseq; // committed
+
+    // Of the job that runs.
+    uint64_t job_modseq; // 0 until the job first asks for one
+    bool has_dead;       // emails without a place may be waiting to be erased
+};
+
+struct store_reader {
+    struct db *db;
+};
+
+/* Runs fn in a transaction, together with what other threads have waiting; true when synced. */
+bool store_write(struct store *st, job_fn *fn, void *ctx, struct err *e);
+
+/* The modseq of the running job: one for all that it changes. */
+bool job_modseq(struct store *st, uint64_t *out, struct err *e);
+/* Notes that objects of this type changed. */
+bool touch_type(struct store *st, const char *type, struct err *e);
+
+struct writer_mailbox {
+    uint64_t id;
+    uint32_t uidvalidity, uidnext;
+};
+bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
+                         struct err *e);
+/* With parents, subscribed; for deliveries and CREATE. */
+bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
+                           struct writer_mailbox *out, struct err *e);
+
+/* Counts of a mailbox change by one message (sign +1 or -1). */
+bool count_message(struct store *st, uint64_t mailbox, int sign, uint32_t flags, uint64_t size,
+                   struct err *e);
+/* A new copy of an email: uid, counts, keywords, thread. */
+bool add_placement(struct store *st, uint64_t mailbox, uint64_t email, uint32_t flags,
+                   struct str keywords, uint32_t *uid, struct err *e);
+/* After placements of the email changed: thread counts in the mailbox, aggregate flags. */
+bool refresh_email(struct store *st, uint64_t email, uint64_t mailbox, struct err *e);
+/* Expunges one copy, with its tombstone. */
+bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e);
+
+/* A message as parsed before its transaction. */
+struct parsed {
+    struct part *root;
+    struct str envelope, bodystructure, tree, summary;
+    struct str message_id, subject_base, preview;
+    bool is_reply, is_dsn, has_attachment, has_sent;
+    int64_t sent_unix;
+    uint64_t size;
+};
+bool parse_message(struct arena *a, const struct store_new *m, struct parsed *out, struct err *e);
+/* mox-imap-store-cli-config.md 2.8 and store-for-jmap.md 2.1. */
+bool assign_thread(struct store *st, struct arena *a, const struct parsed *p,
+                   int64_t received_unix, uint64_t *thread, struct err *e);
+bool remember_references(struct store *st, struct arena *a, const struct parsed *p,
+                         uint64_t thread, int64_t received_unix, struct err *e);
+
+/* A hash that is the same in every process, for the index on message ids. */
+uint64_t message_id_hash(struct str id);

@@ -1,0 +1,405 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "base/test.h"
+#include "db/sql.h"
+#include "os/file.h"
+#include "store/store.h"
+
+static char test_dir[64];
+
+static struct store *open_here(uint64_t quota, struct err *e)
+{
+    static const struct store_initial_mailbox initial[] = {
+        {STR_("Archive"), STR_("Archive")}, {STR_("Trash"), STR_("Trash")}};
+
+    return store_open(&(struct store_options){initial, COUNT(initial), quota}, e);
+}
+
+static void enter_new_dir(void)
+{
+    snprintf(test_dir, sizeof test_dir, "/tmp/mox-store-XXXXXX");
+    CHECK(mkdtemp(test_dir) != NULL);
+    CHECK(chdir(test_dir) == 0);
+}
+
+static void remove_dir(void)
+{
+    CHECK(unlink("account.db") == 0);
+    unlink("account.db-wal");
+    unlink("account.db-shm");
+    CHECK(chdir("/") == 0 && rmdir(test_dir) == 0);
+}
+
+static void check_clean(void)
+{
+    AUTO_BUF problems = BUF_LIMIT(10000);
+    struct err e = {0};
+    struct store_reader *r = store_reader_open(&e);
+
+    CHECK(r && store_check(r, &problems, &e));
+    CHECK_STR(buf_str(&problems), STR(""));
+    store_reader_close(r);
+}
+
+static int message_fd(struct str text)
+{
+    struct err e = {0};
+    int fd = os_memfile("test", &e);
+
+    CHECK(fd >= 0 && os_write_all(fd, text, &e));
+    return fd;
+}
+
+static bool add(struct store *st, const char *mailbox, struct str text, struct str delivery_id,
+                struct store_added *out, struct err *e)
+{
+    int fd = message_fd(text);
+    struct store_new m = {.prefix = STR("Received: x\r\n"), .fd = fd, .size = text.n,
+                          .received_unix = 1000, .delivery_id = delivery_id};
+    bool ok = store_add(st, str_of(mailbox), true, &m, 1, out, e);
+
+    close(fd);
+    return ok;
+}
+
+static bool collect(void *ctx, struct str bytes)
+{
+    buf_put(ctx, bytes);
+    return true;
+}
+
+static bool count_row(void *ctx, const struct store_row *row)
+{
+    (void)row;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+static bool count_uid(void *ctx, uint32_t uid)
+{
+    (void)uid;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+static bool count_copy(void *ctx, uint32_t from, uint32_t to)
+{
+    (void)from;
+    (void)to;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+TEST(messages_come_back_as_they_went_in)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF big = BUF_LIMIT(2 << 20), got = BUF_LIMIT(2 << 20);
+    struct err e = {0};
+    struct store_added added;
+    struct store_email email;
+    struct store_mailbox m;
+    struct store *st;
+    struct store_reader *r;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    CHECK(st != NULL);
+    BUF_PUT(&big, "Subject: big\r\nFrom: a@b.c\r\n\r\n");
+    for (int i = 0; i < 60000; i++)
+        buf_printf(&big, "line %d\r\n", i * 7919);
+    CHECK(add(st, "Inbox", buf_str(&big), STR(""), &added, &e));
+    CHECK(added.uid == 1);
+    r = store_reader_open(&e);
+    CHECK(store_email_read(r, added.email, 0, UINT64_MAX, collect, &got, &e));
+    CHECK_STR(str_sub(buf_str(&got), 0, 13), STR("Received: x\r\n"));
+    CHECK(str_eq(str_from(buf_str(&got), 13), buf_str(&big)));
+    buf_reset(&got);
+    CHECK(store_email_read(r, added.email, 300000, 5, collect, &got, &e));
+    CHECK(str_eq(buf_str(&got), str_sub(buf_str(&big), 300000 - 13, 5)));
+    CHECK(store_email_get(r, &a, added.email, &email, &e));
+    CHECK_STR(email.envelope, STR("(NIL \"big\" ((NIL NIL \"a\" \"b.c\")) ((NIL NIL \"a\" \"b.c\")) "
+                                  "((NIL NIL \"a\" \"b.c\")) NIL NIL NIL NIL NIL)"));
+    CHECK(store_mailbox_find(r, &a, STR("Inbox"), &m, &e));
+    CHECK(m.total == 1 && m.unseen == 1 && m.uidnext == 2 && m.size == big.n + 13);
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+TEST(a_repeated_delivery_is_stored_once)
+{
+    struct store_added first, again;
+    struct err e = {0};
+    struct store *st;
+    size_t n = 0;
+    struct store_reader *r;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\n"), STR("id1"), &first, &e));
+    store_close(st);
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\n"), STR("id1"), &again, &e));
+    CHECK(first.email == again.email);
+    r = store_reader_open(&e);
+    CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 1);
+    store_reader_close(r);
+    store_close(st);
+    remove_dir();
+}
+
+TEST(an_older_writer_is_refused)
+{
+    struct store_added added;
+    struct err e = {0};
+    struct store *old, *new;
+
+    enter_new_dir();
+    old = open_here(0, &e);
+    new = open_here(0, &e);
+    CHECK(old && new);
+    CHECK(!add(old, "Inbox", STR("x\r\n\r\n"), STR(""), &added, &e) && e.kind == ERR_TEMPORARY);
+    e = (struct err){0};
+    CHECK(add(new, "Inbox", STR("x\r\n\r\n"), STR(""), &added, &e));
+    store_close(old);
+    store_close(new);
+    check_clean();
+    remove_dir();
+}
+
+TEST(quota_counts_each_email_once)
+{
+    struct store_added added;
+    struct store_range all = {1, UINT32_MAX};
+    struct err e = {0};
+    struct store *st;
+    uint32_t uidvalidity;
+    size_t n = 0;
+
+    enter_new_dir();
+    st = open_here(100, &e);
+    CHECK(add(st, "Inbox", STR("Subject: 1234567890123456789012345678901234\r\n\r\n"), STR(""),
+              &added, &e));
+    CHECK(store_copy(st, 1, &all, 1, STR("Archive"), false, &uidvalidity, count_copy, &n, &e));
+    CHECK(n == 1);
+    CHECK(!add(st, "Inbox", STR("Subject: 1234567890123456789012345678901234\r\n\r\n"), STR(""),
+               &added, &e));
+    CHECK(e.kind == ERR_LIMIT);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+TEST(flags_copies_and_expunges)
+{
+    struct store_added added;
+    struct store_range all = {1, UINT32_MAX}, second = {2, 2};
+    struct store_flags_change c = {.mailbox = 1, .ranges = &all, .n_ranges = 1, .op = FLAGS_ADD,
+                                   .flags = FLAG_SEEN, .keywords = STR("work")};
+    struct err e = {0};
+    struct store_reader *r;
+    struct store *st;
+    uint64_t before;
+    uint32_t uidvalidity;
+    size_t n = 0;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (int i = 0; i < 3; i++)
+        CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\nbody"), STR(""), &added, &e));
+    before = store_modseq(st);
+    CHECK(store_flags(st, &c, count_uid, &n, &e) && n == 0);
+    CHECK(store_modseq(st) == before + 1);
+    CHECK(store_flags(st, &c, count_uid, &n, &e)); // nothing changes: no new modseq
+    CHECK(store_modseq(st) == before + 1);
+    c.has_unchanged_since = true;
+    c.unchanged_since = before;
+    c.op = FLAGS_REMOVE;
+    CHECK(store_flags(st, &c, count_uid, &n, &e) && n == 3);
+    c = (struct store_flags_change){.mailbox = 1, .ranges = &second, .n_ranges = 1,
+                                    .op = FLAGS_ADD, .flags = FLAG_DELETED};
+    CHECK(store_flags(st, &c, count_uid, &n, &e));
+    before = store_modseq(st);
+    CHECK(store_expunge(st, 1, &all, 1, true, &e));
+    r = store_reader_open(&e);
+    n = 0;
+    CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 2);
+    n = 0;
+    CHECK(store_expunged(r, 1, before, count_uid, &n, &e) && n == 1);
+    n = 0;
+    CHECK(store_copy(st, 1, &all, 1, STR("Trash"), true, &uidvalidity, count_copy, &n, &e) && n == 2);
+    CHECK(!store_copy(st, 1, &all, 1, STR("Nowhere"), true, &uidvalidity, count_copy, &n, &e));
+    CHECK(e.kind == ERR_NOT_FOUND);
+    n = 0;
+    e = (struct err){0};
+    CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 0);
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    st = open_here(0, &e); // erases what is dead
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+TEST(mailboxes_have_parents)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct store_mailboxes list;
+    struct store_added added;
+    struct err e = {0};
+    struct store_reader *r;
+    struct store *st;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    CHECK(store_mailbox_create(st, STR("a/b/c"), STR(""), &e));
+    CHECK(!store_mailbox_create(st, STR("a/b"), STR(""), &e) && e.kind == ERR_CONFLICT);
+    CHECK(!store_mailbox_delete(st, STR("a"), &e) && e.kind == ERR_CONFLICT);
+    CHECK(!store_mailbox_delete(st, STR("Inbox"), &e) && e.kind == ERR_DENIED);
+    e = (struct err){0};
+    CHECK(add(st, "a/b/c", STR("x\r\n\r\n"), STR(""), &added, &e));
+    CHECK(store_mailbox_rename(st, STR("a/b"), STR("z/y"), &e));
+    r = store_reader_open(&e);
+    CHECK(store_mailbox_list(r, &a, &list, &e));
+    CHECK(list.n == 7); // Archive Inbox Trash a z z/y z/y/c
+    CHECK_STR(list.items[6].name, STR("z/y/c"));
+    CHECK(list.items[6].total == 1);
+    CHECK(add(st, "Inbox", STR("x\r\n\r\n"), STR(""), &added, &e));
+    CHECK(store_mailbox_rename(st, STR("Inbox"), STR("Old"), &e));
+    CHECK(store_mailbox_delete(st, STR("z/y/c"), &e));
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+TEST(mailbox_names)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"INBOX", "Inbox"}, {"inbox/Sub", "Inbox/Sub"}, {"Inboxes", "Inboxes"}, {"a&b%c", "a&b%c"},
+        {"", NULL}, {"/a", NULL}, {"a/", NULL}, {"a//b", NULL}, {"..", NULL}, {"a/../b", NULL},
+        {"#x", NULL}, {"a\nb", NULL}, {"e\xcc\x81", NULL}, {"\xff", NULL}, {"caf\xc3\xa9", "caf\xc3\xa9"},
+    };
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct err e = {0};
+        struct str out = {0};
+
+        CHECK_CASE(store_mailbox_name(&a, str_of(cases[i].in), &out, &e) == (cases[i].out != NULL), i);
+        if (cases[i].out)
+            CHECK_STR(out, str_of(cases[i].out));
+    }
+}
+
+TEST(replies_join_their_threads)
+{
+    static const char *const messages[] = {
+        "Message-ID: <1@x>\r\nSubject: plan\r\n\r\n",
+        "Message-ID: <2@x>\r\nIn-Reply-To: <1@x>\r\nSubject: Re: plan\r\n\r\n",
+        "Message-ID: <4@x>\r\nReferences: <3@x>\r\nSubject: Re: other\r\n\r\n", // before its parent
+        "Message-ID: <3@x>\r\nSubject: other\r\n\r\n",
+        "Message-ID: <5@x>\r\nSubject: plan\r\n\r\n",
+    };
+    static const char want[] = "1 1 2 2 3 ";
+    AUTO_BUF got = BUF_LIMIT(100);
+    struct store_added added;
+    struct err e = {0};
+    struct store *st;
+    struct db *d;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (size_t i = 0; i < COUNT(messages); i++)
+        CHECK(add(st, "Inbox", str_of(messages[i]), STR(""), &added, &e));
+    store_close(st);
+    d = db_open_reader("account.db", &e);
+    {
+        AUTO_STMT s = db_prepare(d, "SELECT thread FROM email ORDER BY id", &e);
+
+        while (stmt_step(s, &e))
+            buf_printf(&got, "%llu ", (unsigned long long)stmt_u64(s, 0));
+    }
+    db_close(d);
+    CHECK_STR(buf_str(&got), STR(want));
+    check_clean();
+    remove_dir();
+}
+
+struct many {
+    struct store *st;
+    int n;
+};
+
+static void *add_many(void *ctx)
+{
+    struct many *m = ctx;
+
+    for (int i = 0; i < 50; i++) {
+        struct store_added added;
+        struct err e = {0};
+
+        if (add(m->st, "Inbox", STR("Subject: many\r\n\r\nbody\r\n"), STR(""), &added, &e))
+            m->n++;
+    }
+    return NULL;
+}
+
+TEST(threads_share_commits)
+{
+    pthread_t threads[8];
+    struct many many[8];
+    struct err e = {0};
+    struct store_reader *r;
+    struct store *st;
+    size_t n = 0;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        many[i] = (struct many){st, 0};
+        CHECK(pthread_create(&threads[i], NULL, add_many, &many[i]) == 0);
+    }
+    for (size_t i = 0; i < COUNT(threads); i++)
+        pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        CHECK(many[i].n == 50);
+    r = store_reader_open(&e);
+    CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 400);
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+TEST(damage_is_found)
+{
+    AUTO_BUF problems = BUF_LIMIT(10000);
+    struct store_added added;
+    struct err e = {0};
+    struct store_reader *r;
+    struct store *st;
+    struct db *d;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\nbody"), STR(""), &added, &e));
+    store_close(st);
+    d = db_open("account.db", sql_account, sql_account_count, &e);
+    CHECK(db_exec(d, "UPDATE chunk SET bytes = replace(bytes, 'body', 'bodx')", &e));
+    CHECK(db_exec(d, "UPDATE mailbox SET total = 5 WHERE name = 'Inbox'", &e));
+    db_close(d);
+    r = store_reader_open(&e);
+    CHECK(store_check(r, &problems, &e));
+    CHECK(str_find_str(buf_str(&problems), STR("damaged")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("counts differ")) != STR_NONE);
+    store_reader_close(r);
+    remove_dir();
+}
