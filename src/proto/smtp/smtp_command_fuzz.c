@@ -1,0 +1,38 @@
+/*
+ * Command lines and their arguments: an address that parses is written back so that it parses to
+ * the same.
+ */
+#include <stdint.h>
+
+#include "base/die.h"
+#include "proto/smtp/smtp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF b = BUF_LIMIT(10000);
+    struct smtp_command c;
+    struct smtp_mail m, again;
+    struct smtp_address r;
+    struct err e = {0};
+
+    if (size > SMTP_MAX_LINE)
+        return 0;
+    smtp_parse_command(str_at(data, size), &c);
+    smtp_is_hello(c.argument);
+    if (smtp_parse_rcpt(&a, c.argument, &r, &e))
+        smtp_address_put(&b, &r);
+    smtp_reply_put(&b, 550, STR("5.0.0"), str_at(data, size));
+    buf_reset(&b);
+    if (!smtp_parse_mail(&a, c.argument, &m, &e))
+        return 0;
+    BUF_PUT(&b, "FROM:<");
+    smtp_address_put(&b, &m.from);
+    BUF_PUT(&b, "> SMTPUTF8");
+    if (b.n < SMTP_MAX_PATH && (!smtp_parse_mail(&a, buf_str(&b), &again, &e) ||
+                                !str_eq(m.from.localpart, again.from.localpart)))
+        die("address is not the same when written: %s", e.text);
+    return 0;
+}
