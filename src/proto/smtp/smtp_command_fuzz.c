@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > SMTP_MAX_LINE)
         return 0;
     smtp_parse_command(str_at(data, size), &c);
-    smtp_is_hello(c.argument);
+    if (smtp_is_hello(c.argument))
+        BUF_PUT(&b, "hello");
     if (smtp_parse_rcpt(&a, c.argument, &r, &e))
         smtp_address_put(&b, &r);
     smtp_reply_put(&b, 550, STR("5.0.0"), str_at(data, size));
