@@ -59,6 +59,8 @@ enum ipc_outcome {
 #define ipc_tls_file_FIELDS(F)                                                                     \
     F(u32, listener, 0)                                                                            \
     F(u32, key, 0)
+/* monitor -> role: all that belongs to the start has been said; close the sandbox and begin. */
+#define ipc_go_FIELDS(F)
 /* monitor -> role: finish what is begun and exit. */
 #define ipc_stop_FIELDS(F)
 /* monitor -> role, admin -> monitor: log level of a package. */
@@ -294,6 +296,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
     M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
+    M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
     M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)                  \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \
     M(peer, R_(MONITOR), R_STARTED | R_(ACCOUNT), 1, 1)                                            \

@@ -49,6 +49,7 @@ static const int file_calls[] = {
     SCMP_SYS(fchmod), SCMP_SYS(fstatfs), SCMP_SYS(msync), SCMP_SYS(rmdir),
 };
 
+static const int thread_calls[] = {SCMP_SYS(eventfd2), SCMP_SYS(rt_sigtimedwait)};
 static const int fork_calls[] = {SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(getppid)};
 static const int accept_calls[] = {SCMP_SYS(accept4), SCMP_SYS(getpeername), SCMP_SYS(getsockname)};
 static const int epoll_calls[] = {SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
@@ -73,6 +74,7 @@ struct call_set {
 static const struct call_set call_sets[] = {
     {base_calls, COUNT(base_calls), 0},
     {file_calls, COUNT(file_calls), SANDBOX_FILES},
+    {thread_calls, COUNT(thread_calls), SANDBOX_THREADS},
     {fork_calls, COUNT(fork_calls), SANDBOX_FORK},
     {accept_calls, COUNT(accept_calls), SANDBOX_ACCEPT},
     {epoll_calls, COUNT(epoll_calls), SANDBOX_EPOLL},

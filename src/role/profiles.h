@@ -1,0 +1,10 @@
+/*
+ * What each role may ask of the kernel, in one table (see os/sandbox.h). The containment test is
+ * generated from it.
+ */
+#pragma once
+
+#include "ipc/role.h"
+#include "os/sandbox.h"
+
+const struct sandbox_profile *role_profile(enum role role);

@@ -1,0 +1,155 @@
+/*
+ * The session template, and what a forked session does first.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/session/session.h"
+#include "role/template.h"
+#include "text/encode.h"
+
+static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
+static struct session *current;                    // the one session of a forked child
+
+// The private key is in `keys`; this asks for one operation.
+static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
+                 struct buf *out, struct err *e)
+{
+    struct session *s = current;
+    struct ipc_signed m;
+
+    (void)ctx;
+    if (!session_grant(s, IPC_SERVICE_KEYS, &s->keys, ROLE_KEYS, e) ||
+        !IPC_SEND(&s->keys, sign, NULL, 0, e, .key = key, .type = (uint8_t)type,
+                  .parameter = parameter, .digest = digest) ||
+        !channel_expect(&s->keys, IPC_signed, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_signed_get(s->packet->body, &m, e))
+        return false;
+    if (!m.is_ok)
+        return fail(e, ERR_DENIED, "the key process refused");
+    buf_put(out, m.signature);
+    return true;
+}
+
+static const struct key_signer signer = {NULL, sign};
+
+static void load_certificates(struct role_start *s)
+{
+    struct err e = {0};
+
+    for (size_t i = 0; i < s->n_tls_files; i++) {
+        struct given_file *f = &s->tls_files[i];
+        struct str pem;
+
+        if (f->listener >= ROLE_MAX_GIVEN)
+            continue;
+        if (!servers[f->listener])
+            servers[f->listener] = tls_server_new(&signer, false, &e);
+        if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
+            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
+            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
+        fd_close(&f->fd);
+    }
+}
+
+bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
+                   enum role peer, struct err *e)
+{
+    struct ipc_granted m;
+
+    if (out->fd >= 0)
+        return true;
+    if (!IPC_SEND(&s->monitor, grant, NULL, 0, e, .service = service) ||
+        !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_granted_get(s->packet->body, &m, e))
+        return false;
+    if (!s->packet->n_fds)
+        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
+    *out = (struct channel){packet_take_fd(s->packet, 0), ROLE_SESSION, peer};
+    return true;
+}
+
+bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)
+{
+    struct ipc_granted m;
+
+    if (!IPC_SEND(&s->monitor, deliver_open, NULL, 0, e, .grant = grant) ||
+        !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_granted_get(s->packet->body, &m, e))
+        return false;
+    if (!s->packet->n_fds)
+        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
+    *out = (struct channel){packet_take_fd(s->packet, 0), ROLE_SESSION, ROLE_ACCOUNT};
+    return true;
+}
+
+bool session_auth(struct session *s, struct str mechanism, struct str response,
+                  enum ipc_outcome *outcome, struct str *text, struct err *e)
+{
+    struct ipc_auth_reply m;
+
+    if (!session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) ||
+        !IPC_SEND(&s->auth, auth_step, NULL, 0, e, .mechanism = mechanism,
+                  .response = response) ||
+        !channel_expect(&s->auth, IPC_auth_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_auth_reply_get(s->packet->body, &m, e))
+        return false;
+    *outcome = (enum ipc_outcome)m.outcome;
+    *text = m.text;
+    return true;
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+    return protocol == IPC_PROTOCOL_IMAP ? "imap"
+           : protocol == IPC_PROTOCOL_SMTP ? "smtp" : "submission";
+}
+
+// In the forked child. Everything in the packet's texts is copied before the next receive.
+static void run_session(struct role_start *start, struct packet *p)
+{
+    struct session s = {.start = start, .monitor = {-1}, .front = {-1}, .auth = {-1},
+                        .queue = {-1}, .keys = {-1}, .arena = ARENA_LIMIT(16 << 20)};
+    struct err e = {0};
+    bool has_front = p->n_fds == 3;
+
+    if (!ipc_session_start_get(p->body, &s.conn, &e) ||
+        !stream_open(&s.stream, packet_take_fd(p, 0), &e))
+        _exit(1);
+    s.monitor = (struct channel){packet_take_fd(p, 1), ROLE_SESSION, ROLE_MONITOR};
+    s.front = (struct channel){has_front ? packet_take_fd(p, 2) : -1, ROLE_SESSION, ROLE_FRONT};
+    s.conn.remote = arena_dup(&s.arena, s.conn.remote);
+    s.conn.local = arena_dup(&s.arena, s.conn.local);
+    s.port = role_port(start, s.conn.listener);
+    if (!s.port)
+        _exit(1);
+    s.packet = p;
+    s.is_tls = s.conn.is_tls;
+    s.tls = s.conn.listener < ROLE_MAX_GIVEN ? servers[s.conn.listener] : NULL;
+    current = &s;
+    os_title_set("mox: session %s %.*s", protocol_name(s.port->protocol), STR_FMT(s.conn.remote));
+    log_set_cid(s.conn.conn);
+    child_enter_sandbox(start, NULL, 0);
+    if (s.port->protocol == IPC_PROTOCOL_IMAP)
+        imap_session(&s);
+    else
+        smtp_session(&s);
+    if (s.stream.fd >= 0)
+        stream_close(&s.stream);
+    _exit(0);
+}
+
+_Noreturn void session_template_main(void)
+{
+    static struct role_start s;
+
+    role_start(&s, ROLE_SESSION_TEMPLATE);
+    crypto_warm();
+    load_certificates(&s);
+    template_loop(&s, IPC_session_start, run_session);
+}

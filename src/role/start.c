@@ -1,0 +1,159 @@
+#include "role/start.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/profiles.h"
+
+enum { START_TIMEOUT_MS = 60000, OPEN_FILES = 65536 };
+
+static _Noreturn void give_up(struct role_start *s, const struct err *e)
+{
+    LOG(LOG_ERROR, "mox", "role cannot start", LOG_S("role", str_of(role_name(s->role))), LOG_E(e));
+    exit(1);
+}
+
+bool role_read_config(struct packet *p, struct arena *a, struct str *out, struct err *e)
+{
+    AUTO_FD fd = packet_take_fd(p, 0);
+
+    return os_read_fd(a, fd, COMPILED_MAX_BYTES, out, e);
+}
+
+static bool read_records(struct role_start *s, struct err *e)
+{
+    struct cur c = cur_of(s->config);
+    enum compiled_type type;
+    struct str body;
+
+    while (compiled_next(&c, &type, &body, e)) {
+        struct ipc_level level;
+
+        if (type == COMPILED_settings && !ipc_settings_get(body, &s->settings, e))
+            return false;
+        if (type == COMPILED_listener &&
+            !ipc_listener_get(body, ARENA_PUSH(&s->arena, s->ports, &s->n_ports, &s->cap_ports), e))
+            return false;
+        if (type == COMPILED_level &&
+            (!ipc_level_get(body, &level, e) || !log_set_level(level.package, level.level, e)))
+            return false;
+    }
+    return e->kind == ERR_NONE;
+}
+
+static void keep_file(struct packet *p, struct given_file *files, size_t *n, uint32_t listener,
+                      uint32_t key)
+{
+    if (*n < ROLE_MAX_GIVEN)
+        files[(*n)++] = (struct given_file){listener, key, packet_take_fd(p, 0)};
+}
+
+static bool take_message(struct role_start *s, struct err *e)
+{
+    struct packet *p = s->packet;
+    struct ipc_config config;
+    struct ipc_listen listen;
+    struct ipc_tls_file file;
+
+    switch ((int)p->type) {
+    case IPC_config:
+        if (!ipc_config_get(p->body, &config, e) ||
+            !role_read_config(p, &s->arena, &s->config, e) || !read_records(s, e))
+            return false;
+        s->config_number = config.number;
+        for (size_t i = 1; i < p->n_fds && s->n_dirs < ROLE_MAX_DIRS; i++)
+            s->dirs[s->n_dirs++] = packet_take_fd(p, i);
+        return true;
+    case IPC_listen:
+        if (!ipc_listen_get(p->body, &listen, e))
+            return false;
+        keep_file(p, s->listeners, &s->n_listeners, listen.index, 0);
+        return true;
+    case IPC_tls_file:
+        if (!ipc_tls_file_get(p->body, &file, e))
+            return false;
+        keep_file(p, s->tls_files, &s->n_tls_files, file.listener, file.key);
+        return true;
+    case IPC_stop:
+        exit(0);
+    default:
+        return fail(e, ERR_BUG, "message %s before go", ipc_rule_of(p->type)->name);
+    }
+}
+
+void role_start(struct role_start *s, enum role role)
+{
+    struct err e = {0};
+    uint64_t seed[2];
+
+    *s = (struct role_start){.role = role, .monitor = {3, role, ROLE_MONITOR}};
+    s->arena = (struct arena)ARENA_LIMIT(256 << 20);
+    s->packet = packet_new();
+    os_random(seed, sizeof seed);
+    str_hash_seed(seed[0], seed[1]);
+    os_limit(OPEN_FILES);
+    os_title_set("mox: %s", role_name(role));
+    for (;;) {
+        enum channel_result r = channel_receive(&s->monitor, s->packet, START_TIMEOUT_MS, &e);
+
+        if (r == CHANNEL_CLOSED)
+            exit(1);
+        if (r != CHANNEL_MESSAGE)
+            give_up(s, &e);
+        if (s->packet->type == IPC_go)
+            return;
+        if (!take_message(s, &e))
+            give_up(s, &e);
+    }
+}
+
+void role_ready(struct role_start *s)
+{
+    struct err e = {0};
+    struct sandbox *box = sandbox_compile(role_profile(s->role), &e);
+
+    if (!box || !sandbox_enter(box, s->dirs, s->n_dirs, &e) ||
+        !IPC_SEND(&s->monitor, config_done, NULL, 0, &e, .number = s->config_number))
+        give_up(s, &e);
+    sandbox_free(box);
+}
+
+const struct ipc_listener *role_port(const struct role_start *s, uint32_t index)
+{
+    for (size_t i = 0; i < s->n_ports; i++)
+        if (s->ports[i].index == index)
+            return &s->ports[i];
+    return NULL;
+}
+
+void role_run(struct str name)
+{
+    switch (role_of_name(name)) {
+    case ROLE_CONFIG:
+        config_main();
+    case ROLE_FRONT:
+        front_main();
+    case ROLE_SESSION_TEMPLATE:
+        session_template_main();
+    case ROLE_ACCOUNT_TEMPLATE:
+        account_template_main();
+    case ROLE_AUTH:
+        auth_main();
+    case ROLE_QUEUE:
+        queue_main();
+    case ROLE_KEYS:
+        keys_main();
+    case ROLE_ADMIN:
+        admin_main();
+    case ROLE_MONITOR: // main starts it itself
+    case ROLE_SESSION: // forked from their templates
+    case ROLE_ACCOUNT:
+    case ROLE_COUNT:
+        break;
+    }
+}

@@ -1,0 +1,56 @@
+/*
+ * How a role begins: it hears from the monitor what it is given, makes itself ready, closes its
+ * sandbox and says so. The same for all roles that are started by exec.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "ipc/channel.h"
+#include "ipc/compiled.h"
+
+enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_DIRS = 3 };
+
+struct given_file {
+    uint32_t listener, key;
+    int fd;
+};
+
+struct role_start {
+    enum role role;
+    struct channel monitor;
+    struct packet *packet;
+    struct arena arena; // for what lives as long as the process
+    struct str config;  // compiled, see ipc/compiled.h
+    uint64_t config_number;
+    int dirs[ROLE_MAX_DIRS]; // those given with the configuration
+    size_t n_dirs;
+    struct given_file listeners[ROLE_MAX_GIVEN]; // listening sockets; key unused
+    size_t n_listeners;
+    struct given_file tls_files[ROLE_MAX_GIVEN];
+    size_t n_tls_files;
+    struct ipc_settings settings;
+    struct ipc_listener *ports; // all records of listeners
+    size_t n_ports, cap_ports;
+};
+
+/* Receives everything up to `go`. Ends the process when the monitor is not there. */
+void role_start(struct role_start *s, enum role role);
+/* Closes the sandbox (dirs are s->dirs) and tells the monitor. Ends the process on failure. */
+void role_ready(struct role_start *s);
+/* Reads a `config` message's memory file into the arena. */
+MUST_USE bool role_read_config(struct packet *p, struct arena *a, struct str *out, struct err *e);
+/* The listener record of that number, or NULL. */
+const struct ipc_listener *role_port(const struct role_start *s, uint32_t index);
+
+/* Each role's own main, run by src/main.c after exec. They do not return. */
+_Noreturn void config_main(void);
+_Noreturn void front_main(void);
+_Noreturn void session_template_main(void);
+_Noreturn void account_template_main(void);
+_Noreturn void auth_main(void);
+_Noreturn void queue_main(void);
+_Noreturn void keys_main(void);
+_Noreturn void admin_main(void);
+
+/* Runs the role of that name; returns only when there is no such role. */
+void role_run(struct str name);
