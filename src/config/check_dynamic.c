@@ -1,0 +1,439 @@
+/*
+ * The rules of domains.conf (mox-imap-store-cli-config.md 4.6).
+ */
+#include "config/config_priv.h"
+#include "message/header.h"
+#include "text/idna.h"
+
+static void note(struct check *c, const struct sconf_node *at, const char *text)
+{
+    problem_add(c->problems, c->file, at, "%s", text);
+}
+
+static void check_routes(struct check *c, const struct sconf_node *routes)
+{
+    const struct sconf_node *transports = sconf_get(c->config->main.root, "Transports");
+
+    SCONF_EACH (route, routes) {
+        const struct sconf_node *t = sconf_get(route, "Transport");
+        bool is_known = !t;
+
+        SCONF_EACH (n, transports)
+            is_known = is_known || str_eq(n->key, t->value);
+        if (!is_known)
+            problem_add(c->problems, c->file, t, "no transport \"%.*s\" in mox.conf",
+                        STR_FMT(t->value));
+        check_not_negative(c, sconf_get(route, "MinimumAttempts"));
+        for (int i = 0; i < 2; i++)
+            SCONF_EACH (n, sconf_get(route, i ? "ToDomain" : "FromDomain"))
+                if (!str_eq(n->value, STR(".")))
+                    check_domain(c, n, str_starts(n->value, STR(".")) ? str_from(n->value, 1)
+                                                                      : n->value);
+    }
+}
+
+static void check_dkim(struct check *c, const struct sconf_node *dkim)
+{
+    static const char *const hashes[] = {"sha256", "sha1", "", NULL};
+    const struct sconf_node *selectors = sconf_get(dkim, "Selectors");
+
+    SCONF_EACH (s, selectors) {
+        const struct sconf_node *headers = sconf_get(s, "Headers");
+        const struct sconf_node *expiration = sconf_get(s, "Expiration");
+        bool has_from = !headers;
+        int64_t ns;
+
+        check_domain(c, s, s->key);
+        check_one_of(c, sconf_get(s, "Hash"), hashes);
+        SCONF_EACH (h, headers)
+            has_from = has_from || str_eq_ci(h->value, STR("From"));
+        if (!has_from)
+            note(c, headers, "From must be among the signed Headers");
+        if (expiration && expiration->value.n && !sconf_duration(expiration->value, &ns))
+            note(c, expiration, "Expiration must be a duration such as 72h");
+        if (!sconf_text(s, "PrivateKeyFile").n)
+            note(c, s, "PrivateKeyFile is empty");
+    }
+    SCONF_EACH (n, sconf_get(dkim, "Sign")) {
+        bool is_known = false;
+
+        SCONF_EACH (s, selectors)
+            is_known = is_known || str_eq(s->key, n->value);
+        if (!is_known)
+            problem_add(c->problems, c->file, n, "no selector \"%.*s\"", STR_FMT(n->value));
+    }
+}
+
+static void check_report(struct check *c, const struct sconf_node *report)
+{
+    const struct sconf_node *domain = sconf_get(report, "Domain");
+
+    check_localpart(c, sconf_get(report, "Localpart"));
+    check_account(c, sconf_get(report, "Account"));
+    check_mailbox(c, sconf_get(report, "Mailbox"), true);
+    if (domain && domain->value.n && !domain_node(c->config, c->a, domain->value))
+        problem_add(c->problems, c->file, domain, "domain \"%.*s\" is not configured",
+                    STR_FMT(domain->value));
+}
+
+static void check_mtasts(struct check *c, const struct sconf_node *mtasts)
+{
+    static const char *const modes[] = {"none", "testing", "enforce", NULL};
+    bool is_served = false;
+
+    if (!mtasts)
+        return;
+    SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners"))
+        is_served = is_served || sconf_bool(sconf_get(l, "MTASTSHTTPS"), "Enabled");
+    if (!is_served)
+        note(c, mtasts, "MTASTS needs a listener with MTASTSHTTPS in mox.conf");
+    if (!sconf_text(mtasts, "PolicyID").n)
+        note(c, mtasts, "PolicyID is empty");
+    check_one_of(c, sconf_get(mtasts, "Mode"), modes);
+    check_not_negative(c, sconf_get(mtasts, "MaxAge"));
+    SCONF_EACH (n, sconf_get(mtasts, "MX"))
+        check_domain(c, n, str_starts(n->value, STR("*.")) ? str_from(n->value, 2) : n->value);
+}
+
+static bool has_separator(const struct sconf_node *domain, struct str localpart)
+{
+    struct str separators[MAX_SEPARATORS];
+    size_t n = domain_separators(domain, separators);
+
+    for (size_t i = 0; i < n; i++)
+        if (str_find_str(localpart, separators[i]) >= 0)
+            return true;
+    return false;
+}
+
+// An address as text; noted when it is none or its domain is not ours.
+static bool parse_own(struct check *c, const struct sconf_node *at, struct str text,
+                      struct address *out, const struct sconf_node **domain)
+{
+    if (!address_parse_spec(c->a, text, out)) {
+        problem_add(c->problems, c->file, at, "\"%.*s\" is no address", STR_FMT(text));
+        return false;
+    }
+    *domain = domain_node(c->config, c->a, out->domain);
+    if (!*domain) {
+        problem_add(c->problems, c->file, at, "domain of \"%.*s\" is not configured",
+                    STR_FMT(text));
+        return false;
+    }
+    return true;
+}
+
+// What names an address in the directory: canonical localpart, "@", A-labels.
+static struct str address_key(struct check *c, const struct sconf_node *domain,
+                              const struct address *address)
+{
+    struct str ascii, localpart = localpart_canonical(c->a, domain, address->localpart);
+    struct err e = {0};
+
+    if (!domain_to_ascii(c->a, address->domain, &ascii, &e))
+        ascii = address->domain;
+    return arena_printf(c->a, "%.*s@%.*s", STR_FMT(localpart), STR_FMT(ascii));
+}
+
+static void check_aliases(struct check *c, const struct sconf_node *domain,
+                          const struct map *addresses)
+{
+    SCONF_EACH (alias, sconf_get(domain, "Aliases")) {
+        struct address self = {.localpart = alias->key, .domain = domain->key};
+        const struct sconf_node *own;
+        struct map seen = {0};
+
+        if (has_separator(domain, alias->key))
+            note(c, alias, "an alias cannot have the catchall separator");
+        if (map_get(addresses, address_key(c, domain, &self)))
+            note(c, alias, "there is an account with this address");
+        SCONF_EACH (n, sconf_get(alias, "Addresses")) {
+            struct address member;
+
+            if (!parse_own(c, n, n->value, &member, &own))
+                continue;
+            if (!map_get(addresses, address_key(c, own, &member)))
+                problem_add(c->problems, c->file, n, "no account has the address \"%.*s\"",
+                            STR_FMT(n->value));
+            if (map_put(&seen, address_key(c, own, &member), c))
+                note(c, n, "the address is there twice");
+        }
+        map_fini(&seen);
+    }
+}
+
+static void check_domain_entry(struct check *c, const struct sconf_node *domain,
+                               const struct map *addresses)
+{
+    const struct sconf_node *client = sconf_get(domain, "ClientSettingsDomain");
+    const struct sconf_node *many = sconf_get(domain, "LocalpartCatchallSeparators");
+    struct map seen = {0};
+
+    check_domain(c, domain, domain->key);
+    if (client && client->value.n)
+        check_domain(c, client, client->value);
+    if (many && sconf_text(domain, "LocalpartCatchallSeparator").n)
+        note(c, many, "LocalpartCatchallSeparator and LocalpartCatchallSeparators exclude each "
+                      "other");
+    SCONF_EACH (n, many)
+        if (!n->value.n || map_put(&seen, n->value, c))
+            note(c, n, "separators must be different and not empty");
+    map_fini(&seen);
+    check_dkim(c, sconf_get(domain, "DKIM"));
+    check_report(c, sconf_get(domain, "DMARC"));
+    check_report(c, sconf_get(domain, "TLSRPT"));
+    check_mtasts(c, sconf_get(domain, "MTASTS"));
+    check_routes(c, sconf_get(domain, "Routes"));
+    check_aliases(c, domain, addresses);
+}
+
+static void check_smtp_text(struct check *c, const struct sconf_node *n)
+{
+    if (n && (n->value.n > 256 || !str_is_ascii(n->value)))
+        note(c, n, "the text must be ASCII, at most 256 bytes");
+}
+
+static void check_rulesets(struct check *c, const struct sconf_node *destination)
+{
+    SCONF_EACH (r, sconf_get(destination, "Rulesets")) {
+        const struct sconf_node *headers = sconf_get(r, "HeadersRegexp");
+        const struct sconf_node *domain = sconf_get(r, "VerifiedDomain");
+        const struct sconf_node *list = sconf_get(r, "ListAllowDomain");
+
+        check_regex(c, sconf_get(r, "SMTPMailFromRegexp"));
+        check_regex(c, sconf_get(r, "MsgFromRegexp"));
+        SCONF_EACH (n, headers) {
+            struct sconf_node key = {.value = n->key, .line = n->line};
+
+            if (!str_eq(arena_lower(c->a, n->key), n->key) ||
+                !str_eq(arena_lower(c->a, n->value), n->value))
+                note(c, n, "HeadersRegexp is matched against lower case: write it so");
+            check_regex(c, &key);
+            check_regex(c, n);
+        }
+        if (domain)
+            check_domain(c, domain, domain->value);
+        if (list)
+            check_domain(c, list, list->value);
+        if (!sconf_get(r, "SMTPMailFromRegexp") && !sconf_get(r, "MsgFromRegexp") && !domain &&
+            !headers)
+            note(c, r, "a ruleset needs something to match");
+        if (sconf_bool(r, "IsForward") && (!sconf_get(r, "SMTPMailFromRegexp") || !domain))
+            note(c, r, "IsForward needs SMTPMailFromRegexp and VerifiedDomain");
+        if (sconf_bool(r, "IsForward") && list)
+            note(c, r, "IsForward and ListAllowDomain exclude each other");
+        check_mailbox(c, sconf_get(r, "AcceptRejectsToMailbox"), false);
+        check_mailbox(c, sconf_get(r, "Mailbox"), true);
+    }
+}
+
+static void check_destination(struct check *c, const struct sconf_node *account,
+                              const struct sconf_node *d, struct map *addresses)
+{
+    const struct sconf_node *smtp_error = sconf_get(d, "SMTPError"), *domain = NULL;
+    struct address address;
+    struct str key;
+
+    check_mailbox(c, sconf_get(d, "Mailbox"), true);
+    check_rulesets(c, d);
+    check_smtp_text(c, smtp_error);
+    check_smtp_text(c, sconf_get(d, "MessageAuthRequiredSMTPError"));
+    if (smtp_error && !str_starts(smtp_error->value, STR("421")) &&
+        !str_starts(smtp_error->value, STR("550")))
+        note(c, smtp_error, "SMTPError must begin with 421 or 550");
+    if (smtp_error && (sconf_get(d, "Mailbox") || sconf_get(d, "Rulesets")))
+        note(c, smtp_error, "SMTPError excludes Mailbox and Rulesets");
+    if (str_starts(d->key, STR("@"))) {
+        address = (struct address){.domain = str_from(d->key, 1)};
+        domain = domain_node(c->config, c->a, address.domain);
+        if (!domain) {
+            problem_add(c->problems, c->file, d, "domain of \"%.*s\" is not configured",
+                        STR_FMT(d->key));
+            return;
+        }
+    } else if (str_find(d->key, '@') == STR_NONE) {
+        // Deprecated: a localpart of the account's own domain.
+        address = (struct address){.localpart = d->key, .domain = sconf_text(account, "Domain")};
+        domain = domain_node(c->config, c->a, address.domain);
+        if (!domain)
+            return; // noted at the account
+    } else if (!parse_own(c, d, d->key, &address, &domain)) {
+        return;
+    }
+    if (has_separator(domain, address.localpart))
+        note(c, d, "an address cannot have the catchall separator of its domain");
+    key = address_key(c, domain, &address);
+    if (map_put(addresses, key, (void *)(uintptr_t)account))
+        problem_add(c->problems, c->file, d, "address \"%.*s\" is there twice", STR_FMT(key));
+}
+
+static void check_webhook(struct check *c, const struct sconf_node *hook)
+{
+    static const char *const events[] = {"delivered", "suppressed", "delayed", "failed", "relayed",
+                                         "expanded", "canceled", "unrecognized", NULL};
+    const struct sconf_node *url = sconf_get(hook, "URL");
+
+    if (url && !str_starts(url->value, STR("http://")) && !str_starts(url->value, STR("https://")))
+        note(c, url, "URL must begin with http:// or https://");
+    SCONF_EACH (n, sconf_get(hook, "Events"))
+        check_one_of(c, n, events);
+}
+
+// A number written with a point; the schema has checked its form.
+static void check_fraction(struct check *c, const struct sconf_node *n, double max)
+{
+    double v = 0, scale = 1;
+    bool after = false;
+
+    if (!n)
+        return;
+    for (size_t i = 0; i < n->value.n; i++) {
+        if (n->value.p[i] == '.')
+            after = true;
+        else if (ascii_is_digit(n->value.p[i])) {
+            v = v * 10 + (n->value.p[i] - '0');
+            scale *= after ? 10 : 1;
+        }
+    }
+    if (str_starts(n->value, STR("-")) || v / scale > max)
+        problem_add(c->problems, c->file, n, "must be between 0 and %g", max);
+}
+
+static void check_account_entry(struct check *c, const struct sconf_node *account,
+                                struct map *addresses)
+{
+    const struct sconf_node *domain = sconf_get(account, "Domain");
+    const struct sconf_node *login = sconf_get(account, "LoginDisabled");
+    const struct sconf_node *rejects = sconf_get(account, "RejectsMailbox");
+    const struct sconf_node *intro = sconf_get(account, "Introbox");
+    const struct sconf_node *junk = sconf_get(account, "JunkFilter");
+    const struct sconf_node *params = sconf_get(junk, "Params");
+    const struct sconf_node *flags = sconf_get(account, "AutomaticJunkFlags");
+
+    if (account->key.n > 100 || str_find(account->key, '/') != STR_NONE ||
+        str_starts(account->key, STR(".")))
+        note(c, account, "an account name has at most 100 bytes, no slash and no leading dot");
+    for (size_t i = 0; i < account->key.n; i++)
+        if ((unsigned char)account->key.p[i] < 33 || account->key.p[i] == 127) {
+            note(c, account, "an account name has no blanks or control characters");
+            break;
+        }
+    if (domain && !domain_node(c->config, c->a, domain->value))
+        problem_add(c->problems, c->file, domain, "domain \"%.*s\" is not configured",
+                    STR_FMT(domain->value));
+    check_smtp_text(c, login);
+    if (rejects && rejects->value.n)
+        check_mailbox(c, rejects, false);
+    if (intro && intro->value.n)
+        check_mailbox(c, intro, false);
+    if (intro && rejects && intro->value.n && str_eq(intro->value, rejects->value))
+        note(c, intro, "Introbox and RejectsMailbox must differ");
+    check_regex(c, sconf_get(flags, "JunkMailboxRegexp"));
+    check_regex(c, sconf_get(flags, "NeutralMailboxRegexp"));
+    check_regex(c, sconf_get(flags, "NotJunkMailboxRegexp"));
+    check_fraction(c, sconf_get(junk, "Threshold"), 1);
+    check_fraction(c, sconf_get(params, "MaxPower"), 0.5);
+    check_fraction(c, sconf_get(params, "IgnoreWords"), 0.5);
+    check_not_negative(c, sconf_get(params, "TopWords"));
+    check_not_negative(c, sconf_get(params, "RareWords"));
+    check_not_negative(c, sconf_get(account, "KeepRetiredMessagePeriod"));
+    check_not_negative(c, sconf_get(account, "KeepRetiredWebhookPeriod"));
+    check_not_negative(c, sconf_get(sconf_get(account, "SubjectPass"), "Period"));
+    check_not_negative(c, sconf_get(account, "MaxOutgoingMessagesPerDay"));
+    check_not_negative(c, sconf_get(account, "MaxFirstTimeRecipientsPerDay"));
+    check_webhook(c, sconf_get(account, "OutgoingWebhook"));
+    check_webhook(c, sconf_get(account, "IncomingWebhook"));
+    check_routes(c, sconf_get(account, "Routes"));
+    SCONF_EACH (n, sconf_get(account, "IMAPCapabilitiesDisabled"))
+        for (size_t i = 0; i < n->value.n; i++)
+            if (n->value.p[i] != ascii_upper(n->value.p[i])) {
+                note(c, n, "capability names are in upper case");
+                break;
+            }
+    SCONF_EACH (d, sconf_get(account, "Destinations"))
+        check_destination(c, account, d, addresses);
+}
+
+static void check_fromid(struct check *c, const struct sconf_node *account,
+                         const struct map *addresses)
+{
+    SCONF_EACH (n, sconf_get(account, "FromIDLoginAddresses")) {
+        const struct sconf_node *domain;
+        struct address address;
+        struct str separators[MAX_SEPARATORS];
+
+        if (!parse_own(c, n, n->value, &address, &domain))
+            continue;
+        if (map_get(addresses, address_key(c, domain, &address)) != account)
+            note(c, n, "the address is not one of this account");
+        if (!domain_separators(domain, separators))
+            note(c, n, "the domain of the address has no catchall separator");
+    }
+}
+
+static void check_web_handler(struct check *c, const struct sconf_node *h)
+{
+    static const char *const services[] = {"admin", "account", "webmail", "webapi", NULL};
+    const struct sconf_node *fixed = sconf_get(h, "WebStatic"), *to = sconf_get(h, "WebRedirect");
+    const struct sconf_node *forward = sconf_get(h, "WebForward");
+    const struct sconf_node *internal = sconf_get(h, "WebInternal");
+    const struct sconf_node *domain = sconf_get(h, "Domain"), *path = sconf_get(h, "PathRegexp");
+    const struct sconf_node *url = sconf_get(forward, "URL");
+    struct str base = sconf_text(internal, "BasePath"), strip = sconf_text(fixed, "StripPrefix");
+    uint64_t code = sconf_u64(to, "StatusCode", 308);
+
+    if (domain)
+        check_domain(c, domain, domain->value);
+    check_regex(c, path);
+    if (path && !str_starts(path->value, STR("^")))
+        note(c, path, "PathRegexp must begin with ^");
+    if (!!fixed + !!to + !!forward + !!internal != 1)
+        note(c, h, "a handler has one of WebStatic, WebRedirect, WebForward and WebInternal");
+    if (strip.n && strip.p[0] != '/')
+        note(c, fixed, "StripPrefix must begin with a slash");
+    if (fixed && !sconf_text(fixed, "Root").n)
+        note(c, fixed, "Root is empty");
+    if (to) {
+        check_regex(c, sconf_get(to, "OrigPathRegexp"));
+        if (!sconf_text(to, "OrigPathRegexp").n != !sconf_text(to, "ReplacePath").n)
+            note(c, to, "OrigPathRegexp and ReplacePath belong together");
+        if (!sconf_text(to, "BaseURL").n && !sconf_text(to, "OrigPathRegexp").n)
+            note(c, to, "a redirect needs BaseURL or OrigPathRegexp");
+        if (code < 300 || code > 399)
+            note(c, to, "StatusCode must be 3xx");
+    }
+    if (url && !str_starts(url->value, STR("http://")) && !str_starts(url->value, STR("https://")))
+        note(c, url, "URL must begin with http:// or https://");
+    if (internal && (!str_starts(base, STR("/")) || !str_ends(base, STR("/"))))
+        note(c, internal, "BasePath must begin and end with a slash");
+    check_one_of(c, sconf_get(internal, "Service"), services);
+}
+
+void check_dynamic(struct check *c)
+{
+    const struct sconf_node *root = c->file->root;
+    struct map addresses = {0}, seen = {0};
+
+    SCONF_EACH (account, sconf_get(root, "Accounts"))
+        check_account_entry(c, account, &addresses);
+    SCONF_EACH (account, sconf_get(root, "Accounts"))
+        check_fromid(c, account, &addresses);
+    SCONF_EACH (domain, sconf_get(root, "Domains"))
+        check_domain_entry(c, domain, &addresses);
+    SCONF_EACH (n, sconf_get(root, "WebDomainRedirects")) {
+        check_domain(c, n, n->key);
+        check_domain(c, n, n->value);
+        if (str_eq(n->key, n->value))
+            note(c, n, "a domain cannot redirect to itself");
+    }
+    SCONF_EACH (h, sconf_get(root, "WebHandlers"))
+        check_web_handler(c, h);
+    check_routes(c, sconf_get(root, "Routes"));
+    SCONF_EACH (n, sconf_get(root, "MonitorDNSBLs")) {
+        check_domain(c, n, n->value);
+        if (map_put(&seen, n->value, c))
+            note(c, n, "the list is there twice");
+    }
+    map_fini(&addresses);
+    map_fini(&seen);
+}

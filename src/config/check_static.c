@@ -1,0 +1,263 @@
+/*
+ * The rules of mox.conf (mox-imap-store-cli-config.md 4.3 to 4.5).
+ */
+#include "base/cur.h"
+#include "base/log.h"
+#include "config/config_priv.h"
+#include "os/net.h"
+
+static void check_level(struct check *c, const struct sconf_node *node)
+{
+    enum log_level level;
+
+    if (node && !log_level_parse(node->value, &level))
+        problem_add(c->problems, c->file, node, "unknown log level \"%.*s\"",
+                    STR_FMT(node->value));
+}
+
+static void check_port(struct check *c, const struct sconf_node *node)
+{
+    uint64_t port;
+
+    if (node && !str_u64(node->value, 65535, &port))
+        problem_add(c->problems, c->file, node, "\"%.*s\" is no port", STR_FMT(node->value));
+}
+
+static bool is_unusable_public(const unsigned char *ip, int family)
+{
+    static const unsigned char zero[16], loopback[16] = {[15] = 1};
+
+    if (family == 4)
+        return ip[0] == 127 || str_eq(str_at(ip, 4), str_at(zero, 4));
+    return str_eq(str_at(ip, 16), str_at(zero, 16)) || str_eq(str_at(ip, 16), str_at(loopback, 16));
+}
+
+static void check_ips(struct check *c, const struct sconf_node *l)
+{
+    const struct sconf_node *ips = sconf_get(l, "IPs"), *nat = sconf_get(l, "NATIPs");
+    unsigned char ip[16];
+
+    SCONF_EACH (n, ips)
+        if (!net_parse_ip(n->value, ip))
+            problem_add(c->problems, c->file, n, "\"%.*s\" is no IP address", STR_FMT(n->value));
+    SCONF_EACH (n, nat) {
+        int family = net_parse_ip(n->value, ip);
+
+        if (!family)
+            problem_add(c->problems, c->file, n, "\"%.*s\" is no IP address", STR_FMT(n->value));
+        else if (is_unusable_public(ip, family))
+            problem_add(c->problems, c->file, n, "\"%.*s\" is not a public address",
+                        STR_FMT(n->value));
+    }
+    if (nat && sconf_bool(l, "IPsNATed"))
+        problem_add(c->problems, c->file, nat, "NATIPs and IPsNATed exclude each other");
+}
+
+static void check_tls(struct check *c, const struct sconf_node *tls)
+{
+    static const char *const versions[] = {"TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL};
+    const struct sconf_node *acme = sconf_get(tls, "ACME"), *certs = sconf_get(tls, "KeyCerts");
+
+    if (!tls)
+        return;
+    if (!acme == !certs)
+        problem_add(c->problems, c->file, tls, "TLS needs either ACME or KeyCerts");
+    if (acme) {
+        bool is_known = false;
+
+        SCONF_EACH (n, sconf_get(c->file->root, "ACME"))
+            is_known = is_known || str_eq(n->key, acme->value);
+        if (!is_known)
+            problem_add(c->problems, c->file, acme, "no ACME section \"%.*s\"",
+                        STR_FMT(acme->value));
+    }
+    SCONF_EACH (n, certs)
+        if (!sconf_text(n, "CertFile").n || !sconf_text(n, "KeyFile").n)
+            problem_add(c->problems, c->file, n, "KeyCerts needs CertFile and KeyFile");
+    check_one_of(c, sconf_get(tls, "MinVersion"), versions);
+}
+
+struct service_rule {
+    const char *name;
+    bool is_http;
+    enum { NEEDS_NOTHING, NEEDS_TLS, NEEDS_TLS_UNLESS } tls;
+    const char *unless; // switch that makes TLS unnecessary
+};
+static const struct service_rule services[] = {
+    {"SMTP", false, NEEDS_TLS_UNLESS, "NoSTARTTLS"},
+    {"Submission", false, NEEDS_TLS_UNLESS, "NoRequireSTARTTLS"},
+    {"Submissions", false, NEEDS_TLS, NULL},
+    {"IMAP", false, NEEDS_TLS_UNLESS, "NoRequireSTARTTLS"},
+    {"IMAPS", false, NEEDS_TLS, NULL},
+    {"AccountHTTP", true, NEEDS_NOTHING, NULL},
+    {"AccountHTTPS", true, NEEDS_TLS, NULL},
+    {"AdminHTTP", true, NEEDS_NOTHING, NULL},
+    {"AdminHTTPS", true, NEEDS_TLS, NULL},
+    {"WebmailHTTP", true, NEEDS_NOTHING, NULL},
+    {"WebmailHTTPS", true, NEEDS_TLS, NULL},
+    {"WebAPIHTTP", true, NEEDS_NOTHING, NULL},
+    {"WebAPIHTTPS", true, NEEDS_TLS, NULL},
+    {"MetricsHTTP", false, NEEDS_NOTHING, NULL},
+    {"PprofHTTP", false, NEEDS_NOTHING, NULL},
+    {"AutoconfigHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS"},
+    {"MTASTSHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS"},
+    {"WebserverHTTP", false, NEEDS_NOTHING, NULL},
+    {"WebserverHTTPS", false, NEEDS_TLS, NULL},
+};
+
+static void check_service(struct check *c, const struct sconf_node *l, const struct service_rule *r)
+{
+    const struct sconf_node *s = sconf_get(l, r->name), *path = sconf_get(s, "Path");
+
+    if (!s)
+        return;
+    check_port(c, sconf_get(s, "Port"));
+    if (!sconf_bool(s, "Enabled"))
+        return;
+    if (!sconf_get(l, "TLS") &&
+        (r->tls == NEEDS_TLS || (r->tls == NEEDS_TLS_UNLESS && !sconf_bool(s, r->unless))))
+        problem_add(c->problems, c->file, s, "%s needs a TLS section%s%s", r->name,
+                    r->unless ? ", or " : "", r->unless ? r->unless : "");
+    if (r->is_http && path && !str_starts(path->value, STR("/")))
+        problem_add(c->problems, c->file, path, "Path must begin with a slash");
+}
+
+static void check_listener(struct check *c, const struct sconf_node *l)
+{
+    const struct sconf_node *smtp = sconf_get(l, "SMTP"), *autoconf = sconf_get(l, "AutoconfigHTTPS");
+    const struct sconf_node *mtasts = sconf_get(l, "MTASTSHTTPS"), *host = sconf_get(l, "Hostname");
+
+    check_ips(c, l);
+    check_tls(c, sconf_get(l, "TLS"));
+    if (host)
+        check_domain(c, host, host->value);
+    check_not_negative(c, sconf_get(l, "SMTPMaxMessageSize"));
+    check_not_negative(c, sconf_get(smtp, "FirstTimeSenderDelay"));
+    SCONF_EACH (n, sconf_get(smtp, "DNSBLs"))
+        check_domain(c, n, n->value);
+    for (size_t i = 0; i < COUNT(services); i++)
+        check_service(c, l, &services[i]);
+    if (sconf_bool(autoconf, "Enabled") && sconf_bool(mtasts, "Enabled") &&
+        sconf_u64(autoconf, "Port", 443) == sconf_u64(mtasts, "Port", 443) &&
+        sconf_bool(autoconf, "NonTLS") != sconf_bool(mtasts, "NonTLS"))
+        problem_add(c->problems, c->file, mtasts,
+                    "AutoconfigHTTPS and MTASTSHTTPS share a port and must agree on NonTLS");
+}
+
+static void check_initial_mailboxes(struct check *c)
+{
+    const struct sconf_node *root = c->file->root, *initial = sconf_get(root, "InitialMailboxes");
+    const struct sconf_node *old = sconf_get(root, "DefaultMailboxes");
+
+    if (initial && old)
+        problem_add(c->problems, c->file, old,
+                    "InitialMailboxes and DefaultMailboxes exclude each other");
+    SCONF_EACH (n, sconf_get(initial, "SpecialUse"))
+        check_mailbox(c, n, false);
+    SCONF_EACH (n, sconf_get(initial, "Regular")) {
+        check_mailbox(c, n, false);
+        if (str_find(n->value, '/') != STR_NONE)
+            problem_add(c->problems, c->file, n, "an initial mailbox cannot have a slash");
+    }
+    SCONF_EACH (n, old)
+        check_mailbox(c, n, false);
+}
+
+static void check_transport_smtp(struct check *c, const struct sconf_node *t, bool is_immediate)
+{
+    static const char *const mechanisms[] = {
+        "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1", "CRAM-MD5",
+        "PLAIN", NULL};
+
+    if (!t)
+        return;
+    check_port(c, sconf_get(t, "Port"));
+    if (!sconf_text(t, "Host").n)
+        problem_add(c->problems, c->file, t, "Host is empty");
+    if (is_immediate &&
+        (sconf_bool(t, "STARTTLSInsecureSkipVerify") || sconf_bool(t, "NoSTARTTLS")))
+        problem_add(c->problems, c->file, t, "Submissions has TLS from the start: no STARTTLS "
+                                             "settings");
+    SCONF_EACH (n, sconf_get(sconf_get(t, "Auth"), "Mechanisms"))
+        check_one_of(c, n, mechanisms);
+}
+
+static void check_transport(struct check *c, const struct sconf_node *t)
+{
+    const struct sconf_node *socks = sconf_get(t, "Socks"), *direct = sconf_get(t, "Direct");
+    const struct sconf_node *fail = sconf_get(t, "Fail"), *text = sconf_get(fail, "SMTPMessage");
+    uint64_t code = sconf_u64(fail, "SMTPCode", 554);
+    unsigned char ip[16];
+    size_t kinds = 0;
+
+    SCONF_EACH (n, t)
+        kinds++;
+    if (kinds > 1)
+        problem_add(c->problems, c->file, t, "a transport has one kind, not %zu", kinds);
+    check_transport_smtp(c, sconf_get(t, "Submissions"), true);
+    check_transport_smtp(c, sconf_get(t, "Submission"), false);
+    check_transport_smtp(c, sconf_get(t, "SMTP"), false);
+    if (socks) {
+        const struct sconf_node *host = sconf_get(socks, "RemoteHostname");
+
+        if (str_find_last(sconf_text(socks, "Address"), ':') <= 0)
+            problem_add(c->problems, c->file, socks, "Address must be host:port");
+        SCONF_EACH (n, sconf_get(socks, "RemoteIPs"))
+            if (!net_parse_ip(n->value, ip))
+                problem_add(c->problems, c->file, n, "\"%.*s\" is no IP address",
+                            STR_FMT(n->value));
+        if (host)
+            check_domain(c, host, host->value);
+    }
+    if (sconf_bool(direct, "DisableIPv4") && sconf_bool(direct, "DisableIPv6"))
+        problem_add(c->problems, c->file, direct, "without IPv4 and IPv6 nothing is left");
+    if (fail && (code < 400 || code > 599))
+        problem_add(c->problems, c->file, fail, "SMTPCode must be 4xx or 5xx");
+    if (text && (text->value.n > 256 || !str_is_ascii(text->value)))
+        problem_add(c->problems, c->file, text, "SMTPMessage must be ASCII, at most 256 bytes");
+}
+
+static void check_acme(struct check *c, const struct sconf_node *acme)
+{
+    const struct sconf_node *url = sconf_get(acme, "DirectoryURL");
+    const struct sconf_node *mail = sconf_get(acme, "ContactEmail");
+    const struct sconf_node *issuer = sconf_get(acme, "IssuerDomainName");
+
+    if (url && !str_starts(url->value, STR("https://")))
+        problem_add(c->problems, c->file, url, "DirectoryURL must begin with https://");
+    if (mail && str_find(mail->value, '@') <= 0)
+        problem_add(c->problems, c->file, mail, "ContactEmail is no address");
+    check_not_negative(c, sconf_get(acme, "RenewBefore"));
+    check_port(c, sconf_get(acme, "Port"));
+    if (issuer)
+        check_domain(c, issuer, issuer->value);
+}
+
+void check_static(struct check *c)
+{
+    const struct sconf_node *root = c->file->root, *host = sconf_get(root, "Hostname");
+    const struct sconf_node *postmaster = sconf_get(root, "Postmaster");
+    const struct sconf_node *tlsrpt = sconf_get(root, "HostTLSRPT");
+    const struct sconf_node *data_dir = sconf_get(root, "DataDir");
+
+    if (data_dir && !data_dir->value.n)
+        problem_add(c->problems, c->file, data_dir, "DataDir is empty");
+    if (host)
+        check_domain(c, host, host->value);
+    check_level(c, sconf_get(root, "LogLevel"));
+    SCONF_EACH (n, sconf_get(root, "PackageLogLevels"))
+        check_level(c, n);
+    SCONF_EACH (n, sconf_get(root, "ACME"))
+        check_acme(c, n);
+    SCONF_EACH (n, sconf_get(root, "Listeners"))
+        check_listener(c, n);
+    SCONF_EACH (n, sconf_get(root, "Transports"))
+        check_transport(c, n);
+    check_account(c, sconf_get(postmaster, "Account"));
+    check_mailbox(c, sconf_get(postmaster, "Mailbox"), true);
+    check_account(c, sconf_get(tlsrpt, "Account"));
+    check_mailbox(c, sconf_get(tlsrpt, "Mailbox"), true);
+    check_localpart(c, sconf_get(tlsrpt, "Localpart"));
+    check_initial_mailboxes(c);
+    check_not_negative(c, sconf_get(root, "QuotaMessageSize"));
+}

@@ -1,0 +1,61 @@
+/*
+ * The configuration: mox.conf and domains.conf read and checked together, and questions to it.
+ */
+#pragma once
+
+#include "config/schema.h"
+
+struct config {
+    struct sconf main, domains;
+    struct str hostname; // A-labels
+};
+
+/*
+ * Parses and checks both texts, which must outlive the result. False when something is wrong:
+ * problems then has lines "file:line: message", all there are.
+ */
+MUST_USE bool config_load(struct arena *a, struct str main_name, struct str main_text,
+                          struct str domains_name, struct str domains_text, struct config *out,
+                          struct buf *problems);
+
+/* The quota of an account in bytes, 0 for none. */
+uint64_t config_quota(const struct config *c, const struct sconf_node *account);
+
+/* --- addresses ---------------------------------------------------------------------------------- */
+
+struct target {
+    struct str account, mailbox;
+    struct str address;    // canonical
+    struct str smtp_error; // configured refusal, or empty
+};
+enum lookup_result {
+    LOOKUP_LOCAL,      // targets are filled
+    LOOKUP_REMOTE,     // not one of our domains
+    LOOKUP_NO_ADDRESS, // our domain, no such address
+    LOOKUP_DISABLED,   // our domain, disabled
+};
+struct targets {
+    struct target *items;
+    size_t n, cap;
+};
+/* Who answers for addresses; made from a checked configuration, which must outlive it. */
+struct directory;
+struct directory *directory_new(const struct config *c);
+void directory_free(struct directory *d);
+/* mox-imap-store-cli-config.md, "Address lookup order". Texts live in a or in the configuration. */
+enum lookup_result directory_find(const struct directory *d, struct arena *a, struct str localpart,
+                                  struct str domain, struct targets *out);
+/*
+ * The account of an address that logs in or sends; postmaster and aliases are none. Empty when
+ * there is none. disabled: the text of LoginDisabled.
+ */
+struct str directory_login(const struct directory *d, struct arena *a, struct str localpart,
+                           struct str domain, struct str *disabled);
+/* Whether the account may send as this address: its own, or an alias it may use. */
+bool directory_may_send(const struct directory *d, struct arena *a, struct str account,
+                        struct str localpart, struct str domain);
+
+/* --- localserve --------------------------------------------------------------------------------- */
+
+/* The two files that localserve writes at first run, for these addresses to listen on. */
+void config_localserve(struct buf *main, struct buf *domains, const struct str *ips, size_t n_ips);
