@@ -22,6 +22,7 @@ enum {
     IPC_MAX_LINES = 65536,   // output for a parked connection, or of a listing
     IPC_MAX_PREFIX = 65536,  // header fields put before a message at delivery
     IPC_MAX_RECORD = 131072, // a piece of configuration
+    IPC_MAX_TARGETS = 1000,  // accounts behind one address
     IPC_MAX_DIGEST = 512,
     IPC_MAX_SIGNATURE = 2048,
 };
@@ -82,8 +83,14 @@ enum ipc_outcome {
     F(str, mailbox, IPC_MAX_MAILBOX)                                                               \
     F(str, address, IPC_MAX_ADDRESS)
 
-/* --- config -> monitor ------------------------------------------------------------------------ */
+/* --- config ------------------------------------------------------------------------------------- */
 
+/* monitor -> config: the two open files, mox.conf and domains.conf, and their names for messages. */
+#define ipc_check_files_FIELDS(F)                                                                  \
+    F(str, main_name, IPC_MAX_TEXT)                                                                \
+    F(str, domains_name, IPC_MAX_TEXT)                                                             \
+    F(u8, is_localserve, 1)                                                                        \
+    F(u8, is_pedantic, 1)
 /* One role's compiled configuration, with its memory file. */
 #define ipc_compiled_FIELDS(F) F(u8, role, ROLE_COUNT - 1)
 /* The end: is_ok, or problems as lines "file:line: message". */
@@ -115,6 +122,8 @@ enum ipc_outcome {
 #define ipc_starttls_done_FIELDS(F)                                                                \
     F(str, version, 16)                                                                            \
     F(str, cipher, 64)
+/* front -> monitor: the client of a parked connection is gone. */
+#define ipc_conn_gone_FIELDS(F) F(u64, conn, 0)
 /* account -> front: keep this connection while nothing happens on it. */
 #define ipc_park_FIELDS(F)                                                                         \
     F(u64, conn, 0)                                                                                \
@@ -165,7 +174,10 @@ enum ipc_outcome {
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. */
 #define ipc_granted_FIELDS(F) F(str, reason, IPC_MAX_TEXT)
-/* After a login: the stream, the tag to answer and the unread input go to the account. */
+/*
+ * After a login: the stream, the tag to answer and the unread input go to the account. The answer
+ * is `granted`: without a reason it is done and the session ends.
+ */
 #define ipc_hand_over_FIELDS(F)                                                                    \
     F(str, tag, IPC_MAX_TAG)                                                                       \
     F(str, unread, IPC_MAX_UNREAD)
@@ -184,14 +196,16 @@ enum ipc_outcome {
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
 /*
- * auth -> asker: code 250 and a grant for a local account; 250 and grant 0 for a remote address a
- * submitter may send to; else the reply code, enhanced code and text to refuse with.
+ * auth -> asker: code 250 and grants for local accounts (several for an alias: grant, grant+1 and
+ * so on); 250 and none for a remote address a submitter may send to; else the reply code, enhanced
+ * code and text to refuse with.
  */
 #define ipc_rcpt_reply_FIELDS(F)                                                                   \
     F(u32, code, 599)                                                                              \
     F(str, enhanced, 16)                                                                           \
     F(str, text, IPC_MAX_TEXT)                                                                     \
-    F(u32, grant, 0)
+    F(u32, grant, 0)                                                                               \
+    F(u32, n_grants, IPC_MAX_TARGETS)
 /* session -> auth: may the user logged in on this connection send as this address? */
 #define ipc_from_check_FIELDS(F)                                                                   \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
@@ -213,9 +227,10 @@ enum ipc_outcome {
 #define ipc_set_password_FIELDS(F)                                                                 \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, password, IPC_MAX_TEXT)
-/* Answer to an administrative request: "" or why not. */
+/* Answer to an administrative request: text or why not; more: ask again from there on. */
 #define ipc_admin_reply_FIELDS(F)                                                                  \
     F(u8, is_ok, 1)                                                                                \
+    F(u64, more, 0)                                                                                \
     F(str, text, IPC_MAX_LINES)
 
 /* --- account ----------------------------------------------------------------------------------- */
@@ -297,12 +312,13 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
     M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
-    M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)                  \
+    M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(MONITOR), 0, 0)    \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \
     M(peer, R_(MONITOR), R_STARTED | R_(ACCOUNT), 1, 1)                                            \
+    M(check_files, R_(MONITOR), R_(CONFIG), 2, 2)                                                  \
     M(compiled, R_(CONFIG), R_(MONITOR), 1, 1)                                                     \
     M(compiled_end, R_(CONFIG), R_(MONITOR), 0, 0)                                                 \
-    M(listen, R_(MONITOR), R_(FRONT), 1, 1)                                                        \
+    M(listen, R_(MONITOR), R_(FRONT) | R_(ADMIN), 1, 1)                                            \
     M(conn_new, R_(FRONT), R_(MONITOR), 1, 2)                                                      \
     M(conn_end, R_(MONITOR), R_(FRONT), 0, 0)                                                      \
     M(starttls, R_(SESSION), R_(FRONT), 0, 0)                                                      \
@@ -311,6 +327,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(parked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                        \
     M(parked_send, R_(ACCOUNT), R_(FRONT), 0, 0)                                                   \
     M(conn_resume, R_(FRONT), R_(MONITOR), 1, 1)                                                   \
+    M(conn_gone, R_(FRONT), R_(MONITOR), 0, 0)                                                     \
     M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
     M(session_start, R_(MONITOR), R_(SESSION_TEMPLATE), 2, 3)                                      \
     M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 2, 2)                                      \

@@ -10,16 +10,19 @@
 
 #include "base/map.h"
 #include "ipc/channel.h"
+#include "ipc/compiled.h"
 #include "os/event.h"
+#include "role/monitor/monitor.h"
 
 enum {
-    MAX_SESSIONS = 1000,      // at once, all protocols; more get their protocol's "try later"
-    MAX_ACCOUNTS = 500,       // account processes at once
-    MAX_GRANTS_PER_CONN = 1000,
+    MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
+    MAX_ACCOUNTS = 500,   // account processes at once
+    MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
     MAX_LISTENERS = 64,
-    MAX_KEYS = 64,
-    RESTART_DELAY_MS = 1000,  // before a single-instance role that died is started again
-    STOP_TIMEOUT_MS = 5000,   // for roles to finish at a graceful stop
+    MAX_KEYS = 128,
+    MAX_LEVELS = 64,
+    STOP_CLIENTS_MS = 3000, // at a graceful stop: for connections to go
+    STOP_ALL_MS = 5000,     // and for everything
 };
 
 /* A role started by exec: one process, or for templates possibly an old one beside the new. */
@@ -27,16 +30,18 @@ struct process {
     enum role role;
     pid_t pid;
     struct channel ch;
-    bool is_ready;    // has acknowledged its configuration
-    bool is_retired;  // a template replaced by another; ends with its last child
+    bool is_ready;   // has acknowledged its configuration
+    bool is_retired; // a template replaced by another; ends with its last child
     struct event_source *source;
     struct monitor *m;
     struct process *next;
 };
 
+/* A permission to deliver one message that auth gave and nobody has used yet. */
 struct grant {
     uint32_t number;
-    struct str account, mailbox, address; // one heap block each; see grant_free
+    struct str account, mailbox, address; // in the same heap block
+    struct grant *next;
 };
 
 enum conn_state { CONN_SESSION, CONN_ACCOUNT, CONN_PARKED };
@@ -47,14 +52,13 @@ struct conn {
     enum conn_state state;
     uint8_t protocol;
     bool is_tls;
-    struct str remote;
-    struct str account, login; // empty before login
+    char remote[64];
+    struct str account, login; // heap, empty before login
     struct channel ch;         // to its session; fd -1 otherwise
     struct event_source *source;
-    uint32_t granted;          // bits of enum ipc_service
     struct grant *grants;
-    size_t n_grants, cap_grants;
-    bool child_running; // its template has not reported its end
+    size_t n_grants;
+    bool is_child_running; // its template has not reported its end
     struct process *template;
     struct monitor *m;
 };
@@ -62,17 +66,15 @@ struct conn {
 /* A running account process. */
 struct account {
     uint64_t id;
-    struct str name;
+    struct str name; // heap
     struct channel ch;
     struct event_source *source;
     uint64_t sent; // messages, to know whether it may go
     struct monitor *m;
 };
 
-/* One port of the configuration, with its socket. */
-struct listener {
-    uint32_t index;
-    uint8_t protocol;
+struct port {
+    struct ipc_listener info;
     int fd;
 };
 
@@ -82,27 +84,86 @@ struct tls_pair {
     int cert_fd, key_fd;
 };
 
+struct level {
+    struct str package, level; // heap
+};
+
 struct monitor {
+    struct monitor_options options;
     struct event_loop *loop;
-    const char *config_path;
-    int config_dir, data_dir, accounts_dir, ctl_fd;
+    struct arena arena; // what lives as long as the process
+    int main_copy;      // mox.conf as it was at start, sealed
+    int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, ctl_fd;
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read
-    bool is_localserve;
+    struct ipc_settings settings;
     struct process *processes;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account
-    struct map known;    // account names of the configuration -> quota (struct known_account)
-    struct listener listeners[MAX_LISTENERS];
-    size_t n_listeners;
+    struct map known;    // account names of the configuration -> quota in a heap uint64_t
+    struct port ports[MAX_LISTENERS];
+    size_t n_ports;
     struct tls_pair pairs[MAX_KEYS];
     size_t n_pairs;
-    struct grant *queue_grants; // those that auth gave to the queue
-    size_t n_queue_grants, cap_queue_grants;
+    struct level levels[MAX_LEVELS]; // set at run time or on the command line
+    size_t n_levels;
+    struct grant *queue_grants;
+    size_t n_queue_grants;
     uint64_t next_account_id;
     size_t n_sessions;
     struct packet *packet;
-    bool is_stopping;
+    int64_t replaced_ms[ROLE_COUNT]; // when a template was last replaced
+    bool is_ready;                   // has been said
+    int64_t stopping_ms;             // since when; 0: not
+    bool is_stop_sent;               // to the roles behind the connections
     int exit_code;
 };
+
+/* --- load.c: the configuration ------------------------------------------------------------------ */
+
+/* Reads everything at start: directories, ports, certificates. Problems go to standard error. */
+bool load_first(struct monitor *m, struct err *e);
+/* Looks whether domains.conf has changed, and takes it over when it is good. */
+void load_again(struct monitor *m);
+
+/* --- roles.c: the processes ---------------------------------------------------------------------- */
+
+/* Starts what is not running. */
+void roles_start(struct monitor *m);
+/* The process of a role that takes requests now, or NULL. */
+struct process *role_process(struct monitor *m, enum role role);
+void roles_reap(struct monitor *m);
+/* Handles what a role has already said, before something that depends on it. */
+void role_drain(struct monitor *m, enum role role);
+/* A template lost a child: put a fresh one in its place. */
+void role_replace(struct monitor *m, enum role role);
+void roles_stop(struct monitor *m, bool all);
+/* A pair of sockets, and the announcement of one end to a process. *out is the other end. */
+bool role_connect(struct monitor *m, struct channel *to, const struct ipc_peer *who, int *out,
+                  struct err *e);
+void level_set(struct monitor *m, struct str package, struct str level);
+void monitor_stop(struct monitor *m, int exit_code);
+
+/* --- conns.c: connections and what they were granted -------------------------------------------- */
+
+void conn_new(struct monitor *m, struct packet *p);
+void conn_resume(struct monitor *m, struct packet *p);
+struct conn *conn_find(struct monitor *m, uint64_t id);
+/* Its session or account is done with it. */
+void conn_finish(struct conn *c, bool has_crashed);
+void conn_login(struct monitor *m, const struct ipc_login_ok *login);
+/* Its template says that the session's process has ended. */
+void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
+void grant_add(struct monitor *m, const struct ipc_delivery_grant *g);
+/* A channel for a delivery that was granted: the answer goes to ch. */
+void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t number);
+void grants_clear(struct grant **list, size_t *n);
+
+/* --- accounts.c: account processes --------------------------------------------------------------- */
+
+struct account *account_ensure(struct monitor *m, struct str name, struct err *e);
+bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,
+                    struct str unread, struct str parked, struct err *e);
+void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
+void accounts_stop(struct monitor *m);

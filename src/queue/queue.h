@@ -1,0 +1,52 @@
+/*
+ * Mail that was accepted and waits to be delivered: one message, one entry per recipient that is
+ * still to be served. queue.db in the current directory; used by the queue process alone.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct queue;
+struct queue *queue_open(struct err *e);
+void queue_close(struct queue *q);
+
+/* A message: prefix, then size bytes of fd from its start. */
+struct queue_new {
+    struct str account, reverse_path, prefix;
+    const struct str *recipients;
+    size_t n_recipients;
+    bool is_8bit, is_smtputf8;
+    uint8_t require_tls; // 0 not said, 1 yes, 2 explicitly no
+    int64_t hold_until_unix;
+    int fd;
+    uint64_t size;
+};
+/* Durable when it returns true. ERR_TEMPORARY when the disk is full. */
+MUST_USE bool queue_add(struct queue *q, const struct queue_new *m, struct err *e);
+
+struct queue_entry {
+    uint64_t id, message;
+    struct str recipient, reverse_path;
+    int64_t queued_unix;
+    uint64_t size;
+    uint32_t attempts;
+};
+/* Up to max entries that are due, longest waiting first. */
+MUST_USE bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t max,
+                        size_t *n, struct err *e);
+/* Writes the message's bytes to fd. */
+MUST_USE bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e);
+/* The recipient has it: the entry goes, and with the last one the message. */
+MUST_USE bool queue_done(struct queue *q, const struct queue_entry *entry, struct err *e);
+/* It did not work: why, and when to try again. */
+MUST_USE bool queue_retry(struct queue *q, uint64_t entry, struct str why,
+                          int64_t next_attempt_unix, struct err *e);
+
+/*
+ * Lines for people, entries with an id above after; *last is the last that fitted, 0 at the end.
+ * mox-imap-store-cli-config.md 3.2, "queue list".
+ */
+MUST_USE bool queue_list(struct queue *q, uint64_t after, struct buf *out, uint64_t *last,
+                         struct err *e);

@@ -1,0 +1,52 @@
+#include "queue/queue.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/test.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+TEST(queue_add_due_retry_done)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF out = BUF_LIMIT(1 << 20);
+    const struct str to[] = {STR_("a@x"), STR_("b@x")};
+    struct queue_entry due[4];
+    struct err e = {0};
+    struct queue *q;
+    struct str text;
+    uint64_t last;
+    size_t n;
+    AUTO_FD fd = os_memfile("t", &e);
+    AUTO_FD copy = os_memfile("t", &e);
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    os_clock_set_for_test(1000000);
+    q = queue_open(&e);
+    CHECK(q != NULL);
+    CHECK(os_write_all(fd, STR("body"), &e));
+    CHECK(queue_add(q, &(struct queue_new){.account = STR("mox"), .reverse_path = STR("r@x"),
+                                           .prefix = STR("P: 1\r\n\r\n"), .recipients = to,
+                                           .n_recipients = 2, .fd = fd, .size = 4}, &e));
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 2);
+    CHECK(queue_read(q, due[0].message, copy, &e));
+    CHECK(os_read_fd(&a, copy, 1000, &text, &e));
+    CHECK_STR(text, STR("P: 1\r\n\r\nbody"));
+    CHECK(queue_retry(q, due[0].id, STR("no\nroom"), 2000, &e));
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    CHECK(queue_done(q, &due[0], &e));
+    CHECK(queue_list(q, 0, &out, &last, &e) && last == 0);
+    CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 16m40s last "
+                                 "0s error \"no?room\"\n"));
+    os_clock_set_for_test(2000000);
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    CHECK(queue_done(q, &due[0], &e));
+    buf_reset(&out);
+    CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
+    queue_close(q);
+    os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}

@@ -1,0 +1,278 @@
+/*
+ * admin: requests of the `mox` command line, over the control socket (protocol of
+ * mox-imap-store-cli-config.md 3.4).
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/net.h"
+#include "role/service.h"
+
+enum { MAX_CLIENTS = 32, MAX_LINE = 4096, REPLY_TIMEOUT_MS = 20000 };
+
+struct ctl;
+struct command {
+    struct str name;
+    size_t n_arguments;
+    bool (*run)(struct ctl *c, const struct str *arguments, struct err *e);
+};
+
+/* A connected command. */
+struct ctl {
+    int fd;
+    struct buf in;
+    const struct command *command; // whose arguments are being read
+    struct str arguments[4];
+    size_t n_arguments;
+    struct arena a;
+    struct event_source *source;
+    struct ctl *next;
+};
+
+static struct role_start self;
+static struct ctl *clients;
+static size_t n_clients;
+static struct packet *packet;
+
+static bool put(struct ctl *c, struct str text, struct err *e)
+{
+    return os_write_all(c->fd, text, e);
+}
+
+// "ok", or the error as a line: the person at the terminal acts on it.
+static bool answer(struct ctl *c, const struct err *why, struct err *e)
+{
+    struct str line = why->kind ? arena_printf(&c->a, "%s\n", why->text) : STR("ok\n");
+
+    return put(c, line, e);
+}
+
+// A stream: each piece with its size before it; the end is size 0. The receiver's "ok" lines after
+// pieces are read and ignored by `take_line`.
+static bool put_piece(struct ctl *c, struct str piece, struct err *e)
+{
+    return put(c, arena_printf(&c->a, "%zu\n", piece.n), e) && put(c, piece, e);
+}
+
+static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    (void)c, (void)arguments;
+    return IPC_SEND(&self.monitor, stop, NULL, 0, e);
+}
+
+// Waits for another role's answer to an administrative request.
+static bool await_reply(struct channel *ch, struct ipc_admin_reply *out, struct err *e)
+{
+    if (!channel_expect(ch, IPC_admin_reply, packet, REPLY_TIMEOUT_MS, e) ||
+        !ipc_admin_reply_get(packet->body, out, e))
+        return false;
+    return out->is_ok || fail(e, ERR_DENIED, "%.*s", STR_FMT(out->text));
+}
+
+static bool peer(enum role role, struct service_peer **out, struct err *e)
+{
+    *out = service_peer_of(role);
+    return *out || fail(e, ERR_TEMPORARY, "the %s process is starting again, try once more",
+                        role_name(role));
+}
+
+static bool run_setaccountpassword(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    struct ipc_admin_reply reply;
+    struct service_peer *auth;
+    struct err why = {0};
+
+    if (peer(ROLE_AUTH, &auth, &why) &&
+        IPC_SEND(&auth->ch, set_password, NULL, 0, &why, .account = arguments[0],
+                 .password = arguments[1]))
+        (void)await_reply(&auth->ch, &reply, &why);
+    return answer(c, &why, e);
+}
+
+static bool run_queuelist(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    struct ipc_admin_reply reply = {0};
+    struct service_peer *queue;
+    struct err why = {0};
+    uint64_t after = 0;
+    bool is_first = true;
+
+    (void)arguments;
+    do {
+        if (!peer(ROLE_QUEUE, &queue, &why) ||
+            !IPC_SEND(&queue->ch, queue_list, NULL, 0, &why, .after = after) ||
+            !await_reply(&queue->ch, &reply, &why))
+            return answer(c, &why, e);
+        if (is_first && (!put(c, STR("ok\n"), e) || !put_piece(c, STR("messages:\n"), e) ||
+                         (!reply.text.n && !put_piece(c, STR("(none)\n"), e))))
+            return false;
+        if (reply.text.n && !put_piece(c, reply.text, e))
+            return false;
+        is_first = false;
+        after = reply.more;
+    } while (after);
+    return put(c, STR("0\n"), e);
+}
+
+static bool run_loglevels(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    AUTO_BUF out = BUF_LIMIT(1 << 16);
+
+    (void)arguments;
+    log_list_levels(&out);
+    return put(c, STR("ok\n"), e) && put_piece(c, buf_str(&out), e) && put(c, STR("0\n"), e);
+}
+
+// The monitor tells all roles, this one too.
+static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    enum log_level level;
+    struct err why = {0};
+
+    if (arguments[1].n && !log_level_parse(arguments[1], &level))
+        (void)fail(&why, ERR_SYNTAX, "unknown log level \"%.*s\"", STR_FMT(arguments[1]));
+    else if (log_set_level(arguments[0], arguments[1], &why))
+        (void)!IPC_SEND(&self.monitor, log_level, NULL, 0, &why, .package = arguments[0],
+                        .level = arguments[1]);
+    return answer(c, &why, e);
+}
+
+static const struct command commands[] = {
+    {STR_("stop"), 0, run_stop},
+    {STR_("setaccountpassword"), 2, run_setaccountpassword},
+    {STR_("queuelist"), 0, run_queuelist},
+    {STR_("loglevels"), 0, run_loglevels},
+    {STR_("setloglevels"), 2, run_setloglevels},
+};
+
+static void drop(struct ctl *c)
+{
+    for (struct ctl **at = &clients; *at; at = &(*at)->next)
+        if (*at == c) {
+            *at = c->next;
+            break;
+        }
+    n_clients--;
+    event_remove(service_loop(), c->source);
+    fd_close(&c->fd);
+    buf_fini(&c->in);
+    arena_fini(&c->a);
+    free(c);
+}
+
+static bool take_line(struct ctl *c, struct str line, struct err *e)
+{
+    const struct command *command = c->command;
+
+    if (!command) {
+        if (str_eq(line, STR("ok"))) // after a piece of a stream
+            return true;
+        for (size_t i = 0; i < COUNT(commands); i++)
+            if (str_eq(line, commands[i].name))
+                command = &commands[i];
+        if (!command)
+            return put(c, STR("unrecognized command\n"), e);
+        LOG(LOG_INFO, "admin", "command", LOG_S("name", command->name));
+        c->n_arguments = 0;
+        arena_reset(&c->a);
+    } else {
+        c->arguments[c->n_arguments++] = arena_dup(&c->a, line);
+    }
+    c->command = c->n_arguments < command->n_arguments ? command : NULL;
+    return c->command || command->run(c, c->arguments, e);
+}
+
+static void ctl_ready(void *ctx, int events)
+{
+    struct ctl *c = ctx;
+    struct err e = {0};
+    char *room = buf_room(&c->in, MAX_LINE);
+    ssize_t got = room ? read(c->fd, room, MAX_LINE) : -1;
+    ptrdiff_t end;
+
+    (void)events;
+    if (got <= 0) {
+        drop(c);
+        return;
+    }
+    buf_claim(&c->in, (size_t)got);
+    while ((end = str_find(buf_str(&c->in), '\n')) >= 0) {
+        bool is_ok = take_line(c, str_sub(buf_str(&c->in), 0, (size_t)end), &e);
+
+        if (!is_ok) {
+            LOG(LOG_INFO, "admin", "control connection ended", LOG_E(&e));
+            drop(c);
+            return;
+        }
+        buf_drop(&c->in, (size_t)end + 1);
+    }
+    if (c->in.n > MAX_LINE)
+        drop(c);
+}
+
+// The socket's mode keeps other users out; their identity is looked at too.
+static bool is_own_user(int fd)
+{
+    struct ucred who;
+    socklen_t n = sizeof who;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
+           (who.uid == 0 || who.uid == geteuid());
+}
+
+static void accept_client(void *ctx, int events)
+{
+    int fd = accept4(*(int *)ctx, NULL, NULL, SOCK_CLOEXEC);
+    struct timeval deadline = {.tv_sec = 10};
+    struct ctl *c;
+    struct err e = {0};
+
+    (void)events;
+    if (fd < 0)
+        return;
+    if (n_clients >= MAX_CLIENTS || !is_own_user(fd)) {
+        fd_close(&fd);
+        return;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
+    c = heap_alloc(sizeof *c);
+    *c = (struct ctl){.fd = fd, .in = BUF_LIMIT(4 * MAX_LINE), .a = ARENA_LIMIT(1 << 20),
+                      .next = clients};
+    clients = c;
+    n_clients++;
+    c->source = event_add(service_loop(), fd, EVENT_READ, ctl_ready, c, &e);
+    if (!c->source || !put(c, STR("ctlv0\n"), &e))
+        drop(c);
+}
+
+static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
+{
+    (void)p, (void)m;
+    return fail(e, ERR_DENIED, "an answer nobody asked for");
+}
+
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");
+}
+
+_Noreturn void admin_main(void)
+{
+    static const struct service_handlers handlers = {.message = on_message,
+                                                     .monitor = on_monitor};
+    struct err e = {0};
+
+    role_start(&self, ROLE_ADMIN);
+    packet = packet_new();
+    if (!self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
+                                        accept_client, &self.listeners[0].fd, &e)) {
+        LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    service_run(&self, &handlers);
+}

@@ -1,0 +1,232 @@
+/*
+ * config: reads and checks mox.conf and domains.conf, writes for each role what that role needs
+ * into a sealed memory file, and exits.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "config/config.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/profiles.h"
+#include "role/start.h"
+#include "text/idna.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+static struct channel monitor = {3, ROLE_CONFIG, ROLE_MONITOR};
+
+struct compile {
+    struct arena *a;
+    const struct config *config;
+    struct ipc_check_files files;
+    struct buf common; // settings and levels: for every role
+    struct buf ports;  // listener records
+    struct buf pairs, accounts, mailboxes, texts;
+    uint32_t n_ports, n_keys;
+};
+
+static _Noreturn void finish(bool is_ok, struct str problems)
+{
+    struct err e = {0};
+
+    (void)!IPC_SEND(&monitor, compiled_end, NULL, 0, &e, .is_ok = is_ok,
+                    .problems = str_sub(problems, 0, IPC_MAX_LINES));
+    exit(0);
+}
+
+static void put_common(struct compile *c)
+{
+    const struct sconf_node *root = c->config->main.root;
+    struct str level = sconf_text(root, "LogLevel");
+
+    COMPILED_PUT(&c->common, settings, .hostname = c->config->hostname,
+                 .data_dir = sconf_text(root, "DataDir"),
+                 .is_pedantic = c->files.is_pedantic || sconf_bool(root, "Pedantic"),
+                 .is_localserve = c->files.is_localserve,
+                 .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));
+    COMPILED_PUT(&c->common, level, .package = STR(""), .level = level);
+    SCONF_EACH (n, sconf_get(root, "PackageLogLevels"))
+        COMPILED_PUT(&c->common, level, .package = n->key, .level = n->value);
+}
+
+static struct str listener_hostname(struct compile *c, const struct sconf_node *l)
+{
+    struct str out, own = sconf_text(l, "Hostname");
+    struct err e = {0};
+
+    return own.n && domain_to_ascii(c->a, own, &out, &e) ? out : c->config->hostname;
+}
+
+static void put_key_pairs(struct compile *c, const struct sconf_node *tls, uint32_t index)
+{
+    SCONF_EACH (pair, sconf_get(tls, "KeyCerts"))
+        COMPILED_PUT(&c->pairs, tls_pair, .listener = index, .key = ++c->n_keys,
+                     .cert_path = sconf_text(pair, "CertFile"),
+                     .key_path = sconf_text(pair, "KeyFile"));
+}
+
+static void put_listener(struct compile *c, const struct sconf_node *l)
+{
+    static const struct {
+        const char *name;
+        enum ipc_protocol protocol;
+        unsigned port;
+        bool is_immediate;
+        const char *no_tls; // switch that takes TLS or its necessity away
+    } services[] = {
+        {"SMTP", IPC_PROTOCOL_SMTP, 25, false, "NoSTARTTLS"},
+        {"Submission", IPC_PROTOCOL_SUBMISSION, 587, false, "NoRequireSTARTTLS"},
+        {"Submissions", IPC_PROTOCOL_SUBMISSION, 465, true, NULL},
+        {"IMAP", IPC_PROTOCOL_IMAP, 143, false, "NoRequireSTARTTLS"},
+        {"IMAPS", IPC_PROTOCOL_IMAP, 993, true, NULL},
+    };
+    const struct sconf_node *tls = sconf_get(l, "TLS");
+
+    for (size_t i = 0; i < COUNT(services); i++) {
+        const struct sconf_node *s = sconf_get(l, services[i].name);
+        bool is_smtp = services[i].protocol == IPC_PROTOCOL_SMTP;
+        bool has_switch = services[i].no_tls && sconf_bool(s, services[i].no_tls);
+        bool has_starttls = tls && !(is_smtp && has_switch);
+
+        if (!sconf_bool(s, "Enabled"))
+            continue;
+        SCONF_EACH (ip, sconf_get(l, "IPs")) {
+            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = services[i].protocol,
+                         .tls = services[i].is_immediate ? LISTENER_TLS_IMMEDIATE
+                                : has_starttls           ? LISTENER_TLS_STARTTLS
+                                                         : LISTENER_TLS_NONE,
+                         .require_tls = is_smtp ? sconf_bool(s, "RequireSTARTTLS") : !has_switch,
+                         .no_requiretls_extension = sconf_bool(s, "NoRequireTLS"),
+                         .port = (uint32_t)sconf_u64(s, "Port", services[i].port), .ip = ip->value,
+                         .hostname = listener_hostname(c, l),
+                         .max_message_bytes = sconf_u64(l, "SMTPMaxMessageSize", 104857600));
+            put_key_pairs(c, tls, c->n_ports);
+            c->n_ports++;
+        }
+    }
+}
+
+static void put_initial_mailboxes(struct compile *c)
+{
+    static const char *const names[][2] = {{"Archive", "Archive"}, {"Drafts", "Drafts"},
+                                           {"Junk", "Junk"}, {"Sent", "Sent"}, {"Trash", "Trash"}};
+    static const char *const uses[][2] = {{"Sent", "Sent"}, {"Archive", "Archive"},
+                                          {"Trash", "Trash"}, {"Draft", "Drafts"},
+                                          {"Junk", "Junk"}};
+    const struct sconf_node *root = c->config->main.root;
+    const struct sconf_node *initial = sconf_get(root, "InitialMailboxes");
+    const struct sconf_node *old = sconf_get(root, "DefaultMailboxes");
+
+    COMPILED_PUT(&c->mailboxes, initial_mailbox, .name = STR("Inbox"));
+    for (size_t i = 0; i < COUNT(uses) && initial; i++) {
+        struct str name = sconf_text(sconf_get(initial, "SpecialUse"), uses[i][0]);
+
+        if (name.n)
+            COMPILED_PUT(&c->mailboxes, initial_mailbox, .name = name,
+                         .special_use = str_of(uses[i][1]));
+    }
+    SCONF_EACH (n, sconf_get(initial, "Regular"))
+        COMPILED_PUT(&c->mailboxes, initial_mailbox, .name = n->value);
+    SCONF_EACH (n, old) {
+        struct str use = STR("");
+
+        for (size_t i = 0; i < COUNT(names); i++)
+            if (str_starts(n->value, str_of(names[i][0])))
+                use = str_of(names[i][1]);
+        COMPILED_PUT(&c->mailboxes, initial_mailbox, .name = n->value, .special_use = use);
+    }
+    for (size_t i = 0; i < COUNT(names) && !initial && !old; i++)
+        COMPILED_PUT(&c->mailboxes, initial_mailbox, .name = str_of(names[i][0]),
+                     .special_use = str_of(names[i][1]));
+}
+
+static void put_text(struct compile *c, uint8_t file, struct str text)
+{
+    for (size_t at = 0; at < text.n; at += IPC_MAX_RECORD)
+        COMPILED_PUT(&c->texts, text_piece, .file = file,
+                     .bytes = str_sub(text, at, IPC_MAX_RECORD));
+}
+
+static bool send_part(enum role role, const struct buf *const *parts, size_t n, struct err *e)
+{
+    AUTO_FD fd = os_memfile("compiled", e);
+
+    if (fd < 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (parts[i]->full || !os_write_all(fd, buf_str(parts[i]), e))
+            return parts[i]->full ? fail(e, ERR_LIMIT, "the configuration is too large") : false;
+    return os_memfile_seal(fd, e) &&
+           IPC_SEND(&monitor, compiled, &fd, 1, e, .role = (uint8_t)role);
+}
+
+static void compile(struct compile *c)
+{
+    const struct buf *const for_monitor[] = {&c->common, &c->ports, &c->pairs, &c->accounts};
+    const struct buf *const with_ports[] = {&c->common, &c->ports};
+    const struct buf *const for_account[] = {&c->common, &c->mailboxes};
+    const struct buf *const for_auth[] = {&c->common, &c->texts};
+    const struct buf *const plain[] = {&c->common};
+    struct err e = {0};
+
+    put_common(c);
+    SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners"))
+        put_listener(c, l);
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts"))
+        COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
+                     .quota_bytes = config_quota(c->config, n));
+    put_initial_mailboxes(c);
+    put_text(c, 0, c->config->main.text);
+    put_text(c, 1, c->config->domains.text);
+    if (!send_part(ROLE_MONITOR, for_monitor, COUNT(for_monitor), &e) ||
+        !send_part(ROLE_FRONT, with_ports, COUNT(with_ports), &e) ||
+        !send_part(ROLE_SESSION_TEMPLATE, with_ports, COUNT(with_ports), &e) ||
+        !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
+        !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
+        !send_part(ROLE_QUEUE, plain, 1, &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
+        !send_part(ROLE_ADMIN, plain, 1, &e))
+        finish(false, str_of(e.text));
+    finish(true, STR(""));
+}
+
+// The files are read before the sandbox closes, and parsed inside it.
+_Noreturn void config_main(void)
+{
+    static struct arena a = ARENA_LIMIT(512 << 20);
+    static struct compile c = {.common = BUF_LIMIT(1 << 20), .ports = BUF_LIMIT(1 << 20),
+                               .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(16 << 20),
+                               .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20)};
+    static struct config config;
+    struct packet *p = packet_new();
+    struct buf problems = BUF_LIMIT(IPC_MAX_LINES);
+    struct str texts[2];
+    struct sandbox *box;
+    struct err e = {0};
+    uint64_t seed[2];
+
+    os_title_set("mox: config");
+    os_limit(64);
+    os_random(seed, sizeof seed);
+    str_hash_seed(seed[0], seed[1]);
+    if (!channel_expect(&monitor, IPC_check_files, p, TIMEOUT_MS, &e) ||
+        !ipc_check_files_get(p->body, &c.files, &e))
+        exit(1);
+    for (size_t i = 0; i < 2; i++)
+        if (!os_read_fd(&a, p->fds[i], SCONF_MAX_BYTES, &texts[i], &e))
+            finish(false, str_of(e.text));
+    packet_close_fds(p);
+    box = sandbox_compile(role_profile(ROLE_CONFIG), &e);
+    if (!box || !sandbox_enter(box, NULL, 0, &e))
+        finish(false, str_of(e.text));
+    if (!config_load(&a, c.files.main_name, texts[0], c.files.domains_name, texts[1], &config,
+                     &problems))
+        finish(false, buf_str(&problems));
+    c.a = &a;
+    c.config = &config;
+    compile(&c);
+    exit(0);
+}

@@ -1,0 +1,209 @@
+/*
+ * Account processes: started when first needed, one per account, ended when they have nothing to do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+static void account_free(struct account *a, bool has_crashed)
+{
+    struct monitor *m = a->m;
+    struct map_entry *entry;
+
+    map_remove(&m->accounts, a->name);
+    event_remove(m->loop, a->source);
+    channel_close(&a->ch);
+    // Removing entries moves others: start again after each.
+    for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
+        struct conn *c = entry->value;
+
+        if (c->state == CONN_ACCOUNT && str_eq(c->account, a->name)) {
+            conn_finish(c, has_crashed);
+            i = 0;
+        }
+    }
+    free((void *)(uintptr_t)a->name.p);
+    free(a);
+}
+
+static bool account_message(struct account *a, struct packet *p, struct err *e)
+{
+    struct ipc_detached detached;
+    struct ipc_account_idle idle;
+    struct conn *c;
+
+    switch ((int)p->type) {
+    case IPC_detached:
+        if (!ipc_detached_get(p->body, &detached, e))
+            return false;
+        c = conn_find(a->m, detached.conn);
+        if (!c || c->state != CONN_ACCOUNT || !str_eq(c->account, a->name))
+            return true;
+        if (detached.is_parked)
+            c->state = CONN_PARKED;
+        else
+            conn_finish(c, false);
+        return true;
+    case IPC_account_idle:
+        if (!ipc_account_idle_get(p->body, &idle, e))
+            return false;
+        return idle.seen != a->sent || IPC_SEND(&a->ch, account_end, NULL, 0, e);
+    default:
+        return fail(e, ERR_DENIED, "unexpected message");
+    }
+}
+
+static void account_ready(void *ctx, int events)
+{
+    struct account *a = ctx;
+    struct packet *packet = a->m->packet;
+    struct err e = {0};
+
+    (void)events;
+    switch (channel_receive(&a->ch, packet, 0, &e)) {
+    case CHANNEL_MESSAGE:
+        if (!account_message(a, packet, &e)) {
+            LOG(LOG_ERROR, "mox", "account misbehaves", LOG_E(&e), LOG_S("account", a->name));
+            account_free(a, true);
+        }
+        packet_close_fds(packet);
+        break;
+    case CHANNEL_TIMEOUT:
+        break;
+    case CHANNEL_CLOSED:
+    case CHANNEL_BAD:
+        account_free(a, false);
+        break;
+    }
+}
+
+static int open_account_dir(struct monitor *m, struct str name, struct err *e)
+{
+    char path[IPC_MAX_NAME + 1] = {0};
+    int fd;
+
+    memcpy(path, name.p, name.n);
+    if (mkdirat(m->accounts_dir, path, 0700) && errno != EEXIST)
+        return fail_errno(e, "making the directory of account %s", path), -1;
+    fd = openat(m->accounts_dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        (void)fail_errno(e, "opening the directory of account %s", path);
+    return fd;
+}
+
+// Parked connections of the account are kept by front, and the two talk directly.
+static void introduce_front(struct monitor *m, struct account *a)
+{
+    struct process *front = role_process(m, ROLE_FRONT);
+    struct ipc_peer who = {.role = ROLE_ACCOUNT, .account = a->name};
+    struct err e = {0};
+    AUTO_FD fd = -1;
+
+    if (!front || !role_connect(m, &front->ch, &who, &fd, &e))
+        return;
+    a->sent++;
+    if (!IPC_SEND(&a->ch, peer, &fd, 1, &e, .role = ROLE_FRONT))
+        LOG(LOG_DEBUG, "mox", "connecting account and front", LOG_E(&e));
+}
+
+struct account *account_ensure(struct monitor *m, struct str name, struct err *e)
+{
+    struct process *template = role_process(m, ROLE_ACCOUNT_TEMPLATE);
+    struct account *a = map_get(&m->accounts, name);
+    const uint64_t *quota = map_get(&m->known, name);
+    int pair[2], fds[2];
+    char *copy;
+    bool is_ok;
+
+    if (a)
+        return a;
+    if (!quota || name.n > IPC_MAX_NAME)
+        return fail(e, ERR_NOT_FOUND, "no such account"), NULL;
+    if (!template || m->accounts.count >= MAX_ACCOUNTS)
+        return fail(e, ERR_TEMPORARY, "too many accounts are active, try later"), NULL;
+    fds[0] = open_account_dir(m, name, e);
+    if (fds[0] < 0)
+        return NULL;
+    if (!fd_pair_packets(pair, e)) {
+        fd_close(&fds[0]);
+        return NULL;
+    }
+    fds[1] = pair[1];
+    a = heap_alloc(sizeof *a);
+    copy = heap_alloc(name.n + 1);
+    memcpy(copy, name.p, name.n);
+    *a = (struct account){.id = ++m->next_account_id, .name = {copy, name.n}, .m = m,
+                          .ch = {pair[0], ROLE_MONITOR, ROLE_ACCOUNT}};
+    is_ok = IPC_SEND(&template->ch, account_start, fds, 2, e, .conn = a->id, .account = name,
+                     .quota_bytes = *quota);
+    fd_close(&fds[0]);
+    fd_close(&fds[1]);
+    a->source = is_ok ? event_add(m->loop, a->ch.fd, EVENT_READ, account_ready, a, e) : NULL;
+    if (!a->source) {
+        channel_close(&a->ch);
+        free(copy);
+        free(a);
+        return NULL;
+    }
+    map_put(&m->accounts, a->name, a);
+    for (size_t i = 0; i < m->n_levels; i++)
+        (void)!IPC_SEND(&a->ch, log_level, NULL, 0, e, .package = m->levels[i].package,
+                        .level = m->levels[i].level);
+    a->sent += m->n_levels;
+    introduce_front(m, a);
+    return a;
+}
+
+bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,
+                    struct str unread, struct str parked, struct err *e)
+{
+    struct account *a = account_ensure(m, c->account, e);
+
+    if (!a)
+        return false;
+    a->sent++;
+    return IPC_SEND(&a->ch, attach, &stream, 1, e, .conn = c->id, .is_tls = c->is_tls,
+                    .login = c->login, .remote = str_of(c->remote), .tag = tag, .unread = unread,
+                    .parked = parked);
+}
+
+void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
+{
+    bool has_crashed = !WIFEXITED((int)wait_status) || WEXITSTATUS((int)wait_status);
+    struct map_entry *entry;
+    struct account *a = NULL;
+    char how[100];
+
+    for (size_t i = 0; (entry = map_each(&m->accounts, &i));)
+        if (((struct account *)entry->value)->id == id)
+            a = entry->value;
+    os_describe_status((int)wait_status, how, sizeof how);
+    if (has_crashed) {
+        LOG(LOG_ERROR, "mox", "account process crashed", LOG_S("how", str_of(how)),
+            LOG_S("account", a ? a->name : STR("")));
+        role_replace(m, ROLE_ACCOUNT_TEMPLATE);
+    }
+    if (a)
+        account_free(a, has_crashed);
+}
+
+void accounts_stop(struct monitor *m)
+{
+    struct map_entry *entry;
+
+    for (size_t i = 0; (entry = map_each(&m->accounts, &i));) {
+        struct account *a = entry->value;
+        struct err e = {0};
+
+        if (!IPC_SEND(&a->ch, stop, NULL, 0, &e))
+            LOG(LOG_DEBUG, "mox", "asking an account to stop", LOG_E(&e));
+    }
+}

@@ -1,0 +1,365 @@
+/*
+ * Connections: which session or account serves each, who has logged in on it, and what it may ask
+ * for. The streams themselves never stay here.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+static struct str heap_dup(struct str s)
+{
+    char *p = heap_alloc(s.n + 1);
+
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return (struct str){p, s.n};
+}
+
+static void heap_free(struct str *s)
+{
+    free((void *)(uintptr_t)s->p);
+    *s = (struct str){0};
+}
+
+static struct str key_of(uint64_t id, char out[20])
+{
+    snprintf(out, 20, "%016llx", (unsigned long long)id);
+    return str_at(out, 16);
+}
+
+struct conn *conn_find(struct monitor *m, uint64_t id)
+{
+    char key[20];
+
+    return map_get(&m->conns, key_of(id, key));
+}
+
+void grants_clear(struct grant **list, size_t *n)
+{
+    while (*list) {
+        struct grant *next = (*list)->next;
+
+        free(*list);
+        *list = next;
+    }
+    *n = 0;
+}
+
+static void close_session(struct conn *c)
+{
+    event_remove(c->m->loop, c->source);
+    c->source = NULL;
+    if (c->ch.fd >= 0)
+        channel_close(&c->ch);
+}
+
+void conn_finish(struct conn *c, bool has_crashed)
+{
+    struct process *front = role_process(c->m, ROLE_FRONT);
+    struct err e = {0};
+    char key[20];
+
+    if (front && !IPC_SEND(&front->ch, conn_end, NULL, 0, &e, .conn = c->id,
+                           .crashed = has_crashed))
+        LOG(LOG_DEBUG, "mox", "telling of a connection's end", LOG_E(&e));
+    map_remove(&c->m->conns, key_of(c->id, key));
+    if (c->state == CONN_SESSION)
+        c->m->n_sessions--;
+    close_session(c);
+    grants_clear(&c->grants, &c->n_grants);
+    heap_free(&c->account);
+    heap_free(&c->login);
+    free(c);
+}
+
+void conn_login(struct monitor *m, const struct ipc_login_ok *login)
+{
+    struct conn *c = conn_find(m, login->conn);
+
+    if (!c || c->state != CONN_SESSION)
+        return;
+    heap_free(&c->account);
+    heap_free(&c->login);
+    c->account = heap_dup(login->account);
+    c->login = heap_dup(login->login);
+}
+
+void grant_add(struct monitor *m, const struct ipc_delivery_grant *g)
+{
+    struct conn *c = g->conn ? conn_find(m, g->conn) : NULL;
+    struct grant **list = c ? &c->grants : &m->queue_grants;
+    size_t *n = c ? &c->n_grants : &m->n_queue_grants;
+    struct grant *own;
+    char *texts;
+
+    if ((g->conn && !c) || *n >= MAX_GRANTS)
+        return;
+    own = heap_alloc(sizeof *own + g->account.n + g->mailbox.n + g->address.n + 1);
+    texts = (char *)(own + 1);
+    own->number = g->grant;
+    memcpy(texts, g->account.p, g->account.n);
+    own->account = str_at(texts, g->account.n);
+    texts += g->account.n;
+    memcpy(texts, g->mailbox.p, g->mailbox.n);
+    own->mailbox = str_at(texts, g->mailbox.n);
+    texts += g->mailbox.n;
+    memcpy(texts, g->address.p, g->address.n);
+    own->address = str_at(texts, g->address.n);
+    own->next = *list;
+    *list = own;
+    ++*n;
+}
+
+void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t number)
+{
+    struct grant **list = c ? &c->grants : &m->queue_grants, *g = NULL;
+    struct account *account = NULL;
+    struct err e = {0};
+    int fd = -1;
+
+    for (struct grant **at = list; *at; at = &(*at)->next)
+        if ((*at)->number == number) {
+            g = *at;
+            *at = g->next;
+            --*(c ? &c->n_grants : &m->n_queue_grants);
+            break;
+        }
+    if (!g)
+        (void)fail(&e, ERR_DENIED, "no such grant");
+    else if ((account = account_ensure(m, g->account, &e))) {
+        struct ipc_peer who = {.role = c ? ROLE_SESSION : ROLE_QUEUE, .conn = c ? c->id : 0,
+                               .mailbox = g->mailbox, .address = g->address};
+
+        if (c)
+            who.remote = str_of(c->remote);
+        account->sent++;
+        if (!role_connect(m, &account->ch, &who, &fd, &e))
+            fd = -1;
+    }
+    free(g);
+    if (!IPC_SEND(ch, granted, &fd, fd >= 0, &e, .reason = fd >= 0 ? STR("") : str_of(e.text)))
+        LOG(LOG_DEBUG, "mox", "answering a delivery", LOG_E(&e));
+    fd_close(&fd);
+}
+
+// A channel to a service, when this connection may have it.
+static void grant_service(struct conn *c, uint8_t service)
+{
+    static const enum role roles[] = {[IPC_SERVICE_AUTH] = ROLE_AUTH,
+                                      [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
+                                      [IPC_SERVICE_KEYS] = ROLE_KEYS};
+    struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
+                                                          : NULL;
+    struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
+                           .is_tls = c->is_tls, .account = c->account, .login = c->login,
+                           .remote = str_of(c->remote)};
+    bool is_allowed = service == IPC_SERVICE_AUTH ||
+                      (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
+                      (service == IPC_SERVICE_QUEUE && c->protocol == IPC_PROTOCOL_SUBMISSION &&
+                       c->account.n);
+    struct err e = {0};
+    int fd = -1;
+
+    if (!is_allowed)
+        (void)fail(&e, ERR_DENIED, "this connection may not use that service");
+    else if (!p)
+        (void)fail(&e, ERR_TEMPORARY, "a part of the server is starting again, try later");
+    else if (!role_connect(c->m, &p->ch, &who, &fd, &e))
+        fd = -1;
+    if (!IPC_SEND(&c->ch, granted, &fd, fd >= 0, &e, .reason = fd >= 0 ? STR("") : str_of(e.text)))
+        LOG(LOG_DEBUG, "mox", "answering a session", LOG_E(&e));
+    fd_close(&fd);
+}
+
+// The account takes the connection over; the session hears whether it did.
+static void hand_over(struct conn *c, struct packet *p, const struct ipc_hand_over *m)
+{
+    AUTO_FD stream = packet_take_fd(p, 0);
+    struct err e = {0};
+    bool is_ok = c->account.n && c->protocol == IPC_PROTOCOL_IMAP;
+
+    if (!is_ok)
+        (void)fail(&e, ERR_DENIED, "nobody has logged in");
+    else
+        is_ok = account_attach(c->m, c, stream, m->tag, m->unread, STR(""), &e);
+    if (!IPC_SEND(&c->ch, granted, NULL, 0, &e, .reason = is_ok ? STR("") : str_of(e.text)))
+        LOG(LOG_DEBUG, "mox", "answering a session", LOG_E(&e));
+    if (is_ok) {
+        c->state = CONN_ACCOUNT;
+        c->m->n_sessions--;
+        grants_clear(&c->grants, &c->n_grants);
+    }
+}
+
+static bool session_message(struct conn *c, struct packet *p, struct err *e)
+{
+    struct ipc_grant grant;
+    struct ipc_deliver_open open;
+    struct ipc_hand_over over;
+
+    // What auth said about this connection counts before what its session asks for.
+    role_drain(c->m, ROLE_AUTH);
+    switch ((int)p->type) {
+    case IPC_grant:
+        if (!ipc_grant_get(p->body, &grant, e))
+            return false;
+        grant_service(c, grant.service);
+        return true;
+    case IPC_deliver_open:
+        if (!ipc_deliver_open_get(p->body, &open, e))
+            return false;
+        grant_use(c->m, &c->ch, c, open.grant);
+        return true;
+    case IPC_hand_over:
+        if (c->state != CONN_SESSION || !ipc_hand_over_get(p->body, &over, e))
+            return c->state == CONN_SESSION ? false : fail(e, ERR_DENIED, "handed over twice");
+        hand_over(c, p, &over);
+        return true;
+    default:
+        return fail(e, ERR_DENIED, "unexpected message");
+    }
+}
+
+// One message; false when there is none or the channel is closed.
+static bool session_hear(struct conn *c)
+{
+    struct packet *packet;
+    struct err e = {0};
+    bool is_ok = false;
+
+    if (c->ch.fd < 0)
+        return false;
+    packet = packet_new(); // session_message may drain other channels
+    switch (channel_receive(&c->ch, packet, 0, &e)) {
+    case CHANNEL_MESSAGE:
+        is_ok = session_message(c, packet, &e);
+        packet_close_fds(packet);
+        if (!is_ok)
+            close_session(c);
+        break;
+    case CHANNEL_TIMEOUT:
+        break;
+    case CHANNEL_CLOSED:
+    case CHANNEL_BAD:
+        close_session(c);
+        break;
+    }
+    packet_free(packet);
+    if (!is_ok && e.kind)
+        LOG(LOG_ERROR, "mox", "session misbehaves", LOG_E(&e), LOG_X("cid", c->id));
+    return is_ok;
+}
+
+static void session_ready(void *ctx, int events)
+{
+    (void)events;
+    session_hear(ctx);
+}
+
+void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
+{
+    struct conn *c = conn_find(m, id);
+    bool has_crashed = !WIFEXITED((int)wait_status) || WEXITSTATUS((int)wait_status);
+
+    if (!c)
+        return;
+    while (session_hear(c)) // its last words may be that an account takes over
+        ;
+    c->is_child_running = false;
+    close_session(c);
+    if (has_crashed) {
+        char how[100];
+
+        os_describe_status((int)wait_status, how, sizeof how);
+        LOG(LOG_ERROR, "mox", "session crashed", LOG_S("how", str_of(how)),
+            LOG_S("remote", str_of(c->remote)), LOG_X("cid", c->id));
+        role_replace(m, ROLE_SESSION_TEMPLATE);
+    }
+    if (c->state == CONN_SESSION)
+        conn_finish(c, has_crashed);
+}
+
+// What a client hears that there is no room for.
+static struct str busy_text(uint8_t protocol)
+{
+    return protocol == IPC_PROTOCOL_IMAP ? STR("* BYE server is busy, try again later\r\n")
+                                         : STR("421 4.3.2 server is busy, try again later\r\n");
+}
+
+static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
+                          const struct ipc_conn_new *info, struct err *e)
+{
+    struct process *template = role_process(m, ROLE_SESSION_TEMPLATE);
+    int pair[2], fds[3];
+    bool is_ok;
+
+    if (m->n_sessions >= MAX_SESSIONS || !template || m->stopping_ms)
+        return fail(e, ERR_LIMIT, "no room for another session");
+    if (!fd_pair_packets(pair, e))
+        return false;
+    fds[0] = p->fds[0];
+    fds[1] = pair[1];
+    fds[2] = p->n_fds > 1 ? p->fds[1] : -1;
+    is_ok = IPC_SEND(&template->ch, session_start, fds, p->n_fds > 1 ? 3 : 2, e, .conn = c->id,
+                     .listener = info->listener, .is_tls = info->is_tls, .remote = info->remote,
+                     .local = info->local);
+    fd_close(&pair[1]);
+    c->ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_SESSION};
+    c->template = template;
+    c->is_child_running = is_ok;
+    c->source = is_ok ? event_add(m->loop, c->ch.fd, EVENT_READ, session_ready, c, e) : NULL;
+    return is_ok && c->source;
+}
+
+void conn_new(struct monitor *m, struct packet *p)
+{
+    struct ipc_conn_new info;
+    struct err e = {0};
+    struct conn *c;
+    char key[20];
+
+    if (!ipc_conn_new_get(p->body, &info, &e) || info.listener >= m->n_ports ||
+        conn_find(m, info.conn)) {
+        LOG(LOG_ERROR, "mox", "bad connection from front", LOG_E(&e));
+        return;
+    }
+    c = heap_alloc(sizeof *c);
+    c->m = m;
+    c->id = info.conn;
+    c->protocol = m->ports[info.listener].info.protocol;
+    c->is_tls = info.is_tls;
+    c->ch.fd = -1;
+    memcpy(c->remote, info.remote.p, info.remote.n < 63 ? info.remote.n : 63);
+    map_put(&m->conns, key_of(c->id, key), c);
+    m->n_sessions++;
+    if (!start_session(m, c, p, &info, &e)) {
+        LOG(LOG_INFO, "mox", "connection refused", LOG_E(&e), LOG_X("cid", c->id));
+        (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
+        conn_finish(c, false);
+    }
+}
+
+void conn_resume(struct monitor *m, struct packet *p)
+{
+    struct ipc_conn_resume info;
+    struct err e = {0};
+    struct conn *c;
+
+    if (!ipc_conn_resume_get(p->body, &info, &e))
+        return;
+    c = conn_find(m, info.conn);
+    if (!c || c->state != CONN_PARKED)
+        return;
+    c->state = CONN_ACCOUNT;
+    if (!account_attach(m, c, p->fds[0], STR(""), STR(""), info.state, &e)) {
+        LOG(LOG_ERROR, "mox", "resuming a parked connection", LOG_E(&e), LOG_X("cid", c->id));
+        (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
+        conn_finish(c, false);
+    }
+}

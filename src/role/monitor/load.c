@@ -1,0 +1,302 @@
+/*
+ * The configuration as the monitor uses it: opening what it names, loading it through a `config`
+ * process, and loading it again when domains.conf changes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/net.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+enum { LOAD_TIMEOUT_MS = 30000 };
+
+static const char domains_name[] = "domains.conf";
+
+// What a `config` process said.
+struct loaded {
+    int fds[ROLE_COUNT];
+    bool is_ok;
+    struct str problems;
+};
+
+static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded *out, struct err *e)
+{
+    struct ipc_compiled part;
+    struct ipc_compiled_end end;
+
+    while (channel_receive(ch, m->packet, LOAD_TIMEOUT_MS, e) == CHANNEL_MESSAGE) {
+        if (m->packet->type == IPC_compiled && ipc_compiled_get(m->packet->body, &part, e)) {
+            fd_close(&out->fds[part.role]);
+            out->fds[part.role] = packet_take_fd(m->packet, 0);
+        } else if (m->packet->type == IPC_compiled_end &&
+                   ipc_compiled_end_get(m->packet->body, &end, e)) {
+            out->is_ok = end.is_ok;
+            out->problems = end.problems; // in the packet
+            return;
+        }
+        packet_close_fds(m->packet);
+    }
+    (void)fail(e, ERR_TEMPORARY, "the config process gave no answer");
+}
+
+static bool run_config(struct monitor *m, int domains, struct loaded *out, struct err *e)
+{
+    char *argv[] = {"mox", "role", "config", NULL};
+    int pair[2], files[2] = {m->main_copy, domains};
+    const char *slash = strrchr(m->options.config_path, '/');
+    struct str dir = slash ? str_at(m->options.config_path,
+                                    (size_t)(slash - m->options.config_path) + 1) : STR("");
+    AUTO_BUF name = BUF_LIMIT(IPC_MAX_TEXT);
+    struct channel ch;
+    pid_t pid;
+
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        out->fds[i] = -1;
+    buf_put(&name, dir);
+    buf_put(&name, str_of(domains_name));
+    if (!fd_pair_packets(pair, e))
+        return false;
+    ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_CONFIG};
+    pid = os_spawn(argv, pair[1], e);
+    fd_close(&pair[1]);
+    if (pid > 0 &&
+        IPC_SEND(&ch, check_files, files, 2, e, .main_name = str_of(m->options.config_path),
+                 .domains_name = buf_str(&name), .is_localserve = m->options.is_localserve,
+                 .is_pedantic = m->options.is_pedantic))
+        receive_loaded(m, &ch, out, e);
+    channel_close(&ch);
+    if (pid > 0)
+        waitpid(pid, NULL, 0);
+    return e->kind == ERR_NONE;
+}
+
+static void note_changed(struct monitor *m, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0)
+        m->domains_changed_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+static int open_domains(struct monitor *m, struct err *e)
+{
+    int fd = openat(m->config_dir, domains_name, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        (void)fail_errno(e, "opening %s", domains_name);
+    return fd;
+}
+
+// Takes over a good configuration: descriptors, and which accounts exist.
+static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
+{
+    struct map_entry *entry;
+    struct arena a = ARENA_LIMIT(64 << 20);
+    struct ipc_account_entry account;
+    enum compiled_type type;
+    struct str text, body;
+    struct cur c;
+
+    for (size_t i = 0; i < ROLE_COUNT; i++) {
+        fd_close(&m->configs[i]);
+        m->configs[i] = l->fds[i];
+    }
+    m->config_number++;
+    if (!os_read_fd(&a, m->configs[ROLE_MONITOR], COMPILED_MAX_BYTES, &text, e)) {
+        arena_fini(&a);
+        return false;
+    }
+    for (size_t i = 0; (entry = map_each(&m->known, &i));)
+        free(entry->value);
+    map_fini(&m->known);
+    c = cur_of(text);
+    while (compiled_next(&c, &type, &body, e))
+        if (type == COMPILED_account_entry && ipc_account_entry_get(body, &account, e)) {
+            uint64_t *quota = heap_alloc(sizeof *quota);
+
+            *quota = account.quota_bytes;
+            free(map_put(&m->known, account.name, quota));
+        }
+    arena_fini(&a);
+    return e->kind == ERR_NONE;
+}
+
+void load_again(struct monitor *m)
+{
+    AUTO_FD domains = -1;
+    struct loaded l = {.is_ok = false};
+    struct process *auth;
+    struct stat st;
+    struct err e = {0};
+
+    if (fstatat(m->config_dir, domains_name, &st, 0) ||
+        st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == m->domains_changed_ns)
+        return;
+    domains = open_domains(m, &e);
+    if (domains < 0)
+        return;
+    note_changed(m, domains);
+    if (!run_config(m, domains, &l, &e) || !l.is_ok) {
+        LOG(LOG_ERROR, "mox", "loading domains config; the previous one stays in use", LOG_E(&e),
+            LOG_S("problems", str_trim(l.problems)));
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+            fd_close(&l.fds[i]);
+        return;
+    }
+    if (!adopt(m, &l, &e))
+        LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
+    auth = role_process(m, ROLE_AUTH);
+    if (auth && !IPC_SEND(&auth->ch, config, &m->configs[ROLE_AUTH], 1, &e,
+                          .number = m->config_number))
+        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e));
+    LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
+}
+
+static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err *e)
+{
+    if (mkdirat(at, name, mode) && errno != EEXIST)
+        return fail_errno(e, "making directory %s", name);
+    *out = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *out >= 0 || fail_errno(e, "opening directory %s", name);
+}
+
+static bool open_data(struct monitor *m, struct err *e)
+{
+    const char *path = arena_cstring(&m->arena, m->settings.data_dir);
+
+    return path && open_dir(m->config_dir, path, 0750, &m->data_dir, e) &&
+           open_dir(m->data_dir, "accounts", 0711, &m->accounts_dir, e) &&
+           open_dir(m->data_dir, "auth", 0700, &m->auth_dir, e) &&
+           open_dir(m->data_dir, "queue", 0700, &m->queue_dir, e);
+}
+
+// Two servers on one directory would each believe that they own its databases.
+static bool lock_data(struct monitor *m, struct err *e)
+{
+    int fd = openat(m->data_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    if (fd < 0)
+        return fail_errno(e, "opening the lock file in the data directory");
+    if (fcntl(fd, F_OFD_SETLK, &lock))
+        return fail(e, ERR_CONFLICT, "another mox is running with this data directory");
+    return true; // held until the process ends
+}
+
+static bool open_ctl(struct monitor *m, struct err *e)
+{
+    char path[64];
+
+    // By descriptor: a Unix socket's path is short, the data directory's may not be.
+    snprintf(path, sizeof path, "/proc/self/fd/%d/ctl", m->data_dir);
+    m->ctl_fd = net_listen_unix(path, e);
+    return m->ctl_fd >= 0;
+}
+
+static bool open_pair(struct monitor *m, const struct ipc_tls_pair *p, struct err *e)
+{
+    const char *cert = arena_cstring(&m->arena, p->cert_path);
+    const char *key = arena_cstring(&m->arena, p->key_path);
+    struct tls_pair *out = &m->pairs[m->n_pairs];
+
+    if (m->n_pairs == MAX_KEYS)
+        return fail(e, ERR_LIMIT, "more than %d certificates", MAX_KEYS);
+    out->listener = p->listener;
+    out->key = p->key;
+    out->cert_fd = cert ? openat(m->config_dir, cert, O_RDONLY | O_CLOEXEC) : -1;
+    if (out->cert_fd < 0)
+        return fail_errno(e, "opening certificate %s", cert ? cert : "");
+    out->key_fd = key ? openat(m->config_dir, key, O_RDONLY | O_CLOEXEC) : -1;
+    if (out->key_fd < 0)
+        return fail_errno(e, "opening private key %s", key ? key : "");
+    m->n_pairs++;
+    return true;
+}
+
+static bool open_port(struct monitor *m, const struct ipc_listener *info, struct err *e)
+{
+    struct port *p = &m->ports[m->n_ports];
+
+    if (m->n_ports == MAX_LISTENERS)
+        return fail(e, ERR_LIMIT, "more than %d ports to listen on", MAX_LISTENERS);
+    p->info = *info;
+    p->fd = net_listen(info->ip, info->port, e);
+    if (p->fd < 0)
+        return false;
+    m->n_ports++;
+    return true;
+}
+
+// Settings and levels first: the rest depends on the data directory.
+static bool read_own_config(struct monitor *m, struct err *e)
+{
+    struct str text, body;
+    enum compiled_type type;
+    struct ipc_level level;
+    struct ipc_tls_pair pair;
+    struct ipc_listener listener;
+    struct cur c;
+
+    if (!os_read_fd(&m->arena, m->configs[ROLE_MONITOR], COMPILED_MAX_BYTES, &text, e))
+        return false;
+    c = cur_of(text);
+    while (compiled_next(&c, &type, &body, e))
+        if (type == COMPILED_settings && !ipc_settings_get(body, &m->settings, e))
+            return false;
+        else if (type == COMPILED_level && (!ipc_level_get(body, &level, e) ||
+                                            !log_set_level(level.package, level.level, e)))
+            return false;
+        else if (type == COMPILED_tls_pair &&
+                 (!ipc_tls_pair_get(body, &pair, e) || !open_pair(m, &pair, e)))
+            return false;
+        else if (type == COMPILED_listener &&
+                 (!ipc_listener_get(body, &listener, e) || !open_port(m, &listener, e)))
+            return false;
+    return e->kind == ERR_NONE;
+}
+
+static bool copy_main(struct monitor *m, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct str text;
+
+    m->main_copy = os_memfile("mox.conf", e);
+    return m->main_copy >= 0 &&
+           os_read_file(&a, m->options.config_path, 16 << 20, &text, e) &&
+           os_write_all(m->main_copy, text, e) && os_memfile_seal(m->main_copy, e);
+}
+
+bool load_first(struct monitor *m, struct err *e)
+{
+    const char *slash = strrchr(m->options.config_path, '/');
+    AUTO_FD domains = -1;
+    struct loaded l = {.is_ok = false};
+    const char *dir = "";
+
+    if (slash)
+        dir = arena_cstring(&m->arena,
+                            str_at(m->options.config_path,
+                                   (size_t)(slash - m->options.config_path) + 1));
+    m->config_dir = open(dir[0] ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (m->config_dir < 0)
+        return fail_errno(e, "opening the configuration directory %s", dir);
+    domains = open_domains(m, e);
+    if (domains < 0 || !copy_main(m, e) || !run_config(m, domains, &l, e))
+        return false;
+    note_changed(m, domains);
+    if (!l.is_ok) {
+        fprintf(stderr, "%.*s", STR_FMT(l.problems));
+        return fail(e, ERR_SYNTAX, "the configuration has errors");
+    }
+    return adopt(m, &l, e) && read_own_config(m, e) && open_data(m, e) && lock_data(m, e) &&
+           open_ctl(m, e);
+}

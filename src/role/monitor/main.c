@@ -1,0 +1,115 @@
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+// Phase one: nobody new comes in, sessions and accounts finish what they are doing.
+void monitor_stop(struct monitor *m, int exit_code)
+{
+    struct map_entry *entry;
+
+    if (m->stopping_ms)
+        return;
+    LOG(LOG_PRINT, "mox", "shutting down, waiting for connections to end");
+    m->stopping_ms = os_monotonic_ms();
+    m->exit_code = exit_code;
+    roles_stop(m, false);
+    accounts_stop(m);
+    for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
+        struct conn *c = entry->value;
+        struct err e = {0};
+
+        if (c->ch.fd >= 0 && !IPC_SEND(&c->ch, stop, NULL, 0, &e))
+            LOG(LOG_DEBUG, "mox", "asking a session to stop", LOG_E(&e));
+    }
+}
+
+// Phase two, when all clients are gone or their time is over: the roles behind them.
+static void go_on_stopping(struct monitor *m)
+{
+    int64_t since = os_monotonic_ms() - m->stopping_ms;
+
+    if (!m->is_stop_sent &&
+        ((!m->n_sessions && !m->accounts.count) || since >= STOP_CLIENTS_MS)) {
+        m->is_stop_sent = true;
+        roles_stop(m, true);
+    }
+    if (since >= STOP_ALL_MS)
+        event_stop(m->loop); // what is left dies with us
+}
+
+static void tick(void *ctx, int events)
+{
+    struct monitor *m = ctx;
+    static unsigned count;
+
+    (void)events;
+    if (m->stopping_ms) {
+        go_on_stopping(m);
+        return;
+    }
+    if (++count % 10 == 0) { // every second
+        roles_start(m);
+        load_again(m);
+    }
+}
+
+static int signal_fd;
+
+static void signal_ready(void *ctx, int events)
+{
+    struct monitor *m = ctx;
+    int number;
+
+    (void)events;
+    while ((number = os_signal_read(signal_fd)))
+        if (number == SIGCHLD)
+            roles_reap(m);
+        else
+            monitor_stop(m, number);
+}
+
+static bool start(struct monitor *m, struct err *e)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        m->configs[i] = -1;
+    m->packet = packet_new();
+    signal_fd = os_signal_fd(e);
+    m->loop = event_loop_new(e);
+    if (signal_fd < 0 || !m->loop || !load_first(m, e))
+        return false;
+    if (m->options.log_level)
+        level_set(m, STR(""), str_of(m->options.log_level));
+    event_tick(m->loop, 100, tick, m);
+    if (!event_add(m->loop, signal_fd, EVENT_READ, signal_ready, m, e))
+        return false;
+    roles_start(m);
+    return true;
+}
+
+int monitor_run(const struct monitor_options *options)
+{
+    static struct monitor m = {.arena = ARENA_LIMIT(64 << 20)};
+    struct err e = {0};
+    uint64_t seed[2];
+
+    m.options = *options;
+    os_random(seed, sizeof seed);
+    str_hash_seed(seed[0], seed[1]);
+    os_title_set("mox: monitor");
+    os_limit(65536);
+    log_set_human(false);
+    if (!start(&m, &e)) {
+        LOG(LOG_FATAL, "mox", "cannot start", LOG_E(&e));
+        return 1;
+    }
+    event_run(m.loop);
+    unlinkat(m.data_dir, "ctl", 0);
+    LOG(LOG_PRINT, "mox", "stopped");
+    return m.exit_code;
+}

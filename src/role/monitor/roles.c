@@ -1,0 +1,419 @@
+/*
+ * The processes of the roles: starting, introducing them to each other, hearing them, restarting.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+static const enum role started[] = {ROLE_KEYS,  ROLE_AUTH,             ROLE_QUEUE,
+                                    ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
+                                    ROLE_ADMIN};
+
+// Which single-instance roles talk to each other all the time; sessions ask for their channels.
+static const enum role acquainted[][2] = {
+    {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
+    {ROLE_FRONT, ROLE_KEYS},
+};
+
+static bool is_template(enum role role)
+{
+    return role == ROLE_SESSION_TEMPLATE || role == ROLE_ACCOUNT_TEMPLATE;
+}
+
+struct process *role_process(struct monitor *m, enum role role)
+{
+    for (struct process *p = m->processes; p; p = p->next)
+        if (p->role == role && p->is_ready && !p->is_retired && p->ch.fd >= 0)
+            return p;
+    return NULL;
+}
+
+bool role_connect(struct monitor *m, struct channel *to, const struct ipc_peer *who, int *out,
+                  struct err *e)
+{
+    AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES);
+    int pair[2];
+    bool is_ok;
+
+    (void)m;
+    if (!fd_pair_packets(pair, e))
+        return false;
+    ipc_peer_put(&body, who);
+    is_ok = channel_send(to, IPC_peer, buf_str(&body), &pair[1], 1, e);
+    fd_close(&pair[1]);
+    if (!is_ok)
+        fd_close(&pair[0]);
+    *out = pair[0];
+    return is_ok;
+}
+
+// Gives both processes one end of a new channel.
+static void introduce(struct monitor *m, struct process *a, struct process *b)
+{
+    struct ipc_peer of_b = {.role = (uint8_t)b->role};
+    struct err e = {0};
+    AUTO_FD fd = -1;
+
+    if (!role_connect(m, &a->ch, &of_b, &fd, &e) ||
+        !IPC_SEND(&b->ch, peer, &fd, 1, &e, .role = (uint8_t)a->role))
+        LOG(LOG_ERROR, "mox", "connecting roles", LOG_E(&e), LOG_S("a", str_of(role_name(a->role))),
+            LOG_S("b", str_of(role_name(b->role))));
+}
+
+static void send_levels(struct monitor *m, struct channel *ch)
+{
+    struct err e = {0};
+
+    for (size_t i = 0; i < m->n_levels; i++)
+        if (!IPC_SEND(ch, log_level, NULL, 0, &e, .package = m->levels[i].package,
+                      .level = m->levels[i].level))
+            LOG(LOG_DEBUG, "mox", "passing on a log level", LOG_E(&e));
+}
+
+static void say_ready(struct monitor *m)
+{
+    for (size_t i = 0; i < COUNT(started); i++)
+        if (!role_process(m, started[i]))
+            return;
+    m->is_ready = true;
+    LOG(LOG_PRINT, "mox", "ready to serve");
+    if (m->options.ready)
+        m->options.ready();
+}
+
+static void on_config_done(struct process *p)
+{
+    struct monitor *m = p->m;
+
+    if (p->is_ready)
+        return;
+    p->is_ready = true;
+    send_levels(m, &p->ch);
+    for (struct process *old = m->processes; old; old = old->next)
+        if (old != p && old->role == p->role && !old->is_retired) {
+            struct err e = {0};
+
+            old->is_retired = true;
+            if (!IPC_SEND(&old->ch, stop, NULL, 0, &e))
+                LOG(LOG_DEBUG, "mox", "retiring a template", LOG_E(&e));
+        }
+    for (size_t i = 0; i < COUNT(acquainted); i++)
+        for (size_t side = 0; side < 2; side++)
+            if (acquainted[i][side] == p->role) {
+                struct process *other = role_process(m, acquainted[i][!side]);
+
+                if (other)
+                    introduce(m, p, other);
+            }
+    if (!m->is_ready)
+        say_ready(m);
+}
+
+static bool on_message(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_child_ended ended;
+    struct ipc_login_ok login;
+    struct ipc_delivery_grant grant;
+    struct ipc_deliver_open open;
+    struct ipc_log_level level;
+    struct ipc_conn_gone gone;
+    struct conn *c;
+
+    switch ((int)m->type) {
+    case IPC_config_done:
+        on_config_done(p);
+        return true;
+    case IPC_conn_new:
+        conn_new(p->m, m);
+        return true;
+    case IPC_conn_resume:
+        conn_resume(p->m, m);
+        return true;
+    case IPC_conn_gone:
+        if (!ipc_conn_gone_get(m->body, &gone, e))
+            return false;
+        c = conn_find(p->m, gone.conn);
+        if (c && c->state == CONN_PARKED)
+            conn_finish(c, false);
+        return true;
+    case IPC_child_started:
+        return true;
+    case IPC_child_ended:
+        if (!ipc_child_ended_get(m->body, &ended, e))
+            return false;
+        if (p->role == ROLE_SESSION_TEMPLATE)
+            conn_child_ended(p->m, ended.conn, ended.wait_status);
+        else
+            account_child_ended(p->m, ended.conn, ended.wait_status);
+        return true;
+    case IPC_login_ok:
+        if (!ipc_login_ok_get(m->body, &login, e))
+            return false;
+        conn_login(p->m, &login);
+        return true;
+    case IPC_delivery_grant:
+        if (!ipc_delivery_grant_get(m->body, &grant, e))
+            return false;
+        grant_add(p->m, &grant);
+        return true;
+    case IPC_deliver_open:
+        if (!ipc_deliver_open_get(m->body, &open, e))
+            return false;
+        role_drain(p->m, ROLE_AUTH);
+        grant_use(p->m, &p->ch, NULL, open.grant);
+        return true;
+    case IPC_log_level:
+        if (!ipc_log_level_get(m->body, &level, e))
+            return false;
+        level_set(p->m, level.package, level.level);
+        return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = true);
+    case IPC_stop:
+        monitor_stop(p->m, 0);
+        return true;
+    default:
+        return fail(e, ERR_BUG, "unexpected message %s", ipc_rule_of(m->type)->name);
+    }
+}
+
+static void close_process(struct process *p)
+{
+    event_remove(p->m->loop, p->source);
+    p->source = NULL;
+    channel_close(&p->ch);
+}
+
+// One message; false when there was none.
+static bool hear(struct process *p)
+{
+    struct packet *packet = p->m->packet;
+    struct err e = {0};
+
+    if (p->ch.fd < 0)
+        return false;
+    switch (channel_receive(&p->ch, packet, 0, &e)) {
+    case CHANNEL_MESSAGE: {
+        // Handlers may drain another role, which uses the monitor's packet.
+        struct packet *own = packet;
+        bool is_ok;
+
+        p->m->packet = packet_new();
+        is_ok = on_message(p, own, &e);
+        packet_free(p->m->packet);
+        p->m->packet = own;
+        packet_close_fds(own);
+        if (is_ok)
+            return true;
+        break;
+    }
+    case CHANNEL_TIMEOUT:
+        return false;
+    case CHANNEL_CLOSED:
+        close_process(p);
+        return false;
+    case CHANNEL_BAD:
+        break;
+    }
+    LOG(LOG_ERROR, "mox", "role misbehaves and is ended", LOG_E(&e),
+        LOG_S("role", str_of(role_name(p->role))));
+    kill(p->pid, SIGKILL);
+    close_process(p);
+    return false;
+}
+
+static void process_ready(void *ctx, int events)
+{
+    (void)events;
+    hear(ctx);
+}
+
+void role_drain(struct monitor *m, enum role role)
+{
+    struct process *p = role_process(m, role);
+
+    while (p && hear(p))
+        ;
+}
+
+static bool send_files(struct monitor *m, struct process *p, struct err *e)
+{
+    for (size_t i = 0; i < m->n_pairs; i++) {
+        const struct tls_pair *pair = &m->pairs[i];
+        bool is_smtp = m->ports[pair->listener].info.protocol == IPC_PROTOCOL_SMTP;
+        bool is_wanted = p->role == ROLE_KEYS ||
+                         p->role == (is_smtp ? ROLE_SESSION_TEMPLATE : ROLE_FRONT);
+        const int *fd = p->role == ROLE_KEYS ? &pair->key_fd : &pair->cert_fd;
+
+        if (is_wanted && !IPC_SEND(&p->ch, tls_file, fd, 1, e, .listener = pair->listener,
+                                   .key = pair->key))
+            return false;
+    }
+    if (p->role == ROLE_FRONT)
+        for (size_t i = 0; i < m->n_ports; i++)
+            if (!IPC_SEND(&p->ch, listen, &m->ports[i].fd, 1, e,
+                          .index = m->ports[i].info.index))
+                return false;
+    if (p->role == ROLE_ADMIN && !IPC_SEND(&p->ch, listen, &m->ctl_fd, 1, e))
+        return false;
+    return true;
+}
+
+static bool send_start(struct monitor *m, struct process *p, struct err *e)
+{
+    int fds[2] = {m->configs[p->role]};
+    size_t n = 1;
+
+    if (p->role == ROLE_AUTH)
+        fds[n++] = m->auth_dir;
+    if (p->role == ROLE_QUEUE)
+        fds[n++] = m->queue_dir;
+    return IPC_SEND(&p->ch, config, fds, n, e, .number = m->config_number) &&
+           send_files(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
+}
+
+static void start_role(struct monitor *m, enum role role)
+{
+    // The last word makes room in the process's arguments for its title.
+    char title_room[] = "                                                                ";
+    char *argv[] = {"mox", "role", (char *)(uintptr_t)role_name(role), title_room, NULL};
+    struct process *p = heap_alloc(sizeof *p);
+    struct err e = {0};
+    int pair[2];
+
+    if (!fd_pair_packets(pair, &e)) {
+        LOG(LOG_ERROR, "mox", "starting a role", LOG_E(&e), LOG_S("role", str_of(role_name(role))));
+        free(p);
+        return;
+    }
+    p->role = role;
+    p->m = m;
+    p->ch = (struct channel){pair[0], ROLE_MONITOR, role};
+    p->pid = os_spawn(argv, pair[1], &e);
+    fd_close(&pair[1]);
+    p->next = m->processes;
+    m->processes = p;
+    p->source = event_add(m->loop, p->ch.fd, EVENT_READ, process_ready, p, &e);
+    if (p->pid < 0 || !p->source || !send_start(m, p, &e))
+        LOG(LOG_ERROR, "mox", "starting a role", LOG_E(&e), LOG_S("role", str_of(role_name(role))));
+    else
+        LOG(LOG_DEBUG, "mox", "role started", LOG_S("role", str_of(role_name(role))),
+            LOG_I("pid", p->pid));
+}
+
+static bool is_running(struct monitor *m, enum role role)
+{
+    for (struct process *p = m->processes; p; p = p->next)
+        if (p->role == role && !p->is_retired)
+            return true;
+    return false;
+}
+
+void roles_start(struct monitor *m)
+{
+    for (size_t i = 0; i < COUNT(started) && !m->stopping_ms; i++)
+        if (!is_running(m, started[i]))
+            start_role(m, started[i]);
+}
+
+void role_replace(struct monitor *m, enum role role)
+{
+    int64_t now = os_monotonic_ms();
+
+    if (m->stopping_ms || now - m->replaced_ms[role] < 1000)
+        return;
+    m->replaced_ms[role] = now;
+    LOG(LOG_INFO, "mox", "template lost a child and is replaced",
+        LOG_S("role", str_of(role_name(role))));
+    start_role(m, role);
+}
+
+static void forget(struct monitor *m, struct process *dead, int status)
+{
+    char how[100];
+
+    os_describe_status(status, how, sizeof how);
+    if (!m->stopping_ms && !dead->is_retired)
+        LOG(LOG_ERROR, "mox", "role ended unexpectedly and will be started again",
+            LOG_S("role", str_of(role_name(dead->role))), LOG_S("how", str_of(how)));
+    for (struct process **at = &m->processes; *at; at = &(*at)->next)
+        if (*at == dead) {
+            *at = dead->next;
+            break;
+        }
+    if (dead->role == ROLE_AUTH || dead->role == ROLE_QUEUE)
+        grants_clear(&m->queue_grants, &m->n_queue_grants);
+    if (dead->ch.fd >= 0)
+        close_process(dead);
+    free(dead);
+}
+
+void roles_reap(struct monitor *m)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (struct process *p = m->processes; p; p = p->next)
+            if (p->pid == pid) {
+                while (hear(p)) // its last words
+                    ;
+                forget(m, p, status);
+                break;
+            }
+    if (m->stopping_ms && !m->processes)
+        event_stop(m->loop);
+}
+
+void roles_stop(struct monitor *m, bool all)
+{
+    for (struct process *p = m->processes; p; p = p->next) {
+        struct err e = {0};
+
+        if ((all || p->role == ROLE_FRONT || is_template(p->role)) && p->ch.fd >= 0 &&
+            !IPC_SEND(&p->ch, stop, NULL, 0, &e))
+            LOG(LOG_DEBUG, "mox", "asking a role to stop", LOG_E(&e));
+    }
+}
+
+static struct str heap_dup(struct str s)
+{
+    char *p = heap_alloc(s.n + 1);
+
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return (struct str){p, s.n};
+}
+
+void level_set(struct monitor *m, struct str package, struct str level)
+{
+    struct map_entry *entry;
+    struct level *own = NULL;
+    struct err e = {0};
+
+    if (!log_set_level(package, level, &e)) {
+        LOG(LOG_ERROR, "mox", "setting a log level", LOG_E(&e));
+        return;
+    }
+    for (size_t i = 0; i < m->n_levels; i++)
+        if (str_eq(m->levels[i].package, package))
+            own = &m->levels[i];
+    if (!own && m->n_levels < MAX_LEVELS) {
+        own = &m->levels[m->n_levels++];
+        own->package = heap_dup(package);
+    }
+    if (!own)
+        return;
+    free((void *)(uintptr_t)own->level.p);
+    own->level = heap_dup(level);
+    for (struct process *p = m->processes; p; p = p->next)
+        if (p->is_ready && p->ch.fd >= 0)
+            send_levels(m, &p->ch);
+    for (size_t i = 0; (entry = map_each(&m->accounts, &i));)
+        send_levels(m, &((struct account *)entry->value)->ch);
+}

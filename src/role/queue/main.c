@@ -1,0 +1,447 @@
+/*
+ * queue: mail that was accepted, until its recipients have it. It reads envelopes and schedules,
+ * and parses no message.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "message/header.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "queue/queue.h"
+#include "role/service.h"
+
+enum {
+    MAX_DELIVERIES = 16, // at once
+    MAX_RCPT = 1000,
+    FIRST_RETRY_S = 1, // a local delivery that failed for now; doubled each time
+    LAST_RETRY_S = 3600,
+    REMOTE_RETRY_S = 3600,
+    DELIVERY_TIMEOUT_MS = 300 * 1000,
+};
+
+/* A message that a session is submitting. In service_peer's data. */
+struct submission {
+    struct arena a;
+    bool is_open;
+    struct queue_new message;
+    struct str *recipients;
+    size_t n, cap;
+    uint32_t expected;
+};
+
+/* One entry on its way to one or more accounts. The steps follow each other in this order. */
+enum step { STEP_FREE, STEP_CHECK, STEP_OPEN, STEP_OFFER, STEP_COMMIT };
+struct delivery {
+    enum step step;
+    uint64_t order; // of the request that is under way: answers come in that order
+    int64_t deadline_ms;
+    struct arena a;
+    struct queue_entry entry;
+    uint32_t grant, n_grants, target; // target: which of the grants is being served
+    int message_fd;
+    struct channel account;
+    struct event_source *source;
+};
+
+static struct role_start self;
+static struct queue *queue;
+static struct delivery deliveries[MAX_DELIVERIES];
+static uint64_t next_order = 1;
+
+static void pump(void);
+
+/* --- submissions -------------------------------------------------------------------------------- */
+
+static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
+{
+    struct submission *s = p->data;
+    struct ipc_submit submit;
+
+    if (!ipc_submit_get(m->body, &submit, e))
+        return false;
+    if (!p->account.n)
+        return fail(e, ERR_DENIED, "submission without a login");
+    arena_reset(&s->a);
+    s->recipients = NULL;
+    s->n = s->cap = 0;
+    s->is_open = true;
+    s->expected = submit.recipients;
+    s->message = (struct queue_new){.account = p->account,
+                                    .reverse_path = arena_dup(&s->a, submit.reverse_path),
+                                    .prefix = arena_dup(&s->a, submit.prefix),
+                                    .is_8bit = submit.is_8bit,
+                                    .is_smtputf8 = submit.is_smtputf8,
+                                    .require_tls = submit.require_tls,
+                                    .hold_until_unix = (int64_t)submit.hold_until_unix};
+    return true;
+}
+
+static bool on_submit_rcpt(struct submission *s, struct packet *m, struct err *e)
+{
+    struct ipc_submit_rcpt rcpt;
+
+    if (!ipc_submit_rcpt_get(m->body, &rcpt, e))
+        return false;
+    if (!s->is_open || s->n >= s->expected)
+        return fail(e, ERR_DENIED, "more recipients than were announced");
+    *ARENA_PUSH(&s->a, s->recipients, &s->n, &s->cap) = arena_dup(&s->a, rcpt.address);
+    return true;
+}
+
+static bool on_submit_data(struct service_peer *p, struct packet *m, struct err *e)
+{
+    struct submission *s = p->data;
+    struct ipc_submit_data data;
+    AUTO_FD fd = -1;
+    struct err why = {0};
+    bool is_ok;
+
+    if (!ipc_submit_data_get(m->body, &data, e))
+        return false;
+    if (!s->is_open || !s->n || s->n != s->expected)
+        return fail(e, ERR_DENIED, "data without its envelope");
+    fd = packet_take_fd(m, 0);
+    if (!os_memfile_is_sealed(fd))
+        return fail(e, ERR_DENIED, "the message is not sealed");
+    s->is_open = false;
+    s->message.recipients = s->recipients;
+    s->message.n_recipients = s->n;
+    s->message.fd = fd;
+    s->message.size = data.size;
+    is_ok = queue_add(queue, &s->message, &why);
+    if (is_ok)
+        LOG(LOG_INFO, "queue", "message queued", LOG_S("account", p->account),
+            LOG_N("recipients", s->n), LOG_N("size", data.size), LOG_X("cid", p->conn));
+    else
+        LOG(LOG_ERROR, "queue", "message not queued", LOG_E(&why), LOG_X("cid", p->conn));
+    if (!IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = is_ok ? 250 : 451,
+                  .enhanced = is_ok ? STR("2.2.0") : STR("4.3.0"),
+                  .text = is_ok ? STR("queued") : STR("the message cannot be stored now")))
+        return false;
+    pump();
+    return true;
+}
+
+/* --- deliveries to local accounts ---------------------------------------------------------------- */
+
+static void finish(struct delivery *d)
+{
+    event_remove(service_loop(), d->source);
+    d->source = NULL;
+    if (d->account.fd >= 0)
+        channel_close(&d->account);
+    fd_close(&d->message_fd);
+    arena_fini(&d->a);
+    d->step = STEP_FREE;
+}
+
+static void put_off(struct delivery *d, struct str why, int64_t wait_s)
+{
+    struct err e = {0};
+
+    LOG(LOG_INFO, "queue", "delivery put off", LOG_S("to", d->entry.recipient),
+        LOG_S("why", why), LOG_I("seconds", wait_s));
+    if (!queue_retry(queue, d->entry.id, why, os_now_unix() + wait_s, &e))
+        LOG(LOG_ERROR, "queue", "cannot note a failed attempt", LOG_E(&e));
+    finish(d);
+}
+
+static void try_later(struct delivery *d, struct str why)
+{
+    unsigned doublings = d->entry.attempts < 12 ? d->entry.attempts : 12;
+    int64_t wait_s = (int64_t)FIRST_RETRY_S << doublings;
+
+    put_off(d, why, wait_s < LAST_RETRY_S ? wait_s : LAST_RETRY_S);
+}
+
+static void delivered(struct delivery *d)
+{
+    struct err e = {0};
+
+    LOG(LOG_INFO, "queue", "delivered", LOG_S("to", d->entry.recipient));
+    if (!queue_done(queue, &d->entry, &e))
+        LOG(LOG_ERROR, "queue", "cannot note a delivery; it will be repeated and recognised",
+            LOG_E(&e));
+    finish(d);
+}
+
+static void open_next(struct delivery *d)
+{
+    struct err e = {0};
+
+    d->step = STEP_OPEN;
+    d->order = next_order++;
+    if (!IPC_SEND(&self.monitor, deliver_open, NULL, 0, &e, .grant = d->grant + d->target))
+        try_later(d, str_of(e.text));
+}
+
+// Answers come in the order of the requests: the oldest of that step is meant.
+static struct delivery *oldest(enum step step)
+{
+    struct delivery *found = NULL;
+
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        if (deliveries[i].step == step && (!found || deliveries[i].order < found->order))
+            found = &deliveries[i];
+    return found;
+}
+
+static bool on_rcpt_reply(struct packet *m, struct err *e)
+{
+    struct delivery *d = oldest(STEP_CHECK);
+    struct ipc_rcpt_reply r;
+
+    if (!ipc_rcpt_reply_get(m->body, &r, e))
+        return false;
+    if (!d)
+        return fail(e, ERR_DENIED, "an answer nobody asked for");
+    d->grant = r.grant;
+    d->n_grants = r.n_grants;
+    if (r.code != 250)
+        try_later(d, r.text);
+    else if (!r.n_grants)
+        put_off(d, STR("this version delivers to its own accounts only; mail for other servers "
+                       "waits here"), REMOTE_RETRY_S);
+    else
+        open_next(d);
+    return true;
+}
+
+static bool send_offer(struct delivery *d, struct err *e)
+{
+    struct str id = arena_printf(&d->a, "q.%llu.%lld.%u", (unsigned long long)d->entry.id,
+                                 (long long)d->entry.queued_unix, d->target);
+    AUTO_BUF prefix = BUF_LIMIT(8192);
+
+    BUF_PUT(&prefix, "Delivered-To: ");
+    buf_put(&prefix, d->entry.recipient);
+    BUF_PUT(&prefix, "\r\nReturn-Path: <");
+    buf_put(&prefix, d->entry.reverse_path);
+    BUF_PUT(&prefix, ">\r\n");
+    return IPC_SEND(&d->account, offer, &d->message_fd, 1, e, .delivery_id = id,
+                    .size = d->entry.size, .reverse_path = d->entry.reverse_path,
+                    .prefix = buf_str(&prefix));
+}
+
+static void on_account(void *ctx, int events)
+{
+    struct packet *m = packet_new();
+    struct delivery *d = ctx;
+    struct ipc_verdict v;
+    struct err e = {0};
+    enum channel_result r = channel_receive(&d->account, m, 0, &e);
+
+    (void)events;
+    if (r == CHANNEL_TIMEOUT) {
+        // nothing yet
+    } else if (r != CHANNEL_MESSAGE || m->type != IPC_verdict ||
+               !ipc_verdict_get(m->body, &v, &e)) {
+        try_later(d, STR("the account's process ended"));
+    } else if (v.code != 250) {
+        try_later(d, v.text);
+    } else if (d->step == STEP_OFFER) {
+        d->step = STEP_COMMIT;
+        if (!IPC_SEND(&d->account, commit, NULL, 0, &e))
+            try_later(d, str_of(e.text));
+    } else {
+        event_remove(service_loop(), d->source);
+        d->source = NULL;
+        channel_close(&d->account);
+        if (++d->target < d->n_grants)
+            open_next(d);
+        else
+            delivered(d);
+    }
+    packet_close_fds(m);
+    packet_free(m);
+    pump();
+}
+
+static bool on_granted(struct packet *m, struct err *e)
+{
+    struct delivery *d = oldest(STEP_OPEN);
+    struct ipc_granted g;
+
+    if (!ipc_granted_get(m->body, &g, e))
+        return false;
+    if (!d)
+        return fail(e, ERR_BUG, "an answer nobody asked for");
+    if (!m->n_fds) {
+        try_later(d, g.reason);
+        return true;
+    }
+    d->account = (struct channel){packet_take_fd(m, 0), ROLE_QUEUE, ROLE_ACCOUNT};
+    d->step = STEP_OFFER;
+    d->source = event_add(service_loop(), d->account.fd, EVENT_READ, on_account, d, e);
+    if (!d->source || !send_offer(d, e))
+        try_later(d, str_of(e->text));
+    return true;
+}
+
+static bool read_message(struct delivery *d, struct err *e)
+{
+    d->message_fd = os_memfile("message", e);
+    return d->message_fd >= 0 && queue_read(queue, d->entry.message, d->message_fd, e) &&
+           os_memfile_seal(d->message_fd, e);
+}
+
+static void start_delivery(struct delivery *d, const struct queue_entry *entry)
+{
+    struct service_peer *auth = service_peer_of(ROLE_AUTH);
+    struct address to;
+    struct err e = {0};
+
+    *d = (struct delivery){.step = STEP_CHECK, .a = ARENA_LIMIT(1 << 20), .entry = *entry,
+                           .message_fd = -1, .account = {-1}, .order = next_order++,
+                           .deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS};
+    d->entry.recipient = arena_dup(&d->a, entry->recipient);
+    d->entry.reverse_path = arena_dup(&d->a, entry->reverse_path);
+    if (!address_parse_spec(&d->a, d->entry.recipient, &to)) {
+        if (!str_eq_ci(d->entry.recipient, STR("postmaster"))) {
+            put_off(d, STR("the recipient is no address"), LAST_RETRY_S);
+            return;
+        }
+        to = (struct address){.localpart = d->entry.recipient};
+    }
+    if (!read_message(d, &e) ||
+        !IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .localpart = to.localpart,
+                  .domain = to.domain))
+        try_later(d, str_of(e.text));
+}
+
+static bool is_under_way(uint64_t entry)
+{
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        if (deliveries[i].step != STEP_FREE && deliveries[i].entry.id == entry)
+            return true;
+    return false;
+}
+
+static struct delivery *free_delivery(void)
+{
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        if (deliveries[i].step == STEP_FREE)
+            return &deliveries[i];
+    return NULL;
+}
+
+// Starts deliveries that are due, as many as there is room for.
+static void pump(void)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct queue_entry due[2 * MAX_DELIVERIES];
+    struct err e = {0};
+    size_t n;
+
+    if (!service_peer_of(ROLE_AUTH) || !free_delivery())
+        return;
+    if (!queue_due(queue, &a, due, COUNT(due), &n, &e)) {
+        LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct delivery *d = free_delivery();
+
+        if (!d)
+            return;
+        if (!is_under_way(due[i].id))
+            start_delivery(d, &due[i]);
+    }
+}
+
+/* --- the loop ------------------------------------------------------------------------------------ */
+
+static bool on_queue_list(struct service_peer *p, struct packet *m, struct err *e)
+{
+    AUTO_BUF out = BUF_LIMIT(IPC_MAX_LINES - 64);
+    struct ipc_queue_list list;
+    struct err why = {0};
+    uint64_t last = 0;
+    bool is_ok;
+
+    if (!ipc_queue_list_get(m->body, &list, e))
+        return false;
+    is_ok = queue_list(queue, list.after, &out, &last, &why);
+    return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = is_ok, .more = last,
+                    .text = is_ok ? buf_str(&out) : str_of(why.text));
+}
+
+static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
+{
+    switch ((int)m->type) {
+    case IPC_submit:
+        return on_submit(p, m, e);
+    case IPC_submit_rcpt:
+        return on_submit_rcpt(p->data, m, e);
+    case IPC_submit_data:
+        return on_submit_data(p, m, e);
+    case IPC_rcpt_reply:
+        return on_rcpt_reply(m, e);
+    case IPC_queue_list:
+        return on_queue_list(p, m, e);
+    default:
+        return fail(e, ERR_DENIED, "unexpected message");
+    }
+}
+
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    return m->type == IPC_granted ? on_granted(m, e) : fail(e, ERR_BUG, "unexpected message");
+}
+
+static void on_opened(struct service_peer *p)
+{
+    struct submission *s = heap_alloc(sizeof *s);
+
+    s->a = (struct arena)ARENA_LIMIT(4 << 20);
+    p->data = s;
+    if (p->role == ROLE_AUTH)
+        pump();
+}
+
+static void on_closed(struct service_peer *p)
+{
+    struct submission *s = p->data;
+
+    arena_fini(&s->a);
+    free(s);
+    if (p->role == ROLE_AUTH) // its answers will not come
+        for (size_t i = 0; i < MAX_DELIVERIES; i++)
+            if (deliveries[i].step == STEP_CHECK || deliveries[i].step == STEP_OPEN)
+                try_later(&deliveries[i], STR("a part of the server was starting again"));
+}
+
+static void on_tick(void)
+{
+    int64_t now = os_monotonic_ms();
+
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        if (deliveries[i].step != STEP_FREE && deliveries[i].deadline_ms < now)
+            try_later(&deliveries[i], STR("the account gave no answer in time"));
+    pump();
+}
+
+static void on_stop(void)
+{
+    queue_close(queue);
+    exit(0);
+}
+
+_Noreturn void queue_main(void)
+{
+    static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
+                                                     .closed = on_closed, .monitor = on_monitor,
+                                                     .tick = on_tick, .stop = on_stop};
+    struct err e = {0};
+
+    role_start(&self, ROLE_QUEUE);
+    if (fchdir(self.dirs[0]) || !(queue = queue_open(&e))) {
+        LOG(LOG_ERROR, "queue", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    service_run(&self, &handlers);
+}

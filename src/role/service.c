@@ -1,0 +1,203 @@
+#include "role/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/die.h"
+#include "base/log.h"
+
+static struct event_loop *loop;
+static struct role_start *start;
+static const struct service_handlers *handlers;
+static struct service_peer *peers;
+static uint64_t next_id = 1;
+static struct packet *packet; // of the message being handled
+
+struct event_loop *service_loop(void)
+{
+    struct err e = {0};
+
+    if (!loop && !(loop = event_loop_new(&e)))
+        die("event loop: %s", e.text);
+    return loop;
+}
+
+struct service_peer *service_peer_of(enum role role)
+{
+    for (struct service_peer *p = peers; p; p = p->next)
+        if (p->role == role)
+            return p;
+    return NULL;
+}
+
+struct service_peer *service_peer_by_id(uint64_t id)
+{
+    for (struct service_peer *p = peers; p; p = p->next)
+        if (p->id == id)
+            return p;
+    return NULL;
+}
+
+struct service_peer *service_peer_of_account(struct str account)
+{
+    for (struct service_peer *p = peers; p; p = p->next)
+        if (p->role == ROLE_ACCOUNT && str_eq(p->account, account))
+            return p;
+    return NULL;
+}
+
+void service_peer_close(struct service_peer *p)
+{
+    for (struct service_peer **at = &peers; *at; at = &(*at)->next)
+        if (*at == p) {
+            *at = p->next;
+            break;
+        }
+    if (handlers->closed)
+        handlers->closed(p);
+    event_remove(loop, p->source);
+    channel_close(&p->ch);
+    free(p);
+}
+
+// One message per call, so that no peer keeps others waiting.
+static void peer_ready(void *ctx, int events)
+{
+    struct service_peer *p = ctx;
+    struct err e = {0};
+    bool ok = true;
+
+    (void)events;
+    switch (channel_receive(&p->ch, packet, 0, &e)) {
+    case CHANNEL_MESSAGE:
+        ok = handlers->message(p, packet, &e);
+        packet_close_fds(packet);
+        break;
+    case CHANNEL_TIMEOUT:
+        return;
+    case CHANNEL_CLOSED:
+        service_peer_close(p);
+        return;
+    case CHANNEL_BAD:
+        ok = false;
+        break;
+    }
+    if (!ok) {
+        LOG(LOG_ERROR, "mox", "peer misbehaves, channel closed", LOG_E(&e),
+            LOG_S("peer", str_of(role_name(p->role))), LOG_X("conn", p->conn));
+        service_peer_close(p);
+    }
+}
+
+static struct str put(char **at, struct str s)
+{
+    struct str out = {*at, s.n};
+
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return out;
+}
+
+static bool is_single(enum role role)
+{
+    return role != ROLE_SESSION && role != ROLE_ACCOUNT;
+}
+
+static bool add_peer(struct packet *m, struct err *e)
+{
+    struct ipc_peer info;
+    struct service_peer *p, *old;
+    char *texts;
+
+    if (!ipc_peer_get(m->body, &info, e))
+        return false;
+    if (is_single((enum role)info.role) && (old = service_peer_of((enum role)info.role)))
+        service_peer_close(old);
+    p = heap_alloc(sizeof *p + info.account.n + info.login.n + info.remote.n);
+    texts = (char *)(p + 1);
+    p->ch = (struct channel){packet_take_fd(m, 0), start->role, (enum role)info.role};
+    p->id = next_id++;
+    p->role = (enum role)info.role;
+    p->conn = info.conn;
+    p->protocol = info.protocol;
+    p->is_tls = info.is_tls;
+    p->account = put(&texts, info.account);
+    p->login = put(&texts, info.login);
+    p->remote = put(&texts, info.remote);
+    p->source = event_add(loop, p->ch.fd, EVENT_READ, peer_ready, p, e);
+    if (!p->source) {
+        channel_close(&p->ch);
+        free(p);
+        return false;
+    }
+    p->next = peers;
+    peers = p;
+    if (handlers->opened)
+        handlers->opened(p);
+    return true;
+}
+
+static bool monitor_message(struct packet *m, struct err *e)
+{
+    struct ipc_log_level level;
+
+    switch ((int)m->type) {
+    case IPC_peer:
+        return add_peer(m, e);
+    case IPC_log_level:
+        return ipc_log_level_get(m->body, &level, e) &&
+               log_set_level(level.package, level.level, e);
+    case IPC_stop:
+        if (!handlers->stop)
+            exit(0);
+        handlers->stop();
+        return true;
+    default:
+        return handlers->monitor ? handlers->monitor(m, e)
+                                 : fail(e, ERR_BUG, "unexpected message");
+    }
+}
+
+static void monitor_ready(void *ctx, int events)
+{
+    struct err e = {0};
+
+    (void)ctx, (void)events;
+    switch (channel_receive(&start->monitor, packet, 0, &e)) {
+    case CHANNEL_MESSAGE:
+        if (!monitor_message(packet, &e))
+            LOG(LOG_ERROR, "mox", "message of the monitor", LOG_E(&e),
+                LOG_S("message", str_of(ipc_rule_of(packet->type)->name)));
+        packet_close_fds(packet);
+        break;
+    case CHANNEL_TIMEOUT:
+        break;
+    case CHANNEL_CLOSED:
+    case CHANNEL_BAD:
+        exit(1);
+    }
+}
+
+static void tick(void *ctx, int events)
+{
+    (void)ctx, (void)events;
+    handlers->tick();
+}
+
+_Noreturn void service_run(struct role_start *s, const struct service_handlers *h)
+{
+    struct err e = {0};
+
+    start = s;
+    handlers = h;
+    packet = packet_new();
+    service_loop();
+    if (h->tick)
+        event_tick(loop, 1000, tick, NULL);
+    if (!event_add(loop, s->monitor.fd, EVENT_READ, monitor_ready, NULL, &e))
+        die("event loop: %s", e.text);
+    role_ready(s);
+    event_run(loop);
+    exit(0);
+}
