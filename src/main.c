@@ -1,7 +1,18 @@
-#include <stdio.h>
+/*
+ * mox: picks the role to run, when the monitor executed us as one, or the verb of the command line.
+ */
+#include "cmd/cmd.h"
+#include "os/process.h"
+#include "role/start.h"
 
-int main(void)
+#include <signal.h>
+#include <string.h>
+
+int main(int argc, char **argv)
 {
-    puts("mox");
-    return 0;
+    os_title_init(argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    if (argc >= 3 && strcmp(argv[1], "role") == 0)
+        role_run(str_of(argv[2]));
+    return cmd_main(argc, argv);
 }

@@ -116,19 +116,26 @@ enum ipc_outcome {
 #define ipc_conn_end_FIELDS(F)                                                                     \
     F(u64, conn, 0)                                                                                \
     F(u8, crashed, 1)
-/* session -> front: start TLS. The session has written its last plain byte and read all of them. */
-#define ipc_starttls_FIELDS(F)
+/*
+ * session -> front: send this last plain line and start TLS. From then on front passes no plain
+ * bytes on; what the session still finds unread on the old stream ends the connection.
+ */
+#define ipc_starttls_FIELDS(F) F(str, text, IPC_MAX_TEXT)
 /* front -> session: TLS is up; the descriptor is the new stream. */
 #define ipc_starttls_done_FIELDS(F)                                                                \
     F(str, version, 16)                                                                            \
     F(str, cipher, 64)
 /* front -> monitor: the client of a parked connection is gone. */
 #define ipc_conn_gone_FIELDS(F) F(u64, conn, 0)
-/* account -> front: keep this connection while nothing happens on it. */
+/*
+ * account -> front: keep this connection while nothing happens on it. Descriptor: the account's end
+ * of the stream, which proves that the connection is its own. The answer is `parked`, or `unparked`
+ * when the client has written meanwhile and the stream goes on being used.
+ */
 #define ipc_park_FIELDS(F)                                                                         \
     F(u64, conn, 0)                                                                                \
     F(str, state, IPC_MAX_PARKED)
-/* front -> account: what is parked for the account, said when their channel is new. */
+/* front -> account: this is parked; said in answer, and for all when their channel is new. */
 #define ipc_parked_FIELDS(F)                                                                       \
     F(u64, conn, 0)                                                                                \
     F(str, state, IPC_MAX_PARKED)
@@ -172,8 +179,10 @@ enum ipc_outcome {
 #define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_KEYS)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
-/* monitor -> asker: the channel, or no descriptor and a reason. */
-#define ipc_granted_FIELDS(F) F(str, reason, IPC_MAX_TEXT)
+/* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
+#define ipc_granted_FIELDS(F)                                                                      \
+    F(u32, grant, 0)                                                                               \
+    F(str, reason, IPC_MAX_TEXT)
 /*
  * After a login: the stream, the tag to answer and the unread input go to the account. The answer
  * is `granted`: without a reason it is done and the session ends.
@@ -193,6 +202,7 @@ enum ipc_outcome {
     F(str, text, IPC_MAX_SASL)
 /* session, queue -> auth: may this recipient be delivered to? */
 #define ipc_rcpt_check_FIELDS(F)                                                                   \
+    F(u64, request, 0)                                                                             \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
 /*
@@ -201,6 +211,7 @@ enum ipc_outcome {
  * code and text to refuse with.
  */
 #define ipc_rcpt_reply_FIELDS(F)                                                                   \
+    F(u64, request, 0)                                                                             \
     F(u32, code, 599)                                                                              \
     F(str, enhanced, 16)                                                                           \
     F(str, text, IPC_MAX_TEXT)                                                                     \
@@ -323,7 +334,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(conn_end, R_(MONITOR), R_(FRONT), 0, 0)                                                      \
     M(starttls, R_(SESSION), R_(FRONT), 0, 0)                                                      \
     M(starttls_done, R_(FRONT), R_(SESSION), 1, 1)                                                 \
-    M(park, R_(ACCOUNT), R_(FRONT), 0, 0)                                                          \
+    M(park, R_(ACCOUNT), R_(FRONT), 1, 1)                                                          \
     M(parked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                        \
     M(parked_send, R_(ACCOUNT), R_(FRONT), 0, 0)                                                   \
     M(conn_resume, R_(FRONT), R_(MONITOR), 1, 1)                                                   \

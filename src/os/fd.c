@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -55,4 +57,12 @@ void os_limit(unsigned open_files)
         files.rlim_cur = files.rlim_max < open_files ? files.rlim_max : open_files;
         setrlimit(RLIMIT_NOFILE, &files);
     }
+}
+
+uint64_t os_inode(int fd)
+{
+    struct stat st;
+
+    // The call itself: libc's fstat asks by an empty path, and sandboxes allow no paths.
+    return syscall(SYS_fstat, fd, &st) == 0 ? st.st_ino : 0;
 }

@@ -22,3 +22,6 @@ MUST_USE bool fd_set_nonblocking(int fd, struct err *e);
 
 /* Limits of this process: open files, and no core file. */
 void os_limit(unsigned open_files);
+
+/* The number that names the open file, the same at both holders of one end of a pair; 0: none. */
+uint64_t os_inode(int fd);

@@ -38,6 +38,7 @@ static struct role_start self;
 static struct ctl *clients;
 static size_t n_clients;
 static struct packet *packet;
+static uid_t own_uid;
 
 static bool put(struct ctl *c, struct str text, struct err *e)
 {
@@ -222,7 +223,7 @@ static bool is_own_user(int fd)
     socklen_t n = sizeof who;
 
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0 &&
-           (who.uid == 0 || who.uid == geteuid());
+           (who.uid == 0 || who.uid == own_uid);
 }
 
 static void accept_client(void *ctx, int events)
@@ -269,6 +270,7 @@ _Noreturn void admin_main(void)
 
     role_start(&self, ROLE_ADMIN);
     packet = packet_new();
+    own_uid = geteuid(); // not a call the sandbox has
     if (!self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {
         LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));

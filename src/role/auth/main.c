@@ -353,10 +353,10 @@ static bool give_grants(struct service_peer *p, const struct targets *t, uint32_
     return true;
 }
 
-static bool reply_rcpt(struct service_peer *p, unsigned code, const char *enhanced,
+static bool reply_rcpt(struct service_peer *p, uint64_t request, unsigned code, const char *enhanced,
                        struct str text, struct err *e)
 {
-    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .code = code, .enhanced = str_of(enhanced),
+    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = request, .code = code, .enhanced = str_of(enhanced),
                     .text = text);
 }
 
@@ -387,13 +387,13 @@ static bool on_rcpt_check(struct service_peer *p, struct packet *packet, struct 
         return fail(e, ERR_DENIED, "recipient before login");
     switch (find(&a, &m, &targets)) {
     case LOOKUP_NO_ADDRESS:
-        return reply_rcpt(p, 550, "5.1.1", STR("no such address here"), e);
+        return reply_rcpt(p, m.request, 550, "5.1.1", STR("no such address here"), e);
     case LOOKUP_DISABLED:
-        return reply_rcpt(p, 450, "4.2.1", STR("the domain is temporarily disabled"), e);
+        return reply_rcpt(p, m.request, 450, "4.2.1", STR("the domain is temporarily disabled"), e);
     case LOOKUP_REMOTE:
         if (p->role == ROLE_SESSION && !is_submission)
-            return reply_rcpt(p, 550, "5.1.1", STR("not a domain of this server"), e);
-        return reply_rcpt(p, 250, "2.1.0", STR(""), e);
+            return reply_rcpt(p, m.request, 550, "5.1.1", STR("not a domain of this server"), e);
+        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
     case LOOKUP_LOCAL:
         break;
     }
@@ -401,15 +401,15 @@ static bool on_rcpt_check(struct service_peer *p, struct packet *packet, struct 
         struct str text = targets.items[0].smtp_error;
         bool is_temporary = str_starts(text, STR("421"));
 
-        return reply_rcpt(p, is_temporary ? 451 : 550, is_temporary ? "4.3.0" : "5.1.1",
+        return reply_rcpt(p, m.request, is_temporary ? 451 : 550, is_temporary ? "4.3.0" : "5.1.1",
                           str_trim(str_from(text, 3)), e);
     }
     if (is_submission)
-        return reply_rcpt(p, 250, "2.1.0", STR(""), e);
+        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
     if (targets.n > IPC_MAX_TARGETS)
         targets.n = IPC_MAX_TARGETS;
     return give_grants(p, &targets, &first, e) &&
-           IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .code = 250, .enhanced = STR("2.1.0"),
+           IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
                     .grant = first, .n_grants = (uint32_t)targets.n);
 }
 

@@ -47,7 +47,9 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
         c = conn_find(a->m, detached.conn);
         if (!c || c->state != CONN_ACCOUNT || !str_eq(c->account, a->name))
             return true;
-        if (detached.is_parked)
+        if (detached.is_parked && c->is_detach_due)
+            c->is_detach_due = false;
+        else if (detached.is_parked)
             c->state = CONN_PARKED;
         else
             conn_finish(c, false);

@@ -143,7 +143,7 @@ void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t n
             fd = -1;
     }
     free(g);
-    if (!IPC_SEND(ch, granted, &fd, fd >= 0, &e, .reason = fd >= 0 ? STR("") : str_of(e.text)))
+    if (!IPC_SEND(ch, granted, &fd, fd >= 0, &e, .grant = number, .reason = fd >= 0 ? STR("") : str_of(e.text)))
         LOG(LOG_DEBUG, "mox", "answering a delivery", LOG_E(&e));
     fd_close(&fd);
 }
@@ -161,8 +161,8 @@ static void grant_service(struct conn *c, uint8_t service)
                            .remote = str_of(c->remote)};
     bool is_allowed = service == IPC_SERVICE_AUTH ||
                       (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
-                      (service == IPC_SERVICE_QUEUE && c->protocol == IPC_PROTOCOL_SUBMISSION &&
-                       c->account.n);
+                      (service == IPC_SERVICE_QUEUE &&
+                       (c->protocol == IPC_PROTOCOL_SMTP || c->account.n));
     struct err e = {0};
     int fd = -1;
 
@@ -354,8 +354,10 @@ void conn_resume(struct monitor *m, struct packet *p)
     if (!ipc_conn_resume_get(p->body, &info, &e))
         return;
     c = conn_find(m, info.conn);
-    if (!c || c->state != CONN_PARKED)
+    if (!c || c->state == CONN_SESSION)
         return;
+    // The account's word that it has parked the connection may come after the client's.
+    c->is_detach_due = c->state == CONN_ACCOUNT;
     c->state = CONN_ACCOUNT;
     if (!account_attach(m, c, p->fds[0], STR(""), STR(""), info.state, &e)) {
         LOG(LOG_ERROR, "mox", "resuming a parked connection", LOG_E(&e), LOG_X("cid", c->id));

@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include "base/arena.h"
 #include "base/map.h"
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
@@ -58,6 +59,7 @@ struct conn {
     struct event_source *source;
     struct grant *grants;
     size_t n_grants;
+    bool is_detach_due;    // resumed before its account said that it was parked
     bool is_child_running; // its template has not reported its end
     struct process *template;
     struct monitor *m;

@@ -140,7 +140,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         if (!ipc_conn_gone_get(m->body, &gone, e))
             return false;
         c = conn_find(p->m, gone.conn);
-        if (c && c->state == CONN_PARKED)
+        if (c && c->state != CONN_SESSION)
             conn_finish(c, false);
         return true;
     case IPC_child_started:

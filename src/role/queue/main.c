@@ -37,7 +37,7 @@ struct submission {
 enum step { STEP_FREE, STEP_CHECK, STEP_OPEN, STEP_OFFER, STEP_COMMIT };
 struct delivery {
     enum step step;
-    uint64_t order; // of the request that is under way: answers come in that order
+    uint64_t request; // number of its question to auth
     int64_t deadline_ms;
     struct arena a;
     struct queue_entry entry;
@@ -50,7 +50,7 @@ struct delivery {
 static struct role_start self;
 static struct queue *queue;
 static struct delivery deliveries[MAX_DELIVERIES];
-static uint64_t next_order = 1;
+static uint64_t next_request = 1;
 
 static void pump(void);
 
@@ -63,7 +63,9 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
 
     if (!ipc_submit_get(m->body, &submit, e))
         return false;
-    if (!p->account.n)
+    // Port 25 gives back what some of several recipients could not take; it goes to local accounts
+    // only, and has no account of its own.
+    if (!p->account.n && p->protocol != IPC_PROTOCOL_SMTP)
         return fail(e, ERR_DENIED, "submission without a login");
     arena_reset(&s->a);
     s->recipients = NULL;
@@ -174,31 +176,39 @@ static void open_next(struct delivery *d)
     struct err e = {0};
 
     d->step = STEP_OPEN;
-    d->order = next_order++;
     if (!IPC_SEND(&self.monitor, deliver_open, NULL, 0, &e, .grant = d->grant + d->target))
         try_later(d, str_of(e.text));
 }
 
-// Answers come in the order of the requests: the oldest of that step is meant.
-static struct delivery *oldest(enum step step)
+static struct delivery *checking(uint64_t request)
 {
-    struct delivery *found = NULL;
-
     for (size_t i = 0; i < MAX_DELIVERIES; i++)
-        if (deliveries[i].step == step && (!found || deliveries[i].order < found->order))
-            found = &deliveries[i];
-    return found;
+        if (deliveries[i].step == STEP_CHECK && deliveries[i].request == request)
+            return &deliveries[i];
+    return NULL;
+}
+
+static struct delivery *opening(uint32_t grant)
+{
+    for (size_t i = 0; i < MAX_DELIVERIES; i++) {
+        struct delivery *d = &deliveries[i];
+
+        if (d->step == STEP_OPEN && d->grant + d->target == grant)
+            return d;
+    }
+    return NULL;
 }
 
 static bool on_rcpt_reply(struct packet *m, struct err *e)
 {
-    struct delivery *d = oldest(STEP_CHECK);
     struct ipc_rcpt_reply r;
+    struct delivery *d;
 
     if (!ipc_rcpt_reply_get(m->body, &r, e))
         return false;
+    d = checking(r.request);
     if (!d)
-        return fail(e, ERR_DENIED, "an answer nobody asked for");
+        return true; // it was given up meanwhile
     d->grant = r.grant;
     d->n_grants = r.n_grants;
     if (r.code != 250)
@@ -263,13 +273,14 @@ static void on_account(void *ctx, int events)
 
 static bool on_granted(struct packet *m, struct err *e)
 {
-    struct delivery *d = oldest(STEP_OPEN);
     struct ipc_granted g;
+    struct delivery *d;
 
     if (!ipc_granted_get(m->body, &g, e))
         return false;
+    d = opening(g.grant);
     if (!d)
-        return fail(e, ERR_BUG, "an answer nobody asked for");
+        return true; // it was given up meanwhile
     if (!m->n_fds) {
         try_later(d, g.reason);
         return true;
@@ -296,7 +307,7 @@ static void start_delivery(struct delivery *d, const struct queue_entry *entry)
     struct err e = {0};
 
     *d = (struct delivery){.step = STEP_CHECK, .a = ARENA_LIMIT(1 << 20), .entry = *entry,
-                           .message_fd = -1, .account = {-1}, .order = next_order++,
+                           .message_fd = -1, .account = {-1}, .request = next_request++,
                            .deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS};
     d->entry.recipient = arena_dup(&d->a, entry->recipient);
     d->entry.reverse_path = arena_dup(&d->a, entry->reverse_path);
@@ -308,7 +319,7 @@ static void start_delivery(struct delivery *d, const struct queue_entry *entry)
         to = (struct address){.localpart = d->entry.recipient};
     }
     if (!read_message(d, &e) ||
-        !IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .localpart = to.localpart,
+        !IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .request = d->request, .localpart = to.localpart,
                   .domain = to.domain))
         try_later(d, str_of(e.text));
 }

@@ -104,6 +104,17 @@ bool session_auth(struct session *s, struct str mechanism, struct str response,
     return true;
 }
 
+bool session_plain_message(struct buf *out, struct str name, struct str password)
+{
+    if (str_find(name, 0) != STR_NONE || str_find(password, 0) != STR_NONE)
+        return false;
+    buf_put_char(out, 0);
+    buf_put(out, name);
+    buf_put_char(out, 0);
+    buf_put(out, password);
+    return !out->full;
+}
+
 static const char *protocol_name(uint8_t protocol)
 {
     return protocol == IPC_PROTOCOL_IMAP ? "imap"
@@ -114,7 +125,9 @@ static const char *protocol_name(uint8_t protocol)
 static void run_session(struct role_start *start, struct packet *p)
 {
     struct session s = {.start = start, .monitor = {-1}, .front = {-1}, .auth = {-1},
-                        .queue = {-1}, .keys = {-1}, .arena = ARENA_LIMIT(16 << 20)};
+                        .queue = {-1}, .keys = {-1}, .arena = ARENA_LIMIT(16 << 20),
+                        .line_arena = ARENA_LIMIT(4 << 20), .in = BUF_LIMIT(256 * 1024),
+                        .out = BUF_LIMIT(256 * 1024)};
     struct err e = {0};
     bool has_front = p->n_fds == 3;
 

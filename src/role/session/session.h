@@ -1,13 +1,20 @@
 /*
- * A session: one connection of a stranger. What all its protocols share: the channel to the
- * monitor and what it grants.
+ * A session: one connection of a stranger. What all its protocols share: reading lines, writing
+ * replies, and the channel to the monitor with what it grants.
  */
 #pragma once
 
 #include "crypto/stream.h"
 #include "role/start.h"
 
-enum { SESSION_IPC_TIMEOUT_MS = 60000, SESSION_DELIVERY_TIMEOUT_MS = 300000 };
+enum {
+    SESSION_IPC_TIMEOUT_MS = 60000,
+    SESSION_DELIVERY_TIMEOUT_MS = 300000,
+    SESSION_READ_MS = 30000,  // mox-smtp-delivery.md 1.2
+    SESSION_WRITE_MS = 30000,
+    SESSION_TLS_MS = 60000,
+    SESSION_BUFFER = 16 * 1024,
+};
 
 struct session {
     const struct role_start *start;
@@ -19,7 +26,42 @@ struct session {
     struct arena arena; // of the connection
     struct tls_server *tls;
     bool is_tls;
+    struct str tls_version, tls_cipher;
+    bool is_slow; // a client that guesses passwords is kept waiting
+
+    struct arena line_arena; // of the line being worked on; its protocol resets it
+    struct buf in;           // read and not yet used
+    struct buf out;          // to be written before the next wait
 };
+
+/* --- io.c ---------------------------------------------------------------------------------------- */
+
+enum session_line {
+    SESSION_LINE,
+    SESSION_LINE_LONG, // longer than max
+    SESSION_LINE_BARE, // ended by LF without CR
+    SESSION_END,       // the client has gone or is too slow
+    SESSION_STOPPING,  // the server stops
+};
+/* The next line without its CR LF, in line_arena. */
+enum session_line session_read_line(struct session *s, size_t max, struct str *line);
+/* Writes what is waiting and adds input to `in`; SESSION_LINE when there is some. */
+enum session_line session_wait(struct session *s);
+/* More input behind what is there; false at the end. */
+bool session_read_more(struct session *s, int timeout_ms);
+/* Drops n bytes of the input. */
+void session_used(struct session *s, size_t n);
+/* Writes what is waiting; false when the client is gone. */
+bool session_flush(struct session *s);
+/* Whether bytes are there that were read and not used. */
+bool session_has_input(const struct session *s);
+/*
+ * TLS, in this process or by front; text is the last plain line. False ends the connection: also
+ * when bytes came in plain that would act after it.
+ */
+bool session_start_tls(struct session *s, struct str text);
+
+/* --- main.c -------------------------------------------------------------------------------------- */
 
 /* Asks the monitor for a channel to a service, unless there is one. */
 MUST_USE bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
@@ -31,6 +73,8 @@ MUST_USE bool session_open_delivery(struct session *s, uint32_t grant, struct ch
 /* One SASL message to auth. text: the challenge or why not, in the session's packet. */
 MUST_USE bool session_auth(struct session *s, struct str mechanism, struct str response,
                            enum ipc_outcome *outcome, struct str *text, struct err *e);
+/* A SASL PLAIN message of a name and a password; false when one holds a NUL. */
+MUST_USE bool session_plain_message(struct buf *out, struct str name, struct str password);
 
 void smtp_session(struct session *s);
 void imap_session(struct session *s);

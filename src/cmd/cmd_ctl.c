@@ -1,0 +1,88 @@
+/*
+ * Verbs that talk to the running server.
+ */
+#include <stdio.h>
+
+#include "cmd/ctl.h"
+#include "cmd/verbs.h"
+
+#define AUTO_CTL CLEANUP(ctl_close) struct ctl_client
+
+int cmd_stop(int argc, char **argv)
+{
+    struct err e = {0};
+    struct str line;
+    AUTO_CTL c = {.fd = -1};
+
+    (void)argv;
+    if (argc > 1)
+        return cmd_usage("stop");
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("stop"), &e))
+        return cmd_fail(&e);
+    while (ctl_line(&c, &line, &e)) // the end of the conversation is the end of the server
+        ;
+    puts("mox stopped");
+    return 0;
+}
+
+int cmd_setaccountpassword(int argc, char **argv)
+{
+    char password[2048] = {0};
+    struct err e = {0};
+    struct str text;
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc != 2)
+        return cmd_usage("setaccountpassword");
+    if (!ctl_open(&c, &e))
+        return cmd_fail(&e);
+    fprintf(stderr, "Use a password that is not in use elsewhere; it will be shown as you type.\n"
+                    "password: ");
+    if (!fgets(password, sizeof password, stdin)) {
+        (void)fail(&e, ERR_SYNTAX, "no password on standard input");
+        return cmd_fail(&e);
+    }
+    text = str_of(password);
+    if (str_ends(text, STR("\n")))
+        text.n--;
+    if (str_ends(text, STR("\r")))
+        text.n--;
+    if (!ctl_send(&c, STR("setaccountpassword"), &e) || !ctl_send(&c, str_of(argv[1]), &e) ||
+        !ctl_send(&c, text, &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    printf("password of account %s changed\n", argv[1]);
+    return 0;
+}
+
+static int print_stream(const char *command)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) || !ctl_ok(&c, &e) ||
+        !ctl_print_stream(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_loglevels(int argc, char **argv)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc > 3)
+        return cmd_usage("loglevels");
+    if (argc == 1)
+        return print_stream("loglevels");
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("setloglevels"), &e) ||
+        !ctl_send(&c, argc == 3 ? str_of(argv[2]) : STR(""), &e) ||
+        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_queue_list(int argc, char **argv)
+{
+    (void)argv;
+    return argc > 1 ? cmd_usage("queue list") : print_stream("queuelist");
+}

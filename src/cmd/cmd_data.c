@@ -1,0 +1,258 @@
+/*
+ * Verbs about stored data and message files.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/paths.h"
+#include "cmd/verbs.h"
+#include "db/db.h"
+#include "message/mime.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "store/store.h"
+#include "text/encode.h"
+
+/* --- message parse --------------------------------------------------------------------------------- */
+
+static void put_member(struct buf *out, const char *name, struct str value)
+{
+    buf_printf(out, ",\"%s\":", name);
+    json_put_string(out, value);
+}
+
+static void put_params(struct buf *out, const char *name, const struct params *p)
+{
+    if (!p->n)
+        return;
+    buf_printf(out, ",\"%s\":{", name);
+    for (size_t i = 0; i < p->n; i++) {
+        if (i)
+            BUF_PUT(out, ",");
+        json_put_string(out, p->items[i].name);
+        BUF_PUT(out, ":");
+        json_put_string(out, p->items[i].value);
+    }
+    BUF_PUT(out, "}");
+}
+
+static void put_addresses(struct buf *out, struct arena *a, const char *name, struct str value)
+{
+    struct address_list list;
+
+    if (!value.n)
+        return;
+    address_parse_list(a, value, &list);
+    buf_printf(out, ",\"%s\":[", name);
+    for (size_t i = 0; i < list.n; i++) {
+        AUTO_BUF address = BUF_LIMIT(64 * 1024);
+
+        buf_put(out, i ? STR(",{\"name\":") : STR("{\"name\":"));
+        json_put_string(out, encoded_word_decode(a, list.items[i].name));
+        address_put_localpart(&address, list.items[i].localpart);
+        BUF_PUT(&address, "@");
+        buf_put(&address, list.items[i].domain);
+        put_member(out, "address", buf_str(&address));
+        BUF_PUT(out, "}");
+    }
+    BUF_PUT(out, "]");
+}
+
+static void put_envelope(struct buf *out, struct arena *a, const struct envelope *env)
+{
+    BUF_PUT(out, ",\"envelope\":{\"subject\":");
+    json_put_string(out, encoded_word_decode(a, env->subject));
+    put_member(out, "date", env->date);
+    put_member(out, "message-id", env->message_id);
+    put_member(out, "in-reply-to", env->in_reply_to);
+    put_addresses(out, a, "from", env->from);
+    put_addresses(out, a, "sender", env->sender);
+    put_addresses(out, a, "reply-to", env->reply_to);
+    put_addresses(out, a, "to", env->to);
+    put_addresses(out, a, "cc", env->cc);
+    put_addresses(out, a, "bcc", env->bcc);
+    BUF_PUT(out, "}");
+}
+
+static void put_part(struct buf *out, struct arena *a, const struct part *p)
+{
+    buf_printf(out, "{\"header\":[%llu,%llu],\"body\":[%llu,%llu],\"lines\":%llu",
+               (unsigned long long)p->header_start, (unsigned long long)p->body_start,
+               (unsigned long long)p->body_start, (unsigned long long)p->body_end,
+               (unsigned long long)p->lines);
+    put_member(out, "type", p->type);
+    put_member(out, "subtype", p->subtype);
+    put_params(out, "params", &p->params);
+    if (p->encoding.n)
+        put_member(out, "encoding", p->encoding);
+    if (p->disposition.n)
+        put_member(out, "disposition", p->disposition);
+    put_params(out, "disposition-params", &p->disposition_params);
+    if (p->id.n)
+        put_member(out, "id", p->id);
+    if (p->description.n)
+        put_member(out, "description", encoded_word_decode(a, p->description));
+    if (p->envelope)
+        put_envelope(out, a, p->envelope);
+    if (p->child) {
+        BUF_PUT(out, ",\"parts\":[");
+        for (const struct part *child = p->child; child; child = child->next) {
+            put_part(out, a, child);
+            if (child->next)
+                BUF_PUT(out, ",");
+        }
+        BUF_PUT(out, "]");
+    }
+    BUF_PUT(out, "}");
+}
+
+int cmd_message_parse(int argc, char **argv)
+{
+    enum { PIECE = 256 * 1024 };
+    AUTO_ARENA a = ARENA_LIMIT(512 << 20);
+    AUTO_BUF piece = BUF_LIMIT(PIECE);
+    AUTO_BUF out = BUF_LIMIT(256 << 20);
+    AUTO_FD fd = -1;
+    struct err e = {0};
+    struct mime_parser *parser;
+    struct part *root;
+    bool is_broken;
+    ssize_t got;
+
+    if (argc != 2)
+        return cmd_usage("message parse");
+    fd = strcmp(argv[1], "-") ? open(argv[1], O_RDONLY | O_CLOEXEC) : dup(0);
+    if (fd < 0) {
+        (void)fail_errno(&e, "opening %s", argv[1]);
+        return cmd_fail(&e);
+    }
+    parser = mime_parser_new(&a);
+    while ((got = read(fd, buf_room(&piece, PIECE), PIECE)) > 0)
+        mime_parser_feed(parser, str_at(piece.p, (size_t)got));
+    if (got < 0)
+        (void)fail_errno(&e, "reading %s", argv[1]);
+    root = mime_parser_end(parser, &is_broken);
+    if (e.kind)
+        return cmd_fail(&e);
+    put_part(&out, &a, root);
+    BUF_PUT(&out, "\n");
+    fwrite(out.p, 1, out.n, stdout);
+    if (is_broken)
+        fprintf(stderr, "mox: the structure is broken and was given up\n");
+    return 0;
+}
+
+/* --- verifydata ------------------------------------------------------------------------------------- */
+
+static size_t print_problems(const char *what, const struct buf *problems)
+{
+    struct cur c = cur_of(buf_str(problems));
+    struct str line;
+    size_t n = 0;
+
+    while (cur_line(&c, &line)) {
+        printf("%s: %.*s\n", what, STR_FMT(line));
+        n++;
+    }
+    return n;
+}
+
+// The account whose directory is the current one.
+static size_t verify_account(const char *name)
+{
+    AUTO_BUF problems = BUF_LIMIT(16 << 20);
+    struct store_reader *r;
+    struct err e = {0};
+
+    if (access("account.db", F_OK))
+        return 0; // made, and nothing stored yet
+    r = store_reader_open(&e);
+    if (!r || !store_check(r, &problems, &e))
+        buf_printf(&problems, "%s\n", e.text);
+    if (r)
+        store_reader_close(r);
+    return print_problems(name, &problems);
+}
+
+static size_t verify_database(const char *name)
+{
+    AUTO_BUF problems = BUF_LIMIT(16 << 20);
+    struct err e = {0};
+    struct db *d;
+
+    if (access(name, F_OK))
+        return 0;
+    d = db_open_reader(name, &e);
+    if (!d || !db_check(d, &problems, &e))
+        buf_printf(&problems, "%s\n", e.text);
+    if (d)
+        db_close(d);
+    return print_problems(name, &problems);
+}
+
+static bool verify_accounts(int data, size_t *n, size_t *problems, struct err *e)
+{
+    AUTO_FD accounts = openat(data, "accounts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = accounts < 0 ? NULL : fdopendir(dup(accounts));
+    struct dirent *entry;
+
+    if (!dir)
+        return fail_errno(e, "opening accounts in the data directory");
+    rewinddir(dir);
+    while ((entry = readdir(dir))) {
+        AUTO_FD own = -1;
+
+        if (entry->d_name[0] == '.')
+            continue;
+        own = openat(accounts, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (own < 0 || fchdir(own)) {
+            closedir(dir);
+            return fail_errno(e, "entering account %s", entry->d_name);
+        }
+        if (isatty(2))
+            fprintf(stderr, "checking account %s\n", entry->d_name);
+        *problems += verify_account(entry->d_name);
+        ++*n;
+    }
+    closedir(dir);
+    return true;
+}
+
+int cmd_verifydata(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_FD data = -1;
+    size_t n = 0, problems = 0;
+    struct err e = {0};
+    struct str path;
+
+    if (argc > 2)
+        return cmd_usage("verifydata");
+    if (argc == 2)
+        path = str_of(argv[1]);
+    else if (!paths_data_dir(&a, &path, &e))
+        return cmd_fail(&e);
+    data = open(arena_cstring(&a, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (data < 0) {
+        (void)fail_errno(&e, "opening %.*s", STR_FMT(path));
+        return cmd_fail(&e);
+    }
+    if (!verify_accounts(data, &n, &problems, &e))
+        return cmd_fail(&e);
+    for (int i = 0; i < 2; i++) {
+        AUTO_FD dir = openat(data, i ? "queue" : "auth", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (dir >= 0 && fchdir(dir) == 0)
+            problems += verify_database(i ? "queue.db" : "auth.db");
+    }
+    if (!problems) {
+        printf("%zu accounts checked, no problems\n", n);
+        return 0;
+    }
+    (void)fail(&e, ERR_BUG, "%zu problems found", problems);
+    return cmd_fail(&e);
+}

@@ -1,0 +1,107 @@
+#include "cmd/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cur.h"
+#include "cmd/cmd.h"
+#include "cmd/paths.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/net.h"
+
+enum { READ_BYTES = 64 * 1024 };
+
+bool ctl_open(struct ctl_client *c, struct err *e)
+{
+    struct str line, data_dir;
+    const char *path;
+
+    *c = (struct ctl_client){.fd = -1, .in = BUF_LIMIT(16 << 20), .a = ARENA_LIMIT(64 << 20)};
+    if (!paths_data_dir(&c->a, &data_dir, e))
+        return false;
+    path = arena_cstring(&c->a, arena_printf(&c->a, "%.*s/ctl", STR_FMT(data_dir)));
+    c->fd = net_connect_unix(path, e);
+    if (c->fd < 0)
+        return fail_in(e, "connecting to control socket at %s", path);
+    if (!ctl_line(c, &line, e))
+        return false;
+    return str_eq(line, STR("ctlv0")) ||
+           fail(e, ERR_CONFLICT, "the server speaks another version: \"%.*s\"", STR_FMT(line));
+}
+
+void ctl_close(struct ctl_client *c)
+{
+    fd_close(&c->fd);
+    buf_fini(&c->in);
+    arena_fini(&c->a);
+}
+
+bool ctl_send(struct ctl_client *c, struct str line, struct err *e)
+{
+    // A line break would begin the next parameter.
+    if (str_find(line, '\n') != STR_NONE)
+        return fail(e, ERR_SYNTAX, "no line breaks allowed");
+    return os_write_all(c->fd, line, e) && os_write_all(c->fd, STR("\n"), e);
+}
+
+static bool read_more(struct ctl_client *c, struct err *e)
+{
+    char *room = buf_room(&c->in, READ_BYTES);
+    ssize_t got = room ? read(c->fd, room, READ_BYTES) : -1;
+
+    if (got < 0)
+        return fail_errno(e, "reading from the server");
+    if (got == 0)
+        return fail(e, ERR_NOT_FOUND, "the server ended the conversation");
+    buf_claim(&c->in, (size_t)got);
+    return true;
+}
+
+bool ctl_line(struct ctl_client *c, struct str *out, struct err *e)
+{
+    ptrdiff_t end;
+
+    while ((end = str_find(buf_str(&c->in), '\n')) < 0)
+        if (!read_more(c, e))
+            return false;
+    *out = arena_dup(&c->a, str_sub(buf_str(&c->in), 0, (size_t)end));
+    buf_drop(&c->in, (size_t)end + 1);
+    return true;
+}
+
+bool ctl_ok(struct ctl_client *c, struct err *e)
+{
+    struct str line;
+
+    if (!ctl_line(c, &line, e))
+        return false;
+    return str_eq(line, STR("ok")) || fail(e, ERR_DENIED, "%.*s", STR_FMT(line));
+}
+
+bool ctl_print_stream(struct ctl_client *c, struct err *e)
+{
+    for (;;) {
+        struct str line;
+        uint64_t left;
+
+        if (!ctl_line(c, &line, e))
+            return false;
+        if (!str_u64(line, SIZE_MAX / 2, &left))
+            return fail(e, ERR_DENIED, "%.*s", STR_FMT(line));
+        if (!left)
+            return true;
+        while (left) {
+            size_t n = c->in.n < left ? c->in.n : (size_t)left;
+
+            fwrite(c->in.p, 1, n, stdout);
+            buf_drop(&c->in, n);
+            left -= n;
+            if (left && !read_more(c, e))
+                return false;
+        }
+        if (!os_write_all(c->fd, STR("ok\n"), e))
+            return false;
+    }
+}

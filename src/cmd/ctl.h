@@ -1,0 +1,26 @@
+/*
+ * A conversation with the running server over its control socket
+ * (mox-imap-store-cli-config.md 3.4).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct ctl_client {
+    int fd;
+    struct buf in;
+    struct arena a;
+};
+
+/* Connects to the server of the configuration of the command line. */
+MUST_USE bool ctl_open(struct ctl_client *c, struct err *e);
+void ctl_close(struct ctl_client *c);
+MUST_USE bool ctl_send(struct ctl_client *c, struct str line, struct err *e);
+/* The next line, without its end; in the arena. ERR_NOT_FOUND at the end of the conversation. */
+MUST_USE bool ctl_line(struct ctl_client *c, struct str *out, struct err *e);
+/* A line that must be "ok"; anything else is the error. */
+MUST_USE bool ctl_ok(struct ctl_client *c, struct err *e);
+/* A stream, written to standard output as it comes. */
+MUST_USE bool ctl_print_stream(struct ctl_client *c, struct err *e);

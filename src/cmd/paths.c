@@ -1,0 +1,46 @@
+#include "cmd/paths.h"
+
+#include "cmd/cmd.h"
+#include "os/file.h"
+
+struct str paths_config_dir(void)
+{
+    struct str path = str_of(cmd_options.config_path);
+    ptrdiff_t slash = str_find_last(path, '/');
+
+    return str_sub(path, 0, (size_t)(slash + 1));
+}
+
+static struct str domains_path(struct arena *a)
+{
+    return arena_printf(a, "%.*sdomains.conf", STR_FMT(paths_config_dir()));
+}
+
+bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e)
+{
+    struct str main, domains, name = domains_path(a);
+
+    if (!os_read_file(a, cmd_options.config_path, SCONF_MAX_BYTES, &main, e) ||
+        !os_read_file(a, arena_cstring(a, name), SCONF_MAX_BYTES, &domains, e))
+        return false;
+    return config_load(a, str_of(cmd_options.config_path), main, name, domains, out, problems) ||
+           fail(e, ERR_SYNTAX, "the configuration has errors");
+}
+
+bool paths_data_dir(struct arena *a, struct str *out, struct err *e)
+{
+    AUTO_BUF ignored = BUF_LIMIT(1 << 20);
+    struct problems problems = {&ignored, 0};
+    struct sconf file;
+    struct str text, dir;
+
+    if (!os_read_file(a, cmd_options.config_path, SCONF_MAX_BYTES, &text, e))
+        return false;
+    sconf_parse(a, str_of(cmd_options.config_path), text, &file, &problems);
+    dir = sconf_text(file.root, "DataDir");
+    if (!dir.n)
+        return fail(e, ERR_SYNTAX, "%s has no DataDir", cmd_options.config_path);
+    *out = dir.p[0] == '/' ? dir
+                           : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(dir));
+    return true;
+}

@@ -1,0 +1,13 @@
+/*
+ * Where the configuration of the command line and its data are.
+ */
+#pragma once
+
+#include "config/config.h"
+
+/* The directory of mox.conf, with its slash; empty for the current one. */
+struct str paths_config_dir(void);
+/* Both files, read and checked. Problems go to problems, and e says that there are some. */
+MUST_USE bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e);
+/* DataDir of mox.conf, from the current directory. */
+MUST_USE bool paths_data_dir(struct arena *a, struct str *out, struct err *e);

@@ -1,0 +1,42 @@
+#include "cmd/verbs.h"
+
+#include "base/compiler.h"
+
+const struct cmd cmd_verbs[] = {
+    {"serve", "", "Start the mail server with the configuration in mox.conf.\n\n"
+     "Serves until stopped with SIGINT, SIGTERM or \"mox stop\", and logs to standard error.",
+     cmd_serve, false},
+    {"stop", "", "Stop a running server.\n\n"
+     "Connections get a few seconds to end. Returns when the server has.", cmd_stop, false},
+    {"setaccountpassword", "account", "Set a new password for an account.\n\n"
+     "The password is read from standard input, one line, at least 8 bytes.",
+     cmd_setaccountpassword, false},
+    {"loglevels", "[level [pkg]]", "Print the log levels, or set one.\n\n"
+     "With a level, sets the default or that of a package, such as imapserver, until the server\n"
+     "stops. An empty level takes a package's own level away. Levels: error, warn, info, debug,\n"
+     "trace, traceauth, tracedata.", cmd_loglevels, false},
+    {"queue list", "", "List messages in the delivery queue.\n\n"
+     "Per message: number, when it was queued, sender, recipient, time to the next and since the\n"
+     "last attempt, and what went wrong then.", cmd_queue_list, false},
+    {"config test", "", "Check the configuration files for errors.\n\n"
+     "Prints all problems, each as file:line: message, or \"config OK\".", cmd_config_test, false},
+    {"config describe-static", ">mox.conf", "Print an annotated mox.conf with all fields.",
+     cmd_config_describe_static, false},
+    {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",
+     cmd_config_describe_domains, false},
+    {"verifydata", "[data-dir]", "Check the data of all accounts and the queue.\n\n"
+     "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
+     "when there are any. The server may be running.", cmd_verifydata, false},
+    {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
+     "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
+     "input.", cmd_message_parse, false},
+    {"localserve", "[-dir dir] [-ip ip]", "Start a mail server for trying things out.\n\n"
+     "Listens on localhost: SMTP 1025, submission 1587 and with TLS 1465, IMAP 1143 and with TLS\n"
+     "1993. All mail, to whatever address, arrives in account mox (mox@localhost, password\n"
+     "moxmoxmox). The first time, configuration and keys are written to -dir, by default\n"
+     "mox-localserve in your configuration directory; -ip listens on that address instead of\n"
+     "127.0.0.1 and ::1, and counts the first time only.", cmd_localserve, false},
+    {"help", "[command ...]", "Print help about commands.", cmd_help, false},
+    {"version", "", "Print the version of this program.", cmd_version, false},
+};
+const size_t cmd_verb_count = COUNT(cmd_verbs);

@@ -1,0 +1,16 @@
+/*
+ * The verbs of the command line, each in the file of its subject.
+ */
+#pragma once
+
+#include "cmd/cmd.h"
+
+extern const struct cmd cmd_verbs[];
+extern const size_t cmd_verb_count;
+
+typedef int cmd_run_fn(int argc, char **argv);
+cmd_run_fn cmd_help, cmd_version;                                    // cmd.c
+cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
+cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels, cmd_queue_list; // cmd_ctl.c
+cmd_run_fn cmd_config_test, cmd_config_describe_static, cmd_config_describe_domains; // cmd_config.c
+cmd_run_fn cmd_message_parse, cmd_verifydata;                        // cmd_data.c

@@ -1,0 +1,24 @@
+#include "proto/imap/capability.h"
+
+void imap_capabilities_put(struct buf *out)
+{
+    BUF_PUT(out, "IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR UNSELECT UIDPLUS ESEARCH SEARCHRES MOVE "
+                 "UTF8=ACCEPT LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE LIST-STATUS CHILDREN ID "
+                 "APPENDLIMIT=9223372036854775807 CONDSTORE STATUS=SIZE NAMESPACE");
+}
+
+bool imap_is_command(struct str name)
+{
+    static const struct str names[] = {
+        STR_("ENABLE"), STR_("SELECT"), STR_("EXAMINE"), STR_("CREATE"), STR_("DELETE"),
+        STR_("RENAME"), STR_("SUBSCRIBE"), STR_("UNSUBSCRIBE"), STR_("LIST"), STR_("LSUB"),
+        STR_("NAMESPACE"), STR_("STATUS"), STR_("APPEND"), STR_("IDLE"), STR_("CLOSE"),
+        STR_("UNSELECT"), STR_("EXPUNGE"), STR_("SEARCH"), STR_("FETCH"), STR_("STORE"),
+        STR_("COPY"), STR_("MOVE"), STR_("UID"), STR_("CHECK"),
+    };
+
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_eq(name, names[i]))
+            return true;
+    return false;
+}

@@ -1,0 +1,101 @@
+/*
+ * IMAP commands: what is taken out of the stream does not depend on how it is cut, and each argument
+ * grammar takes every text without reading past it.
+ */
+#include "base/die.h"
+#include "proto/imap/imap.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void parse_all(struct str text)
+{
+    AUTO_BUF out = BUF_LIMIT(1 << 22);
+
+    for (int which = 0; which < 12; which++) {
+        AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+        struct err e = {0};
+        struct imap_parser p = {cur_of(text), &a, which & 1, &e};
+        struct str tag, word, name;
+        struct imap_words flags;
+        struct imap_set set;
+        struct imap_fetch fetch;
+        struct imap_search search;
+        struct imap_list list;
+        unsigned items;
+
+        if (!imap_tag(&p, &tag) || !imap_space(&p) || !imap_word(&p, &word))
+            return;
+        cur_skip(&p.c, ' ');
+        switch (which / 2) {
+        case 0:
+            if (imap_sequence_set(&p, &set) && imap_space(&p) && imap_fetch_arguments(&p, &fetch))
+                for (size_t i = 0; i < fetch.n; i++)
+                    imap_fetch_name_put(&out, &fetch.items[i]);
+            break;
+        case 1:
+            (void)!imap_search_arguments(&p, &search);
+            break;
+        case 2:
+            if (imap_list_arguments(&p, &list))
+                for (size_t i = 0; i < list.patterns.n; i++)
+                    imap_list_match(list.patterns.items[i], text);
+            break;
+        case 3:
+            if (imap_mailbox(&p, &name))
+                imap_mailbox_put(&out, name, which & 1);
+            if (imap_space(&p))
+                (void)!imap_status_items(&p, &items);
+            break;
+        case 4:
+            (void)!imap_flag_list(&p, which & 1, &flags);
+            break;
+        case 5:
+            (void)!imap_astring(&p, &name);
+            break;
+        }
+    }
+}
+
+// All commands and announcements of the input, in pieces of step bytes, as text.
+static void take(struct str in, size_t step, struct buf *out, bool is_parsed)
+{
+    struct imap_input input;
+
+    imap_input_init(&input, &imap_limits_stranger);
+    for (size_t at = 0; at < in.n; at += step) {
+        struct str piece = str_sub(in, at, step);
+
+        while (piece.n) {
+            enum imap_input_result r = imap_input_feed(&input, &piece);
+
+            if (r == IMAP_INPUT_MORE)
+                break;
+            buf_printf(out, "%d:%zu:", (int)r, input.bytes.n);
+            if (r == IMAP_INPUT_COMMAND) {
+                buf_put(out, buf_str(&input.bytes));
+                if (is_parsed)
+                    parse_all(buf_str(&input.bytes));
+            }
+            if (r == IMAP_INPUT_BAD_LINE || r == IMAP_INPUT_TOO_LONG || r == IMAP_INPUT_TOO_BIG) {
+                imap_input_fini(&input);
+                return;
+            }
+            if (r != IMAP_INPUT_CONTINUE)
+                imap_input_reset(&input);
+        }
+    }
+    imap_input_fini(&input);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    AUTO_BUF whole = BUF_LIMIT(64 << 20);
+    AUTO_BUF pieces = BUF_LIMIT(64 << 20);
+    struct str in = str_at(data, size);
+
+    take(in, size + 1, &whole, true);
+    take(in, 1 + size % 7, &pieces, false);
+    if (!str_eq(buf_str(&whole), buf_str(&pieces)))
+        die("commands depend on the pieces");
+    return 0;
+}

@@ -1,0 +1,149 @@
+#include "base/test.h"
+#include "proto/imap/imap.h"
+
+// Feeds all of text and tells the results as letters.
+static void results(const char *text, struct buf *out, struct buf *last)
+{
+    static const char letters[] = "mcCDblB";
+    struct str left = str_of(text);
+    struct imap_input in;
+
+    imap_input_init(&in, &imap_limits_stranger);
+    while (left.n) {
+        enum imap_input_result r = imap_input_feed(&in, &left);
+
+        buf_put_char(out, letters[r]);
+        if (r == IMAP_INPUT_COMMAND) {
+            buf_reset(last);
+            buf_put(last, buf_str(&in.bytes));
+            imap_input_reset(&in);
+        }
+        if (r == IMAP_INPUT_DATA || r == IMAP_INPUT_TOO_BIG || r == IMAP_INPUT_BAD_LINE)
+            break;
+    }
+    imap_input_fini(&in);
+}
+
+TEST(imap_input_lines_and_literals)
+{
+    static const struct {
+        const char *in, *results, *last;
+    } cases[] = {
+        {"a NOOP\r\n", "C", "a NOOP"},
+        {"a NOOP\r\nb NOOP\r\n", "CC", "b NOOP"},
+        {"a NOOP\n", "b", ""},
+        {"a LOGIN {3}\r\nbob {2+}\r\nxy\r\n", "cC", "a LOGIN {3}\r\nbob {2+}\r\nxy"},
+        {"a LOGIN {5000}\r\n", "B", ""},
+        {"a LOGIN {0}\r\n x\r\n", "cC", "a LOGIN {0}\r\n x"},
+        {"a APPEND {5}\r\nInbox {10}\r\n", "cD", ""},
+        {"a APPEND Inbox (\\Seen) {10+}\r\n", "D", ""},
+        {"a APPEND Inbox {99999999999}\r\n", "D", ""},
+        {"a X {18446744073709551616}\r\n", "C", "a X {18446744073709551616}"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_LIMIT(1000);
+        AUTO_BUF last = BUF_LIMIT(1000);
+
+        results(cases[i].in, &out, &last);
+        CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i].results)), i);
+        CHECK_CASE(str_eq(buf_str(&last), str_of(cases[i].last)), i);
+    }
+}
+
+static bool parses(const char *text, int which)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    AUTO_EXACT in = exact_copy(str_of(text));
+    struct err e = {0};
+    struct imap_parser p = {cur_of(in.str), &a, false, &e};
+    struct imap_fetch fetch;
+    struct imap_search search;
+    struct imap_list list;
+    struct imap_set set;
+    struct imap_words flags;
+    bool ok = which == 0   ? imap_fetch_arguments(&p, &fetch)
+              : which == 1 ? imap_search_arguments(&p, &search)
+              : which == 2 ? imap_list_arguments(&p, &list)
+              : which == 3 ? imap_sequence_set(&p, &set) && imap_end(&p)
+                           : imap_flag_list(&p, true, &flags) && imap_end(&p);
+
+    CHECK(ok == (e.kind == ERR_NONE));
+    return ok;
+}
+
+TEST(imap_arguments)
+{
+    static const struct {
+        const char *in;
+        int which;
+        bool ok;
+    } cases[] = {
+        {"FAST", 0, true},
+        {"(FLAGS UID)", 0, true},
+        {"BODY[1.2.MIME]<0.100>", 0, true},
+        {"BODY.PEEK[HEADER.FIELDS (From \"To\")]", 0, true},
+        {"(BODY[] RFC822.SIZE) (CHANGEDSINCE 5)", 0, true},
+        {"BODY.PEEK", 0, false},
+        {"BODY[MIME]", 0, false},
+        {"BODY[0]", 0, false},
+        {"BODY[1", 0, false},
+        {"(FLAGS", 0, false},
+        {"BODY[]<0.0>", 0, false},
+        {"ALL", 1, true},
+        {"RETURN (MIN COUNT) UNSEEN", 1, true},
+        {"RETURN () 1:*", 1, true},
+        {"OR (FROM x SUBJECT \"y\") NOT SINCE 1-Feb-1994", 1, true},
+        {"CHARSET utf-8 TEXT {2}\r\nab", 1, true},
+        {"HEADER X-Foo \"\"", 1, true},
+        {"MODSEQ \"/flags/\\\\draft\" all 620162338", 1, true},
+        {"SINCE yesterday", 1, false},
+        {"OR ALL", 1, false},
+        {"TEXT {3}\r\nab", 1, false},
+        {"FROBNICATE", 1, false},
+        {"\"\" *", 2, true},
+        {"(SUBSCRIBED) \"\" (a% \"b*\") RETURN (STATUS (MESSAGES SIZE) CHILDREN)", 2, true},
+        {"(RECURSIVEMATCH) \"\" *", 2, false},
+        {"\"\"", 2, false},
+        {"1,3:5,*:7,$", 3, false},
+        {"1,3:5,*:7", 3, true},
+        {"0", 3, false},
+        {"4294967296", 3, false},
+        {"(\\Seen work)", 4, true},
+        {"\\Seen work", 4, true},
+        {"()", 4, true},
+        {"(\\)", 4, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        CHECK_CASE(parses(cases[i].in, cases[i].which) == cases[i].ok, i);
+}
+
+TEST(imap_search_depth_is_limited)
+{
+    AUTO_BUF deep = BUF_LIMIT(1 << 20);
+
+    for (int i = 0; i < 10000; i++)
+        BUF_PUT(&deep, "NOT ");
+    BUF_PUT(&deep, "ALL");
+    buf_put_char(&deep, 0);
+    CHECK(!parses(deep.p, 1));
+}
+
+TEST(imap_list_patterns)
+{
+    static const struct {
+        const char *pattern, *name;
+        bool match;
+    } cases[] = {
+        {"*", "a/b/c", true},   {"%", "a", true},        {"%", "a/b", false},
+        {"a/%", "a/b", true},   {"a/%", "a/b/c", false}, {"a*c", "a/b/c", true},
+        {"%/c", "a/b/c", false}, {"*/c", "a/b/c", true}, {"", "", true},
+        {"", "a", false},       {"*%", "a/b", true},     {"%*", "a/b", true},
+        {"a%b*c", "axxb/yc", true}, {"a%b", "a/b", false}, {"*a%c", "xa/yabc", true},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        CHECK_CASE(imap_list_match(str_of(cases[i].pattern), str_of(cases[i].name)) ==
+                       cases[i].match, i);
+}

@@ -1,0 +1,107 @@
+/*
+ * A delivery into a mailbox of this account: offer, verdict, commit, verdict.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "role/account/account.h"
+
+enum { DELIVERY_MS = 5 * 60 * 1000 };
+
+struct delivery {
+    struct channel ch;
+    uint64_t conn;
+    char mailbox[IPC_MAX_MAILBOX + 1], remote[65];
+};
+
+static bool answer(struct delivery *d, unsigned code, const char *enhanced, const char *text,
+                   struct err *e)
+{
+    return IPC_SEND(&d->ch, verdict, NULL, 0, e, .code = code, .enhanced = str_of(enhanced),
+                    .text = str_of(text));
+}
+
+// What the store said, as a reply code.
+static bool answer_failure(struct delivery *d, const struct err *why, struct err *e)
+{
+    LOG(LOG_ERROR, "store", "delivery not stored", LOG_E(why), LOG_S("account", account.name));
+    if (why->kind == ERR_LIMIT)
+        return answer(d, 452, "4.2.2", "mailbox full", e);
+    return answer(d, 451, "4.3.0", "the message cannot be stored now, try again later", e);
+}
+
+static bool store(struct delivery *d, const struct ipc_offer *offer, int fd, struct err *e)
+{
+    struct store_new m = {.prefix = offer->prefix, .fd = fd, .size = offer->size,
+                          .received_unix = os_now_unix(), .delivery_id = offer->delivery_id,
+                          .reverse_path = offer->reverse_path, .hello = offer->hello,
+                          .remote_ip = str_of(d->remote)};
+    struct store_added added;
+
+    if (!store_add(account.store, str_of(d->mailbox), true, &m, 1, &added, e))
+        return false;
+    LOG(LOG_INFO, "store", "delivered", LOG_S("account", account.name),
+        LOG_S("mailbox", str_of(d->mailbox)), LOG_N("uid", added.uid), LOG_N("size", offer->size));
+    return true;
+}
+
+static bool serve(struct delivery *d, struct packet *offer_packet, struct packet *p, struct err *e)
+{
+    struct ipc_offer offer;
+    AUTO_FD fd = -1;
+    struct err why = {0};
+
+    if (!channel_expect(&d->ch, IPC_offer, offer_packet, DELIVERY_MS, e) ||
+        !ipc_offer_get(offer_packet->body, &offer, e))
+        return false;
+    fd = packet_take_fd(offer_packet, 0);
+    // What could change while it is parsed would be read twice.
+    if (!os_memfile_is_sealed(fd))
+        return fail(e, ERR_DENIED, "the message is not sealed");
+    if (!answer(d, 250, "2.0.0", "", e) ||
+        !channel_expect(&d->ch, IPC_commit, p, DELIVERY_MS, e))
+        return false;
+    return store(d, &offer, fd, &why) ? answer(d, 250, "2.0.0", "", e)
+                                      : answer_failure(d, &why, e);
+}
+
+static void *run(void *ctx)
+{
+    struct packet *offer = packet_new(), *p = packet_new();
+    struct delivery *d = ctx;
+    struct err e = {0};
+    uint64_t one = 1;
+
+    log_set_cid(d->conn);
+    if (!serve(d, offer, p, &e))
+        LOG(LOG_INFO, "store", "delivery given up", LOG_E(&e), LOG_S("account", account.name));
+    channel_close(&d->ch);
+    packet_close_fds(offer);
+    packet_free(offer);
+    packet_free(p);
+    free(d);
+    atomic_fetch_sub(&account.threads, 1);
+    if (write(account.wake_fd, &one, sizeof one) < 0)
+        LOG(LOG_DEBUG, "store", "cannot wake");
+    return NULL;
+}
+
+void deliver_start(const struct ipc_peer *who, int fd)
+{
+    struct delivery *d = heap_alloc(sizeof *d);
+
+    d->ch = (struct channel){fd, ROLE_ACCOUNT, (enum role)who->role};
+    d->conn = who->conn;
+    memcpy(d->mailbox, who->mailbox.p, who->mailbox.n);
+    memcpy(d->remote, who->remote.p, who->remote.n);
+    if (!account_thread(run, d)) {
+        LOG(LOG_ERROR, "store", "too many deliveries at once", LOG_S("account", account.name));
+        channel_close(&d->ch);
+        free(d);
+    }
+}

@@ -1,0 +1,259 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "role/account/account.h"
+#include "role/template.h"
+#include "text/encode.h"
+
+struct account_ctx account = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                              .answered = PTHREAD_COND_INITIALIZER, .front = {-1}};
+
+static struct store_initial_mailbox *initial;
+static size_t n_initial, cap_initial;
+static uint64_t seen; // messages of the monitor
+static struct packet *packet;
+
+bool account_thread(void *(*fn)(void *), void *ctx)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    bool is_ok;
+
+    if (atomic_fetch_add(&account.threads, 1) >= ACCOUNT_MAX_THREADS) {
+        atomic_fetch_sub(&account.threads, 1);
+        return false;
+    }
+    is_ok = pthread_attr_init(&attr) == 0 &&
+            pthread_attr_setstacksize(&attr, ACCOUNT_STACK_BYTES) == 0 &&
+            pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
+            pthread_create(&thread, &attr, fn, ctx) == 0;
+    pthread_attr_destroy(&attr);
+    if (!is_ok)
+        atomic_fetch_sub(&account.threads, 1);
+    return is_ok;
+}
+
+static bool on_peer(struct packet *p, struct err *e)
+{
+    struct ipc_peer who;
+
+    if (!ipc_peer_get(p->body, &who, e))
+        return false;
+    if (who.role == ROLE_FRONT) {
+        park_forget_all(); // a new front knows what it keeps
+        pthread_mutex_lock(&account.lock);
+        if (account.front.fd >= 0)
+            channel_close(&account.front);
+        account.front = (struct channel){packet_take_fd(p, 0), ROLE_ACCOUNT, ROLE_FRONT};
+        pthread_mutex_unlock(&account.lock);
+    } else {
+        deliver_start(&who, packet_take_fd(p, 0));
+    }
+    return true;
+}
+
+static bool on_monitor(struct packet *p, struct err *e)
+{
+    struct ipc_attach attach;
+    struct ipc_log_level level;
+
+    switch ((int)p->type) {
+    case IPC_peer:
+        seen++;
+        return on_peer(p, e);
+    case IPC_attach:
+        seen++;
+        if (!ipc_attach_get(p->body, &attach, e))
+            return false;
+        imap_attach(&attach, packet_take_fd(p, 0));
+        return true;
+    case IPC_log_level:
+        seen++;
+        return ipc_log_level_get(p->body, &level, e) &&
+               log_set_level(level.package, level.level, e);
+    case IPC_account_end:
+    case IPC_stop:
+        atomic_store(&account.is_stopping, true);
+        return true;
+    default:
+        return fail(e, ERR_BUG, "unexpected message");
+    }
+}
+
+static bool on_front(struct packet *p, struct err *e)
+{
+    struct ipc_parked parked;
+    struct ipc_unparked unparked;
+
+    if (p->type == IPC_parked) {
+        if (!ipc_parked_get(p->body, &parked, e))
+            return false;
+        park_answer(parked.conn, true, parked.state);
+        return true;
+    }
+    if (p->type != IPC_unparked || !ipc_unparked_get(p->body, &unparked, e))
+        return false;
+    park_answer(unparked.conn, false, STR(""));
+    return true;
+}
+
+static void hear_front(void)
+{
+    struct channel ch = account.front;
+    struct err e = {0};
+    enum channel_result r = channel_receive(&ch, packet, 0, &e);
+
+    if (r == CHANNEL_TIMEOUT)
+        return;
+    if (r == CHANNEL_MESSAGE && on_front(packet, &e)) {
+        packet_close_fds(packet);
+        return;
+    }
+    park_forget_all();
+    pthread_mutex_lock(&account.lock);
+    channel_close(&account.front);
+    pthread_mutex_unlock(&account.lock);
+}
+
+// False when the monitor is gone.
+static bool hear_monitor(void)
+{
+    struct err e = {0};
+    enum channel_result r = channel_receive(&account.monitor, packet, 0, &e);
+
+    if (r == CHANNEL_TIMEOUT)
+        return true;
+    if (r != CHANNEL_MESSAGE || !on_monitor(packet, &e)) {
+        LOG(LOG_DEBUG, "store", "monitor gone", LOG_E(&e));
+        return false;
+    }
+    packet_close_fds(packet);
+    return true;
+}
+
+static void wake_connections(void);
+
+static void main_loop(void)
+{
+    int64_t idle_since = os_monotonic_ms();
+    bool has_asked = false;
+
+    for (;;) {
+        struct pollfd fds[3] = {{.fd = account.monitor.fd, .events = POLLIN},
+                                {.fd = account.wake_fd, .events = POLLIN},
+                                {.fd = account.front.fd, .events = POLLIN}};
+        unsigned busy = atomic_load(&account.threads);
+        uint64_t count;
+        struct err e = {0};
+
+        if (atomic_load(&account.is_stopping)) {
+            wake_connections();
+            if (!busy)
+                return;
+        }
+        if (busy || has_asked)
+            idle_since = os_monotonic_ms();
+        // An event always wakes us; the time is for lingering alone.
+        if (poll(fds, 3, busy ? 1000 : 500) < 0 && errno != EINTR)
+            die("poll fails");
+        if (fds[1].revents && read(account.wake_fd, &count, sizeof count) > 0)
+            park_notify();
+        if (fds[2].revents && account.front.fd >= 0)
+            hear_front();
+        if (fds[0].revents) {
+            has_asked = false;
+            idle_since = os_monotonic_ms();
+            if (!hear_monitor())
+                _exit(0);
+        }
+        if (!atomic_load(&account.threads) && !has_asked &&
+            os_monotonic_ms() - idle_since > ACCOUNT_LINGER_MS) {
+            has_asked = true;
+            if (!IPC_SEND(&account.monitor, account_idle, NULL, 0, &e, .seen = seen))
+                _exit(0);
+        }
+    }
+}
+
+#include "role/account/imap_conn.h"
+
+// A connection that waits for its client looks up and sees that the server stops.
+static void wake_connections(void)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&account.lock);
+    for (struct imap_conn *c = account.conns; c; c = c->next)
+        if (write(c->wake_fd, &one, sizeof one) < 0)
+            continue; // it is awake
+    pthread_mutex_unlock(&account.lock);
+}
+
+// In the forked child.
+static void run_account(struct role_start *s, struct packet *p)
+{
+    struct store_options options = {initial, n_initial, 0};
+    struct ipc_account_start m;
+    struct err e = {0};
+    int dir;
+
+    if (!ipc_account_start_get(p->body, &m, &e))
+        _exit(1);
+    dir = packet_take_fd(p, 0);
+    account.name = arena_dup(&s->arena, m.account);
+    account.monitor = (struct channel){packet_take_fd(p, 1), ROLE_ACCOUNT, ROLE_MONITOR};
+    account.start = s;
+    options.quota_bytes = m.quota_bytes;
+    packet = p;
+    os_title_set("mox: account %.*s", STR_FMT(account.name));
+    if (fchdir(dir))
+        _exit(1);
+    child_enter_sandbox(s, &dir, 1);
+    account.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    account.store = account.wake_fd >= 0 ? store_open(&options, &e) : NULL;
+    if (!account.store) {
+        LOG(LOG_ERROR, "store", "cannot open account", LOG_E(&e), LOG_S("account", account.name));
+        _exit(2);
+    }
+    store_watch(account.store, account.wake_fd);
+    main_loop();
+    store_close(account.store);
+    _exit(0);
+}
+
+static void read_initial(struct role_start *s)
+{
+    struct cur c = cur_of(s->config);
+    enum compiled_type type;
+    struct str body;
+    struct err e = {0};
+
+    while (compiled_next(&c, &type, &body, &e)) {
+        struct ipc_initial_mailbox m;
+
+        if (type == COMPILED_initial_mailbox && ipc_initial_mailbox_get(body, &m, &e))
+            *ARENA_PUSH(&s->arena, initial, &n_initial, &cap_initial) =
+                (struct store_initial_mailbox){m.name, m.special_use};
+    }
+}
+
+_Noreturn void account_template_main(void)
+{
+    static struct role_start s;
+
+    role_start(&s, ROLE_ACCOUNT_TEMPLATE);
+    crypto_warm();
+    charset_warm();
+    read_initial(&s);
+    template_loop(&s, IPC_account_start, run_account);
+}

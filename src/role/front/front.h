@@ -1,0 +1,75 @@
+/*
+ * front: accepts connections and counts them; TLS of IMAP and submission; parked connections.
+ *
+ * What the files share: a relay is a client's connection of which front moves the bytes. It parses
+ * no mail protocol.
+ */
+#pragma once
+
+#include "crypto/tls.h"
+#include "role/service.h"
+
+enum {
+    RELAY_BUFFER = 16 * 1024,
+    MAX_RELAYS = 20000,
+    HANDSHAKE_MS = 60 * 1000, // mox-smtp-delivery.md 1.2
+};
+
+enum relay_state {
+    RELAY_HANDSHAKE, // TLS from the start; nobody serves it yet
+    RELAY_OPEN,      // bytes are moved
+    RELAY_STARTTLS,  // the last plain line is being sent, then the handshake
+    RELAY_PARKED,    // nobody serves it; its state is kept here
+};
+
+/* One direction's bytes that could not be written yet; no memory when there are none. */
+struct pending {
+    char *p;
+    size_t n, at;
+};
+
+struct relay {
+    uint64_t conn;
+    enum relay_state state;
+    const struct ipc_listener *port;
+    int client;  // socket
+    int server;  // our end of the stream to whoever serves it, or -1
+    uint64_t server_inode; // of the other end, which proves who has it
+    struct tls *tls;       // NULL while plain
+    struct channel control; // for STARTTLS; fd -1 when there is none
+    struct pending to_client, to_server;
+    bool client_ended, server_ended; // no more bytes come from there
+    int64_t deadline_ms;             // of the handshake; 0: none
+    char remote[64], local[64];
+    struct str account, parked; // heap; while parked
+    struct event_source *client_source, *server_source, *control_source;
+    int client_events, server_events;
+    struct relay *next, **link;
+};
+
+/* Takes over the client's socket. */
+void relay_new(uint64_t conn, const struct ipc_listener *port, int client);
+struct relay *relay_find(uint64_t conn);
+void relay_close(struct relay *r);
+/* Closes those whose handshake takes too long. */
+void relays_tick(void);
+/* Moves what can be moved, and waits for the rest. May close the relay. */
+void relay_move(struct relay *r);
+/* A new stream: server is our end; the other end goes to *out. */
+MUST_USE bool relay_make_stream(struct relay *r, int *out, struct err *e);
+void relay_drop_server(struct relay *r);
+size_t relay_count(void);
+
+/* Certificates. */
+struct tls_server *front_tls(uint32_t listener);
+struct channel *front_monitor(void);
+/* The connection is over: counts. */
+void front_conn_closed(const char *remote);
+
+/* park.c: messages of accounts. */
+bool park_message(struct service_peer *p, struct packet *m, struct err *e);
+void park_opened(struct service_peer *p);
+/* Something happened on a parked connection: back to its account. */
+void park_resume(struct relay *r);
+/* The client of a parked connection is gone. */
+void park_gone(struct relay *r);

@@ -1,0 +1,256 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/net.h"
+#include "role/front/front.h"
+#include "role/ratelimit.h"
+
+enum { KEYS_TIMEOUT_MS = 5000, PAUSE_MS = 30 * 1000 };
+
+/* A connection whose socket a session has (port 25): only counted here. */
+struct counted {
+    char remote[64];
+};
+
+static struct role_start self;
+static struct tls_server *servers[ROLE_MAX_GIVEN];
+static struct packet *packet;
+static struct map handed;  // conn as 8 bytes -> struct counted
+static struct map paused;  // address -> heap int64_t: until when
+static uint64_t next_conn;
+static bool is_stopping;
+static struct ratelimit per_minute = RATELIMIT(60 * 1000, 300, 900, 2700);
+static struct ratelimit at_once = RATELIMIT(0, 30, 90, 270);
+
+struct tls_server *front_tls(uint32_t listener)
+{
+    return listener < ROLE_MAX_GIVEN ? servers[listener] : NULL;
+}
+
+struct channel *front_monitor(void)
+{
+    return &self.monitor;
+}
+
+// Tests and programs on the own machine are not the attack that the limits are against.
+static bool is_exempt(const char *remote)
+{
+    return self.settings.is_localserve && (str_starts(str_of(remote), STR("127.")) ||
+                                           str_eq(str_of(remote), STR("::1")));
+}
+
+void front_conn_closed(const char *remote)
+{
+    if (!is_exempt(remote))
+        ratelimit_subtract(&at_once, str_of(remote), 1);
+}
+
+static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
+                 struct buf *out, struct err *e)
+{
+    struct service_peer *keys = service_peer_of(ROLE_KEYS);
+    struct ipc_signed m;
+
+    (void)ctx;
+    if (!keys)
+        return fail(e, ERR_TEMPORARY, "the key process is starting again");
+    if (!IPC_SEND(&keys->ch, sign, NULL, 0, e, .key = key, .type = (uint8_t)type,
+                  .parameter = parameter, .digest = digest) ||
+        !channel_expect(&keys->ch, IPC_signed, packet, KEYS_TIMEOUT_MS, e) ||
+        !ipc_signed_get(packet->body, &m, e)) {
+        service_peer_close(keys); // its answers can no longer be told apart
+        return false;
+    }
+    if (!m.is_ok)
+        return fail(e, ERR_DENIED, "the key process refused");
+    buf_put(out, m.signature);
+    return true;
+}
+
+static const struct key_signer signer = {NULL, sign};
+
+static void load_certificates(void)
+{
+    for (size_t i = 0; i < self.n_tls_files; i++) {
+        struct given_file *f = &self.tls_files[i];
+        struct err e = {0};
+        struct str pem;
+
+        if (f->listener >= ROLE_MAX_GIVEN)
+            continue;
+        if (!servers[f->listener])
+            servers[f->listener] = tls_server_new(&signer, true, &e);
+        if (!servers[f->listener] || !os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) ||
+            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
+            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
+        fd_close(&f->fd);
+    }
+}
+
+static void refuse(int fd, const struct ipc_listener *port, const char *remote, const char *why)
+{
+    struct str text = port->protocol == IPC_PROTOCOL_IMAP ? STR("* BYE ") : STR("421 4.7.0 ");
+    AUTO_BUF out = BUF_LIMIT(256);
+
+    LOG(LOG_INFO, "front", "connection refused", LOG_S("why", str_of(why)),
+        LOG_S("remote", str_of(remote)));
+    buf_put(&out, text);
+    buf_put(&out, str_of(why));
+    BUF_PUT(&out, "\r\n");
+    if (port->tls != LISTENER_TLS_IMMEDIATE)
+        (void)!send(fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    fd_close(&fd);
+}
+
+static bool is_paused(const char *remote)
+{
+    int64_t *until = map_get(&paused, str_of(remote));
+
+    if (until && *until < os_monotonic_ms()) {
+        free(map_remove(&paused, str_of(remote)));
+        return false;
+    }
+    return until != NULL;
+}
+
+// mox-smtp-delivery.md 1.2, "Order at connect".
+static const char *reason_to_refuse(const char *remote)
+{
+    if (is_stopping)
+        return "shutting down";
+    if (relay_count() >= MAX_RELAYS)
+        return "too many connections";
+    if (is_exempt(remote))
+        return NULL;
+    if (is_paused(remote))
+        return "a connection from you ended badly, try again later";
+    if (!ratelimit_add(&per_minute, str_of(remote), 1))
+        return "connection rate from your ip or network too high, slow down please";
+    if (!ratelimit_add(&at_once, str_of(remote), 1))
+        return "too many open connections from your ip or network";
+    return NULL;
+}
+
+// Port 25: the session has the socket itself, and its TLS.
+static void hand_out(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote)
+{
+    struct counted *c = heap_alloc(sizeof *c);
+    char local[NET_ADDRESS_TEXT];
+    struct err e = {0};
+
+    memcpy(c->remote, remote, sizeof c->remote);
+    net_local_text(fd, local);
+    if (!IPC_SEND(&self.monitor, conn_new, &fd, 1, &e, .conn = conn, .listener = port->index,
+                  .remote = str_of(remote), .local = str_of(local)))
+        LOG(LOG_ERROR, "front", "cannot announce a connection", LOG_E(&e));
+    map_put(&handed, str_at(&conn, sizeof conn), c);
+    fd_close(&fd);
+}
+
+static void on_accept(void *ctx, int events)
+{
+    const struct given_file *listener = ctx;
+    const struct ipc_listener *port = role_port(&self, listener->listener);
+    int fd = net_accept(listener->fd);
+    char remote[NET_ADDRESS_TEXT] = {0};
+    const char *why;
+    uint64_t conn;
+
+    (void)events;
+    if (fd < 0)
+        return;
+    net_remote_text(fd, remote);
+    why = reason_to_refuse(remote);
+    if (why) {
+        refuse(fd, port, remote, why);
+        return;
+    }
+    conn = next_conn++;
+    LOG(LOG_DEBUG, "front", "new connection", LOG_S("remote", str_of(remote)),
+        LOG_N("port", port->port), LOG_X("cid", conn));
+    if (port->protocol == IPC_PROTOCOL_SMTP)
+        hand_out(conn, port, fd, remote);
+    else
+        relay_new(conn, port, fd);
+}
+
+static void pause_address(const char *remote)
+{
+    int64_t *until = heap_alloc(sizeof *until);
+
+    if (paused.count > 100000)
+        map_fini(&paused);
+    *until = os_monotonic_ms() + PAUSE_MS;
+    free(map_put(&paused, str_of(remote), until));
+    LOG(LOG_INFO, "front", "address paused after a crash", LOG_S("remote", str_of(remote)));
+}
+
+static bool on_conn_end(struct packet *m, struct err *e)
+{
+    struct ipc_conn_end end;
+    struct counted *c;
+    struct relay *r;
+
+    if (!ipc_conn_end_get(m->body, &end, e))
+        return false;
+    c = map_remove(&handed, str_at(&end.conn, sizeof end.conn));
+    r = relay_find(end.conn);
+    if (end.crashed && (c || r))
+        pause_address(c ? c->remote : r->remote);
+    if (c) {
+        front_conn_closed(c->remote);
+        free(c);
+    }
+    // Its server end closes by itself when nobody has the other end any more; a session that never
+    // began leaves nobody.
+    if (r && r->state == RELAY_OPEN)
+        relay_move(r);
+    return true;
+}
+
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    return m->type == IPC_conn_end ? on_conn_end(m, e) : fail(e, ERR_BUG, "unexpected message");
+}
+
+static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
+{
+    return p->role == ROLE_ACCOUNT ? park_message(p, m, e)
+                                   : fail(e, ERR_DENIED, "unexpected message");
+}
+
+// The first time: no new connections, those that are open go on. The second time all is over.
+static void on_stop(void)
+{
+    if (is_stopping)
+        exit(0);
+    is_stopping = true;
+}
+
+_Noreturn void front_main(void)
+{
+    static const struct service_handlers handlers = {.message = on_message, .opened = park_opened,
+                                                     .monitor = on_monitor, .tick = relays_tick,
+                                                     .stop = on_stop};
+    struct err e = {0};
+
+    role_start(&self, ROLE_FRONT);
+    packet = packet_new();
+    crypto_warm();
+    load_certificates();
+    next_conn = (uint64_t)os_now_unix_ms();
+    for (size_t i = 0; i < self.n_listeners; i++)
+        if (!event_add(service_loop(), self.listeners[i].fd, EVENT_READ, on_accept,
+                       &self.listeners[i], &e)) {
+            LOG(LOG_ERROR, "front", "cannot start", LOG_E(&e));
+            exit(1);
+        }
+    service_run(&self, &handlers);
+}

@@ -1,0 +1,363 @@
+/*
+ * IMAP before login (RFC 9051 6.1, 6.2): what a stranger may say. After it, the account takes over.
+ */
+#include <time.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "proto/imap/imap.h"
+#include "proto/imap/capability.h"
+#include "role/session/session.h"
+#include "text/encode.h"
+
+enum { SLOW_AFTER = 3 }; // failed logins; mox-imap-store-cli-config.md 1.1
+
+struct imap_stranger {
+    struct session *s;
+    struct imap_input input;
+    struct str tag; // of the running command
+    unsigned failed_logins;
+    bool is_first, is_ending;
+};
+
+static struct buf *out(struct imap_stranger *c)
+{
+    return &c->s->out;
+}
+
+static void reply(struct imap_stranger *c, const char *what, struct str text)
+{
+    buf_put(out(c), c->tag);
+    buf_printf(out(c), " %s ", what);
+    for (size_t i = 0; i < text.n; i++) // nothing from elsewhere ends the line
+        buf_put_char(out(c), (unsigned char)text.p[i] < 32 ? '?' : text.p[i]);
+    BUF_PUT(out(c), "\r\n");
+    LOG(LOG_TRACE, "imapserver", "S:", LOG_S("what", str_of(what)), LOG_S("text", text));
+}
+
+static void put_capabilities(struct imap_stranger *c)
+{
+    const struct session *s = c->s;
+
+    imap_capabilities_put(out(c));
+    if (s->port->tls == LISTENER_TLS_STARTTLS && !s->is_tls)
+        BUF_PUT(out(c), " STARTTLS");
+    buf_put(out(c), s->is_tls || !s->port->require_tls ? STR(" AUTH=PLAIN")
+                                                       : STR(" LOGINDISABLED"));
+}
+
+static void greet(struct imap_stranger *c)
+{
+    BUF_PUT(out(c), "* OK [CAPABILITY ");
+    put_capabilities(c);
+    BUF_PUT(out(c), "] mox imap\r\n");
+}
+
+static void cmd_capability(struct imap_stranger *c)
+{
+    BUF_PUT(out(c), "* CAPABILITY ");
+    put_capabilities(c);
+    BUF_PUT(out(c), "\r\n");
+    reply(c, "OK", STR("CAPABILITY done"));
+}
+
+static void cmd_noop(struct imap_stranger *c)
+{
+    reply(c, "OK", STR("NOOP done"));
+}
+
+static void cmd_logout(struct imap_stranger *c)
+{
+    BUF_PUT(out(c), "* BYE thanks\r\n");
+    reply(c, "OK", STR("LOGOUT done"));
+    c->is_ending = true;
+}
+
+// The version is for those who have logged in.
+static void cmd_id(struct imap_stranger *c)
+{
+    BUF_PUT(out(c), "* ID (\"name\" \"mox\")\r\n");
+    reply(c, "OK", STR("ID done"));
+}
+
+static void cmd_starttls(struct imap_stranger *c)
+{
+    AUTO_BUF line = BUF_LIMIT(2048);
+
+    if (c->s->is_tls || c->s->port->tls != LISTENER_TLS_STARTTLS) {
+        reply(c, "BAD", c->s->is_tls ? STR("STARTTLS tls already active")
+                                     : STR("STARTTLS starttls not announced"));
+        return;
+    }
+    buf_put(&line, c->tag);
+    buf_printf(&line, " OK STARTTLS go ahead (%llx)\r\n", (unsigned long long)c->s->conn.conn);
+    if (!session_start_tls(c->s, buf_str(&line)))
+        c->is_ending = true;
+}
+
+/* --- login ---------------------------------------------------------------------------------------- */
+
+// The stream, the tag and what was read already go to the account, which says OK.
+static void hand_over(struct imap_stranger *c)
+{
+    struct session *s = c->s;
+    struct ipc_granted m;
+    struct err e = {0};
+
+    if (!session_flush(s) ||
+        !IPC_SEND(&s->monitor, hand_over, &s->stream.fd, 1, &e, .tag = c->tag,
+                  .unread = buf_str(&s->in)) ||
+        !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, &e) ||
+        !ipc_granted_get(s->packet->body, &m, &e)) {
+        LOG(LOG_ERROR, "imapserver", "handing a connection over", LOG_E(&e));
+        reply(c, "NO", STR("[UNAVAILABLE] cannot open the account now, try again later"));
+    } else if (m.reason.n) {
+        reply(c, "NO", STR("[UNAVAILABLE] cannot open the account now, try again later"));
+        LOG(LOG_ERROR, "imapserver", "account refused", LOG_S("why", m.reason));
+    } else {
+        fd_close(&s->stream.fd); // the account has it
+    }
+    c->is_ending = true;
+}
+
+static bool may_login(struct imap_stranger *c)
+{
+    if (c->s->is_tls || !c->s->port->require_tls)
+        return true;
+    reply(c, "NO", STR("[PRIVACYREQUIRED] tls required for login"));
+    return false;
+}
+
+static void wait_after_failures(const struct imap_stranger *c)
+{
+    struct timespec t = {.tv_sec = c->failed_logins > SLOW_AFTER
+                                       ? (long)c->failed_logins - SLOW_AFTER : 0};
+
+    if (t.tv_sec)
+        nanosleep(&t, NULL);
+}
+
+static void verify(struct imap_stranger *c, struct str plain)
+{
+    enum ipc_outcome outcome;
+    struct str text;
+    struct err e = {0};
+
+    wait_after_failures(c);
+    if (!session_auth(c->s, STR("PLAIN"), plain, &outcome, &text, &e)) {
+        LOG(LOG_ERROR, "imapserver", "asking auth", LOG_E(&e));
+        reply(c, "NO", STR("[UNAVAILABLE] cannot check the password now, try again later"));
+        c->is_ending = true; // its answers could no longer be told apart
+        return;
+    }
+    switch (outcome) {
+    case IPC_OK:
+        c->s->is_slow = false;
+        hand_over(c);
+        return;
+    case IPC_SYNTAX:
+        reply(c, "BAD", STR("malformed credentials"));
+        return;
+    case IPC_TEMPORARY:
+        reply(c, "NO", STR("[UNAVAILABLE] cannot check the password now, try again"));
+        return;
+    case IPC_LIMITED:
+        BUF_PUT(out(c), "* BYE too many failed logins, try again later\r\n");
+        c->is_ending = true;
+        return;
+    case IPC_BAD:
+    case IPC_CONTINUE:
+    case IPC_UNKNOWN:
+        break;
+    }
+    if (++c->failed_logins >= SLOW_AFTER)
+        c->s->is_slow = true;
+    if (str_starts(text, STR("login disabled")))
+        reply(c, "NO", text);
+    else
+        reply(c, "NO", STR("[AUTHENTICATIONFAILED] bad user name or password"));
+}
+
+static void cmd_login(struct imap_stranger *c, struct imap_parser *p)
+{
+    AUTO_BUF plain = BUF_LIMIT(IPC_MAX_SASL);
+    struct str name, password;
+
+    if (!imap_space(p) || !imap_astring(p, &name) || !imap_space(p) ||
+        !imap_astring(p, &password) || !imap_end(p)) {
+        reply(c, "BAD", STR("LOGIN takes a name and a password"));
+        return;
+    }
+    if (!may_login(c))
+        return;
+    if (session_plain_message(&plain, name, password))
+        verify(c, buf_str(&plain));
+    else
+        reply(c, "BAD", STR("LOGIN name and password have no NUL"));
+}
+
+// The client's answer to an empty challenge. False after a reply or at the end.
+static bool read_response(struct imap_stranger *c, struct buf *message)
+{
+    struct str line;
+
+    BUF_PUT(out(c), "+ \r\n");
+    if (session_read_line(c->s, IPC_MAX_SASL, &line) != SESSION_LINE) {
+        c->is_ending = true;
+        return false;
+    }
+    if (str_eq(line, STR("*")))
+        reply(c, "BAD", STR("AUTHENTICATE aborted by client"));
+    else if (base64_decode_strict(message, line))
+        return true;
+    else
+        reply(c, "BAD", STR("AUTHENTICATE bad base64"));
+    return false;
+}
+
+/* RFC 9051 6.2.2, RFC 4959. */
+static void cmd_authenticate(struct imap_stranger *c, struct imap_parser *p)
+{
+    AUTO_BUF message = BUF_LIMIT(IPC_MAX_SASL);
+    struct str mechanism, initial;
+
+    if (!imap_space(p) || !imap_word(p, &mechanism)) {
+        reply(c, "BAD", STR("AUTHENTICATE takes a mechanism"));
+        return;
+    }
+    if (!str_eq(mechanism, STR("PLAIN"))) {
+        reply(c, "NO", STR("AUTHENTICATE mechanism not supported"));
+        return;
+    }
+    if (!may_login(c))
+        return;
+    if (cur_skip(&p->c, ' ')) {
+        initial = cur_rest(&p->c);
+        if (!str_eq(initial, STR("=")) && !base64_decode_strict(&message, initial)) {
+            reply(c, "BAD", STR("AUTHENTICATE bad base64"));
+            return;
+        }
+    } else if (!imap_end(p)) {
+        reply(c, "BAD", STR("AUTHENTICATE takes a mechanism"));
+        return;
+    } else if (!read_response(c, &message)) {
+        return;
+    }
+    verify(c, buf_str(&message));
+}
+
+static void run_command(struct imap_stranger *c)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    struct err e = {0};
+    struct imap_parser p = {cur_of(buf_str(&c->input.bytes)), &a, false, &e};
+    static const struct {
+        struct str name;
+        void (*run)(struct imap_stranger *c);
+        void (*run_with)(struct imap_stranger *c, struct imap_parser *p);
+        bool takes_any; // arguments are read over
+    } verbs[] = {
+        {STR_("CAPABILITY"), cmd_capability, NULL, false}, {STR_("NOOP"), cmd_noop, NULL, false},
+        {STR_("LOGOUT"), cmd_logout, NULL, false},         {STR_("ID"), cmd_id, NULL, true},
+        {STR_("STARTTLS"), cmd_starttls, NULL, false},     {STR_("LOGIN"), NULL, cmd_login, false},
+        {STR_("AUTHENTICATE"), NULL, cmd_authenticate, false},
+    };
+    struct str word = {0};
+    bool was_first = c->is_first;
+
+    c->is_first = false;
+    if (!imap_tag(&p, &c->tag) || !imap_space(&p) || !imap_word(&p, &word)) {
+        c->tag = STR("*");
+        // A first line that is no IMAP is from someone who thinks that we speak something else.
+        reply(c, was_first ? "BYE" : "BAD", STR("not an IMAP command"));
+        c->is_ending = was_first;
+        return;
+    }
+    c->tag = arena_dup(&c->s->arena, c->tag);
+    LOG(LOG_TRACE, "imapserver", "C:", LOG_S("command", word));
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        if (!str_eq(word, verbs[i].name))
+            continue;
+        if (verbs[i].run_with)
+            verbs[i].run_with(c, &p);
+        else if (!verbs[i].takes_any && cur_left(&p.c))
+            reply(c, "BAD", STR("the command takes no arguments"));
+        else
+            verbs[i].run(c);
+        return;
+    }
+    if (imap_is_command(word)) {
+        reply(c, "NO", STR("log in first"));
+        return;
+    }
+    reply(c, "BAD", STR("unknown command"));
+    if (was_first) {
+        BUF_PUT(out(c), "* BYE not an IMAP client\r\n");
+        c->is_ending = true;
+    }
+}
+
+// Takes the next command out of the stream. False when the session ends.
+static bool read_command(struct imap_stranger *c)
+{
+    struct session *s = c->s;
+
+    imap_input_reset(&c->input);
+    for (;;) {
+        struct str bytes = buf_str(&s->in);
+        size_t had = bytes.n;
+        enum imap_input_result r = imap_input_feed(&c->input, &bytes);
+
+        session_used(s, had - bytes.n);
+        switch (r) {
+        case IMAP_INPUT_COMMAND:
+            return true;
+        case IMAP_INPUT_CONTINUE:
+            BUF_PUT(out(c), "+ \r\n");
+            break;
+        case IMAP_INPUT_MORE:
+            break;
+        case IMAP_INPUT_DATA: // strangers append nothing
+        case IMAP_INPUT_TOO_BIG:
+            BUF_PUT(out(c), "* BYE [TOOBIG] literal too large before login\r\n");
+            return false;
+        case IMAP_INPUT_TOO_LONG:
+            BUF_PUT(out(c), "* BYE line too long\r\n");
+            return false;
+        case IMAP_INPUT_BAD_LINE:
+            BUF_PUT(out(c), "* BYE a line must end in CR LF\r\n");
+            return false;
+        }
+        if (s->in.n)
+            continue;
+        switch (session_wait(s)) {
+        case SESSION_LINE:
+            break;
+        case SESSION_STOPPING:
+            BUF_PUT(out(c), "* BYE shutting down\r\n");
+            return false;
+        case SESSION_END:
+        case SESSION_LINE_LONG:
+        case SESSION_LINE_BARE:
+            BUF_PUT(out(c), "* BYE inactive\r\n");
+            return false;
+        }
+    }
+}
+
+void imap_session(struct session *s)
+{
+    struct imap_stranger c = {.s = s, .is_first = true};
+
+    imap_input_init(&c.input, &imap_limits_stranger);
+    greet(&c);
+    while (!c.is_ending && read_command(&c)) {
+        run_command(&c);
+        if (s->arena.used > 8u << 20) // tags of someone who never logs in
+            break;
+        arena_reset(&s->line_arena);
+    }
+    if (s->stream.fd >= 0)
+        (void)session_flush(s);
+    imap_input_fini(&c.input);
+}
