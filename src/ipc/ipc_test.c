@@ -85,7 +85,7 @@ TEST(what_the_table_does_not_allow_is_refused)
     make_pair(&a, ROLE_MONITOR, &b, ROLE_FRONT);
     CHECK(send(a.fd, "\xff", 1, 0) == 1);
     CHECK(channel_receive(&b, p, 1000, &e) == CHANNEL_BAD);
-    CHECK(send(a.fd, "\x06", 1, 0) == 1);
+    CHECK(send(a.fd, &(char){IPC_listen}, 1, 0) == 1);
     CHECK(channel_receive(&b, p, 1000, &e) == CHANNEL_BAD);
     channel_close(&a);
     channel_close(&b);

@@ -273,6 +273,9 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
         fds[n++] = m->auth_dir;
     if (p->role == ROLE_QUEUE)
         fds[n++] = m->queue_dir;
+    // What a template may not open, its children may not either; each child then has its own.
+    if (p->role == ROLE_ACCOUNT_TEMPLATE)
+        fds[n++] = m->accounts_dir;
     return IPC_SEND(&p->ch, config, fds, n, e, .number = m->config_number) &&
            send_files(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
 }

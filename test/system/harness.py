@@ -1,0 +1,278 @@
+"""
+What the system tests share: a running server on an address of its own, the clients' commands, and a
+runner that prints one line per test.
+"""
+import contextlib
+import imaplib
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MOX = os.environ.get('MOX', os.path.join(ROOT, 'build', 'mox'))
+SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS = 1025, 1587, 1465, 1143, 1993
+LOGIN, PASSWORD = 'mox@localhost', 'moxmoxmox'
+WAIT = 60  # seconds after which an event that must come is given up; never part of a result
+
+_next_ip = [os.getpid() % 200]
+
+
+def free_ip():
+    """An address of 127/8 on which nobody listens, so that tests can run side by side."""
+    while True:
+        _next_ip[0] += 1
+        ip = '127.%d.%d.%d' % (1 + os.getpid() % 250, (_next_ip[0] >> 8) & 255, 1 + _next_ip[0] % 250)
+        with socket.socket() as s:
+            try:
+                s.bind((ip, SMTP))
+            except OSError:
+                continue
+        return ip
+
+
+class Server:
+    """A localserve instance in a directory of its own."""
+
+    def __init__(self, dir=None, ip=None, env=None, args=(), domains=None, mox=MOX):
+        self.dir = dir or tempfile.mkdtemp(prefix='mox-test-')
+        self.own_dir = dir is None
+        self.ip = ip or free_ip()
+        self.env = dict(os.environ, **(env or {}))
+        self.args = list(args)
+        self.log_path = os.path.join(self.dir, 'log')
+        self.process = None
+        self.mox = mox
+        if domains:
+            self.domains = domains
+
+    def start(self, expect_failure=False):
+        os.makedirs(self.dir, exist_ok=True)
+        self.log = open(self.log_path, 'ab')
+        start = os.path.getsize(self.log_path)
+        self.process = subprocess.Popen(
+            [self.mox, *self.args, 'localserve', '-dir', self.dir, '-ip', self.ip],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
+        self.wait_log('ready to serve', start, expect_failure)
+        return self
+
+    def log_text(self, start=0):
+        with open(self.log_path, 'rb') as f:
+            f.seek(start)
+            return f.read().decode('utf-8', 'replace')
+
+    def wait_log(self, text, start=0, may_end=False):
+        deadline = time.monotonic() + WAIT
+        while text not in self.log_text(start):
+            if self.process.poll() is not None:
+                if may_end:
+                    return
+                raise AssertionError('server ended:\n' + self.log_text(start)[-3000:])
+            if time.monotonic() > deadline:
+                raise AssertionError('no "%s" in the log:\n%s' % (text, self.log_text(start)[-3000:]))
+            time.sleep(0.02)
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(WAIT)
+        code = self.process.returncode if self.process else None
+        self.process = None
+        return code
+
+    def close(self):
+        self.stop(signal.SIGKILL)
+        log = self.log_text() if os.path.exists(self.log_path) else ''
+        bad = [l for l in log.splitlines()
+               if 'Sanitizer' in l or 'runtime error' in l or 'data race' in l]
+        if self.own_dir and not bad:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        if bad:
+            raise AssertionError('sanitizer:\n' + '\n'.join(bad) + '\n' + log[log.find(bad[0]):][:6000])
+
+    def command(self, *args, input=None):
+        """A command of the program on this server's configuration: exit code, output, errors."""
+        r = subprocess.run([self.mox, '-config', os.path.join(self.dir, 'mox.conf'), *args],
+                           input=input, capture_output=True, text=True, env=self.env, timeout=WAIT)
+        return r.returncode, r.stdout, r.stderr
+
+    def pids(self, title):
+        """Processes of this server whose title begins so."""
+        found = []
+        children = {self.process.pid}
+        while True:
+            more = set()
+            for pid in os.listdir('/proc'):
+                if not pid.isdigit() or int(pid) in children:
+                    continue
+                try:
+                    with open('/proc/%s/stat' % pid) as f:
+                        parent = int(f.read().rsplit(')', 1)[1].split()[1])
+                except (OSError, IndexError):
+                    continue
+                if parent in children:
+                    more.add(int(pid))
+            if not more:
+                break
+            children |= more
+        for pid in children:
+            try:
+                with open('/proc/%d/cmdline' % pid, 'rb') as f:
+                    name = f.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+            except OSError:
+                continue
+            if name.startswith(title):
+                found.append(pid)
+        return sorted(found)
+
+    # Clients.
+
+    def imap(self, tls=False, login=True):
+        if tls:
+            c = imaplib.IMAP4_SSL(self.ip, IMAPS, ssl_context=insecure_context(), timeout=WAIT)
+        else:
+            c = imaplib.IMAP4(self.ip, IMAP, timeout=WAIT)
+        if login:
+            c.login(LOGIN, PASSWORD)
+        return c
+
+    def connect(self, port):
+        s = socket.create_connection((self.ip, port), timeout=WAIT)
+        return Wire(s)
+
+    def send(self, body='hello', sender='a@example.org', to='anyone@example.com', subject='test'):
+        """One message over SMTP; fails unless it was accepted."""
+        w = self.connect(SMTP)
+        w.smtp_hello()
+        w.cmd('MAIL FROM:<%s>' % sender, '250')
+        w.cmd('RCPT TO:<%s>' % to, '250')
+        w.cmd('DATA', '354')
+        w.write('Subject: %s\r\nFrom: <%s>\r\n\r\n%s\r\n.\r\n' % (subject, sender, body))
+        w.expect('250')
+        w.cmd('QUIT', '221')
+        w.close()
+
+
+class Wire:
+    """A connection as bytes, for saying what no client would."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.f = sock.makefile('rb')
+
+    def write(self, data):
+        self.sock.sendall(data.encode('utf-8') if isinstance(data, str) else data)
+
+    def line(self):
+        return self.f.readline().decode('utf-8', 'replace').rstrip('\r\n')
+
+    def reply(self):
+        """An SMTP reply with all its lines; '' at the end of the connection."""
+        lines = []
+        while True:
+            l = self.line()
+            if not l:
+                break
+            lines.append(l)
+            if len(l) < 4 or l[3] != '-':
+                break
+        return '\n'.join(lines)
+
+    def expect(self, code):
+        r = self.reply()
+        assert r.startswith(code), 'wanted %s, got %r' % (code, r)
+        return r
+
+    def cmd(self, line, code):
+        self.write(line + '\r\n')
+        return self.expect(code)
+
+    def smtp_hello(self):
+        self.expect('220')
+        return self.cmd('EHLO client.example', '250')
+
+    def imap_until(self, tag):
+        """All lines up to the tagged reply."""
+        lines = []
+        while True:
+            l = self.line()
+            if not l:
+                raise AssertionError('connection ended after %r' % lines)
+            lines.append(l)
+            if l.startswith(tag + ' '):
+                return lines
+
+    def imap_cmd(self, line, want='OK'):
+        self.write(line + '\r\n')
+        lines = self.imap_until(line.split()[0])
+        assert lines[-1].split()[1] == want, lines
+        return lines
+
+    def at_end(self):
+        """Whether the server has closed the connection."""
+        try:
+            return self.f.read(1) == b''
+        except (ConnectionError, ssl.SSLError):
+            return True
+
+    def close(self):
+        self.f.close()
+        self.sock.close()
+
+
+def insecure_context():
+    c = ssl.create_default_context()
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    return c
+
+
+def run(*argv, input=None, ok=True):
+    r = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=WAIT)
+    if ok:
+        assert r.returncode == 0, '%s: %d\n%s\n%s' % (argv, r.returncode, r.stdout, r.stderr)
+    return r
+
+
+@contextlib.contextmanager
+def running(**kw):
+    s = Server(**kw).start()
+    try:
+        yield s
+    finally:
+        s.close()
+
+
+_tests = []
+
+
+def test(fn):
+    _tests.append(fn)
+    return fn
+
+
+def main(suite):
+    """Runs the tests of the calling module, or those whose name contains the argument."""
+    passed = failed = 0
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ''
+    for fn in _tests:
+        if wanted not in fn.__name__:
+            continue
+        try:
+            fn()
+        except Exception:
+            failed += 1
+            print('FAIL %s %s' % (suite, fn.__name__), flush=True)
+            traceback.print_exc()
+            continue
+        passed += 1
+        print('PASS %s %s' % (suite, fn.__name__), flush=True)
+    print('%s: %d passed, %d failed' % (suite, passed, failed), flush=True)
+    sys.exit(1 if failed else 0)
