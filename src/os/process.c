@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "os/fd.h"
 
 extern char **environ;
@@ -30,6 +31,14 @@ void os_title_init(int argc, char **argv)
             end += strlen(argv[i]) + 1;
     title_start = argv[0];
     title_room = (size_t)(end - argv[0]);
+    // Titles overwrite them: the program goes on with copies, which live as long as it does.
+    for (int i = 0; i < argc; i++) {
+        size_t n = strlen(argv[i]) + 1;
+        char *copy = heap_alloc(n);
+
+        memcpy(copy, argv[i], n);
+        argv[i] = copy;
+    }
 }
 
 void os_title_set(const char *format, ...)

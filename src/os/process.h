@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Remembers argv and the environment for titles. First thing in main. */
+/* Remembers where argv is, for titles, and puts copies in its place. First thing in main. */
 void os_title_init(int argc, char **argv);
 /* What `ps` shows, such as "mox: session smtp 192.0.2.7". Later calls replace it. */
 void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);

@@ -83,6 +83,15 @@ static void start_child(struct role_start *s, child_fn *run, int signal_fd)
         LOG(LOG_DEBUG, "mox", "cannot report a child", LOG_E(&e));
 }
 
+static void set_level(struct packet *p)
+{
+    struct ipc_log_level level;
+    struct err e = {0};
+
+    if (!ipc_log_level_get(p->body, &level, &e) || !log_set_level(level.package, level.level, &e))
+        LOG(LOG_ERROR, "mox", "setting a log level", LOG_E(&e));
+}
+
 _Noreturn void template_loop(struct role_start *s, enum ipc_type start, child_fn *run)
 {
     struct err e = {0};
@@ -114,6 +123,8 @@ _Noreturn void template_loop(struct role_start *s, enum ipc_type start, child_fn
             start_child(s, run, signal_fd);
         else if (s->packet->type == IPC_stop)
             is_stopping = true;
+        else if (s->packet->type == IPC_log_level)
+            set_level(s->packet); // for children to come
         packet_close_fds(s->packet);
     }
     exit(0);

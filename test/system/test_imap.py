@@ -133,8 +133,9 @@ def mailbox_commands():
     assert ok(c.list('""', 'work*')) == [None]
     ok(c.subscribe('ghost'))
     assert any('ghost' in l.decode() for l in ok(c.lsub()))
-    assert any('NonExistent' in l.decode() for l in ok(c._simple_command('LIST', '(SUBSCRIBED)', '""', 'ghost')) or
-               ok(c._untagged_response('OK', [None], 'LIST')))
+    c.untagged_responses.clear()
+    ok(c._simple_command('LIST', '(SUBSCRIBED)', '""', 'ghost'))
+    assert c.untagged_responses['LIST'] == [b'(\\NonExistent \\Subscribed) "/" ghost'], c.untagged_responses
     ok(c.unsubscribe('ghost'))
     assert b'(MESSAGES 0' in ok(c.status('Sent', '(MESSAGES UIDNEXT UIDVALIDITY UNSEEN SIZE)'))[0]
     assert c.status('nothing', '(MESSAGES)')[0] == 'NO'
@@ -311,7 +312,7 @@ def append_forms():
     w.imap_cmd('g APPEND app (\\Foo) {4}', 'BAD')
     w.imap_cmd('h SELECT app')
     got = w.imap_cmd('i FETCH 2 (FLAGS INTERNALDATE RFC822.SIZE)')
-    assert any('\\Seen' in l and 'RFC822.SIZE 11' in l and '01-Jan-2020 09:00:00 +0000' in l for l in got), got
+    assert any('\\Seen' in l and 'RFC822.SIZE 11' in l and ' 1-Jan-2020 09:00:00 +0000' in l for l in got), got
     w.imap_cmd('j LOGOUT')
 
 

@@ -315,6 +315,9 @@ static void run_verb(struct imap_conn *c, struct imap_parser *p, const struct ve
 {
     size_t start = c->out.n;
 
+    // Flags are answered as they are now; numbers stay.
+    if (v->sync == SYNC_UID && c->view)
+        imap_sync(c, SYNC_NO_EXPUNGE);
     if (v->state == SELECTED && !c->view)
         imap_no(c, NULL, STR("no mailbox is selected"));
     else if (!v->has_arguments && cur_left(&p->c))

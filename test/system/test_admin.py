@@ -1,0 +1,256 @@
+"""Commands, configuration, processes: the server as its administrator meets it."""
+import json
+
+from harness import *
+
+STARTED = ['mox: monitor', 'mox: keys', 'mox: auth', 'mox: queue', 'mox: front',
+           'mox: session-template', 'mox: account-template', 'mox: admin']
+
+
+@test
+def help_and_version():
+    r = run(MOX, 'help')
+    assert 'mox localserve' in r.stdout and 'mox queue list' in r.stdout
+    assert run(MOX, 'version').stdout.startswith('mox 0.')
+    assert 'read from standard input' in run(MOX, 'help', 'setaccountpassword').stdout
+    for argv in ([], ['nonsense'], ['queue'], ['stop', 'now'], ['-nonsense', 'stop']):
+        assert run(MOX, *argv, ok=False).returncode == 2, argv
+    assert run(MOX, 'help', 'nonsense', ok=False).returncode == 2
+    r = run(MOX, '-config', '/nonexistent/mox.conf', 'stop', ok=False)
+    assert r.returncode == 1 and len(r.stderr.splitlines()) == 1, r.stderr
+
+
+@test
+def localserve_files_and_titles():
+    with running() as s:
+        files = set(os.listdir(s.dir))
+        assert {'localhost.key', 'localhost.crt', 'adminpasswd', 'mox.conf', 'domains.conf', 'data',
+                'dkim.localserve.privatekey.pkcs8.pem', 'receivedid.key'} <= files, files
+        for title in STARTED:
+            assert len(s.pids(title)) == 1, title
+        assert 'SMTP       localhost:1025' in s.log_text()
+        assert s.stop() == 15  # the number of the signal
+        assert 'stopped' in s.log_text()
+
+
+@test
+def stop_waits_for_the_end():
+    with running() as s:
+        code, out, err = s.command('stop')
+        assert code == 0 and out == 'mox stopped\n', (out, err)
+        assert s.process.wait(WAIT) == 0
+        code, out, err = s.command('stop')
+        assert code == 1 and 'connecting to control socket at' in err
+
+
+@test
+def stop_tells_connected_clients():
+    with running() as s:
+        i, m = s.connect(IMAP), s.connect(SMTP)
+        i.line()
+        i.imap_cmd('a LOGIN %s %s' % (LOGIN, PASSWORD))
+        i.imap_cmd('b SELECT INBOX')
+        i.write('c IDLE\r\n')
+        i.line()
+        m.smtp_hello()
+        s.process.terminate()
+        m.expect('421 4.3.2')
+        assert i.line() == '* BYE shutting down'
+        s.process.wait(WAIT)
+
+
+@test
+def password_is_changed():
+    with running() as s:
+        assert s.command('setaccountpassword', 'mox', input='short\n')[0] == 1
+        code, _, err = s.command('setaccountpassword', 'nobody', input='long enough\n')
+        assert code == 1 and 'no account nobody' in err
+        s.imap().logout()  # the old one is remembered by now
+        assert s.command('setaccountpassword', 'mox', input='a new password')[0] == 0
+        try:
+            s.imap()
+            raise AssertionError('the old password still works')
+        except imaplib.IMAP4.error:
+            pass
+        c = s.imap(login=False)
+        c.login(LOGIN, 'a new password')
+        c.logout()
+        s.stop()
+        s.start()
+        c = s.imap(login=False)
+        c.login(LOGIN, 'a new password')
+        c.logout()
+
+
+@test
+def log_levels():
+    with running(args=['-loglevel', 'info']) as s:
+        code, out, _ = s.command('loglevels')
+        assert code == 0 and '(default): info\n' in out, out
+        assert s.command('loglevels', 'trace', 'imapserver')[0] == 0
+        assert 'imapserver: trace\n' in s.command('loglevels')[1]
+        assert s.command('loglevels', 'loud')[0] == 1
+        s.imap().logout()
+        s.wait_log('pkg=imapserver')
+        assert s.command('loglevels', '', 'imapserver')[0] == 0
+        assert 'imapserver' not in s.command('loglevels')[1]
+
+
+@test
+def queue_is_listed_and_kept():
+    """What cannot be delivered now stays, over a restart, and arrives when it can."""
+    with running() as s:
+        code, out, _ = s.command('queue', 'list')
+        assert (code, out) == (0, 'messages:\n(none)\n'), out
+        s.stop()
+        domains = os.path.join(s.dir, 'domains.conf')
+        good = open(domains).read()
+        open(domains, 'w').write(good.replace('Domains:\n', 'Domains:\n\tother.example:\n\t\tDisabled: true\n').replace(
+            '\t\t\tmox@localhost: nil\n', '\t\t\tmox@localhost: nil\n\t\t\tmox@other.example: nil\n'))
+        s.start()
+        w = s.connect(SUBMISSION)
+        w.smtp_hello()
+        w.cmd('AUTH PLAIN AG1veEBsb2NhbGhvc3QAbW94bW94bW94', '235')
+        w.cmd('MAIL FROM:<mox@localhost>', '250')
+        w.cmd('RCPT TO:<mox@other.example>', '450 4.2.1')
+        w.cmd('RCPT TO:<x@localhost>', '250')
+        # Its account's directory cannot be entered for now.
+        w.cmd('DATA', '354')
+        accounts = os.path.join(s.dir, 'data', 'accounts', 'mox')
+        os.makedirs(accounts, exist_ok=True)
+        os.rename(accounts, accounts + '.away')
+        open(accounts, 'w').close()
+        w.write('From: <mox@localhost>\r\n\r\nwaits\r\n.\r\n')
+        w.expect('250')
+        s.wait_log('delivery put off')
+        out = s.command('queue', 'list')[1]
+        assert re.search(r'^ +1 \S+Z from:<mox@localhost> to:<x@localhost> next \S+ last \S+ error ".+"$', out, re.M), out
+        s.stop()
+        os.remove(accounts)
+        os.rename(accounts + '.away', accounts)
+        s.start()
+        s.wait_log('pkg=queue to=x@localhost')
+        s.wait_log('m=delivered pkg=queue')
+        assert s.command('queue', 'list')[1] == 'messages:\n(none)\n'
+        assert s.imap().select('INBOX')[1] == [b'1']
+
+
+@test
+def config_test_and_describe():
+    with running() as s:
+        s.stop()
+        assert s.command('config', 'test')[:2] == (0, 'config OK\n')
+        path = os.path.join(s.dir, 'mox.conf')
+        good = open(path).read()
+        open(path, 'w').write(good + 'Bogus: 1\nUser:\n\tx: y\n')
+        code, _, err = s.command('config', 'test')
+        assert code == 1 and re.search(r'mox.conf:\d+: unknown key "Bogus"', err) and 'duplicate key' in err, err
+        s.process = subprocess.Popen([MOX, 'localserve', '-dir', s.dir], stderr=subprocess.PIPE, text=True)
+        assert 'unknown key "Bogus"' in s.process.communicate(timeout=WAIT)[1]
+        assert s.process.returncode == 1
+        for which, field in (('describe-static', 'Listeners:'), ('describe-domains', 'Accounts:')):
+            assert '\n%s\n' % field in run(MOX, 'config', which).stdout
+
+
+@test
+def domains_conf_is_picked_up():
+    with running() as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        good = open(path).read()
+
+        def write(text):
+            with open(path + '.new', 'w') as f:
+                f.write(text)
+            os.rename(path + '.new', path)
+
+        write(good + 'Nonsense: 1\n')
+        s.wait_log('the previous one stays in use')
+        s.imap().logout()
+        write('# a comment\n' + good.replace('\t\t\tmox@localhost: nil', '\t\t\tmox@localhost: nil\n\t\t\tann@localhost: nil'))
+        s.wait_log('domains config reloaded')
+        deadline = time.monotonic() + WAIT
+        while True:  # auth takes it over after the monitor has said so
+            try:
+                c = s.imap(login=False)
+                c.login('ann@localhost', PASSWORD)
+                break
+            except imaplib.IMAP4.error:
+                assert time.monotonic() < deadline
+        c.logout()
+
+
+@test
+def message_parse_shows_the_structure():
+    text = 'Subject: =?utf-8?q?x=C3=A9?=\nFrom: a <b@c>\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n--b--\n'
+    out = json.loads(run(MOX, 'message', 'parse', '-', input=text).stdout)
+    assert out['envelope']['subject'] == 'x\u00e9' and out['subtype'] == 'mixed' and len(out['parts']) == 1
+    assert out['envelope']['from'] == [{'name': 'a', 'address': 'b@c'}]
+    assert run(MOX, 'message', 'parse', '/nonexistent', ok=False).returncode == 1
+
+
+@test
+def verifydata_finds_damage():
+    with running() as s:
+        for i in range(3):
+            s.send('message %d' % i)
+        assert s.command('verifydata')[0] == 0  # while it runs
+        s.stop()
+        code, out, err = s.command('verifydata')
+        assert code == 0 and out == '1 accounts checked, no problems\n', (out, err)
+        db = os.path.join(s.dir, 'data', 'accounts', 'mox', 'account.db')
+        run('sqlite3', db, 'UPDATE mailbox SET total = total + 1 WHERE name = \'Inbox\'')
+        code, out, err = s.command('verifydata')
+        assert code == 1 and 'mox: ' in out, (out, err)
+        run('sqlite3', db, 'UPDATE mailbox SET total = total - 1 WHERE name = \'Inbox\'')
+        assert s.command('verifydata')[0] == 0
+        run('sqlite3', db, 'UPDATE chunk SET bytes = zeroblob(length(bytes)) WHERE owner = 2')
+        assert s.command('verifydata')[0] == 1
+
+
+@test
+def only_one_server_per_directory():
+    with running() as s:
+        other = subprocess.Popen([MOX, 'localserve', '-dir', s.dir], stderr=subprocess.PIPE, text=True)
+        err = other.communicate(timeout=WAIT)[1]
+        assert other.returncode == 1 and ('another mox' in err or 'in use' in err), err
+
+
+@test
+def roles_come_back_after_a_crash():
+    with running() as s:
+        for role in ('keys', 'auth', 'queue', 'front', 'session-template', 'account-template', 'admin'):
+            start = len(s.log_text())
+            old = s.pids('mox: ' + role)
+            os.kill(old[0], signal.SIGKILL)
+            s.wait_log('role ended unexpectedly', start)
+            deadline = time.monotonic() + WAIT
+            while True:
+                try:
+                    s.send('after %s' % role)
+                    s.imap(tls=True).logout()
+                    assert s.command('queue', 'list')[0] == 0
+                    break
+                except (AssertionError, OSError, imaplib.IMAP4.error):
+                    assert time.monotonic() < deadline, role
+                    time.sleep(0.05)
+            assert s.pids('mox: ' + role) != old, role
+
+
+@test
+def a_crashed_session_hurts_nobody_else():
+    with running() as s:
+        other = s.connect(SMTP)
+        other.smtp_hello()
+        w = s.connect(IMAP)
+        w.line()
+        deadline = time.monotonic() + WAIT
+        while not s.pids('mox: session imap'):
+            assert time.monotonic() < deadline
+        os.kill(s.pids('mox: session imap')[0], signal.SIGSEGV)
+        assert w.at_end()
+        s.wait_log('session crashed')
+        other.cmd('NOOP', '250')
+        s.send()
+
+
+main('admin')
