@@ -1,6 +1,7 @@
 #include "os/sandbox.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -59,7 +60,7 @@ static const int memfile_calls[] = {SCMP_SYS(memfd_create), SCMP_SYS(pwrite64),
 static const int nested_calls[] = {SCMP_SYS(seccomp), SCMP_SYS(landlock_create_ruleset),
                                    SCMP_SYS(landlock_add_rule),
                                    SCMP_SYS(landlock_restrict_self), SCMP_SYS(fchdir),
-                                   SCMP_SYS(prlimit64)};
+                                   SCMP_SYS(prlimit64), SCMP_SYS(capset)};
 
 /* Calls that only an attacker makes here: the process ends, and the monitor logs the crash. */
 static const int deadly_calls[] = {SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace),
@@ -278,13 +279,22 @@ static bool enter_landlock(const int *dirs, size_t n_dirs, struct err *e)
     return true;
 }
 
+// What root may do beyond its files: nothing of it is needed inside.
+static bool drop_capabilities(struct err *e)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return syscall(SYS_capset, &header, none) == 0 || fail_errno(e, "dropping capabilities");
+}
+
 bool sandbox_enter(const struct sandbox *s, const int *dirs, size_t n_dirs, struct err *e)
 {
     if (sandbox_is_off())
         return true;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fail_errno(e, "prctl");
-    if (!enter_landlock(dirs, n_dirs, e))
+    if (!enter_landlock(dirs, n_dirs, e) || !drop_capabilities(e))
         return false;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->program) < 0)
         return fail_errno(e, "seccomp of %s", s->profile->name);

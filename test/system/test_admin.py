@@ -130,7 +130,7 @@ def queue_is_listed_and_kept():
         os.rename(accounts + '.away', accounts)
         s.start()
         s.wait_log('pkg=queue to=x@localhost')
-        s.wait_log('m=delivered pkg=queue')
+        s.wait_log('m="delivered" pkg=queue')
         assert s.command('queue', 'list')[1] == 'messages:\n(none)\n'
         assert s.imap().select('INBOX')[1] == [b'1']
 

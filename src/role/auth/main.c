@@ -144,7 +144,7 @@ static void write_attempts(void)
 static bool reply(struct service_peer *p, enum ipc_outcome outcome, const char *text,
                   struct err *e)
 {
-    return IPC_SEND(&p->ch, auth_reply, NULL, 0, e, .outcome = outcome, .text = str_of(text));
+    return IPC_SEND(&p->ch, auth_reply, NULL, 0, e, .outcome = (uint8_t)outcome, .text = str_of(text));
 }
 
 static void memory_of(struct str account, struct str hash, struct str password,

@@ -95,7 +95,7 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
         if (!sconf_bool(s, "Enabled"))
             continue;
         SCONF_EACH (ip, sconf_get(l, "IPs")) {
-            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = services[i].protocol,
+            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = (uint8_t)services[i].protocol,
                          .tls = services[i].is_immediate ? LISTENER_TLS_IMMEDIATE
                                 : has_starttls           ? LISTENER_TLS_STARTTLS
                                                          : LISTENER_TLS_NONE,

@@ -64,7 +64,7 @@ bool session_grant(struct session *s, enum ipc_service service, struct channel *
 
     if (out->fd >= 0)
         return true;
-    if (!IPC_SEND(&s->monitor, grant, NULL, 0, e, .service = service) ||
+    if (!IPC_SEND(&s->monitor, grant, NULL, 0, e, .service = (uint8_t)service) ||
         !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
         !ipc_granted_get(s->packet->body, &m, e))
         return false;

@@ -1,0 +1,45 @@
+# The verbs. The build itself is Meson's: meson.build, and one per module.
+BUILD = build
+
+.PHONY: run test build bench soak fuzz fmt lint install deps clean
+
+run: build
+	$(BUILD)/mox localserve
+
+build: deps
+	@[ -f $(BUILD)/build.ninja ] || meson setup $(BUILD) . > $(BUILD)-setup.log 2>&1 || { cat $(BUILD)-setup.log; exit 1; }
+	@ninja -C $(BUILD) --quiet
+
+# Everything CI runs; the last line is "N passed, N failed".
+test: deps
+	@test/run
+
+# Beside Postfix and Dovecot, which it installs; prints a table.
+bench: build
+	@tools/install-deps bench
+	@test/bench/run
+
+# Longer versions of the crash tests.
+soak: build
+	@ROUNDS=50 python3 test/crash/test_crash.py
+
+# Every fuzz target for ten minutes.
+fuzz: deps
+	@tools/fuzz
+
+fmt:
+	clang-format -i $$(git ls-files 'src/*.c' 'src/*.h')
+
+lint: deps
+	@tools/check-layers
+	@tools/check-headers
+
+install: build
+	install -D -m 0755 $(BUILD)/mox $(DESTDIR)/usr/local/bin/mox
+
+# Installs what is missing, and does nothing when all is there.
+deps:
+	@tools/install-deps build
+
+clean:
+	rm -rf $(BUILD)

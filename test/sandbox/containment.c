@@ -1,0 +1,233 @@
+/*
+ * Containment: from inside the sandbox of each role, everything its list does not allow is tried and
+ * must fail. The cases come from the roles' own profiles; run as root and not as root, with Landlock
+ * capped at ABI 0, 2 and the newest. With the sandbox off it must fail (test builds: MOX_SANDBOX=off).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+#include "role/profiles.h"
+
+enum { LAST_CALL = 461, NOBODY = 65534 };
+
+static const char *what; // of the running case, for messages
+static int inside[2];    // write end: the child's findings
+
+static void finding(const char *text, int number)
+{
+    char line[200];
+    int n = snprintf(line, sizeof line, "%s: %s %d\n", what, text, number);
+
+    if (write(inside[1], line, (size_t)n) != n)
+        _exit(3);
+}
+
+// Something that must fail with EPERM, EACCES or ENOSYS.
+static void refused(const char *name, long result)
+{
+    if (result >= 0 || (errno != EPERM && errno != EACCES && errno != ENOSYS))
+        finding(name, result >= 0 ? 0 : errno);
+}
+
+static bool is_allowed(const int *allowed, size_t n, int call)
+{
+    for (size_t i = 0; i < n; i++)
+        if (allowed[i] == call)
+            return true;
+    return false;
+}
+
+// Those that end the process are tried one per process.
+static bool is_deadly(int call)
+{
+    return call == SYS_execve || call == SYS_execveat || call == SYS_ptrace ||
+           call == SYS_process_vm_readv || call == SYS_process_vm_writev;
+}
+
+// Every other number must be refused before its arguments are looked at.
+static void try_all_calls(const struct sandbox_profile *p)
+{
+    int allowed[512];
+    size_t n = sandbox_allowed(p, allowed, 512);
+
+    for (int call = 0; call <= LAST_CALL; call++) {
+        // 335 and 336 serve the kernel's own probes: newer kernels answer them with SIGILL.
+        if (is_allowed(allowed, n, call) || is_deadly(call) || call == SYS_clone3 || call == 335 ||
+            call == 336)
+            continue;
+        errno = 0;
+        if (syscall(call, -1L, -1L, -1L, -1L, -1L, -1L) != -1 || errno != EPERM)
+            finding("call not refused", call);
+    }
+}
+
+static void try_by_name(const struct sandbox_profile *p, int landlock, const char *own)
+{
+    bool has_files = p->features & SANDBOX_FILES;
+    struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/stdout"};
+    int fd;
+
+    refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
+    refused("unix socket", socket(AF_UNIX, SOCK_STREAM, 0));
+    refused("netlink socket", socket(AF_NETLINK, SOCK_RAW, 0));
+    refused("connect", connect(0, (struct sockaddr *)&to, sizeof to));
+    refused("kill", kill(getppid(), 0));
+    refused("signal to all", kill(-1, 0));
+    refused("chmod", chmod(own, 0777));
+    refused("chown", chown(own, 0, 0));
+    refused("truncate", truncate(own, 0));
+    refused("setuid", setuid(0));
+    refused("mount", syscall(SYS_mount, "x", "/", "tmpfs", 0, NULL));
+    refused("bpf", syscall(SYS_bpf, 0, NULL, 0));
+    refused("user namespace", syscall(SYS_clone, 0x10000000 | SIGCHLD, NULL, NULL, NULL, NULL));
+    refused("unshare", unshare(0x10000000));
+    refused("io_uring", syscall(SYS_io_uring_setup, 1, NULL));
+    refused("executable memory",
+            mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                 0) == MAP_FAILED ? -1 : 0);
+    refused("terminal input", syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x"));
+    refused("becoming dumpable", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -1
+                                 : (p->features & SANDBOX_NESTED) ? (errno = EPERM, -1) : 0);
+    if (!(p->features & SANDBOX_FORK))
+        refused("fork", syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
+    fd = open("/etc/passwd", O_RDONLY);
+    if (!has_files || landlock)
+        refused("file of others", fd);
+    if (!has_files || landlock) {
+        refused("directory of others", open("/", O_RDONLY | O_DIRECTORY));
+        refused("new file elsewhere", open("/tmp/mox-containment", O_WRONLY | O_CREAT, 0600));
+        refused("leaving by ..", open("../../../../../../etc/passwd", O_RDONLY));
+        refused("leaving by a link", open("link", O_RDONLY));
+    }
+    if (has_files && landlock) {
+        fd = open("own", O_RDWR | O_CREAT, 0600);
+        if (fd < 0)
+            finding("own directory not usable", errno);
+        refused("device", mknod("device", S_IFCHR | 0600, 0x103));
+        refused("link to elsewhere", symlink("/etc/passwd", "new-link"));
+    }
+    if (!has_files)
+        refused("own directory", open("own", O_RDONLY));
+    if (access("/etc/shadow", R_OK) == 0 && !has_files)
+        finding("access was answered", 0);
+}
+
+static _Noreturn void child(const struct sandbox_profile *p, bool is_root, int cap, const char *dir,
+                            int deadly)
+{
+    struct err e = {0};
+    struct sandbox *box;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+    sandbox_cap_landlock_for_test(cap);
+    if (fd < 0 || fchdir(fd) || (!is_root && !geteuid() && (setresgid(NOBODY, NOBODY, NOBODY) ||
+                                              setresuid(NOBODY, NOBODY, NOBODY))))
+        _exit(3);
+    box = sandbox_compile(p, &e);
+    if (!box || !sandbox_enter(box, &fd, p->features & SANDBOX_FILES ? 1 : 0, &e)) {
+        finding(e.text, 0);
+        _exit(3);
+    }
+    // First, whether there is a sandbox at all: without one, trying everything would do damage.
+    if (syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0) >= 0) {
+        finding("there is no sandbox", 0);
+        _exit(0);
+    }
+    if (deadly) {
+        syscall(deadly, -1L, -1L, -1L, -1L, -1L, -1L);
+        finding("deadly call returned", deadly);
+        _exit(0);
+    }
+    try_by_name(p, sandbox_landlock_abi(), "own");
+    try_all_calls(p);
+    _exit(0);
+}
+
+// Runs one case; returns how many findings it had.
+static int run(const struct sandbox_profile *p, bool is_root, int cap, const char *dir, int deadly)
+{
+    static char text[65536];
+    size_t n = 0;
+    ssize_t got;
+    int status, findings = 0;
+    pid_t pid;
+
+    memset(text, 0, sizeof text);
+    if (pipe(inside))
+        return 1;
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0)
+        child(p, is_root, cap, dir, deadly);
+    close(inside[1]);
+    while (n < sizeof text - 1 && (got = read(inside[0], text + n, sizeof text - 1 - n)) > 0)
+        n += (size_t)got;
+    close(inside[0]);
+    waitpid(pid, &status, 0);
+    for (size_t i = 0; i < n; i++)
+        findings += text[i] == '\n';
+    fputs(text, stdout);
+    if (deadly ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS
+               : !WIFEXITED(status) || WEXITSTATUS(status)) {
+        printf("%s: ended with status %#x\n", what, status);
+        findings++;
+    }
+    return findings;
+}
+
+static int run_role(enum role role, bool is_root, int cap, const char *dir)
+{
+    static const int deadly[] = {SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv,
+                                 SYS_process_vm_writev};
+    const struct sandbox_profile *p = role_profile(role);
+    char name[100];
+    int findings;
+
+    snprintf(name, sizeof name, "%s as %s, Landlock at most %d", p->name,
+             is_root ? "root" : "nobody", cap);
+    what = name;
+    findings = run(p, is_root, cap, dir, 0);
+    for (size_t i = 0; i < COUNT(deadly); i++)
+        findings += run(p, is_root, cap, dir, deadly[i]);
+    printf("%s sandbox %s\n", findings ? "FAIL" : "PASS", name);
+    return findings;
+}
+
+int main(void)
+{
+    static const int caps[] = {0, 2, 1000};
+    char dir[] = "/tmp/mox-containment-XXXXXX";
+    int failed = 0, passed = 0;
+
+    if (!mkdtemp(dir) || chdir(dir) || symlink("/etc/passwd", "link") || chmod(dir, 0777))
+        return 1;
+    fd_close(&(int){open("own", O_WRONLY | O_CREAT, 0666)});
+    (void)!chmod("own", 0666);
+    for (enum role role = 0; role < ROLE_COUNT; role++)
+        for (size_t i = 0; i < COUNT(caps) && role != ROLE_MONITOR; i++)
+            for (int is_root = 0; is_root < 2; is_root++) {
+                if (is_root && geteuid())
+                    continue;
+                if (run_role(role, is_root, caps[i], dir))
+                    failed++;
+                else
+                    passed++;
+            }
+    printf("sandbox: %d passed, %d failed\n", passed, failed);
+    return failed != 0;
+}
