@@ -161,6 +161,8 @@ struct str arena_printf(struct arena *a, const char *format, ...)
     char *p;
     int n;
 
+    if (!format)
+        die("arena_printf: no format");
     va_start(args, format);
     va_copy(again, args);
     n = vsnprintf(NULL, 0, format, args);

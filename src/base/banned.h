@@ -9,8 +9,13 @@
 #include <string.h>
 #include <time.h>
 
+// Macros in some C libraries and builds.
 #undef alloca
+#undef sprintf
+#undef strcat
+#undef strcpy
 #undef strncat
 #undef strncpy
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok strtok_r gets alloca
 #pragma GCC poison gmtime localtime srand atoi atol

@@ -35,7 +35,7 @@ static bool verify_bcrypt(struct str hash, struct str password)
 
     if (!setting || !phrase)
         return false;
-    got = crypt_r(phrase, setting, data);
+    got = crypt_rn(phrase, setting, data, (int)sizeof *data);
     return got && str_eq_secret(str_of(got), hash);
 }
 

@@ -215,7 +215,13 @@ static void close_to(struct mime_parser *p, size_t to, uint64_t end, uint64_t li
     while (p->depth > to) {
         struct part *part = p->levels[p->depth].part;
 
-        part->body_end = end > part->body_start ? end : part->body_start;
+        // The line end before a boundary is the boundary's, even when it is also the blank line that
+        // ends an empty part's header: no part reaches past its parent.
+        if (part->header_start > end)
+            part->header_start = end;
+        if (part->body_start > end)
+            part->body_start = end;
+        part->body_end = end;
         part->lines = lines > part->lines ? lines - part->lines : 0;
         p->depth--;
     }
