@@ -71,6 +71,8 @@ static void start_child(struct role_start *s, child_fn *run, int signal_fd)
         if (!os_die_with_parent(parent))
             _exit(1);
         channel_close(&s->monitor);
+        for (size_t i = 0; i < s->n_dirs; i++)
+            fd_close(&s->dirs[i]); // the child has its own
         run(s, s->packet);
         _exit(0);
     }

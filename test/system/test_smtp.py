@@ -160,7 +160,7 @@ def commands_and_replies():
     w.cmd('MAIL FROM:<a@example.org> FOO=1', '555 5.3.3')
     w.cmd('MAIL FROM:<a@example.org> SIZE=1 SIZE=1', '501')
     w.cmd('MAIL FROM:<a@example.org> REQUIRETLS', '523 5.7.10')
-    w.cmd('MAIL FROM:<\u00e4@example.org>', '5')
+    w.cmd('MAIL FROM:<\u00e4@example.org>', '550 5.6.7')
     w.cmd('MAIL FROM:<a@[127.0.0.1]>', '550 5.7.0')
     w.cmd('MAIL FROM:a@example.org', '501')
     w.cmd('MAIL FROM:<>', '250')

@@ -284,6 +284,16 @@ static bool check_sender(struct smtp_session *c, const struct smtp_mail *m)
     return is_allowed;
 }
 
+// A line that does not parse, as a reply. utf8_code: for an address that needs SMTPUTF8.
+static void refuse_syntax(struct smtp_session *c, const struct err *e, unsigned utf8_code)
+{
+    if (e->kind == ERR_DENIED)
+        smtp_reply(c, utf8_code, "5.6.7", str_of(e->text));
+    else
+        smtp_reply(c, e->kind == ERR_NOT_FOUND ? 555 : 501,
+                   e->kind == ERR_NOT_FOUND ? "5.3.3" : "5.5.2", str_of(e->text));
+}
+
 static bool is_utf8_needed(const struct smtp_address *a)
 {
     return !str_is_ascii(a->localpart) || !str_is_ascii(a->domain);
@@ -305,8 +315,7 @@ static void cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
         SMTP_REPLY(c, 550, "5.1.0", "too many failed messages");
         c->is_ending = true;
     } else if (!smtp_parse_mail(&c->a, cmd->argument, &m, &e))
-        smtp_reply(c, e.kind == ERR_NOT_FOUND ? 555 : 501,
-                   e.kind == ERR_NOT_FOUND ? "5.3.3" : "5.5.2", str_of(e.text));
+        refuse_syntax(c, &e, 550);
     else if (m.size > port->max_message_bytes)
         smtp_reply(c, 552, port->max_message_bytes < 104857600 ? "5.2.3" : "5.3.4",
                    STR("message too large"));
@@ -372,8 +381,7 @@ static void cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
     if (!c->has_mail)
         SMTP_REPLY(c, 503, "5.5.1", "MAIL comes before RCPT");
     else if (!smtp_parse_rcpt(&c->a, cmd->argument, &to, &e))
-        smtp_reply(c, e.kind == ERR_NOT_FOUND ? 555 : 501,
-                   e.kind == ERR_NOT_FOUND ? "5.3.3" : "5.5.2", str_of(e.text));
+        refuse_syntax(c, &e, 553);
     else if (c->n_rcpts >= SMTP_MAX_RCPT)
         SMTP_REPLY(c, 452, "4.5.3", "at most 1000 recipients");
     else if (!c->is_submission && is_null && c->n_rcpts)
