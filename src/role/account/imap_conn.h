@@ -118,6 +118,9 @@ void cmd_store(struct imap_conn *c, struct imap_parser *p, bool is_uid);
 void cmd_copy(struct imap_conn *c, struct imap_parser *p, bool is_uid);
 void cmd_move(struct imap_conn *c, struct imap_parser *p, bool is_uid);
 void cmd_expunge(struct imap_conn *c, struct imap_parser *p, bool is_uid);
+/* Flag words as the store wants them. False after a reply. */
+MUST_USE bool imap_store_flags(struct imap_conn *c, const struct imap_words *words, uint32_t *flags,
+                               struct str *keywords);
 /* The input stands before the first message literal. */
 void cmd_append(struct imap_conn *c);
 imap_command_fn cmd_idle;
