@@ -514,6 +514,7 @@ static int run(enum fault which, long n, long *total)
 {
     char dir[] = "/tmp/mox-fault-XXXXXX", command[64], said[4096];
     size_t got = 0;
+    long counted;
     int pipes[2], status, problems;
     ssize_t k;
     pid_t pid;
@@ -533,9 +534,12 @@ static int run(enum fault which, long n, long *total)
         got += (size_t)k;
     close(pipes[0]);
     waitpid(pid, &status, 0);
-    if (total && got >= 2 + sizeof *total && said[got - 2 - sizeof *total] == 'e') {
-        memcpy(total, said + got - sizeof *total, sizeof *total);
-        got -= 2 + sizeof *total;
+    // A whole run ends with its count, whose bytes are no acknowledgements.
+    if (got >= 2 + sizeof counted && said[got - 2 - sizeof counted] == 'e') {
+        got -= 2 + sizeof counted;
+        memcpy(&counted, said + got + 2, sizeof counted);
+        if (total)
+            *total = counted;
     }
     problems = WIFSIGNALED(status) && WTERMSIG(status) != SIGABRT;
     if (problems)
