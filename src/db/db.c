@@ -168,6 +168,9 @@ void db_rollback(struct db *d)
 
 bool db_savepoint(struct db *d, struct err *e)
 {
+    // A failing disk may have rolled all back; a savepoint alone would then be its own transaction.
+    if (sqlite3_get_autocommit(d->handle))
+        return fail(e, ERR_TEMPORARY, "database: the transaction was rolled back");
     return db_exec(d, "SAVEPOINT job", e);
 }
 

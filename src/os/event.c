@@ -22,6 +22,8 @@ struct event_loop {
     int epoll_fd;
     bool is_stopped;
     struct event_source *dead;
+    event_fn *after_fn;
+    void *after_ctx;
     event_fn *tick_fn;
     void *tick_ctx;
     int tick_ms;
@@ -117,6 +119,12 @@ void event_tick(struct event_loop *l, int interval_ms, event_fn *fn, void *ctx)
     l->next_tick_ms = os_monotonic_ms() + interval_ms;
 }
 
+void event_after(struct event_loop *l, event_fn *fn, void *ctx)
+{
+    l->after_fn = fn;
+    l->after_ctx = ctx;
+}
+
 static int wait_ms(const struct event_loop *l)
 {
     int64_t left;
@@ -152,6 +160,8 @@ void event_run(struct event_loop *l)
             l->next_tick_ms = os_monotonic_ms() + l->tick_ms;
             l->tick_fn(l->tick_ctx, 0);
         }
+        if (l->after_fn && !l->is_stopped)
+            l->after_fn(l->after_ctx, 0);
     }
 }
 

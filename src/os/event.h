@@ -28,6 +28,9 @@ void event_remove(struct event_loop *l, struct event_source *s);
 /* fn(ctx, 0) about every interval_ms. */
 void event_tick(struct event_loop *l, int interval_ms, event_fn *fn, void *ctx);
 
+/* fn(ctx, 0) after each round: when the events that had happened have been handled. */
+void event_after(struct event_loop *l, event_fn *fn, void *ctx);
+
 /* Runs until event_stop. */
 void event_run(struct event_loop *l);
 void event_stop(struct event_loop *l);

@@ -11,6 +11,7 @@
 
 struct queue {
     struct db *db;
+    bool has_changes; // a transaction is open
 };
 
 struct queue *queue_open(struct err *e)
@@ -28,9 +29,35 @@ struct queue *queue_open(struct err *e)
 void queue_close(struct queue *q)
 {
     if (q) {
+        if (q->has_changes)
+            db_rollback(q->db);
         db_close(q->db);
         free(q);
     }
+}
+
+// Opens the transaction with its first change.
+static bool begin_change(struct queue *q, struct err *e)
+{
+    if (!q->has_changes && !db_begin(q->db, e))
+        return false;
+    q->has_changes = true;
+    return db_savepoint(q->db, e);
+}
+
+static bool end_change(struct queue *q, bool is_ok, struct err *e)
+{
+    if (!is_ok)
+        db_undo(q->db);
+    return is_ok && db_release(q->db, e);
+}
+
+bool queue_commit(struct queue *q, struct err *e)
+{
+    if (!q->has_changes)
+        return true;
+    q->has_changes = false;
+    return db_commit(q->db, e);
 }
 
 // The prefix and then the file, in chunks.
@@ -103,13 +130,7 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
 
 bool queue_add(struct queue *q, const struct queue_new *m, struct err *e)
 {
-    if (!db_begin(q->db, e))
-        return false;
-    if (!insert(q, m, e)) {
-        db_rollback(q->db);
-        return false;
-    }
-    return db_commit(q->db, e);
+    return begin_change(q, e) && end_change(q, insert(q, m, e), e);
 }
 
 bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t max, size_t *n,
@@ -185,17 +206,11 @@ static bool remove_entry(struct queue *q, const struct queue_entry *entry, struc
 
 bool queue_done(struct queue *q, const struct queue_entry *entry, struct err *e)
 {
-    if (!db_begin(q->db, e))
-        return false;
-    if (!remove_entry(q, entry, e)) {
-        db_rollback(q->db);
-        return false;
-    }
-    return db_commit(q->db, e);
+    return begin_change(q, e) && end_change(q, remove_entry(q, entry, e), e);
 }
 
-bool queue_retry(struct queue *q, uint64_t entry, struct str why, int64_t next_attempt_unix,
-                 struct err *e)
+static bool note_attempt(struct queue *q, uint64_t entry, struct str why,
+                         int64_t next_attempt_unix, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts + 1, "
                                     "last_attempt_unix = ?2, last_error = ?3, "
@@ -208,6 +223,13 @@ bool queue_retry(struct queue *q, uint64_t entry, struct str why, int64_t next_a
     stmt_bind_str(s, 3, why);
     stmt_bind_i64(s, 4, next_attempt_unix);
     return stmt_run(s, e);
+}
+
+bool queue_retry(struct queue *q, uint64_t entry, struct str why, int64_t next_attempt_unix,
+                 struct err *e)
+{
+    return begin_change(q, e) &&
+           end_change(q, note_attempt(q, entry, why, next_attempt_unix, e), e);
 }
 
 // "1h5m3s", as upstream prints durations.

@@ -8,9 +8,16 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+/*
+ * Changes gather in one transaction: nothing is durable, and no answer may be given, before
+ * queue_commit. A change that fails is undone alone.
+ */
 struct queue;
 struct queue *queue_open(struct err *e);
+/* Without a commit. */
 void queue_close(struct queue *q);
+/* All changes since the last commit, with one sync; false: none of them is there. */
+MUST_USE bool queue_commit(struct queue *q, struct err *e);
 
 /* A message: prefix, then size bytes of fd from its start. */
 struct queue_new {
@@ -23,7 +30,7 @@ struct queue_new {
     int fd;
     uint64_t size;
 };
-/* Durable when it returns true. ERR_TEMPORARY when the disk is full. */
+/* ERR_TEMPORARY when the disk is full. */
 MUST_USE bool queue_add(struct queue *q, const struct queue_new *m, struct err *e);
 
 struct queue_entry {

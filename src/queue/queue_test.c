@@ -31,6 +31,7 @@ TEST(queue_add_due_retry_done)
     CHECK(queue_add(q, &(struct queue_new){.account = STR("mox"), .reverse_path = STR("r@x"),
                                            .prefix = STR("P: 1\r\n\r\n"), .recipients = to,
                                            .n_recipients = 2, .fd = fd, .size = 4}, &e));
+    CHECK(queue_commit(q, &e) && queue_commit(q, &e));
     CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 2);
     CHECK(queue_read(q, due[0].message, copy, &e));
     CHECK(os_read_fd(&a, copy, 1000, &text, &e));
@@ -46,6 +47,9 @@ TEST(queue_add_due_retry_done)
     CHECK(queue_done(q, &due[0], &e));
     buf_reset(&out);
     CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
+    queue_close(q); // what was not committed is forgotten
+    q = queue_open(&e);
+    CHECK(q && queue_due(q, &a, due, 4, &n, &e) && n == 2);
     queue_close(q);
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);

@@ -185,6 +185,12 @@ static void tick(void *ctx, int events)
     handlers->tick();
 }
 
+static void after(void *ctx, int events)
+{
+    (void)ctx, (void)events;
+    handlers->after();
+}
+
 _Noreturn void service_run(struct role_start *s, const struct service_handlers *h)
 {
     struct err e = {0};
@@ -195,6 +201,8 @@ _Noreturn void service_run(struct role_start *s, const struct service_handlers *
     service_loop();
     if (h->tick)
         event_tick(loop, 1000, tick, NULL);
+    if (h->after)
+        event_after(loop, after, NULL);
     if (!event_add(loop, s->monitor.fd, EVENT_READ, monitor_ready, NULL, &e))
         die("event loop: %s", e.text);
     role_ready(s);

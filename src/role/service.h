@@ -30,6 +30,7 @@ struct service_handlers {
     /* A message of the monitor other than peer, stop and log_level. */
     bool (*monitor)(struct packet *m, struct err *e);
     void (*tick)(void); // every second
+    void (*after)(void); // when the messages that were there have been handled
     void (*stop)(void); // default: exit
 };
 

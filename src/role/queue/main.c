@@ -19,6 +19,7 @@ enum {
     MAX_RCPT = 1000,
     FIRST_RETRY_S = 1, // a local delivery that failed for now; doubled each time
     LAST_RETRY_S = 3600,
+    MAX_ANSWERS = 256, // that wait for one commit
     REMOTE_RETRY_S = 3600,
     DELIVERY_TIMEOUT_MS = 300 * 1000,
 };
@@ -31,6 +32,7 @@ struct submission {
     struct str *recipients;
     size_t n, cap;
     uint32_t expected;
+    bool is_waiting; // for the commit
 };
 
 /* One entry on its way to one or more accounts. The steps follow each other in this order. */
@@ -51,8 +53,9 @@ static struct role_start self;
 static struct queue *queue;
 static struct delivery deliveries[MAX_DELIVERIES];
 static uint64_t next_request = 1;
-
-static void pump(void);
+static uint64_t answers[MAX_ANSWERS]; // peers whose messages wait for the commit
+static size_t n_answers;
+static bool has_work; // entries may be due
 
 /* --- submissions -------------------------------------------------------------------------------- */
 
@@ -67,6 +70,8 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     // only, and has no account of its own.
     if (!p->account.n && p->protocol != IPC_PROTOCOL_SMTP)
         return fail(e, ERR_DENIED, "submission without a login");
+    if (s->is_waiting)
+        return fail(e, ERR_DENIED, "submission before the answer to the last one");
     arena_reset(&s->a);
     s->recipients = NULL;
     s->n = s->cap = 0;
@@ -94,13 +99,49 @@ static bool on_submit_rcpt(struct submission *s, struct packet *m, struct err *e
     return true;
 }
 
+static bool answer(struct service_peer *p, bool is_ok, const struct err *why, struct err *e)
+{
+    const struct submission *s = p->data;
+
+    if (is_ok)
+        LOG(LOG_INFO, "queue", "message queued", LOG_S("account", p->account),
+            LOG_N("recipients", s->n), LOG_N("size", s->message.size), LOG_X("cid", p->conn));
+    else
+        LOG(LOG_ERROR, "queue", "message not queued", LOG_E(why), LOG_X("cid", p->conn));
+    return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = is_ok ? 250 : 451,
+                    .enhanced = is_ok ? STR("2.2.0") : STR("4.3.0"),
+                    .text = is_ok ? STR("queued") : STR("the message cannot be stored now"));
+}
+
+// One sync for all that has gathered; then those who wait hear it.
+static void commit(void)
+{
+    struct err why = {0};
+    bool is_ok = queue_commit(queue, &why);
+
+    if (!is_ok && !n_answers)
+        LOG(LOG_ERROR, "queue", "cannot note deliveries; they will be repeated and recognised",
+            LOG_E(&why));
+    has_work |= n_answers > 0;
+    for (size_t i = 0; i < n_answers; i++) {
+        struct service_peer *p = service_peer_by_id(answers[i]);
+        struct err e = {0};
+
+        if (!p)
+            continue; // it has gone; its message is kept all the same
+        ((struct submission *)p->data)->is_waiting = false;
+        if (!answer(p, is_ok, &why, &e))
+            LOG(LOG_INFO, "queue", "cannot answer", LOG_E(&e), LOG_X("cid", p->conn));
+    }
+    n_answers = 0;
+}
+
 static bool on_submit_data(struct service_peer *p, struct packet *m, struct err *e)
 {
     struct submission *s = p->data;
     struct ipc_submit_data data;
     AUTO_FD fd = -1;
     struct err why = {0};
-    bool is_ok;
 
     if (!ipc_submit_data_get(m->body, &data, e))
         return false;
@@ -114,17 +155,12 @@ static bool on_submit_data(struct service_peer *p, struct packet *m, struct err 
     s->message.n_recipients = s->n;
     s->message.fd = fd;
     s->message.size = data.size;
-    is_ok = queue_add(queue, &s->message, &why);
-    if (is_ok)
-        LOG(LOG_INFO, "queue", "message queued", LOG_S("account", p->account),
-            LOG_N("recipients", s->n), LOG_N("size", data.size), LOG_X("cid", p->conn));
-    else
-        LOG(LOG_ERROR, "queue", "message not queued", LOG_E(&why), LOG_X("cid", p->conn));
-    if (!IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = is_ok ? 250 : 451,
-                  .enhanced = is_ok ? STR("2.2.0") : STR("4.3.0"),
-                  .text = is_ok ? STR("queued") : STR("the message cannot be stored now")))
-        return false;
-    pump();
+    if (!queue_add(queue, &s->message, &why))
+        return answer(p, false, &why, e);
+    s->is_waiting = true;
+    answers[n_answers++] = p->id;
+    if (n_answers == MAX_ANSWERS)
+        commit();
     return true;
 }
 
@@ -139,6 +175,7 @@ static void finish(struct delivery *d)
     fd_close(&d->message_fd);
     arena_fini(&d->a);
     d->step = STEP_FREE;
+    has_work = true;
 }
 
 static void put_off(struct delivery *d, struct str why, int64_t wait_s)
@@ -268,7 +305,6 @@ static void on_account(void *ctx, int events)
     }
     packet_close_fds(m);
     packet_free(m);
-    pump();
 }
 
 static bool on_granted(struct packet *m, struct err *e)
@@ -348,6 +384,7 @@ static void pump(void)
     struct err e = {0};
     size_t n;
 
+    has_work = false;
     if (!service_peer_of(ROLE_AUTH) || !free_delivery())
         return;
     if (!queue_due(queue, &a, due, COUNT(due), &n, &e)) {
@@ -410,8 +447,7 @@ static void on_opened(struct service_peer *p)
 
     s->a = (struct arena)ARENA_LIMIT(4 << 20);
     p->data = s;
-    if (p->role == ROLE_AUTH)
-        pump();
+    has_work |= p->role == ROLE_AUTH;
 }
 
 static void on_closed(struct service_peer *p)
@@ -433,11 +469,23 @@ static void on_tick(void)
     for (size_t i = 0; i < MAX_DELIVERIES; i++)
         if (deliveries[i].step != STEP_FREE && deliveries[i].deadline_ms < now)
             try_later(&deliveries[i], STR("the account gave no answer in time"));
-    pump();
+    commit();
+    has_work = true;
+}
+
+// What was submitted is synced at once. What was delivered is noted with it, or within a second:
+// until then a crash only repeats a delivery, which the account recognises by its id.
+static void on_round_done(void)
+{
+    if (n_answers)
+        commit();
+    if (has_work)
+        pump();
 }
 
 static void on_stop(void)
 {
+    commit();
     queue_close(queue);
     exit(0);
 }
@@ -446,7 +494,8 @@ _Noreturn void queue_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
                                                      .closed = on_closed, .monitor = on_monitor,
-                                                     .tick = on_tick, .stop = on_stop};
+                                                     .tick = on_tick, .after = on_round_done,
+                                                     .stop = on_stop};
     struct err e = {0};
 
     role_start(&self, ROLE_QUEUE);
