@@ -9,14 +9,12 @@
 
 #include "base/die.h"
 #include "base/log.h"
-#include "config/config.h"
 #include "crypto/crypto.h"
 #include "message/header.h"
 #include "os/clock.h"
-#include "role/auth/credentials.h"
+#include "role/auth/auth.h"
 #include "role/auth/hasher.h"
 #include "role/ratelimit.h"
-#include "role/service.h"
 
 enum {
     GOOD_LOGIN_MS = 15 * 60 * 1000, // how long a verified password is remembered
@@ -24,28 +22,13 @@ enum {
     MAX_ATTEMPTS = 1000, // waiting to be written
 };
 
-/* What is known of a session: who has logged in on it. In service_peer's data. */
-struct client {
-    struct str account; // heap, empty before login
-    bool is_busy;       // a verification is under way
-};
+struct auth auth;
 
-/* One load of the configuration. */
-struct loaded {
-    struct arena a;
-    struct config config;
-    struct directory *directory;
-};
-
-static struct role_start self;
-static struct loaded *current;
-static struct credentials *credentials;
 static struct str unknown_hash; // verified when there is no such account, so that time tells nothing
 static unsigned char memory_key[32];
 static struct map good_logins; // HMAC of account, hash and password -> heap int64_t expiry
 static struct ratelimit per_minute = RATELIMIT(60 * 1000, 10, 30, 90);
 static struct ratelimit per_day = RATELIMIT(24 * 3600 * 1000, 50, 150, 450);
-static uint32_t next_grant = 1;
 
 static struct login_attempt attempts[MAX_ATTEMPTS];
 static struct arena attempts_arena = ARENA_LIMIT(8 << 20);
@@ -104,11 +87,11 @@ static bool on_monitor(struct packet *m, struct err *e)
     if (m->type != IPC_config || !ipc_config_get(m->body, &config, e) ||
         !role_read_config(m, &a, &text, e) || !(fresh = load(text, e)))
         return e->kind ? false : fail(e, ERR_BUG, "unexpected message");
-    directory_free(current->directory);
-    arena_fini(&current->a);
-    free(current);
-    current = fresh;
-    return IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
+    directory_free(auth.loaded->directory);
+    arena_fini(&auth.loaded->a);
+    free(auth.loaded);
+    auth.loaded = fresh;
+    return IPC_SEND(&auth.start.monitor, config_done, NULL, 0, e, .number = config.number);
 }
 
 /* --- logins ------------------------------------------------------------------------------------- */
@@ -135,7 +118,7 @@ static void write_attempts(void)
 {
     struct err e = {0};
 
-    if (n_attempts && !credentials_note(credentials, attempts, n_attempts, &e))
+    if (n_attempts && !credentials_note(auth.credentials, attempts, n_attempts, &e))
         LOG(LOG_ERROR, "auth", "login attempts not recorded", LOG_E(&e));
     n_attempts = 0;
     arena_reset(&attempts_arena);
@@ -204,7 +187,7 @@ static bool accept(struct service_peer *p, struct str account, struct str login,
     ratelimit_reset(&per_minute, p->remote);
     ratelimit_reset(&per_day, p->remote);
     note_attempt(p, account, login, STR("plain"), "ok");
-    return IPC_SEND(&self.monitor, login_ok, NULL, 0, e, .conn = p->conn, .account = account,
+    return IPC_SEND(&auth.start.monitor, login_ok, NULL, 0, e, .conn = p->conn, .account = account,
                     .login = login) &&
            reply(p, IPC_OK, "", e);
 }
@@ -227,7 +210,7 @@ static bool admit(struct service_peer *p, struct str account, struct str login, 
     struct str disabled = {0};
 
     if (address_parse_spec(&a, login, &address))
-        (void)directory_login(current->directory, &a, address.localpart, address.domain,
+        (void)directory_login(auth.loaded->directory, &a, address.localpart, address.domain,
                               &disabled);
     if (!disabled.n)
         return accept(p, account, login, e);
@@ -272,9 +255,9 @@ static bool auth_plain(struct service_peer *p, struct str response, struct err *
     if (authzid.n && !str_eq(authzid, job.login))
         return refuse(p, STR(""), job.login, "badcreds", e);
     if (address_parse_spec(&a, job.login, &address))
-        job.account = directory_login(current->directory, &a, address.localpart, address.domain,
+        job.account = directory_login(auth.loaded->directory, &a, address.localpart, address.domain,
                                       &disabled);
-    job.has_account = job.account.n && credentials_hash(credentials, &a, job.account, &job.hash,
+    job.has_account = job.account.n && credentials_hash(auth.credentials, &a, job.account, &job.hash,
                                                          &why);
     if (job.account.n && !job.has_account && why.kind != ERR_NOT_FOUND) {
         LOG(LOG_ERROR, "auth", "reading credentials", LOG_E(&why));
@@ -336,102 +319,11 @@ static bool on_auth_step(struct service_peer *p, struct packet *m, struct err *e
     return reply(p, IPC_UNKNOWN, "mechanism not supported", e);
 }
 
-/* --- addresses ---------------------------------------------------------------------------------- */
-
-static bool give_grants(struct service_peer *p, const struct targets *t, uint32_t *first,
-                        struct err *e)
-{
-    *first = next_grant;
-    for (size_t i = 0; i < t->n; i++) {
-        const struct target *to = &t->items[i];
-
-        if (!IPC_SEND(&self.monitor, delivery_grant, NULL, 0, e, .conn = p->conn,
-                      .grant = next_grant++, .account = to->account, .mailbox = to->mailbox,
-                      .address = to->address))
-            return false;
-    }
-    return true;
-}
-
-static bool reply_rcpt(struct service_peer *p, uint64_t request, unsigned code, const char *enhanced,
-                       struct str text, struct err *e)
-{
-    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = request, .code = code, .enhanced = str_of(enhanced),
-                    .text = text);
-}
-
-static enum lookup_result find(struct arena *a, const struct ipc_rcpt_check *m,
-                               struct targets *out)
-{
-    enum lookup_result r = directory_find(current->directory, a, m->localpart, m->domain, out);
-
-    // localserve: everything arrives in its one account (mox-imap-store-cli-config.md 3.6).
-    if (self.settings.is_localserve && (r == LOOKUP_REMOTE || r == LOOKUP_NO_ADDRESS))
-        r = directory_find(current->directory, a, STR("mox"), STR("localhost"), out);
-    return r;
-}
-
-/* mox-smtp-delivery.md 1.7, "Lookup results". */
-static bool on_rcpt_check(struct service_peer *p, struct packet *packet, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    bool is_submission = p->role == ROLE_SESSION && p->protocol == IPC_PROTOCOL_SUBMISSION;
-    const struct client *client = p->data;
-    struct ipc_rcpt_check m;
-    struct targets targets;
-    uint32_t first = 0;
-
-    if (!ipc_rcpt_check_get(packet->body, &m, e))
-        return false;
-    if (is_submission && !client->account.n)
-        return fail(e, ERR_DENIED, "recipient before login");
-    switch (find(&a, &m, &targets)) {
-    case LOOKUP_NO_ADDRESS:
-        return reply_rcpt(p, m.request, 550, "5.1.1", STR("no such address here"), e);
-    case LOOKUP_DISABLED:
-        return reply_rcpt(p, m.request, 450, "4.2.1", STR("the domain is temporarily disabled"), e);
-    case LOOKUP_REMOTE:
-        if (p->role == ROLE_SESSION && !is_submission)
-            return reply_rcpt(p, m.request, 550, "5.1.1", STR("not a domain of this server"), e);
-        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
-    case LOOKUP_LOCAL:
-        break;
-    }
-    if (targets.n == 1 && targets.items[0].smtp_error.n) {
-        struct str text = targets.items[0].smtp_error;
-        bool is_temporary = str_starts(text, STR("421"));
-
-        return reply_rcpt(p, m.request, is_temporary ? 451 : 550, is_temporary ? "4.3.0" : "5.1.1",
-                          str_trim(str_from(text, 3)), e);
-    }
-    if (is_submission)
-        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
-    if (targets.n > IPC_MAX_TARGETS)
-        targets.n = IPC_MAX_TARGETS;
-    return give_grants(p, &targets, &first, e) &&
-           IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
-                    .grant = first, .n_grants = (uint32_t)targets.n);
-}
-
-static bool on_from_check(struct service_peer *p, struct packet *packet, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    const struct client *client = p->data;
-    struct ipc_from_check m;
-    bool is_ok;
-
-    if (!ipc_from_check_get(packet->body, &m, e))
-        return false;
-    is_ok = client->account.n && directory_may_send(current->directory, &a, client->account,
-                                                    m.localpart, m.domain);
-    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = is_ok ? IPC_OK : IPC_BAD);
-}
-
 /* --- administration ----------------------------------------------------------------------------- */
 
 static bool has_account(struct str name)
 {
-    SCONF_EACH (n, sconf_get(current->config.domains.root, "Accounts"))
+    SCONF_EACH (n, sconf_get(auth.loaded->config.domains.root, "Accounts"))
         if (str_eq(n->key, name))
             return true;
     return false;
@@ -445,7 +337,7 @@ static bool on_set_password(struct service_peer *p, struct packet *packet, struc
 
     if (!ipc_set_password_get(packet->body, &m, e))
         return false;
-    is_ok = has_account(m.account) ? credentials_set(credentials, m.account, m.password, &why)
+    is_ok = has_account(m.account) ? credentials_set(auth.credentials, m.account, m.password, &why)
                                    : fail(&why, ERR_NOT_FOUND, "no account %.*s",
                                           STR_FMT(m.account));
     if (is_ok) {
@@ -463,9 +355,9 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
     case IPC_auth_step:
         return on_auth_step(p, m, e);
     case IPC_rcpt_check:
-        return on_rcpt_check(p, m, e);
+        return auth_rcpt_check(p, m, e);
     case IPC_from_check:
-        return on_from_check(p, m, e);
+        return auth_from_check(p, m, e);
     case IPC_set_password:
         return on_set_password(p, m, e);
     default:
@@ -489,7 +381,7 @@ static void on_closed(struct service_peer *p)
 static void on_stop(void)
 {
     write_attempts();
-    credentials_close(credentials);
+    credentials_close(auth.credentials);
     exit(0);
 }
 
@@ -501,14 +393,14 @@ _Noreturn void auth_main(void)
     static struct arena a = ARENA_LIMIT(1 << 20);
     struct err e = {0};
 
-    role_start(&self, ROLE_AUTH);
+    role_start(&auth.start, ROLE_AUTH);
     crypto_warm();
     os_random(memory_key, sizeof memory_key);
-    if (fchdir(self.dirs[0]) || !(credentials = credentials_open(&e)) ||
-        !(current = load(self.config, &e)) ||
+    if (fchdir(auth.start.dirs[0]) || !(auth.credentials = credentials_open(&e)) ||
+        !(auth.loaded = load(auth.start.config, &e)) ||
         !password_hash(&a, STR("no such account"), &unknown_hash, &e)) {
         LOG(LOG_ERROR, "auth", "cannot start", LOG_E(&e));
         exit(1);
     }
-    service_run(&self, &handlers);
+    service_run(&auth.start, &handlers);
 }

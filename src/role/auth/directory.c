@@ -1,0 +1,96 @@
+/*
+ * Which account an address belongs to, and who may send as it: asked by sessions and the queue. What
+ * may be delivered goes to the monitor as a grant; the asker hears a reply code.
+ */
+#include "role/auth/auth.h"
+
+static uint32_t next_grant = 1;
+
+static bool give_grants(struct service_peer *p, const struct targets *t, uint32_t *first,
+                        struct err *e)
+{
+    *first = next_grant;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct target *to = &t->items[i];
+
+        if (!IPC_SEND(&auth.start.monitor, delivery_grant, NULL, 0, e, .conn = p->conn,
+                      .grant = next_grant++, .account = to->account, .mailbox = to->mailbox,
+                      .address = to->address))
+            return false;
+    }
+    return true;
+}
+
+static bool reply_rcpt(struct service_peer *p, uint64_t request, unsigned code, const char *enhanced,
+                       struct str text, struct err *e)
+{
+    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = request, .code = code, .enhanced = str_of(enhanced),
+                    .text = text);
+}
+
+static enum lookup_result find(struct arena *a, const struct ipc_rcpt_check *m,
+                               struct targets *out)
+{
+    enum lookup_result r = directory_find(auth.loaded->directory, a, m->localpart, m->domain, out);
+
+    // localserve: everything arrives in its one account (mox-imap-store-cli-config.md 3.6).
+    if (auth.start.settings.is_localserve && (r == LOOKUP_REMOTE || r == LOOKUP_NO_ADDRESS))
+        r = directory_find(auth.loaded->directory, a, STR("mox"), STR("localhost"), out);
+    return r;
+}
+
+/* mox-smtp-delivery.md 1.7, "Lookup results". */
+bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    bool is_submission = p->role == ROLE_SESSION && p->protocol == IPC_PROTOCOL_SUBMISSION;
+    const struct client *client = p->data;
+    struct ipc_rcpt_check m;
+    struct targets targets;
+    uint32_t first = 0;
+
+    if (!ipc_rcpt_check_get(packet->body, &m, e))
+        return false;
+    if (is_submission && !client->account.n)
+        return fail(e, ERR_DENIED, "recipient before login");
+    switch (find(&a, &m, &targets)) {
+    case LOOKUP_NO_ADDRESS:
+        return reply_rcpt(p, m.request, 550, "5.1.1", STR("no such address here"), e);
+    case LOOKUP_DISABLED:
+        return reply_rcpt(p, m.request, 450, "4.2.1", STR("the domain is temporarily disabled"), e);
+    case LOOKUP_REMOTE:
+        if (p->role == ROLE_SESSION && !is_submission)
+            return reply_rcpt(p, m.request, 550, "5.1.1", STR("not a domain of this server"), e);
+        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
+    case LOOKUP_LOCAL:
+        break;
+    }
+    if (targets.n == 1 && targets.items[0].smtp_error.n) {
+        struct str text = targets.items[0].smtp_error;
+        bool is_temporary = str_starts(text, STR("421"));
+
+        return reply_rcpt(p, m.request, is_temporary ? 451 : 550, is_temporary ? "4.3.0" : "5.1.1",
+                          str_trim(str_from(text, 3)), e);
+    }
+    if (is_submission)
+        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
+    if (targets.n > IPC_MAX_TARGETS)
+        targets.n = IPC_MAX_TARGETS;
+    return give_grants(p, &targets, &first, e) &&
+           IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
+                    .grant = first, .n_grants = (uint32_t)targets.n);
+}
+
+bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    const struct client *client = p->data;
+    struct ipc_from_check m;
+    bool is_ok;
+
+    if (!ipc_from_check_get(packet->body, &m, e))
+        return false;
+    is_ok = client->account.n && directory_may_send(auth.loaded->directory, &a, client->account,
+                                                    m.localpart, m.domain);
+    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = is_ok ? IPC_OK : IPC_BAD);
+}
