@@ -7,13 +7,31 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { SHA256_BYTES = 32 };
+enum { MD5_BYTES = 16, SHA1_BYTES = 20, SHA256_BYTES = 32, HASH_MAX_BYTES = 32 };
 
 /* Makes OpenSSL load its configuration and tables now, not after the sandbox is closed. */
 void crypto_warm(void);
 
 void sha256(struct str bytes, unsigned char out[SHA256_BYTES]);
 void hmac_sha256(struct str key, struct str bytes, unsigned char out[SHA256_BYTES]);
+
+/* The hashes of SCRAM; out has room for HASH_MAX_BYTES. */
+enum hash_kind { HASH_SHA1, HASH_SHA256 };
+size_t hash_bytes(enum hash_kind kind);
+void hash_digest(enum hash_kind kind, struct str bytes, unsigned char *out);
+void hash_hmac(enum hash_kind kind, struct str key, struct str bytes, unsigned char *out);
+/* RFC 8018 5.2, as many bytes as the hash has. Takes its time: that is what it is for. */
+void hash_pbkdf2(enum hash_kind kind, struct str password, struct str salt, uint32_t iterations,
+                 unsigned char *out);
+
+/*
+ * HMAC-MD5 with the key's two blocks hashed beforehand (RFC 2104 4): the two states answer
+ * challenges as the key does, and the key cannot be read from them.
+ */
+enum { HMAC_MD5_STATES = 2 * MD5_BYTES };
+void hmac_md5_prepare(struct str key, unsigned char states[HMAC_MD5_STATES]);
+void hmac_md5_finish(const unsigned char states[HMAC_MD5_STATES], struct str bytes,
+                     unsigned char out[MD5_BYTES]);
 
 /* Argon2id with 19 MiB and 2 passes, as an encoded text with its salt. */
 MUST_USE bool password_hash(struct arena *a, struct str password, struct str *out, struct err *e);

@@ -24,6 +24,46 @@ TEST(digests_of_known_inputs)
     check_hex(d, sizeof d, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 }
 
+TEST(hashes_of_scram)
+{
+    unsigned char d[HASH_MAX_BYTES];
+
+    hash_digest(HASH_SHA1, STR("abc"), d); // FIPS 180-2, appendix A.1
+    check_hex(d, SHA1_BYTES, "a9993e364706816aba3e25717850c26c9cd0d89d");
+    hash_hmac(HASH_SHA1, STR("Jefe"), STR("what do ya want for nothing?"), d); // RFC 2202 3
+    check_hex(d, SHA1_BYTES, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+    hash_pbkdf2(HASH_SHA1, STR("password"), STR("salt"), 4096, d); // RFC 6070 2
+    check_hex(d, SHA1_BYTES, "4b007901b765489abead49d926f721d065a429c1");
+    hash_pbkdf2(HASH_SHA256, STR("passwd"), STR("salt"), 1, d); // RFC 7914 11
+    check_hex(d, SHA256_BYTES, "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc");
+}
+
+// RFC 2202 2: a short key, and one longer than a block; RFC 2195 2, the example.
+TEST(hmac_md5_from_states)
+{
+    static const struct {
+        const char *key, *bytes, *want;
+    } cases[] = {
+        {"Jefe", "what do ya want for nothing?", "750c783e6ab0b503eaa86e310a5db738"},
+        {"\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa"
+         "\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa"
+         "\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa"
+         "\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa\xaa",
+         "Test Using Larger Than Block-Size Key - Hash Key First",
+         "6b1ab7fe4bd7bf8f0b62e6ce61b9d0cd"},
+        {"tanstaaftanstaaf", "<1896.697170952@postoffice.reston.mci.net>",
+         "b913a602c7eda7a495b4e6e7334d3890"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        unsigned char states[HMAC_MD5_STATES], d[MD5_BYTES];
+
+        hmac_md5_prepare(str_of(cases[i].key), states);
+        hmac_md5_finish(states, str_of(cases[i].bytes), d);
+        check_hex(d, sizeof d, cases[i].want);
+    }
+}
+
 TEST(passwords)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);

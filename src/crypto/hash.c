@@ -20,6 +20,38 @@ void hmac_sha256(struct str key, struct str bytes, unsigned char out[SHA256_BYTE
         die("HMAC failed");
 }
 
+static const EVP_MD *md_of(enum hash_kind kind)
+{
+    return kind == HASH_SHA1 ? EVP_sha1() : EVP_sha256();
+}
+
+size_t hash_bytes(enum hash_kind kind)
+{
+    return kind == HASH_SHA1 ? SHA1_BYTES : SHA256_BYTES;
+}
+
+void hash_digest(enum hash_kind kind, struct str bytes, unsigned char *out)
+{
+    if (!EVP_Digest(bytes.p, bytes.n, out, NULL, md_of(kind), NULL))
+        die("hash failed");
+}
+
+void hash_hmac(enum hash_kind kind, struct str key, struct str bytes, unsigned char *out)
+{
+    unsigned n = HASH_MAX_BYTES;
+
+    if (!HMAC(md_of(kind), key.p, (int)key.n, (const unsigned char *)bytes.p, bytes.n, out, &n))
+        die("HMAC failed");
+}
+
+void hash_pbkdf2(enum hash_kind kind, struct str password, struct str salt, uint32_t iterations,
+                 unsigned char *out)
+{
+    if (!PKCS5_PBKDF2_HMAC(password.p, (int)password.n, (const unsigned char *)salt.p,
+                           (int)salt.n, (int)iterations, md_of(kind), (int)hash_bytes(kind), out))
+        die("PBKDF2 failed");
+}
+
 void crypto_warm(void)
 {
     unsigned char random[8];

@@ -1,6 +1,7 @@
 #include "base/test.h"
 #include "text/date.h"
 #include "text/encode.h"
+#include "text/prep.h"
 
 TEST(base64_both_ways)
 {
@@ -166,4 +167,29 @@ TEST(json_strings)
 
     json_put_string(&b, STR("a\"\\\n\xc3\xa9\xff"));
     CHECK_STR(buf_str(&b), STR("\"a\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\""));
+}
+
+TEST(passwords_are_prepared)
+{
+    static const struct {
+        const char *in, *opaque, *saslprep;
+    } cases[] = {
+        {"plain ascii", "plain ascii", "plain ascii"},
+        {"e\xcc\x81", "\xc3\xa9", "\xc3\xa9"},                 // composed
+        {"a\xc2\xa0" "b", "a b", "a b"},                        // no-break space
+        {"\xe3\x80\x80", " ", " "},                            // ideographic space
+        {"I\xc2\xadX", "I\xc2\xadX", "IX"},                    // RFC 4013 3: soft hyphen
+        {"\xc2\xaa", "\xc2\xaa", "a"},                         // RFC 4013 3: U+00AA
+        {"\xe2\x85\xa8", "\xe2\x85\xa8", "IX"},               // RFC 4013 3: U+2168
+        {"\xc3", "\xc3", "\xc3"},                              // not UTF-8
+        {"\xc3\xa9\x07", "\xc3\xa9\x07", "\xc3\xa9\x07"},    // a control character
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+
+        CHECK_STR(text_opaque(&a, in.str), str_of(cases[i].opaque));
+        CHECK_STR(text_saslprep(&a, in.str), str_of(cases[i].saslprep));
+    }
 }
