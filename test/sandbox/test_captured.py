@@ -1,0 +1,276 @@
+"""
+Captured processes: a running role is stopped with ptrace and made to do what its attacker would want. As
+root only, since the roles are not dumpable and nobody else can look into them; on x86-64 only, whose
+registers and call numbers are used.
+"""
+import ctypes
+import errno
+import os
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
+from harness import *
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.restype = ctypes.c_long
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+SINGLESTEP, GETREGS, SETREGS, ATTACH = 9, 12, 13, 16
+ALL_TASKS = 0x40000000  # __WALL
+
+CALLS = {'open': 2, 'poll': 7, 'sendmsg': 46, 'recvmsg': 47, 'clone': 56, 'execve': 59, 'kill': 62,
+         'socket': 41, 'connect': 42, 'bind': 49, 'chmod': 90, 'chown': 92, 'truncate': 76, 'unlink': 87,
+         'rename': 82, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
+
+
+class Regs(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_ulonglong) for n in
+                ('r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base '
+                 'gs_base ds es fs gs').split()]
+
+
+def ptrace(request, pid, data=None):
+    if libc.ptrace(request, pid, None, data) < 0:
+        raise OSError(ctypes.get_errno(), 'ptrace %d' % request)
+
+
+class Captive:
+    """A process whose main thread does what it is told, within its sandbox."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        ptrace(ATTACH, pid)
+        os.waitpid(pid, ALL_TASKS)
+        self.saved = Regs()
+        ptrace(GETREGS, pid, ctypes.addressof(self.saved))
+        self.mem = open('/proc/%d/mem' % pid, 'r+b', buffering=0)
+        with open('/proc/%d/maps' % pid) as maps:
+            line = [l for l in maps if ' r-xp ' in l and 'libc.so' in l][0]
+        start, end = (int(x, 16) for x in line.split()[0].split('-'))
+        self.mem.seek(start)
+        self.instruction = start + self.mem.read(end - start).index(b'\x0f\x05')  # a "syscall"
+        self.used = 0
+
+    def put(self, data):
+        """Bytes in the captive's memory, below its stack."""
+        self.used += (len(data) + 15) & ~15
+        at = ((self.saved.rsp - 100000) & ~15) - self.used
+        self.mem.seek(at)
+        self.mem.write(data)
+        return at
+
+    def get(self, at, n):
+        self.mem.seek(at)
+        return self.mem.read(n)
+
+    def call(self, name, *args):
+        """A system call: its result, or -errno; 'killed' when it ends the process."""
+        values = [self.put(a.encode() + b'\0') if isinstance(a, str) else self.put(a) if isinstance(a, bytes) else a
+                  for a in args]
+        r = Regs.from_buffer_copy(self.saved)
+        r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9 = [v & (2**64 - 1) for v in values + [0] * (6 - len(values))]
+        r.rax, r.orig_rax, r.rip = CALLS[name], 2**64 - 1, self.instruction
+        ptrace(SETREGS, self.pid, ctypes.addressof(r))
+        ptrace(SINGLESTEP, self.pid)
+        _, status = os.waitpid(self.pid, ALL_TASKS)
+        self.used = 0
+        if os.WIFSIGNALED(status):
+            return 'killed'
+        assert os.WIFSTOPPED(status), status
+        ptrace(GETREGS, self.pid, ctypes.addressof(r))
+        if os.WSTOPSIG(status) == signal.SIGSYS:
+            return 'killed'
+        return ctypes.c_longlong(r.rax).value
+
+    def send(self, channel, body, fds=()):
+        """One message between processes, with descriptors."""
+        text = self.put(body)
+        vector = self.put(struct.pack('QQ', text, len(body)))
+        control, n = 0, 0
+        if fds:
+            data = struct.pack('%di' % len(fds), *fds)
+            n = 16 + len(data)
+            control = self.put(struct.pack('Qii', n, socket.SOL_SOCKET, socket.SCM_RIGHTS) + data + b'\0' * 8)
+            n = 16 + (len(data) + 7 & ~7)
+        return self.call('sendmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, vector, 1, control, n, 0, 0), 0x4000)
+
+    def receive(self, channel):
+        """(type, body) of the next message; None when the channel is closed."""
+        ready = self.put(struct.pack('ihh', channel, 1, 0))
+        assert self.call('poll', ready, 1, WAIT * 1000) == 1
+        room = self.put(b'\0' * 4096)
+        vector = self.put(struct.pack('QQ', room, 4096))
+        n = self.call('recvmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, vector, 1, 0, 0, 0, 0), 0)
+        assert n >= 0, n
+        got = self.get(room, n)
+        return (got[0], got[1:]) if n else None
+
+    def release(self):
+        self.mem.close()
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, ALL_TASKS)
+        except (OSError, ChildProcessError):
+            pass
+
+
+def message_numbers():
+    text = open(os.path.join(ROOT, 'src', 'ipc', 'messages.h'), encoding='utf-8').read()
+    table = text[text.index('#define IPC_MESSAGES(M)'):]
+    return {name: i + 1 for i, name in enumerate(re.findall(r'\bM\((\w+), ', table))}
+
+
+NUMBERS = message_numbers()
+
+
+def message(name, *fields):
+    """Bytes of a message: texts with their length, numbers as (width, value)."""
+    out = bytes([NUMBERS[name]])
+    for f in fields:
+        out += struct.pack('<I', len(f)) + f if isinstance(f, bytes) else f[1].to_bytes(f[0], 'little')
+    return out
+
+
+def sockets(pid):
+    """Its descriptors that are sockets, in order: for a session its stream, the monitor, front."""
+    return [int(fd) for fd in sorted(os.listdir('/proc/%d/fd' % pid), key=int)
+            if int(fd) > 2 and os.readlink('/proc/%d/fd/%s' % (pid, fd)).startswith('socket:')]
+
+
+def refused(result, what):
+    assert result in (-errno.EPERM, -errno.EACCES, -errno.ENOSYS), (what, result)
+
+
+def try_the_machine(c, server, has_files):
+    """What no role may do with the machine, whatever it serves."""
+    refused(c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0), 'internet socket')
+    refused(c.call('socket', socket.AF_UNIX, socket.SOCK_STREAM, 0), 'unix socket')
+    refused(c.call('connect', 0, b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8, 16), 'connect')
+    refused(c.call('bind', 0, b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8, 16), 'bind')
+    refused(c.call('kill', server.process.pid, 0), 'signal')
+    refused(c.call('chmod', server.dir, 0o777), 'chmod')
+    refused(c.call('chown', server.dir, 0, 0), 'chown')
+    refused(c.call('truncate', os.path.join(server.dir, 'mox.conf'), 0), 'truncate')
+    refused(c.call('setuid', 0), 'setuid')
+    refused(c.call('mount', 'x', '/', 'tmpfs', 0, 0), 'mount')
+    refused(c.call('mprotect', c.saved.rsp & ~4095, 4096, 7), 'executable memory')
+    for path in ('/etc/passwd', os.path.join(server.dir, 'localhost.key'), os.path.join(server.dir, 'domains.conf'),
+                 '/proc/%d/mem' % server.process.pid, os.path.join(server.dir, 'data', 'ctl')):
+        refused(c.call('open', path, 0, 0), path)
+    refused(c.call('open', '/tmp/mox-captured', os.O_WRONLY | os.O_CREAT, 0o600), 'new file')
+    if not has_files:
+        refused(c.call('unlink', 'anything'), 'unlink')
+
+
+def root_test(fn):
+    def run_it():
+        if os.geteuid() == 0 and os.uname().machine == 'x86_64':
+            fn()
+        else:
+            print('%s: needs root on x86-64, left out' % fn.__name__)
+    run_it.__name__ = fn.__name__
+    return test(run_it)
+
+
+@root_test
+def a_captured_session_has_no_files_and_no_network():
+    with running() as s:
+        for port, title in ((SMTP, 'session smtp'), (IMAP, 'session imap'), (SUBMISSION, 'session submission')):
+            w = s.connect(port)
+            w.line()
+            c = Captive(s.pids('mox: ' + title)[0])
+            try_the_machine(c, s, False)
+            refused(c.call('clone', signal.SIGCHLD), 'fork')
+            refused(c.call('open', '.', 0, 0), 'current directory')
+            assert c.call('execve', '/bin/sh', 0, 0) == 'killed'
+            c.release()
+
+
+@root_test
+def a_captured_session_cannot_open_an_account():
+    """Without a password there is no mailbox: the monitor knows from auth who has logged in."""
+    with running() as s:
+        s.send('secret')
+        w = s.connect(IMAP)
+        w.line()
+        c = Captive(s.pids('mox: session imap')[0])
+        stream, monitor = sockets(c.pid)[:2]
+        assert c.send(monitor, message('hand_over', b'a', b''), [stream]) > 0
+        kind, body = c.receive(monitor)
+        assert kind == NUMBERS['granted'] and b'nobody has logged in' in body, body
+        # A grant that auth did not give, and a service this protocol has no use for.
+        assert c.send(monitor, message('deliver_open', (4, 1))) > 0
+        assert b'no such grant' in c.receive(monitor)[1]
+        for service in (2, 3):  # queue, keys
+            assert c.send(monitor, message('grant', (1, service))) > 0
+            assert b'may not use that service' in c.receive(monitor)[1]
+        c.release()
+
+
+@root_test
+def a_captured_session_cannot_speak_for_others():
+    """What the table does not allow to a session ends its channel."""
+    with running() as s:
+        for name, fields in (('login_ok', ((8, 1), b'mox', b'mox@localhost')), ('attach', ()), ('peer', ()),
+                             ('delivery_grant', ((8, 1), (4, 1), b'mox', b'Inbox', b'mox@localhost')), ('stop', ()),
+                             ('child_ended', ((8, 1), (4, 0)))):
+            start = len(s.log_text())
+            w = s.connect(IMAP)
+            w.line()
+            pid = s.pids('mox: session imap')[-1]
+            c = Captive(pid)
+            monitor = sockets(pid)[1]
+            assert c.send(monitor, message(name, *fields)) > 0
+            assert c.receive(monitor) is None
+            c.release()
+            s.wait_log('session misbehaves', start)
+            assert 'session may not send message %s' % name in s.log_text(start), name
+        s.imap().logout()
+
+
+@root_test
+def a_captured_account_is_alone_with_its_mail():
+    with running() as s:
+        neighbour = os.path.join(s.dir, 'data', 'accounts', 'ann')
+        os.mkdir(neighbour, 0o777)
+        os.chmod(neighbour, 0o777)
+        with open(os.path.join(neighbour, 'account.db'), 'w') as f:
+            f.write('her mail')
+        os.chmod(f.name, 0o666)
+        held = s.imap()
+        c = Captive(s.pids('mox: account mox')[0])
+        assert c.call('open', 'account.db', os.O_RDWR, 0) >= 0  # its own
+        for path in ('../ann/account.db', f.name, '../../auth/auth.db', '../../queue/queue.db', '..', '../ann'):
+            refused(c.call('open', path, 0, 0), path)
+        refused(c.call('open', '../ann/new', os.O_WRONLY | os.O_CREAT, 0o600), 'new file')
+        refused(c.call('rename', 'account.db', '../ann/account.db'), 'rename')
+        refused(c.call('link', '../ann/account.db', 'hers'), 'hard link')
+        refused(c.call('symlink', '../ann/account.db', 'hers'), 'symbolic link')
+        try_the_machine(c, s, True)
+        refused(c.call('clone', signal.SIGCHLD), 'fork')
+        assert c.call('execve', '/bin/sh', 0, 0) == 'killed'
+        c.release()
+        del held
+
+
+@root_test
+def captured_services_are_confined_to_their_directories():
+    own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'account-template': 'accounts/mox/account.db'}
+    with running() as s:
+        s.imap().logout()
+        for role in ('keys', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
+            start = len(s.log_text())
+            c = Captive(s.pids('mox: ' + role)[0])
+            for path in own.values():
+                result = c.call('open', os.path.join(s.dir, 'data', path), 0, 0)
+                if path == own.get(role):
+                    assert result >= 0, (role, path, result)
+                else:
+                    refused(result, (role, path))
+            try_the_machine(c, s, role in own)
+            assert c.call('execve', '/bin/sh', 0, 0) == 'killed', role
+            c.release()
+            s.wait_log('role ended unexpectedly', start)
+
+
+main('captured')
