@@ -103,6 +103,30 @@ TEST(every_message_has_a_sender_and_a_receiver)
     CHECK(!ipc_rule_of(0) && !ipc_rule_of(IPC_TYPE_COUNT) && !ipc_rule_of(9999));
 }
 
+// What would be taken for the truth comes from those who know it, and from nobody else.
+TEST(only_these_may_say_it)
+{
+    static const struct {
+        enum ipc_type type;
+        role_set from;
+    } cases[] = {
+        {IPC_login_ok, R_(AUTH)},       {IPC_delivery_grant, R_(AUTH)},  {IPC_peer, R_(MONITOR)},
+        {IPC_attach, R_(MONITOR)},      {IPC_account_start, R_(MONITOR)}, {IPC_config, R_(MONITOR)},
+        {IPC_session_start, R_(MONITOR)}, {IPC_listen, R_(MONITOR)},     {IPC_tls_file, R_(MONITOR)},
+        {IPC_check_files, R_(MONITOR)}, {IPC_account_end, R_(MONITOR)},  {IPC_granted, R_(MONITOR)},
+        {IPC_compiled, R_(CONFIG)},     {IPC_compiled_end, R_(CONFIG)},  {IPC_set_password, R_(ADMIN)},
+        {IPC_queue_list, R_(ADMIN)},    {IPC_conn_new, R_(FRONT)},       {IPC_conn_resume, R_(FRONT)},
+        {IPC_conn_gone, R_(FRONT)},     {IPC_park, R_(ACCOUNT)},         {IPC_parked_send, R_(ACCOUNT)},
+        {IPC_detached, R_(ACCOUNT)},    {IPC_signed, R_(KEYS)},          {IPC_auth_reply, R_(AUTH)},
+        {IPC_rcpt_reply, R_(AUTH)},     {IPC_from_reply, R_(AUTH)},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        CHECK_CASE(ipc_rule_of(cases[i].type)->from == cases[i].from, i);
+    // Keys and configuration hear nobody but those who need them.
+    CHECK(ipc_rule_of(IPC_sign)->to == R_(KEYS) && ipc_rule_of(IPC_set_password)->to == R_(AUTH));
+}
+
 TEST(compiled_records_in_sequence)
 {
     AUTO_BUF b = BUF_LIMIT(10000);
