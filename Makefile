@@ -33,6 +33,7 @@ fmt:
 lint: deps
 	@tools/check-layers
 	@tools/check-headers
+	@tools/ipc-doc --check
 
 install: build
 	install -D -m 0755 $(BUILD)/mox $(DESTDIR)/usr/local/bin/mox
