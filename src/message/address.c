@@ -172,7 +172,7 @@ static void take_mailbox_rest(struct cur *c, struct arena *a, struct pending *p,
     }
 }
 
-void address_parse_list(struct arena *a, struct str text, struct address_list *out)
+static void parse_list(struct arena *a, struct str text, bool has_groups, struct address_list *out)
 {
     struct cur c = cur_of(text);
     struct pending p = {.words = BUF_LIMIT(65536), .joined = BUF_LIMIT(65536)};
@@ -188,11 +188,17 @@ void address_parse_list(struct arena *a, struct str text, struct address_list *o
             cur_next(&c);
             finish(a, &p, out);
             out->has_errors |= ch == ';' && !in_group;
-            if (ch == ';')
+            if (ch == ';' && in_group) {
+                if (has_groups)
+                    push(a, out, (struct address){.kind = ADDRESS_GROUP_END});
                 in_group = false;
+            }
         } else if (ch == ':') {
             cur_next(&c);
             out->has_errors |= in_group || !p.words.n;
+            if (has_groups && !in_group)
+                push(a, out, (struct address){.name = arena_dup(a, buf_str(&p.words)),
+                                              .kind = ADDRESS_GROUP_START});
             in_group = true;
             buf_reset(&p.words);
             buf_reset(&p.joined);
@@ -216,8 +222,20 @@ void address_parse_list(struct arena *a, struct str text, struct address_list *o
     }
     finish(a, &p, out);
     out->has_errors |= in_group;
+    if (has_groups && in_group) // in any case, even past the limit: a start has its end
+        *ARENA_PUSH(a, out->items, &out->n, &out->cap) = (struct address){.kind = ADDRESS_GROUP_END};
     buf_fini(&p.words);
     buf_fini(&p.joined);
+}
+
+void address_parse_list(struct arena *a, struct str text, struct address_list *out)
+{
+    parse_list(a, text, false, out);
+}
+
+void address_parse_groups(struct arena *a, struct str text, struct address_list *out)
+{
+    parse_list(a, text, true, out);
 }
 
 bool address_parse_spec(struct arena *a, struct str text, struct address *out)

@@ -33,6 +33,8 @@ struct address {
     struct str name;      // display name as written, unquoted, not decoded; may be empty
     struct str localpart; // unquoted
     struct str domain;    // empty when there is none
+    // Where address_parse_groups found a group to begin (name is the group's) and to end.
+    enum { ADDRESS_MAILBOX, ADDRESS_GROUP_START, ADDRESS_GROUP_END } kind;
 };
 struct address_list {
     struct address *items;
@@ -41,6 +43,8 @@ struct address_list {
 };
 /* RFC 5322 3.4, with groups flattened, obsolete forms and UTF-8 (RFC 6532). Never fails. */
 void address_parse_list(struct arena *a, struct str text, struct address_list *out);
+/* The same with groups told: each start has its end. */
+void address_parse_groups(struct arena *a, struct str text, struct address_list *out);
 /* addr-spec alone, such as an envelope's: false unless the whole text is one. */
 MUST_USE bool address_parse_spec(struct arena *a, struct str text, struct address *out);
 /* The localpart as it is written before an "@", quoted when it must be. */

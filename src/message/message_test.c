@@ -238,3 +238,33 @@ TEST(references_and_previews)
     CHECK_STR(message_preview(&a, STR("Hi\r\n\r\n> old\r\n> older\r\n  new text\r\n-- \r\nsig")),
               STR("Hi [...] new text"));
 }
+
+// The most a hostile message can make of its parts and fields stays below the ceiling of its arena.
+TEST(mime_floods_stay_in_bounds)
+{
+    static const struct {
+        const char *start, *repeated;
+        size_t n;
+    } floods[] = {
+        {"Content-Type: multipart/mixed; boundary=b\r\n\r\n",
+         "--b\r\nContent-Type: text/plain; a=1; b=2\r\nContent-Disposition: inline; c=3\r\n\r\nx\r\n", 12000},
+        {"", "To:a\r\n", 43000},
+        {"Content-Type: multipart/digest; boundary=b\r\n\r\n",
+         "--b\r\n\r\nTo:a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a\r\n\r\n", 12000},
+    };
+
+    for (size_t i = 0; i < COUNT(floods); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(MIME_MEMORY);
+        AUTO_BUF text = BUF_LIMIT(16 << 20);
+        AUTO_BUF tree = BUF_LIMIT(32 << 20);
+        struct part *root;
+        bool is_broken;
+
+        buf_put(&text, str_of(floods[i].start));
+        for (size_t k = 0; k < floods[i].n; k++)
+            buf_put(&text, str_of(floods[i].repeated));
+        root = mime_parse(&a, buf_str(&text), &is_broken);
+        part_encode(&tree, root);
+        CHECK_CASE(!tree.full && !is_broken, i);
+    }
+}

@@ -23,7 +23,7 @@ struct mime_parser {
     struct level levels[MIME_MAX_DEPTH + 1]; // levels[depth].part is the part in progress
     size_t depth;
     bool in_gap; // between parts of levels[depth]: preamble or epilogue
-    size_t n_parts;
+    size_t n_parts, n_text;
     bool is_broken;
     struct part *root;
     uint64_t total_lines;
@@ -64,43 +64,79 @@ static void set_once(struct arena *a, struct str *field, struct str value)
         *field = header_unfold(a, value);
 }
 
-// Several fields of one name count as one list (mox-smtp-delivery.md 6.2).
-static void set_list(struct arena *a, struct str *field, struct str value)
+// Whatever remains after ten thousand parts with long headers is opaque.
+static bool is_full(const struct mime_parser *p)
 {
-    struct str more = header_unfold(a, value);
-
-    *field = field->p ? arena_printf(a, "%.*s, %.*s", STR_FMT(*field), STR_FMT(more)) : more;
+    return p->n_parts >= MIME_MAX_PARTS || p->n_text >= MIME_MAX_TEXT;
 }
 
-static void envelope_field(struct arena *a, struct envelope *env, const struct header_field *f)
+/*
+ * Several fields of one name count as one list (mox-smtp-delivery.md 6.2). They are joined in a
+ * buffer: what a hundred thousand of them add up to takes no more memory than that.
+ */
+enum { N_LISTS = 5, LIST_BYTES = 65536 };
+struct lists {
+    struct buf joined[N_LISTS];
+    bool is_there[N_LISTS];
+};
+
+static void set_list(struct lists *lists, size_t i, struct str value)
+{
+    struct buf *b = &lists->joined[i];
+
+    b->limit = 2 * MIME_MAX_HEADER;
+    if (b->n >= LIST_BYTES)
+        return;
+    if (lists->is_there[i])
+        BUF_PUT(b, ", ");
+    lists->is_there[i] = true;
+    for (size_t k = 0; k < value.n; k++)
+        if (value.p[k] != '\r' && value.p[k] != '\n')
+            buf_put_char(b, value.p[k] ? value.p[k] : ' ');
+}
+
+static const struct str list_names[N_LISTS] = {STR_("From"), STR_("Reply-To"), STR_("To"),
+                                               STR_("Cc"), STR_("Bcc")};
+
+// True when the field is kept.
+static bool envelope_field(struct arena *a, struct envelope *env, struct lists *lists,
+                           const struct header_field *f)
 {
     const struct {
         struct str name;
         struct str *field;
-        bool is_list;
     } fields[] = {
-        {STR_("Date"), &env->date, false},
-        {STR_("Subject"), &env->subject, false},
-        {STR_("From"), &env->from, true},
-        {STR_("Sender"), &env->sender, false},
-        {STR_("Reply-To"), &env->reply_to, true},
-        {STR_("To"), &env->to, true},
-        {STR_("Cc"), &env->cc, true},
-        {STR_("Bcc"), &env->bcc, true},
-        {STR_("In-Reply-To"), &env->in_reply_to, false},
-        {STR_("Message-ID"), &env->message_id, false},
-        {STR_("References"), &env->references, false},
-        {STR_("List-ID"), &env->list_id, false},
+        {STR_("Date"), &env->date},
+        {STR_("Subject"), &env->subject},
+        {STR_("Sender"), &env->sender},
+        {STR_("In-Reply-To"), &env->in_reply_to},
+        {STR_("Message-ID"), &env->message_id},
+        {STR_("References"), &env->references},
+        {STR_("List-ID"), &env->list_id},
     };
 
+    for (size_t i = 0; i < N_LISTS; i++)
+        if (str_eq_ci(f->name, list_names[i])) {
+            set_list(lists, i, f->value);
+            return true;
+        }
     for (size_t i = 0; i < COUNT(fields); i++)
         if (str_eq_ci(f->name, fields[i].name)) {
-            // What a hundred fields of one name could add up to is bounded by the header's size.
-            if (fields[i].is_list && fields[i].field->n < 65536)
-                set_list(a, fields[i].field, f->value);
-            else
-                set_once(a, fields[i].field, f->value);
+            set_once(a, fields[i].field, f->value);
+            return true;
         }
+    return false;
+}
+
+static void end_lists(struct arena *a, struct envelope *env, struct lists *lists)
+{
+    struct str *fields[N_LISTS] = {&env->from, &env->reply_to, &env->to, &env->cc, &env->bcc};
+
+    for (size_t i = 0; i < N_LISTS; i++) {
+        if (lists->is_there[i])
+            *fields[i] = str_trim(arena_dup(a, buf_str(&lists->joined[i])));
+        buf_fini(&lists->joined[i]);
+    }
 }
 
 static void content_type(struct arena *a, struct part *part, struct str value)
@@ -128,8 +164,6 @@ static void content_field(struct arena *a, struct part *part, const struct heade
     struct cur c = cur_of(f->value);
     struct str rest;
 
-    if (!str_starts_ci(f->name, STR("Content-")))
-        return;
     rest = str_from(f->name, 8);
     header_skip_cfws(&c);
     if (str_eq_ci(rest, STR("Type")) && !part->type.n) {
@@ -168,7 +202,13 @@ static void start_body(struct mime_parser *p, uint64_t body_start)
 
     p->in_header = false;
     part->body_start = part->body_end = body_start;
-    if (p->depth == MIME_MAX_DEPTH || p->n_parts >= MIME_MAX_PARTS)
+    // RFC 2046 5.1.5: what a digest holds is messages.
+    if (!part->type.n && p->depth && p->levels[p->depth - 1].part->is_multipart &&
+        str_eq(p->levels[p->depth - 1].part->subtype, STR("digest"))) {
+        part->type = STR("message");
+        part->subtype = STR("rfc822");
+    }
+    if (p->depth == MIME_MAX_DEPTH || is_full(p))
         return; // deeper or more: the rest is opaque
     if (str_eq(part->type, STR("multipart"))) {
         l->boundary = param_get(&part->params, STR("boundary"));
@@ -192,13 +232,20 @@ static void end_header(struct mime_parser *p, uint64_t body_start)
 {
     struct part *part = p->levels[p->depth].part;
     struct cur c = cur_of(buf_str(&p->header));
+    struct lists lists = {0};
     struct header_field f;
 
     while (header_next(&c, &f)) {
-        content_field(p->a, part, &f);
-        if (part->envelope)
-            envelope_field(p->a, part->envelope, &f);
+        bool is_kept = str_starts_ci(f.name, STR("Content-"));
+
+        if (is_kept)
+            content_field(p->a, part, &f);
+        else if (part->envelope)
+            is_kept = envelope_field(p->a, part->envelope, &lists, &f);
+        p->n_text += is_kept ? f.raw.n : 0;
     }
+    if (part->envelope)
+        end_lists(p->a, part->envelope, &lists);
     start_body(p, body_start);
 }
 
@@ -261,7 +308,7 @@ static void on_boundary(struct mime_parser *p, size_t level, bool is_last, uint6
     p->in_gap = true;
     if (is_last) {
         p->levels[level].boundary = (struct str){0}; // what follows is epilogue
-    } else if (p->n_parts < MIME_MAX_PARTS) {
+    } else if (!is_full(p)) {
         open_child(p, line_end);
         // lines holds the count at the start until the part is closed
         p->levels[p->depth].part->lines = 0;

@@ -16,6 +16,7 @@ enum {
     MIME_MAX_DEPTH = 100,
     MIME_MAX_HEADER = 256 * 1024, // bytes of one header block that are looked at
     MIME_MAX_BOUNDARY = 200,      // RFC 2046 5.1.1 says 70
+    MIME_MAX_TEXT = 4 << 20,      // bytes of kept header fields, of all parts: after that no more parts
     MIME_MEMORY = 64 << 20,       // what a tree may take
 };
 

@@ -125,8 +125,9 @@ static struct str plain_value(struct arena *a, struct str value)
 
 void param_parse(struct arena *a, struct cur *c, struct params *out)
 {
-    struct piece *pieces = ARENA_ARRAY(a, HEADER_MAX_PARAMS, struct piece);
-    size_t n = 0;
+    AUTO_ARENA scratch = ARENA_LIMIT(1 << 20); // of ten thousand parts, each may have parameters
+    struct piece *pieces = NULL;
+    size_t n = 0, cap = 0;
 
     *out = (struct params){0};
     while (cur_left(c) && n < HEADER_MAX_PARAMS) {
@@ -141,7 +142,7 @@ void param_parse(struct arena *a, struct cur *c, struct params *out)
         name = header_token(c);
         header_skip_cfws(c);
         if (name.n && cur_skip(c, '=') && take_value(c, a, &value))
-            pieces[n++] = piece_of(a, name, value);
+            *ARENA_PUSH(&scratch, pieces, &n, &cap) = piece_of(a, name, value);
     }
     for (size_t i = 0; i < n; i++) {
         struct param p = {.name = pieces[i].name};

@@ -147,6 +147,8 @@ static struct part *get_part(struct arena *a, struct cur *c, unsigned depth, siz
             return NULL;
         next = &(*next)->next;
     }
+    if (p->is_message && (!p->child || !p->child->envelope))
+        return NULL;
     return p;
 }
 

@@ -84,10 +84,10 @@ bool parse_message(struct arena *a, const struct store_new *m, struct parsed *ou
                            .size = m->prefix.n + m->size};
     if (!ok)
         return false;
-    imap_envelope_put(&b, a, out->root->envelope);
+    imap_envelope_put(&b, out->root->envelope);
     out->envelope = arena_dup(a, buf_str(&b));
     buf_reset(&b);
-    imap_bodystructure_put(&b, a, out->root, true);
+    imap_bodystructure_put(&b, out->root, true);
     out->bodystructure = arena_dup(a, buf_str(&b));
     buf_reset(&b);
     part_encode(&b, out->root);

@@ -1,5 +1,6 @@
 #include "base/test.h"
 #include "proto/imap/imap.h"
+#include "proto/imap/structure.h"
 
 // Feeds all of text and tells the results as letters.
 static void results(const char *text, struct buf *out, struct buf *last)
@@ -146,4 +147,106 @@ TEST(imap_list_patterns)
     for (size_t i = 0; i < COUNT(cases); i++)
         CHECK_CASE(imap_list_match(str_of(cases[i].pattern), str_of(cases[i].name)) ==
                        cases[i].match, i);
+}
+
+/* --- ENVELOPE, BODYSTRUCTURE ----------------------------------------------------------------------- */
+
+static void structure_of(const char *text, bool extended, struct buf *out)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    AUTO_EXACT in = exact_copy(str_of(text));
+    bool is_broken;
+
+    imap_bodystructure_put(out, mime_parse(&a, in.str, &is_broken), extended);
+}
+
+TEST(imap_bodystructure)
+{
+    static const struct {
+        const char *in, *body, *bodystructure;
+    } cases[] = {
+        {"Subject: x\r\n\r\none\r\ntwo\r\n",
+         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 10 2)",
+         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 10 2 NIL NIL NIL NIL)"},
+        {"Content-Type: image/png; name=\"a b\"\r\nContent-ID: <i@x>\r\nContent-Description: d\r\n"
+         "Content-Transfer-Encoding: base64\r\nContent-MD5: abc\r\nContent-Language: en, de\r\n"
+         "Content-Location: http://x/\r\nContent-Disposition: attachment; filename=f.png\r\n\r\nAAAA",
+         "(\"IMAGE\" \"PNG\" (\"NAME\" \"a b\") \"<i@x>\" \"d\" \"BASE64\" 4)",
+         "(\"IMAGE\" \"PNG\" (\"NAME\" \"a b\") \"<i@x>\" \"d\" \"BASE64\" 4 \"abc\" (\"ATTACHMENT\" "
+         "(\"FILENAME\" \"f.png\")) (\"en\" \"de\") \"http://x/\")"},
+        {"Content-Type: text/html\r\nContent-Disposition: inline\r\nContent-Language: de\r\n\r\n",
+         "(\"TEXT\" \"HTML\" NIL NIL NIL \"7BIT\" 0 0)",
+         "(\"TEXT\" \"HTML\" NIL NIL NIL \"7BIT\" 0 0 NIL (\"INLINE\" NIL) \"de\" NIL)"},
+        // RFC 2231: continuations are joined, what is not ASCII keeps the extended form.
+        {"Content-Type: application/x; name*0*=utf-8''%C3%A4; name*1=\"b\"\r\n\r\n",
+         "(\"APPLICATION\" \"X\" (\"NAME*\" \"utf-8''%C3%A4b\") NIL NIL \"7BIT\" 0)",
+         "(\"APPLICATION\" \"X\" (\"NAME*\" \"utf-8''%C3%A4b\") NIL NIL \"7BIT\" 0 NIL NIL NIL NIL)"},
+        {"Content-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\nb\r\n",
+         "(\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 18 (NIL \"in\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 3 1) 3)",
+         NULL},
+        {"Content-Type: message/global\r\n\r\nSubject: in\r\n\r\n",
+         "(\"MESSAGE\" \"GLOBAL\" NIL NIL NIL \"7BIT\" 15 (NIL \"in\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 0 0) 2)",
+         NULL},
+        // An encoded message is not taken apart.
+        {"Content-Type: message/rfc822; name=m\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA",
+         "(\"APPLICATION\" \"OCTET-STREAM\" (\"NAME\" \"m\") NIL NIL \"BASE64\" 4)", NULL},
+        // RFC 2046 5.1.5: parts of a digest are messages when they do not say otherwise.
+        {"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: s\r\n\r\n\r\n--b--\r\n",
+         "((\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 14 (NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+         "(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 0 0) 2) \"DIGEST\")", NULL},
+        {"Content-Type: multipart/mixed; boundary=b; x=y\r\nContent-Language: en\r\n\r\n--b\r\n\r\nt\r\n--b--",
+         "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 1 0) \"MIXED\")",
+         "((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 1 0 NIL NIL NIL NIL) \"MIXED\" "
+         "(\"BOUNDARY\" \"b\" \"X\" \"y\") NIL \"en\" NIL)"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF body = BUF_LIMIT(100000);
+        AUTO_BUF full = BUF_LIMIT(100000);
+
+        structure_of(cases[i].in, false, &body);
+        CHECK_CASE(str_eq(buf_str(&body), str_of(cases[i].body)), i);
+        structure_of(cases[i].in, true, &full);
+        CHECK_CASE(!cases[i].bodystructure || str_eq(buf_str(&full), str_of(cases[i].bodystructure)),
+                   i);
+    }
+}
+
+TEST(imap_envelope)
+{
+    static const struct {
+        const char *in, *want;
+    } cases[] = {
+        {"\r\n", "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"},
+        {"Date: d\r\nSubject:\r\nFrom: A B <a@x>\r\nIn-Reply-To: <r>\r\nMessage-ID: <m>\r\n\r\n",
+         "(\"d\" \"\" ((\"A B\" NIL \"a\" \"x\")) ((\"A B\" NIL \"a\" \"x\")) ((\"A B\" NIL \"a\" "
+         "\"x\")) NIL NIL NIL \"<r>\" \"<m>\")"},
+        // There, but empty, is as good as missing.
+        {"From: a@x\r\nSender:\r\nReply-To: r@x\r\nTo: b@x, c@x\r\nTo: d@x\r\n\r\n",
+         "(NIL NIL ((NIL NIL \"a\" \"x\")) ((NIL NIL \"a\" \"x\")) ((NIL NIL \"r\" \"x\")) "
+         "((NIL NIL \"b\" \"x\")(NIL NIL \"c\" \"x\")(NIL NIL \"d\" \"x\")) NIL NIL NIL NIL)"},
+        {"To: undisclosed recipients:;\r\nCc: a@x, Team: b@x, C <c@x>; , d\r\nBcc: open: e@x\r\n\r\n",
+         "(NIL NIL NIL NIL NIL ((NIL NIL \"undisclosed recipients\" NIL)(NIL NIL NIL NIL)) "
+         "((NIL NIL \"a\" \"x\")(NIL NIL \"Team\" NIL)(NIL NIL \"b\" \"x\")(\"C\" NIL \"c\" \"x\")"
+         "(NIL NIL NIL NIL)(\"d\" NIL \"\" \"\")) ((NIL NIL \"open\" NIL)(NIL NIL \"e\" \"x\")"
+         "(NIL NIL NIL NIL)) NIL NIL)"},
+        {"Subject: =?utf-8?q?=C3=A4?=\r\nFrom: =?utf-8?q?=C3=A4?= <a@x>\r\nSender: s@x\r\n"
+         "Reply-To: r@x\r\n\r\n",
+         "(NIL \"=?utf-8?q?=C3=A4?=\" ((\"=?utf-8?q?=C3=A4?=\" NIL \"a\" \"x\")) ((NIL NIL \"s\" \"x\")) "
+         "((NIL NIL \"r\" \"x\")) NIL NIL NIL NIL NIL)"},
+        {"Subject: \xc3\xa4 \"q\\\r\n\r\n",
+         "(NIL {6}\r\n\xc3\xa4 \"q\\ NIL NIL NIL NIL NIL NIL NIL NIL)"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        AUTO_BUF out = BUF_LIMIT(100000);
+        bool is_broken;
+
+        imap_envelope_put(&out, mime_parse(&a, in.str, &is_broken)->envelope);
+        CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i].want)), i);
+    }
 }

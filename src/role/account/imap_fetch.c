@@ -242,7 +242,7 @@ static bool put_item(struct fetched *f, const struct imap_fetch_item *item, stru
         BUF_PUT(out, "BODY ");
         if (!need_tree(f, e))
             return false;
-        imap_bodystructure_put(out, &f->a, f->root, false);
+        imap_bodystructure_put(out, f->root, false);
         return true;
     case FETCH_SECTION:
         return put_section(f, item, e);
