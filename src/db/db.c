@@ -259,6 +259,11 @@ bool stmt_step(struct stmt *s, struct err *e)
     return false;
 }
 
+void stmt_reset(struct stmt *s)
+{
+    sqlite3_reset(s->s);
+}
+
 bool stmt_run(struct stmt *s, struct err *e)
 {
     int rc = sqlite3_step(s->s);

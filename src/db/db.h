@@ -45,6 +45,8 @@ void db_undo(struct db *d);
 struct stmt *db_prepare(struct db *d, const char *sql, struct err *e);
 /* Resets it and gives it back to the cache. */
 void stmt_done(struct stmt **s);
+/* Ready to run again with other parameters; it holds no picture of the file any more. */
+void stmt_reset(struct stmt *s);
 #define AUTO_STMT CLEANUP(stmt_done) struct stmt *
 
 /* Parameters count from 1. Texts must stay until the statement is done. */

@@ -61,4 +61,6 @@ bool part_is_text(const struct part *p);
  * nothing: texts point into bytes.
  */
 void part_encode(struct buf *out, const struct part *p);
+/* Where the header of the whole message ends, without decoding the rest. */
+MUST_USE bool part_decode_header_end(struct str bytes, uint64_t *out, struct err *e);
 MUST_USE bool part_decode(struct arena *a, struct str bytes, struct part **out, struct err *e);

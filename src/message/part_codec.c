@@ -152,6 +152,17 @@ static struct part *get_part(struct arena *a, struct cur *c, unsigned depth, siz
     return p;
 }
 
+bool part_decode_header_end(struct str bytes, uint64_t *out, struct err *e)
+{
+    struct cur c = cur_of(bytes);
+    uint64_t start;
+
+    if (cur_next(&c) != VERSION || !get_number(&c, INT64_MAX, &start) ||
+        !get_number(&c, INT64_MAX, out) || __builtin_add_overflow(start, *out, out))
+        return fail(e, ERR_BUG, "stored part tree is damaged");
+    return true;
+}
+
 bool part_decode(struct arena *a, struct str bytes, struct part **out, struct err *e)
 {
     struct cur c = cur_of(bytes);

@@ -188,6 +188,69 @@ bool store_email_get(struct store_reader *r, struct arena *a, uint64_t email,
     return true;
 }
 
+struct store_texts {
+    struct stmt *s;
+    unsigned wanted;
+};
+
+struct store_texts *store_texts_open(struct store_reader *r, unsigned wanted, struct err *e)
+{
+    // SQLite copies each text that is selected, so what is not wanted is not.
+    struct stmt *s = db_prepare(r->db,
+                                "SELECT thread, CASE WHEN ?2 & 1 THEN envelope END, "
+                                "CASE WHEN ?2 & 2 THEN bodystructure END, "
+                                "CASE WHEN ?2 & 4 THEN tree END, "
+                                "CASE WHEN ?2 & 8 THEN preview END FROM email WHERE id = ?1", e);
+    struct store_texts *t;
+
+    if (!s)
+        return NULL;
+    t = heap_alloc(sizeof *t);
+    *t = (struct store_texts){s, wanted};
+    return t;
+}
+
+bool store_texts_get(struct store_texts *t, uint64_t email, struct store_text *out, struct err *e)
+{
+    stmt_reset(t->s);
+    stmt_bind_u64(t->s, 1, email);
+    stmt_bind_u64(t->s, 2, t->wanted);
+    if (!stmt_step(t->s, e))
+        return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "message is gone") : false;
+    *out = (struct store_text){stmt_u64(t->s, 0), stmt_str(t->s, 1), stmt_str(t->s, 2),
+                               stmt_str(t->s, 3), stmt_str(t->s, 4)};
+    return true;
+}
+
+void store_texts_rest(struct store_texts *t)
+{
+    stmt_reset(t->s);
+}
+
+void store_texts_close(struct store_texts *t)
+{
+    if (!t)
+        return;
+    stmt_done(&t->s);
+    free(t);
+}
+
+bool store_saved_unix(struct store_reader *r, uint64_t mailbox, uint32_t uid, int64_t *out,
+                      struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT saved_unix FROM placement WHERE mailbox = ? AND uid = ?",
+                             e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, mailbox);
+    stmt_bind_u64(s, 2, uid);
+    if (!stmt_step(s, e))
+        return false;
+    *out = stmt_i64(s, 0);
+    return true;
+}
+
 bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,
                       store_bytes_fn *fn, void *ctx, struct err *e)
 {

@@ -117,6 +117,26 @@ struct store_email {
 };
 MUST_USE bool store_email_get(struct store_reader *r, struct arena *a, uint64_t email,
                               struct store_email *out, struct err *e);
+/*
+ * Many emails one after the other, with one statement and without copies: the texts of the one got
+ * last are valid until the next get or rest. rest also lets go of the picture of the file that a
+ * reader holds: before waiting for somebody.
+ */
+enum { STORE_ENVELOPE = 1, STORE_BODYSTRUCTURE = 2, STORE_TREE = 4, STORE_PREVIEW = 8 };
+struct store_text {
+    uint64_t thread;
+    struct str envelope, bodystructure, tree, preview; // those that were wanted
+};
+struct store_texts;
+struct store_texts *store_texts_open(struct store_reader *r, unsigned wanted, struct err *e);
+MUST_USE bool store_texts_get(struct store_texts *t, uint64_t email, struct store_text *out,
+                              struct err *e);
+void store_texts_rest(struct store_texts *t);
+void store_texts_close(struct store_texts *t);
+/* When a message came into its mailbox; false, without an error, when it is there no more. */
+MUST_USE bool store_saved_unix(struct store_reader *r, uint64_t mailbox, uint32_t uid,
+                               int64_t *out, struct err *e);
+
 typedef bool store_bytes_fn(void *ctx, struct str bytes);
 /* Bytes [offset, offset + n) of the message, in pieces; less when it is shorter. */
 MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,

@@ -66,6 +66,20 @@ static void feed_base64(struct transfer_decoder *d, struct str bytes, struct buf
     }
 }
 
+void crockford_put(struct buf *out, uint64_t v)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    unsigned shift = 60;
+
+    while (shift && !(v >> shift))
+        shift -= 5;
+    for (;; shift -= 5) {
+        buf_put_char(out, digits[v >> shift & 31]);
+        if (!shift)
+            return;
+    }
+}
+
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -147,6 +161,25 @@ void transfer_end(struct transfer_decoder *d, struct buf *out)
     if (d->n_held > 1)
         buf_put(out, str_at(d->held, d->n_held));
     d->n_held = 0;
+}
+
+void crlf_put(struct buf *out, struct str bytes, char *last)
+{
+    while (bytes.n) {
+        const char *lf = memchr(bytes.p, '\n', bytes.n);
+        size_t n = lf ? (size_t)(lf - bytes.p) : bytes.n;
+
+        buf_put(out, str_sub(bytes, 0, n));
+        if (n)
+            *last = bytes.p[n - 1];
+        if (lf) {
+            if (*last != '\r')
+                buf_put_char(out, '\r');
+            buf_put_char(out, '\n');
+            *last = '\n';
+        }
+        bytes = str_from(bytes, n + (lf != NULL));
+    }
 }
 
 enum transfer_encoding transfer_of(struct str name)

@@ -11,6 +11,9 @@ void base64_encode(struct buf *out, struct str bytes);
 /* The whole of text, nothing but the alphabet and right padding (SASL). */
 MUST_USE bool base64_decode_strict(struct buf *out, struct str text);
 
+/* A number in lower-case Crockford base 32, without leading zeros. */
+void crockford_put(struct buf *out, uint64_t v);
+
 /* Decoding a message body piece by piece (RFC 2045 6.7, 6.8); what is no code is passed over. */
 enum transfer_encoding { TRANSFER_IDENTITY, TRANSFER_BASE64, TRANSFER_QUOTED_PRINTABLE };
 struct transfer_decoder {
@@ -26,6 +29,9 @@ void transfer_feed(struct transfer_decoder *d, struct str bytes, struct buf *out
 void transfer_end(struct transfer_decoder *d, struct buf *out);
 /* The encoding of a Content-Transfer-Encoding value; identity for what is unknown. */
 enum transfer_encoding transfer_of(struct str name);
+
+/* Bytes with CR LF for each bare LF, piece by piece; *last is the byte before, 0 at the start. */
+void crlf_put(struct buf *out, struct str bytes, char *last);
 
 /* True when s is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool utf8_is_valid(struct str s);

@@ -1,5 +1,5 @@
 /*
- * The arguments of FETCH (RFC 9051 6.4.5).
+ * The arguments of FETCH (RFC 9051 6.4.5, RFC 3516, RFC 8474, RFC 8514, RFC 8970).
  */
 #include "proto/imap/imap.h"
 #include "proto/imap/structure.h"
@@ -50,7 +50,8 @@ static bool section_text(struct imap_parser *p, struct imap_fetch_item *item)
     return true;
 }
 
-static bool section(struct imap_parser *p, struct imap_fetch_item *item)
+// section-part, and what follows the numbers: section-text only where it is allowed.
+static bool section(struct imap_parser *p, struct imap_fetch_item *item, bool has_text)
 {
     uint64_t number;
 
@@ -66,6 +67,8 @@ static bool section(struct imap_parser *p, struct imap_fetch_item *item)
         if (!cur_skip(&p->c, '.'))
             return cur_skip(&p->c, ']') || fail(p->e, ERR_SYNTAX, "\"]\" expected");
     }
+    if (!has_text)
+        return fail(p->e, ERR_SYNTAX, "part number expected");
     return section_text(p, item) &&
            (cur_skip(&p->c, ']') || fail(p->e, ERR_SYNTAX, "\"]\" expected"));
 }
@@ -75,9 +78,41 @@ static bool partial(struct imap_parser *p, struct imap_fetch_item *item)
     if (!cur_skip(&p->c, '<'))
         return true;
     item->has_partial = true;
-    if (!imap_number(p, UINT32_MAX, &item->offset) || !cur_skip(&p->c, '.') ||
-        !imap_number(p, UINT32_MAX, &item->count) || !item->count || !cur_skip(&p->c, '>'))
+    if (!imap_number(p, INT64_MAX, &item->offset) || !cur_skip(&p->c, '.') ||
+        !imap_number(p, INT64_MAX, &item->count) || !item->count || !cur_skip(&p->c, '>'))
         return fail(p->e, ERR_SYNTAX, "bad partial range");
+    return true;
+}
+
+// BODY and BODY.PEEK, with a section or without.
+static bool body_att(struct imap_parser *p, struct imap_fetch *out, bool is_peek)
+{
+    struct imap_fetch_item *item;
+
+    if (!cur_skip(&p->c, '[')) {
+        add(p, out, FETCH_BODY);
+        return !is_peek || fail(p->e, ERR_SYNTAX, "\"[\" expected");
+    }
+    item = add(p, out, FETCH_SECTION);
+    item->is_peek = is_peek;
+    if (!section(p, item, true) || !partial(p, item))
+        return false;
+    out->n_costly += item->fields.n > 0;
+    return true;
+}
+
+/* RFC 3516 4.2, 4.3; RFC 9051 6.4.5. */
+static bool binary_att(struct imap_parser *p, struct imap_fetch *out, enum imap_fetch_kind kind,
+                       bool is_peek)
+{
+    struct imap_fetch_item *item = add(p, out, kind);
+
+    item->is_peek = is_peek;
+    if (!cur_skip(&p->c, '['))
+        return fail(p->e, ERR_SYNTAX, "\"[\" expected");
+    if (!section(p, item, false) || (kind == FETCH_BINARY && !partial(p, item)))
+        return false;
+    out->n_costly += kind == FETCH_BINARY_SIZE || item->has_partial;
     return true;
 }
 
@@ -92,27 +127,27 @@ static bool fetch_att(struct imap_parser *p, struct imap_fetch *out)
         {STR_("BODYSTRUCTURE"), FETCH_BODYSTRUCTURE}, {STR_("UID"), FETCH_UID},
         {STR_("MODSEQ"), FETCH_MODSEQ},               {STR_("RFC822"), FETCH_RFC822},
         {STR_("RFC822.HEADER"), FETCH_RFC822_HEADER}, {STR_("RFC822.TEXT"), FETCH_RFC822_TEXT},
+        {STR_("PREVIEW"), FETCH_PREVIEW},             {STR_("SAVEDATE"), FETCH_SAVEDATE},
+        {STR_("EMAILID"), FETCH_EMAILID},             {STR_("THREADID"), FETCH_THREADID},
     };
     struct str word;
 
-    if (out->n >= IMAP_MAX_FETCH_ITEMS)
+    if (out->n >= IMAP_MAX_FETCH_ITEMS || out->n_costly > IMAP_MAX_COSTLY_ITEMS)
         return fail(p->e, ERR_LIMIT, "too many items to fetch");
     if (!imap_word(p, &word))
         return false;
-    if (str_eq(word, STR("BODY")) || str_eq(word, STR("BODY.PEEK"))) {
-        struct imap_fetch_item *item;
-
-        if (!cur_skip(&p->c, '[')) {
-            add(p, out, FETCH_BODY);
-            return word.n == 4 || fail(p->e, ERR_SYNTAX, "\"[\" expected");
-        }
-        item = add(p, out, FETCH_SECTION);
-        item->is_peek = word.n > 4;
-        return section(p, item) && partial(p, item);
-    }
+    if (str_eq(word, STR("BODY")) || str_eq(word, STR("BODY.PEEK")))
+        return body_att(p, out, word.n > 4);
+    if (str_eq(word, STR("BINARY")) || str_eq(word, STR("BINARY.PEEK")))
+        return binary_att(p, out, FETCH_BINARY, word.n > 6);
+    if (str_eq(word, STR("BINARY.SIZE")))
+        return binary_att(p, out, FETCH_BINARY_SIZE, true);
     for (size_t i = 0; i < COUNT(simple); i++)
         if (str_eq(word, simple[i].name)) {
             add(p, out, simple[i].kind);
+            // RFC 8970 4.1: previews are made at delivery, so LAZY asks for no less.
+            if (simple[i].kind == FETCH_PREVIEW)
+                cur_skip_str_ci(&p->c, STR(" (LAZY)"));
             return true;
         }
     return fail(p->e, ERR_SYNTAX, "unknown item to fetch");
@@ -167,6 +202,19 @@ bool imap_fetch_arguments(struct imap_parser *p, struct imap_fetch *out)
     return imap_end(p);
 }
 
+// As an atom where it can be one: that is what clients compare with.
+static void put_field_name(struct buf *out, struct str name)
+{
+    bool is_atom = name.n > 0;
+
+    for (size_t i = 0; i < name.n; i++)
+        is_atom &= ascii_is_alnum(name.p[i]) || name.p[i] == '-' || name.p[i] == '_';
+    if (is_atom)
+        buf_put(out, name);
+    else
+        imap_string_put(out, name);
+}
+
 void imap_fetch_name_put(struct buf *out, const struct imap_fetch_item *item)
 {
     static const struct str names[] = {
@@ -175,7 +223,9 @@ void imap_fetch_name_put(struct buf *out, const struct imap_fetch_item *item)
         [SECTION_TEXT] = STR_("TEXT"),      [SECTION_MIME] = STR_("MIME"),
     };
 
-    BUF_PUT(out, "BODY[");
+    buf_put(out, item->kind == FETCH_BINARY        ? STR("BINARY[")
+                 : item->kind == FETCH_BINARY_SIZE ? STR("BINARY.SIZE[")
+                                                   : STR("BODY["));
     for (size_t i = 0; i < item->n_part; i++)
         buf_printf(out, i ? ".%u" : "%u", item->part[i]);
     if (item->n_part && item->text != SECTION_ALL)
@@ -183,7 +233,7 @@ void imap_fetch_name_put(struct buf *out, const struct imap_fetch_item *item)
     buf_put(out, names[item->text]);
     for (size_t i = 0; i < item->fields.n; i++) {
         buf_put(out, i ? STR(" ") : STR(" ("));
-        imap_string_put(out, item->fields.items[i]);
+        put_field_name(out, item->fields.items[i]);
     }
     if (item->fields.n)
         BUF_PUT(out, ")");

@@ -57,7 +57,9 @@ struct imap_parser {
 };
 
 enum { IMAP_MAX_SET = 10000, IMAP_MAX_SEARCH_DEPTH = 50, IMAP_MAX_SEARCH_KEYS = 1000,
-       IMAP_MAX_FETCH_ITEMS = 1000, IMAP_MAX_LIST = 1000 };
+       IMAP_MAX_FETCH_ITEMS = 1000, IMAP_MAX_LIST = 1000,
+       // Items that read more than they send: chosen header fields, decoded sizes, decoded partials.
+       IMAP_MAX_COSTLY_ITEMS = 100 };
 
 MUST_USE bool imap_space(struct imap_parser *p);
 MUST_USE bool imap_end(struct imap_parser *p);
@@ -106,6 +108,7 @@ MUST_USE bool imap_flag_list(struct imap_parser *p, bool may_be_bare, struct ima
 enum imap_fetch_kind {
     FETCH_ENVELOPE, FETCH_FLAGS, FETCH_INTERNALDATE, FETCH_SIZE, FETCH_BODYSTRUCTURE, FETCH_BODY,
     FETCH_UID, FETCH_MODSEQ, FETCH_SECTION, FETCH_RFC822, FETCH_RFC822_HEADER, FETCH_RFC822_TEXT,
+    FETCH_BINARY, FETCH_BINARY_SIZE, FETCH_PREVIEW, FETCH_SAVEDATE, FETCH_EMAILID, FETCH_THREADID,
 };
 enum imap_section_text { SECTION_ALL, SECTION_HEADER, SECTION_FIELDS, SECTION_FIELDS_NOT,
                          SECTION_TEXT, SECTION_MIME };
@@ -122,7 +125,7 @@ struct imap_fetch_item {
 };
 struct imap_fetch {
     struct imap_fetch_item *items;
-    size_t n, cap;
+    size_t n, cap, n_costly;
     bool has_changed_since;
     uint64_t changed_since;
 };

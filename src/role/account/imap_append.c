@@ -6,6 +6,7 @@
 #include "os/file.h"
 #include "role/account/imap_conn.h"
 #include "text/date.h"
+#include "text/encode.h"
 
 struct append {
     struct str mailbox;
@@ -35,17 +36,6 @@ static bool append_arguments(struct imap_conn *c, struct append *out, struct ima
            fail(&c->e, ERR_SYNTAX, "a literal expected");
 }
 
-// Bare LF becomes CR LF, so that every message in the store has one kind of line end.
-static void put_crlf(struct buf *out, struct str bytes, char *last)
-{
-    for (size_t i = 0; i < bytes.n; i++) {
-        if (bytes.p[i] == '\n' && *last != '\r')
-            buf_put_char(out, '\r');
-        buf_put_char(out, bytes.p[i]);
-        *last = bytes.p[i];
-    }
-}
-
 // Reads the literal, and keeps it when fd is not -1. False when the connection ends.
 static bool read_message(struct imap_conn *c, int fd, uint64_t *size, struct err *e)
 {
@@ -64,7 +54,7 @@ static bool read_message(struct imap_conn *c, int fd, uint64_t *size, struct err
             continue;
         }
         if (fd >= 0 && e->kind == ERR_NONE) {
-            put_crlf(&converted, have, &last);
+            crlf_put(&converted, have, &last); // one kind of line end in the store
             (void)!os_write_all(fd, buf_str(&converted), e);
             *size += converted.n;
             buf_reset(&converted);

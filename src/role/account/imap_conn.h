@@ -127,6 +127,3 @@ imap_command_fn cmd_idle;
 /* Continues to idle on a connection that was parked. */
 void idle_resume(struct imap_conn *c, struct str state);
 void imap_unselect(struct imap_conn *c);
-/* Bytes [start, end) of an email to the output as they are. */
-MUST_USE bool imap_bytes_put(struct imap_conn *c, uint64_t email, uint64_t start, uint64_t end,
-                             struct err *e);

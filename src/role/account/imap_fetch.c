@@ -1,228 +1,96 @@
 /*
  * FETCH (RFC 9051 6.4.5, RFC 7162 3.1.4).
  */
-#include "message/mime.h"
+#include "role/account/imap_fetch.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
 #include "proto/imap/structure.h"
-#include "role/account/imap_conn.h"
 #include "text/date.h"
+#include "text/encode.h"
 
-enum { MOST_HEADER = 4 << 20 }; // a larger header is cut when single fields are asked for
-
-/* A message being fetched; what is expensive is read when first needed. */
-struct fetched {
-    struct imap_conn *c;
-    const struct view_row *row;
-    struct arena a;
-    struct store_email email;
-    bool has_email;
-    struct part *root;
-};
-
-static bool need_email(struct fetched *f, struct err *e)
+bool fetch_begin_reading(struct fetching *f, struct err *e)
 {
-    if (f->has_email)
+    if (!f->is_reading)
+        f->is_reading = store_read_begin(f->c->reader, e);
+    return f->is_reading;
+}
+
+bool fetch_need_text(struct fetching *f, struct err *e)
+{
+    if (!f->has_text)
+        f->has_text = fetch_begin_reading(f, e) &&
+                      store_texts_get(f->texts, f->row->email, &f->text, e);
+    return f->has_text;
+}
+
+bool fetch_need_tree(struct fetching *f, struct err *e)
+{
+    // The tree's texts are its own: those of the statement end when the output is written.
+    return f->root || (fetch_need_text(f, e) &&
+                       part_decode(&f->a, arena_dup(&f->a, f->text.tree), &f->root, e));
+}
+
+// Ends the read transaction: the file could not be tidied up while a slow client reads.
+static void end_reading(struct fetching *f)
+{
+    store_texts_rest(f->texts);
+    f->has_text = false;
+    if (f->is_reading)
+        store_read_end(f->c->reader);
+    f->is_reading = false;
+}
+
+bool fetch_flush(struct fetching *f)
+{
+    if (f->c->out.n < IMAP_OUT_BYTES)
         return true;
-    f->has_email = store_email_get(f->c->reader, &f->a, f->row->email, &f->email, e);
-    return f->has_email;
+    end_reading(f);
+    return imap_flush(f->c, true);
 }
 
-static bool need_tree(struct fetched *f, struct err *e)
-{
-    return f->root || (need_email(f, e) && part_decode(&f->a, f->email.tree, &f->root, e));
-}
-
-
-static bool to_output(void *ctx, struct str bytes)
-{
-    struct imap_conn *c = ctx;
-
-    buf_put(&c->out, bytes);
-    return imap_flush(c, false);
-}
-
-bool imap_bytes_put(struct imap_conn *c, uint64_t email, uint64_t start, uint64_t end,
-                    struct err *e)
-{
-    return start >= end || store_email_read(c->reader, email, start, end - start, to_output, c, e);
-}
-
-static bool to_buf(void *ctx, struct str bytes)
-{
-    buf_put(ctx, bytes);
-    return true;
-}
-
-/*
- * The part that numbers name (RFC 9051 6.4.5.1): children of a multipart, or for any other body
- * its only part 1; below an embedded message its own. NULL when there is none.
- */
-static const struct part *find_part(const struct part *root, const uint32_t *numbers, size_t n)
-{
-    const struct part *p = root;
-    bool is_message = true; // p is a message whose parts are counted, not a part itself
-
-    for (size_t i = 0; i < n; i++) {
-        if (!is_message && p->is_message && p->child) {
-            p = p->child;
-            is_message = true;
-        }
-        if (p->is_multipart) {
-            p = p->child;
-            for (uint32_t k = 1; p && k < numbers[i]; k++)
-                p = p->next;
-        } else if (!is_message || numbers[i] != 1) {
-            return NULL;
-        }
-        if (!p)
-            return NULL;
-        is_message = false;
-    }
-    return p;
-}
-
-struct span {
-    bool exists;
-    uint64_t start, end;
-};
-
-// The bytes of a section that is a contiguous piece of the message.
-static bool find_section(struct fetched *f, const struct imap_fetch_item *item, struct span *out,
-                         struct err *e)
-{
-    const struct part *p;
-
-    *out = (struct span){0};
-    if (!item->n_part && item->text == SECTION_ALL) {
-        *out = (struct span){true, 0, f->row->size};
-        return true;
-    }
-    if (!need_tree(f, e))
-        return false;
-    p = find_part(f->root, item->part, item->n_part);
-    if (!p)
-        return true;
-    if (item->n_part && item->text != SECTION_ALL && item->text != SECTION_MIME) {
-        // HEADER and TEXT of a part are those of the message inside it.
-        if (!p->is_message || !p->child)
-            return true;
-        p = p->child;
-    }
-    switch (item->text) {
-    case SECTION_ALL:
-    case SECTION_TEXT:
-        *out = (struct span){true, p->body_start, p->body_end};
-        break;
-    case SECTION_HEADER:
-    case SECTION_FIELDS:
-    case SECTION_FIELDS_NOT:
-    case SECTION_MIME:
-        *out = (struct span){true, p->header_start, p->body_start};
-        break;
-    }
-    return true;
-}
-
-static bool has_word(const struct imap_words *words, struct str name)
-{
-    for (size_t i = 0; i < words->n; i++)
-        if (str_eq_ci(words->items[i], name))
-            return true;
-    return false;
-}
-
-static bool put_fields(struct fetched *f, const struct imap_fetch_item *item, struct span span,
-                       struct buf *out, struct err *e)
-{
-    AUTO_BUF header = BUF_LIMIT(MOST_HEADER + 1);
-    struct header_field field;
-    struct cur c;
-
-    if (span.end - span.start > MOST_HEADER)
-        span.end = span.start + MOST_HEADER;
-    if (span.start < span.end && !store_email_read(f->c->reader, f->row->email, span.start,
-                                                   span.end - span.start, to_buf, &header, e))
-        return false;
-    c = cur_of(buf_str(&header));
-    while (header_next(&c, &field))
-        if (has_word(&item->fields, field.name) == (item->text == SECTION_FIELDS)) {
-            buf_put(out, field.raw);
-            if (!str_ends(field.raw, STR("\n")))
-                BUF_PUT(out, "\r\n");
-        }
-    BUF_PUT(out, "\r\n");
-    return true;
-}
-
-static void cut(const struct imap_fetch_item *item, uint64_t *start, uint64_t *end)
-{
-    if (!item->has_partial)
-        return;
-    *start = item->offset < *end - *start ? *start + item->offset : *end;
-    if (item->count < *end - *start)
-        *end = *start + item->count;
-}
-
-static bool put_section(struct fetched *f, const struct imap_fetch_item *item, struct err *e)
+static bool put_saved_date(struct fetching *f, struct err *e)
 {
     struct buf *out = &f->c->out;
-    struct span span;
+    int64_t saved;
 
-    if (!find_section(f, item, &span, e))
+    BUF_PUT(out, "SAVEDATE ");
+    if (!fetch_begin_reading(f, e))
         return false;
-    imap_fetch_name_put(out, item);
-    if (!span.exists) {
-        BUF_PUT(out, " NIL");
-        return true;
+    if (!store_saved_unix(f->c->reader, f->c->view->mailbox, f->row->uid, &saved, e)) {
+        BUF_PUT(out, "NIL");
+        return e->kind == ERR_NONE;
     }
-    if (item->text == SECTION_FIELDS || item->text == SECTION_FIELDS_NOT) {
-        AUTO_BUF fields = BUF_LIMIT(2 * MOST_HEADER);
-        uint64_t start = 0, end;
-
-        if (!put_fields(f, item, span, &fields, e))
-            return false;
-        end = fields.n;
-        cut(item, &start, &end);
-        buf_printf(out, " {%llu}\r\n", (unsigned long long)(end - start));
-        buf_put(out, str_sub(buf_str(&fields), (size_t)start, (size_t)(end - start)));
-        return true;
-    }
-    cut(item, &span.start, &span.end);
-    buf_printf(out, " {%llu}\r\n", (unsigned long long)(span.end - span.start));
-    return imap_bytes_put(f->c, f->row->email, span.start, span.end, e);
+    BUF_PUT(out, "\"");
+    date_put_imap(out, (struct date){.unix_seconds = saved});
+    BUF_PUT(out, "\"");
+    return true;
 }
 
-static bool put_rfc822(struct fetched *f, const struct imap_fetch_item *item, struct err *e)
+/* RFC 8970 3.2: at most 200 characters, and UTF-8 in a literal where it is not ASCII. */
+static void put_preview(struct buf *out, struct str text)
 {
-    struct buf *out = &f->c->out;
-    struct span span = {true, 0, f->row->size};
+    struct str left = text;
 
-    if (item->kind != FETCH_RFC822) {
-        if (!need_tree(f, e))
-            return false;
-        if (item->kind == FETCH_RFC822_HEADER)
-            span.end = f->root->body_start;
-        else
-            span.start = f->root->body_start;
-    }
-    buf_printf(out, "%s {%llu}\r\n",
-               item->kind == FETCH_RFC822          ? "RFC822"
-               : item->kind == FETCH_RFC822_HEADER ? "RFC822.HEADER"
-                                                   : "RFC822.TEXT",
-               (unsigned long long)(span.end - span.start));
-    return imap_bytes_put(f->c, f->row->email, span.start, span.end, e);
+    for (size_t n = 0; left.n && n < 200; n++)
+        (void)utf8_next(&left);
+    BUF_PUT(out, "PREVIEW ");
+    imap_string_put(out, str_trim(str_sub(text, 0, text.n - left.n)));
 }
 
 // One item but UID, FLAGS and MODSEQ, whose places are fixed.
-static bool put_item(struct fetched *f, const struct imap_fetch_item *item, struct err *e)
+static bool put_item(struct fetching *f, size_t at, struct err *e)
 {
+    const struct imap_fetch_item *item = &f->items->items[at];
     struct buf *out = &f->c->out;
 
     switch (item->kind) {
     case FETCH_ENVELOPE:
         BUF_PUT(out, "ENVELOPE ");
-        if (!need_email(f, e))
+        if (!fetch_need_text(f, e))
             return false;
-        buf_put(out, f->email.envelope);
+        buf_put(out, f->text.envelope);
         return true;
     case FETCH_INTERNALDATE:
         BUF_PUT(out, "INTERNALDATE \"");
@@ -234,28 +102,87 @@ static bool put_item(struct fetched *f, const struct imap_fetch_item *item, stru
         return true;
     case FETCH_BODYSTRUCTURE:
         BUF_PUT(out, "BODYSTRUCTURE ");
-        if (!need_email(f, e))
+        if (!fetch_need_text(f, e))
             return false;
-        buf_put(out, f->email.bodystructure);
+        buf_put(out, f->text.bodystructure);
         return true;
     case FETCH_BODY:
         BUF_PUT(out, "BODY ");
-        if (!need_tree(f, e))
+        if (!fetch_need_tree(f, e))
             return false;
         imap_bodystructure_put(out, f->root, false);
         return true;
     case FETCH_SECTION:
-        return put_section(f, item, e);
     case FETCH_RFC822:
     case FETCH_RFC822_HEADER:
     case FETCH_RFC822_TEXT:
-        return put_rfc822(f, item, e);
+        return fetch_put_section(f, at, e);
+    case FETCH_BINARY:
+    case FETCH_BINARY_SIZE:
+        return fetch_put_binary(f, item, e);
+    case FETCH_PREVIEW:
+        if (!fetch_need_text(f, e))
+            return false;
+        put_preview(out, f->text.preview);
+        return true;
+    case FETCH_SAVEDATE:
+        return put_saved_date(f, e);
+    case FETCH_EMAILID:
+        BUF_PUT(out, "EMAILID (m"); // store-for-jmap.md 2.1
+        crockford_put(out, f->row->email);
+        BUF_PUT(out, ")");
+        return true;
+    case FETCH_THREADID:
+        if (!fetch_need_text(f, e))
+            return false;
+        BUF_PUT(out, "THREADID (t");
+        crockford_put(out, f->text.thread);
+        BUF_PUT(out, ")");
+        return true;
     case FETCH_FLAGS:
     case FETCH_UID:
     case FETCH_MODSEQ:
         break;
     }
     return true;
+}
+
+// What of a message's texts the items need.
+static unsigned texts_of(const struct imap_fetch *items)
+{
+    unsigned wanted = 0;
+
+    for (size_t i = 0; i < items->n; i++)
+        switch (items->items[i].kind) {
+        case FETCH_ENVELOPE:
+            wanted |= STORE_ENVELOPE;
+            break;
+        case FETCH_BODYSTRUCTURE:
+            wanted |= STORE_BODYSTRUCTURE;
+            break;
+        case FETCH_PREVIEW:
+            wanted |= STORE_PREVIEW;
+            break;
+        case FETCH_BODY:
+        case FETCH_SECTION:
+        case FETCH_RFC822_HEADER:
+        case FETCH_RFC822_TEXT:
+        case FETCH_BINARY:
+        case FETCH_BINARY_SIZE:
+            wanted |= STORE_TREE;
+            break;
+        case FETCH_RFC822:
+        case FETCH_THREADID:
+        case FETCH_SAVEDATE:
+        case FETCH_EMAILID:
+        case FETCH_INTERNALDATE:
+        case FETCH_SIZE:
+        case FETCH_FLAGS:
+        case FETCH_UID:
+        case FETCH_MODSEQ:
+            break;
+        }
+    return wanted;
 }
 
 struct wanted {
@@ -271,37 +198,99 @@ static struct wanted look_at(const struct imap_conn *c, const struct imap_fetch 
 
         w.flags |= kind == FETCH_FLAGS;
         w.modseq |= kind == FETCH_MODSEQ;
-        w.marks_seen |= (kind == FETCH_SECTION && !items->items[i].is_peek) ||
+        w.marks_seen |= ((kind == FETCH_SECTION || kind == FETCH_BINARY) &&
+                         !items->items[i].is_peek) ||
                         kind == FETCH_RFC822 || kind == FETCH_RFC822_TEXT;
     }
     w.marks_seen &= !c->view->is_read_only;
     return w;
 }
 
-static bool put_message(struct imap_conn *c, uint32_t at, const struct imap_fetch *items,
-                        struct wanted w, bool has_flags, struct err *e)
+// Nothing of a message that cannot be told whole is told.
+static bool put_message(struct fetching *f, uint32_t at, struct wanted w, bool is_marked,
+                        struct err *e)
 {
-    struct fetched f = {.c = c, .row = &c->view->rows[at], .a = ARENA_LIMIT(MIME_MEMORY)};
-    bool is_ok = true;
+    struct imap_conn *c = f->c;
+    const struct imap_fetch *items = f->items;
 
-    buf_printf(&c->out, "* %u FETCH (UID %u", at + 1, f.row->uid);
-    for (size_t i = 0; i < items->n && is_ok; i++) {
+    f->row = &c->view->rows[at];
+    f->has_text = false;
+    f->root = NULL;
+    buf_reset(&f->header);
+    arena_reset(&f->a);
+    if (!fetch_can_decode(f, e))
+        return e->kind == ERR_NONE;
+    buf_printf(&c->out, "* %u FETCH (UID %u", at + 1, f->row->uid);
+    for (size_t i = 0; i < items->n; i++) {
         enum imap_fetch_kind kind = items->items[i].kind;
 
         if (kind == FETCH_FLAGS || kind == FETCH_UID || kind == FETCH_MODSEQ)
             continue;
         BUF_PUT(&c->out, " ");
-        is_ok = put_item(&f, &items->items[i], e);
+        if (!put_item(f, i, e))
+            return false;
     }
-    arena_fini(&f.a);
-    if (!is_ok)
-        return false;
-    if (has_flags)
-        imap_flags_put(&c->out, f.row, w.modseq);
+    // RFC 7162 3.2: a change of flags comes with its modseq.
+    w.modseq |= is_marked && c->has_condstore;
+    if (w.flags || is_marked)
+        imap_flags_put(&c->out, f->row, w.modseq);
     else if (w.modseq)
-        buf_printf(&c->out, " MODSEQ (%llu)", (unsigned long long)f.row->modseq);
+        buf_printf(&c->out, " MODSEQ (%llu)", (unsigned long long)f->row->modseq);
     BUF_PUT(&c->out, ")\r\n");
-    return imap_flush(c, false);
+    return fetch_flush(f) || fail(e, ERR_TEMPORARY, "client is gone");
+}
+
+static bool put_messages(struct fetching *f, const struct view_set *rows, struct wanted w,
+                         const unsigned char *is_marked, struct err *e)
+{
+    bool is_ok = true;
+
+    f->a = (struct arena)ARENA_LIMIT(MIME_MEMORY);
+    fetch_sort_fields(f);
+    f->texts = store_texts_open(f->c->reader, texts_of(f->items), e);
+    if (!f->texts)
+        return false;
+    for (size_t i = 0; i < rows->n && is_ok; i++)
+        is_ok = put_message(f, rows->at[i], w, is_marked[i], e);
+    end_reading(f);
+    store_texts_close(f->texts);
+    buf_fini(&f->header);
+    arena_fini(&f->a);
+    return is_ok;
+}
+
+/* RFC 5530: some messages were expunged meanwhile; they are told all the same while we have them. */
+struct gone {
+    const struct view *v;
+    const struct view_set *rows;
+    bool is_any;
+};
+
+static int by_position(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static bool note_gone(void *ctx, uint32_t uid)
+{
+    struct gone *g = ctx;
+    bool found;
+    uint32_t at = (uint32_t)view_find(g->v, uid, &found);
+
+    g->is_any |= found && bsearch(&at, g->rows->at, g->rows->n, sizeof at, by_position);
+    return true;
+}
+
+static bool has_expunged(struct imap_conn *c, const struct view_set *rows)
+{
+    struct gone g = {c->view, rows, false};
+    struct err e = {0};
+
+    return rows->n && store_modseq(account.store) != c->view->expunge_modseq &&
+           store_expunged(c->reader, c->view->mailbox, c->view->expunge_modseq, note_gone, &g, &e) &&
+           g.is_any;
 }
 
 // Marks what is about to be read, in one transaction. seen_before: which were already.
@@ -330,6 +319,7 @@ static bool mark_seen(struct imap_conn *c, const struct view_set *set, unsigned 
 void cmd_fetch(struct imap_conn *c, struct imap_parser *p, bool is_uid)
 {
     struct imap_fetch items;
+    struct fetching f = {.c = c, .items = &items};
     struct imap_set set;
     struct view_set rows;
     struct wanted w;
@@ -360,13 +350,21 @@ void cmd_fetch(struct imap_conn *c, struct imap_parser *p, bool is_uid)
         imap_store_failed(c, &e, NULL);
         return;
     }
-    for (size_t i = 0; i < rows.n && !c->is_ending; i++)
-        if (!put_message(c, rows.at[i], &items, w, w.flags || is_marked[i], &e)) {
-            // The response is half written: only the end of the connection is unambiguous.
-            c->is_ending = true;
+    if (!put_messages(&f, &rows, w, is_marked, &e)) {
+        // The response is half written: only the end of the connection is unambiguous.
+        if (!c->is_ending) {
+            LOG(LOG_ERROR, "imapserver", "reading a message", LOG_E(&e),
+                LOG_S("account", account.name));
             BUF_PUT(&c->out, "\r\n* BYE a message cannot be read\r\n");
             (void)imap_flush(c, true);
-            return;
         }
-    imap_ok(c, arena_printf(&c->a, "%sFETCH done", is_uid ? "UID " : ""));
+        c->is_ending = true;
+        return;
+    }
+    if (f.refused.n)
+        imap_no(c, f.refused_code, f.refused);
+    else
+        imap_ok(c, arena_printf(&c->a, "%s%sFETCH done",
+                                has_expunged(c, &rows) ? "[EXPUNGEISSUED] " : "",
+                                is_uid ? "UID " : ""));
 }
