@@ -14,10 +14,10 @@ build: deps
 test: deps
 	@test/run
 
-# Beside Postfix and Dovecot, which it installs; prints a table.
+# Beside Postfix and Dovecot, which it installs; prints a table. Some rows: ROWS="-r 1 fetch login".
 bench: build
 	@tools/install-deps bench
-	@test/bench/run
+	@test/bench/run $(ROWS)
 
 # Longer versions of the crash tests.
 soak: build
