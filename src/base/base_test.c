@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/checked.h"
 #include "base/cur.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/test.h"
@@ -181,4 +182,55 @@ TEST(checked_sizes)
     CHECK(size_add(1, 2, &n) && n == 3);
     CHECK(!size_add(SIZE_MAX, 1, &n));
     CHECK(!size_mul(SIZE_MAX / 2, 3, &n));
+}
+
+TEST(ip_addresses)
+{
+    static const struct {
+        const char *text, *canonical, *arpa;
+    } cases[] = {
+        {"192.0.2.1", "192.0.2.1", "1.2.0.192.in-addr.arpa"},
+        {"2001:DB8:0::1", "2001:db8::1",
+         "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"},
+        {"", NULL, NULL},
+        {"192.0.2", NULL, NULL},
+        {"192.0.2.1 ", NULL, NULL},
+        {"192.0.2.256", NULL, NULL},
+        {"::g", NULL, NULL},
+        {"1:2:3:4:5:6:7:8:9", NULL, NULL},
+    };
+    static const struct {
+        const char *a, *b;
+        unsigned bits;
+        bool is_in;
+    } networks[] = {
+        {"192.0.2.1", "192.0.2.1", 32, true},    {"192.0.2.1", "192.0.2.2", 32, false},
+        {"192.0.2.1", "192.0.2.2", 30, true},    {"192.0.2.1", "192.0.2.2", 31, false},
+        {"192.0.2.1", "10.0.0.0", 0, true},      {"192.0.2.1", "192.0.2.1", 999, true},
+        {"192.0.2.1", "::", 0, false},           {"2001:db8::1", "2001:db9::", 31, true},
+        {"2001:db8::1", "2001:db9::", 32, false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i].text));
+        AUTO_BUF out = BUF_LIMIT(200);
+        struct ip ip, again;
+
+        CHECK_CASE(ip_parse(in.str, &ip) == (cases[i].canonical != NULL), i);
+        if (!cases[i].canonical)
+            continue;
+        ip_put(&out, &ip);
+        CHECK_STR(buf_str(&out), str_of(cases[i].canonical));
+        CHECK_CASE(ip_of_bytes(ip_bytes(&ip), &again) && ip_eq(&ip, &again), i);
+        buf_reset(&out);
+        ip_put_arpa(&out, &ip);
+        CHECK_STR(buf_str(&out), str_of(cases[i].arpa));
+    }
+    for (size_t i = 0; i < COUNT(networks); i++) {
+        struct ip a, b;
+
+        CHECK_CASE(ip_parse(str_of(networks[i].a), &a) && ip_parse(str_of(networks[i].b), &b), i);
+        CHECK_CASE(ip_in_network(&a, &b, networks[i].bits) == networks[i].is_in, i);
+        CHECK_CASE(!ip_is_loopback(&a), i);
+    }
 }

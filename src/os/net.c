@@ -9,20 +9,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "os/fd.h"
 
 enum { BACKLOG = 512, KEEPALIVE_SECONDS = 300 };
 
 int net_parse_ip(struct str text, unsigned char out[16])
 {
-    char copy[NET_ADDRESS_TEXT] = {0};
+    struct ip ip;
 
-    if (!text.n || text.n >= sizeof copy || str_find(text, '\0') != STR_NONE)
+    if (!ip_parse(text, &ip))
         return 0;
-    memcpy(copy, text.p, text.n);
-    if (inet_pton(AF_INET, copy, out) == 1)
-        return 4;
-    return inet_pton(AF_INET6, copy, out) == 1 ? 6 : 0;
+    memcpy(out, ip.bytes, sizeof ip.bytes);
+    return ip.family;
 }
 
 int net_listen(struct str ip, unsigned port, struct err *e)
