@@ -51,6 +51,11 @@ enum lookup_result directory_find(const struct directory *d, struct arena *a, st
  */
 struct str directory_login(const struct directory *d, struct arena *a, struct str localpart,
                            struct str domain, struct str *disabled);
+/* Whether an address is for reports about TLS, of a domain or of this host. */
+bool directory_is_tlsrpt(const struct directory *d, struct arena *a, struct str localpart,
+                         struct str domain);
+/* Whether a domain of ours is disabled for now. */
+bool directory_is_disabled(const struct directory *d, struct arena *a, struct str domain);
 /* Whether the account may send as this address: its own, or an alias it may use. */
 bool directory_may_send(const struct directory *d, struct arena *a, struct str account,
                         struct str localpart, struct str domain);

@@ -313,3 +313,23 @@ bool directory_may_send(const struct directory *d, struct arena *a, struct str a
             return true;
     return false;
 }
+
+bool directory_is_tlsrpt(const struct directory *d, struct arena *a, struct str localpart,
+                         struct str domain)
+{
+    struct str ascii = ascii_of(a, domain), own;
+    const struct domain_entry *entry = ascii.n ? map_get(&d->domains, ascii) : NULL;
+
+    if (d->tlsrpt_key.n && str_eq(key_of(a, arena_lower(a, localpart), ascii), d->tlsrpt_key))
+        return true;
+    own = entry ? sconf_text(sconf_get(entry->node, "TLSRPT"), "Localpart") : STR("");
+    return own.n && str_eq(localpart_canonical(a, entry->node, localpart), arena_lower(a, own));
+}
+
+bool directory_is_disabled(const struct directory *d, struct arena *a, struct str domain)
+{
+    struct str ascii = ascii_of(a, domain);
+    const struct domain_entry *entry = ascii.n ? map_get(&d->domains, ascii) : NULL;
+
+    return entry && sconf_bool(entry->node, "Disabled");
+}

@@ -39,6 +39,34 @@ static bool wait_until(const struct stream *s, short events, int64_t deadline_ms
     }
 }
 
+static enum stream_event wait_two(const struct stream *s, short events, int other, int timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = s->fd, .events = events}, {.fd = other, .events = POLLIN}};
+    int64_t deadline = os_monotonic_ms() + timeout_ms;
+
+    for (;;) {
+        int64_t left = deadline - os_monotonic_ms();
+        int n = poll(fds, 2, left > 0 ? (int)left : 0);
+
+        if (n > 0)
+            return fds[0].revents ? STREAM_READY : STREAM_OTHER;
+        if (n == 0 || errno != EINTR)
+            return STREAM_TIMEOUT;
+    }
+}
+
+enum stream_event stream_wait(const struct stream *s, int other, int timeout_ms)
+{
+    if (s->tls && tls_has_pending(s->tls))
+        return STREAM_READY;
+    return wait_two(s, POLLIN, other, timeout_ms);
+}
+
+enum stream_event stream_wait_end(const struct stream *s, int other, int timeout_ms)
+{
+    return wait_two(s, POLLRDHUP, other, timeout_ms);
+}
+
 static enum tls_result plain_result(ssize_t n, enum tls_result when_blocked, struct err *e)
 {
     if (n >= 0)

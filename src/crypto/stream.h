@@ -14,6 +14,14 @@ struct stream {
 MUST_USE bool stream_open(struct stream *s, int fd, struct err *e);
 void stream_close(struct stream *s);
 
+/*
+ * Waits until there is something to read, or the other side has closed (stream_wait_end: only that),
+ * or `other`, a descriptor or -1, can be read.
+ */
+enum stream_event { STREAM_READY, STREAM_OTHER, STREAM_TIMEOUT };
+enum stream_event stream_wait(const struct stream *s, int other, int timeout_ms);
+enum stream_event stream_wait_end(const struct stream *s, int other, int timeout_ms);
+
 /* Up to n bytes; *got 0 at the end of the stream. ERR_TEMPORARY when the deadline passes. */
 MUST_USE bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *got,
                           struct err *e);

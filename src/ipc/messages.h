@@ -208,7 +208,7 @@ enum ipc_outcome {
 /*
  * auth -> asker: code 250 and grants for local accounts (several for an alias: grant, grant+1 and
  * so on); 250 and none for a remote address a submitter may send to; else the reply code, enhanced
- * code and text to refuse with.
+ * code and text to refuse with. is_report: an address for reports about TLS, which must not need it.
  */
 #define ipc_rcpt_reply_FIELDS(F)                                                                   \
     F(u64, request, 0)                                                                             \
@@ -216,7 +216,8 @@ enum ipc_outcome {
     F(str, enhanced, 16)                                                                           \
     F(str, text, IPC_MAX_TEXT)                                                                     \
     F(u32, grant, 0)                                                                               \
-    F(u32, n_grants, IPC_MAX_TARGETS)
+    F(u32, n_grants, IPC_MAX_TARGETS)                                                              \
+    F(u8, is_report, 1)
 /* session -> auth: may the user logged in on this connection send as this address? */
 #define ipc_from_check_FIELDS(F)                                                                   \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
@@ -283,14 +284,19 @@ enum ipc_outcome {
 
 /* --- queue ------------------------------------------------------------------------------------- */
 
-/* session -> queue: the envelope of a message to come. */
+/*
+ * session -> queue: the envelope of a message to come. future_release: what RFC 4865 was asked for,
+ * "for;SECONDS" or "until;TIME", or empty.
+ */
 #define ipc_submit_FIELDS(F)                                                                       \
     F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
     F(u32, recipients, 1000)                                                                       \
     F(u8, is_8bit, 1)                                                                              \
+    F(u8, is_binary, 1)                                                                            \
     F(u8, is_smtputf8, 1)                                                                          \
     F(u8, require_tls, 2)                                                                          \
     F(u64, hold_until_unix, 0)                                                                     \
+    F(str, future_release, 64)                                                                     \
     F(str, prefix, IPC_MAX_PREFIX)
 #define ipc_submit_rcpt_FIELDS(F) F(str, address, IPC_MAX_ADDRESS)
 /* The message itself, a sealed memory file; the answer is a verdict. */

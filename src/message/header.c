@@ -66,6 +66,23 @@ size_t header_count(struct str block, struct str name)
     return n;
 }
 
+bool header_is_strict(struct str block)
+{
+    bool is_first = true;
+    struct str line;
+
+    for (; str_cut(block, '\n', &line, &block); is_first = false) {
+        struct cur c = cur_of(line);
+        bool is_continued = cur_peek(&c) == ' ' || cur_peek(&c) == '\t';
+
+        if (!str_ends(line, STR("\r")) || (is_continued && is_first) || str_find(line, 0) != STR_NONE)
+            return false;
+        if (!is_continued && (!cur_while(&c, is_name_char).n || !cur_skip(&c, ':')))
+            return false;
+    }
+    return !block.n;
+}
+
 struct str header_unfold(struct arena *a, struct str value)
 {
     char *p = arena_alloc(a, value.n);

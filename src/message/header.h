@@ -26,6 +26,11 @@ MUST_USE bool header_next(struct cur *c, struct header_field *out);
 bool header_find(struct str block, struct str name, struct header_field *out);
 /* How many fields have that name. */
 size_t header_count(struct str block, struct str name);
+/*
+ * Whether every line of the block is a field or continues one, with nothing between name and colon
+ * (RFC 5322 2.2, without the obsolete forms of 4.5), each ended by CR LF.
+ */
+bool header_is_strict(struct str block);
 /* The value on one line: line ends removed, trimmed (RFC 5322 2.2.3). */
 struct str header_unfold(struct arena *a, struct str value);
 

@@ -1,5 +1,6 @@
 #include "os/clock.h"
 
+#include <errno.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -36,6 +37,17 @@ int64_t os_now_unix_ms(void)
 int64_t os_now_unix(void)
 {
     return os_now_unix_ms() / 1000;
+}
+
+void os_sleep_ms(int64_t ms)
+{
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+
+    if (test_ms >= 0)
+        test_ms += ms;
+    else
+        while (nanosleep(&left, &left) && errno == EINTR)
+            ;
 }
 
 int64_t os_monotonic_ms(void)

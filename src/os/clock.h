@@ -11,6 +11,8 @@ int64_t os_now_unix(void);
 int64_t os_now_unix_ms(void);
 /* Milliseconds of a clock that only goes forward; for deadlines. */
 int64_t os_monotonic_ms(void);
+/* Waits; a test's time goes on at once instead. */
+void os_sleep_ms(int64_t ms);
 /* A test's time: both clocks stand at this many milliseconds; -1 gives the real ones back. */
 void os_clock_set_for_test(int64_t unix_ms);
 

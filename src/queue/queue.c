@@ -97,7 +97,8 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db,
                              "INSERT INTO message (account, reverse_path, queued_unix, size, "
-                             "is_8bit, is_smtputf8, require_tls) VALUES (?,?,?,?,?,?,?)", e);
+                             "is_8bit, is_smtputf8, require_tls, is_binary, "
+                             "future_release) VALUES (?,?,?,?,?,?,?,?,?)", e);
     int64_t now = os_now_unix();
     uint64_t message;
 
@@ -110,6 +111,8 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
     stmt_bind_u64(s, 5, m->is_8bit);
     stmt_bind_u64(s, 6, m->is_smtputf8);
     stmt_bind_u64(s, 7, m->require_tls);
+    stmt_bind_u64(s, 8, m->is_binary);
+    stmt_bind_str(s, 9, m->future_release);
     if (!stmt_run(s, e))
         return false;
     message = db_last_id(q->db);
@@ -272,7 +275,13 @@ static void put_entry(struct buf *out, struct stmt *s)
         put_duration(out, now - stmt_i64(s, 5));
     BUF_PUT(out, " error \"");
     put_plain(out, stmt_str(s, 6));
-    BUF_PUT(out, "\"\n");
+    BUF_PUT(out, "\"");
+    if (stmt_str(s, 7).n) {
+        BUF_PUT(out, " futurerelease \"");
+        put_plain(out, stmt_str(s, 7));
+        BUF_PUT(out, "\"");
+    }
+    BUF_PUT(out, "\n");
 }
 
 bool queue_list(struct queue *q, uint64_t after, struct buf *out, uint64_t *last, struct err *e)
@@ -280,7 +289,8 @@ bool queue_list(struct queue *q, uint64_t after, struct buf *out, uint64_t *last
     enum { LONGEST_LINE = 4096 };
     AUTO_STMT s = db_prepare(q->db,
                              "SELECT e.id, m.queued_unix, m.reverse_path, e.recipient, "
-                             "e.next_attempt_unix, e.last_attempt_unix, e.last_error FROM entry e "
+                             "e.next_attempt_unix, e.last_attempt_unix, e.last_error, "
+                             "m.future_release FROM entry e "
                              "JOIN message m ON m.id = e.message WHERE e.id > ? ORDER BY e.id", e);
 
     *last = 0;

@@ -24,9 +24,10 @@ struct queue_new {
     struct str account, reverse_path, prefix;
     const struct str *recipients;
     size_t n_recipients;
-    bool is_8bit, is_smtputf8;
+    bool is_8bit, is_binary, is_smtputf8;
     uint8_t require_tls; // 0 not said, 1 yes, 2 explicitly no
     int64_t hold_until_unix;
+    struct str future_release; // "for;SECONDS", "until;TIME", or empty
     int fd;
     uint64_t size;
 };

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/test.h"
+#include "db/sql.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -52,5 +53,65 @@ TEST(queue_add_due_retry_done)
     CHECK(q && queue_due(q, &a, due, 4, &n, &e) && n == 2);
     queue_close(q);
     os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(queue_holds_until_release)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF out = BUF_LIMIT(1 << 20);
+    const struct str to[] = {STR_("a@x")};
+    struct queue_entry due[4];
+    struct err e = {0};
+    struct queue *q;
+    uint64_t last;
+    size_t n;
+    AUTO_FD fd = os_memfile("t", &e);
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    os_clock_set_for_test(1000000);
+    q = queue_open(&e);
+    CHECK(q && os_write_all(fd, STR("body"), &e));
+    CHECK(queue_add(q, &(struct queue_new){.account = STR("mox"), .reverse_path = STR("r@x"),
+                                           .recipients = to, .n_recipients = 1, .fd = fd, .size = 4,
+                                           .is_binary = true, .hold_until_unix = 4600,
+                                           .future_release = STR("for;3600")}, &e));
+    CHECK(queue_commit(q, &e));
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 0);
+    CHECK(queue_list(q, 0, &out, &last, &e));
+    CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 1h0m0s last "
+                                 "- error \"\" futurerelease \"for;3600\"\n"));
+    os_clock_set_for_test(4600000);
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    queue_close(q);
+    os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(queue_of_the_first_version)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF out = BUF_LIMIT(1 << 20);
+    struct queue_entry due[4];
+    struct err e = {0};
+    struct queue *q;
+    struct db *old;
+    uint64_t last;
+    size_t n;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    old = db_open("queue.db", sql_queue, 1, &e);
+    CHECK(old && db_exec(old, "INSERT INTO message (account, reverse_path, queued_unix, size, "
+                              "is_8bit, is_smtputf8, require_tls) VALUES ('mox','r@x',0,0,0,0,0)",
+                         &e));
+    CHECK(db_exec(old, "INSERT INTO entry (message, recipient, next_attempt_unix) "
+                       "VALUES (1,'a@x',0)", &e));
+    db_close(old);
+    q = queue_open(&e);
+    CHECK(q && queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    CHECK(queue_list(q, 0, &out, &last, &e) && out.n > 0);
+    queue_close(q);
     CHECK(chdir("/") == 0);
 }

@@ -177,8 +177,16 @@ void date_put(struct buf *out, struct date d)
 {
     struct civil t = civil_of(d.unix_seconds + d.zone_minutes * 60);
 
-    buf_printf(out, "%s, %u %s %04lld %02u:%02u:%02u ", weekdays[t.weekday], t.day,
-               months[t.month - 1], (long long)t.year, t.hour, t.minute, t.second);
+    buf_printf(out, "%s, ", weekdays[t.weekday]);
+    date_put_without_weekday(out, d);
+}
+
+void date_put_without_weekday(struct buf *out, struct date d)
+{
+    struct civil t = civil_of(d.unix_seconds + d.zone_minutes * 60);
+
+    buf_printf(out, "%u %s %04lld %02u:%02u:%02u ", t.day, months[t.month - 1], (long long)t.year,
+               t.hour, t.minute, t.second);
     put_zone(out, d.zone_minutes);
 }
 
@@ -233,4 +241,41 @@ void date_put_rfc3339(struct buf *out, int64_t unix_seconds)
 
     buf_printf(out, "%04lld-%02u-%02uT%02u:%02u:%02uZ", (long long)t.year, t.month, t.day, t.hour,
                t.minute, t.second);
+}
+
+static bool take_digits(struct cur *c, size_t n, uint64_t max, unsigned *out)
+{
+    struct str digits = str_sub(cur_rest(c), 0, n), taken;
+    uint64_t v;
+
+    if (digits.n != n || !str_u64(digits, max, &v) || !cur_take(c, n, &taken))
+        return false;
+    *out = (unsigned)v;
+    return true;
+}
+
+bool date_parse_rfc3339(struct str text, int64_t *unix_seconds)
+{
+    struct cur c = cur_of(text);
+    struct civil t = {0};
+    unsigned year, ignored;
+
+    if (!take_digits(&c, 4, 9999, &year) || !cur_skip(&c, '-') ||
+        !take_digits(&c, 2, 12, &t.month) || !cur_skip(&c, '-') ||
+        !take_digits(&c, 2, 31, &t.day) || !cur_skip(&c, 'T') ||
+        !take_digits(&c, 2, 23, &t.hour) || !cur_skip(&c, ':') ||
+        !take_digits(&c, 2, 59, &t.minute) || !cur_skip(&c, ':') ||
+        !take_digits(&c, 2, 60, &t.second) || !is_valid_day(year, t.month, t.day))
+        return false;
+    if (cur_skip(&c, '.')) { // a fraction of a second changes nothing
+        if (!take_digits(&c, 1, 9, &ignored))
+            return false;
+        while (take_digits(&c, 1, 9, &ignored))
+            ;
+    }
+    if (!cur_skip(&c, 'Z') || cur_left(&c))
+        return false;
+    t.year = year;
+    *unix_seconds = date_of(&t, 0).unix_seconds;
+    return true;
 }

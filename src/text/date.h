@@ -18,6 +18,8 @@ int64_t date_days(int64_t year, unsigned month, unsigned day);
 MUST_USE bool date_parse(struct str text, struct date *out);
 /* "Tue, 24 Nov 2026 09:16:53 +0100" */
 void date_put(struct buf *out, struct date d);
+/* "24 Nov 2026 09:16:53 +0100" */
+void date_put_without_weekday(struct buf *out, struct date d);
 
 /* "24-Nov-2026 09:16:53 +0100", the day with two digits or a space. */
 MUST_USE bool date_parse_imap(struct str text, struct date *out);
@@ -27,3 +29,5 @@ MUST_USE bool date_parse_imap_day(struct str text, int64_t *days);
 
 /* "2026-11-24T09:16:53Z" */
 void date_put_rfc3339(struct buf *out, int64_t unix_seconds);
+/* The same in UTC, with any fraction of a second, which is dropped. */
+MUST_USE bool date_parse_rfc3339(struct str text, int64_t *unix_seconds);

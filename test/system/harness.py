@@ -250,6 +250,21 @@ def running(**kw):
         s.close()
 
 
+@contextlib.contextmanager
+def configured(main=(), domains=(), **kw):
+    """A server whose files were changed: pairs of what is there and what comes instead."""
+    with running(**kw) as s:
+        s.stop()
+        for name, pairs in (('mox.conf', main), ('domains.conf', domains)):
+            path = os.path.join(s.dir, name)
+            text = open(path).read()
+            for old, new in pairs:
+                assert old in text, (name, old)
+                text = text.replace(old, new)
+            open(path, 'w').write(text)
+        yield s.start()
+
+
 _tests = []
 
 

@@ -14,8 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF b = BUF_LIMIT(10000);
     struct smtp_command c;
+    struct smtp_reading r = {.a = &a, .is_pedantic = size % 2, .is_submission = size % 3 == 0};
     struct smtp_mail m, again;
-    struct smtp_address r;
+    struct smtp_address to;
+    struct smtp_bdat bdat;
     struct err e = {0};
 
     if (size > SMTP_MAX_LINE)
@@ -23,16 +25,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     smtp_parse_command(str_at(data, size), &c);
     if (smtp_is_hello(c.argument))
         BUF_PUT(&b, "hello");
-    if (smtp_parse_rcpt(&a, c.argument, &r, &e))
-        smtp_address_put(&b, &r);
+    if (smtp_parse_bdat(c.argument, &bdat) && c.argument.n > 25)
+        die("a chunk size of more than 20 digits");
+    if (smtp_parse_rcpt(&r, c.argument, &to, &e))
+        smtp_address_put(&b, &to);
     smtp_reply_put(&b, 550, STR("5.0.0"), str_at(data, size));
     buf_reset(&b);
-    if (!smtp_parse_mail(&a, c.argument, &m, &e))
+    if (!smtp_parse_mail(&r, c.argument, &m, &e))
         return 0;
     BUF_PUT(&b, "FROM:<");
     smtp_address_put(&b, &m.from);
     BUF_PUT(&b, "> SMTPUTF8");
-    if (b.n < SMTP_MAX_PATH && (!smtp_parse_mail(&a, buf_str(&b), &again, &e) ||
+    if (b.n < SMTP_MAX_PATH && (!smtp_parse_mail(&r, buf_str(&b), &again, &e) ||
                                 !str_eq(m.from.localpart, again.from.localpart)))
         die("address is not the same when written: %s", e.text);
     return 0;

@@ -16,6 +16,13 @@ TEST(smtp_paths)
         {"FROM:<\"a\\\"b\"@c>", true, "\"a\\\"b\"@c"},
         {"FROM:<user%other@b.c>", true, "user%other@b.c"},
         {"FROM:<a@[192.0.2.1]>", true, "a@[192.0.2.1]"},
+        {"FROM:<a@[IPv6:2001:db8::1]>", true, "a@[IPv6:2001:db8::1]"},
+        {"FROM:<a@[2001:db8::1]>", false, NULL},
+        {"FROM:<a@[300.0.2.1]>", false, NULL},
+        {"FROM:<a@[]>", false, NULL},
+        {"FROM:<a@[1.2.3.4>", false, NULL},
+        {"FROM:<e\xcc\x81@b.c> SMTPUTF8", true, "\xc3\xa9@b.c"}, // NFC
+        {"FROM:<a@\xc3\xa9.c>", false, NULL},
         {"FROM:<a@b.c.>", false, NULL},
         {"FROM:<.a@b.c>", false, NULL},
         {"FROM:<a..b@c>", false, NULL},
@@ -38,10 +45,11 @@ TEST(smtp_paths)
         AUTO_ARENA a = ARENA_LIMIT(1 << 16);
         AUTO_BUF b = BUF_LIMIT(1000);
         AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        struct smtp_reading r = {.a = &a};
         struct smtp_mail m;
         struct err e = {0};
 
-        CHECK_CASE(smtp_parse_mail(&a, in.str, &m, &e) == cases[i].ok, i);
+        CHECK_CASE(smtp_parse_mail(&r, in.str, &m, &e) == cases[i].ok, i);
         if (!cases[i].ok)
             continue;
         smtp_address_put(&b, &m.from);
@@ -53,48 +61,147 @@ TEST(smtp_mail_parameters)
 {
     static const struct {
         const char *in;
-        enum err_kind kind;
+        unsigned code; // 0: taken
+        const char *enhanced;
         uint64_t size;
     } cases[] = {
-        {"FROM:<> SIZE=1024 BODY=8BITMIME", ERR_NONE, 1024},
-        {"FROM:<> size=18446744073709551615", ERR_NONE, UINT64_MAX},
-        {"FROM:<> SIZE=18446744073709551616", ERR_SYNTAX, 0}, // must not wrap
-        {"FROM:<> SIZE=1 SIZE=2", ERR_SYNTAX, 0},
-        {"FROM:<> SIZE=1x", ERR_SYNTAX, 0},
-        {"FROM:<>SIZE=1", ERR_SYNTAX, 0},
-        {"FROM:<> NOSUCH=1", ERR_NOT_FOUND, 0},
-        {"FROM:<> BODY=9BIT", ERR_NOT_FOUND, 0},
-        {"FROM:<> AUTH=<>", ERR_NONE, 0},
-        {"FROM:<> AUTH=e+3Dmc2@example.com", ERR_NONE, 0},
-        {"FROM:<> AUTH=a+zz", ERR_SYNTAX, 0},
-        {"FROM:<> REQUIRETLS SMTPUTF8", ERR_NONE, 0},
-        {"FROM:<> ", ERR_NONE, 0},
+        {"FROM:<> SIZE=1024 BODY=8BITMIME", 0, "", 1024},
+        {"FROM:<> size=18446744073709551615", 0, "", UINT64_MAX},
+        {"FROM:<> SIZE=18446744073709551616", 501, "5.5.2", 0}, // must not wrap
+        {"FROM:<> SIZE=000000000000000000001", 501, "5.5.2", 0},
+        {"FROM:<> SIZE=1 SIZE=2", 501, "5.5.4", 0},
+        {"FROM:<> SIZE=1 size=1", 501, "5.5.4", 0},
+        {"FROM:<> SIZE=1x", 501, "5.5.2", 0},
+        {"FROM:<> SIZE", 555, "5.3.3", 0},
+        {"FROM:<>SIZE=1", 501, "5.5.2", 0},
+        {"FROM:<>  SIZE=1", 501, "5.5.2", 0},
+        {"FROM:<> NOSUCH=1", 555, "5.3.3", 0},
+        {"FROM:<> BODY=9BIT", 555, "5.5.4", 0},
+        {"FROM:<> BODY=BINARYMIME", 0, "", 0},
+        {"FROM:<> AUTH=<>", 0, "", 0},
+        {"FROM:<> AUTH=e+3Dmc2@example.com", 0, "", 0},
+        {"FROM:<> AUTH=a+zz", 501, "5.5.2", 0},
+        {"FROM:<> REQUIRETLS SMTPUTF8", 0, "", 0},
+        {"FROM:<> REQUIRETLS=1", 555, "5.3.3", 0},
+        {"FROM:<> SMTPUTF8=", 501, "5.5.2", 0},
+        {"FROM:<> HOLDFOR=60", 555, "5.3.3", 0},
+        {"FROM:<> ", 0, "", 0},
+        {"FROM:<> SIZE=1 \t", 0, "", 1},
+        {"FROM:<\xc3\xa9@b.c>", 550, "5.6.7", 0},
+        {"FROM:<> A=1 B=1 C=1", 555, "5.3.3", 0},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         AUTO_ARENA a = ARENA_LIMIT(1 << 16);
         AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        struct smtp_reading r = {.a = &a};
         struct smtp_mail m;
         struct err e = {0};
 
-        CHECK_CASE(smtp_parse_mail(&a, in.str, &m, &e) == (cases[i].kind == ERR_NONE), i);
-        CHECK_CASE(e.kind == cases[i].kind, i);
-        CHECK_CASE(e.kind != ERR_NONE || m.size == cases[i].size, i);
+        CHECK_CASE(smtp_parse_mail(&r, in.str, &m, &e) == (cases[i].code == 0), i);
+        CHECK_CASE(r.code == cases[i].code, i);
+        CHECK_CASE(!r.code || str_eq(str_of(r.enhanced), str_of(cases[i].enhanced)), i);
+        CHECK_CASE(r.code || m.size == cases[i].size, i);
+    }
+}
+
+TEST(smtp_submission_and_pedantic)
+{
+    static const struct {
+        const char *in;
+        bool is_pedantic;
+        unsigned code;
+        const char *rest;
+        int64_t hold_for, hold_until;
+    } cases[] = {
+        {"FROM:<> HOLDFOR=60", false, 0, "", 60, 0},
+        {"FROM:<> HOLDFOR=060", false, 501, "", 0, 0},
+        {"FROM:<> HOLDFOR=0", false, 501, "", 0, 0},
+        {"FROM:<> HOLDFOR=1234567890", false, 501, "", 0, 0},
+        {"FROM:<> HOLDFOR=-1", false, 501, "", 0, 0},
+        {"FROM:<> HOLDUNTIL=2026-11-25T16:00:00Z", false, 0, "", 0, 1795622400},
+        {"FROM:<> HOLDUNTIL=2026-11-25T16:00:00.123Z", false, 0, "", 0, 1795622400},
+        {"FROM:<> HOLDUNTIL=2026-11-25T16:00:00+01:00", false, 501, "", 0, 0},
+        {"FROM:<> HOLDUNTIL=2026-02-30T16:00:00Z", false, 501, "", 0, 0},
+        {"FROM:<> HOLDUNTIL=2026-11-25", false, 501, "", 0, 0},
+        {"FROM:<> HOLDFOR=60 HOLDUNTIL=2026-11-25T16:00:00Z", false, 501, "", 0, 0},
+        {"FROM:<> SIZE=1 ", false, 501, "", 0, 0}, // blanks at the end
+        {"FROM: <>", false, 0, "", 0, 0},
+        {"FROM: <>", true, 501, " <>", 0, 0},
+        {"FROM:<a b@c>", false, 501, " b@c>", 0, 0},
+        {"FROM:<aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg@c>", true, 501,
+         "@c>", 0, 0},
+        {"FROM:<aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg@c>", false, 0,
+         "", 0, 0},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        struct smtp_reading r = {.a = &a, .is_submission = true,
+                                 .is_pedantic = cases[i].is_pedantic};
+        struct smtp_mail m;
+        struct err e = {0};
+
+        CHECK_CASE(smtp_parse_mail(&r, in.str, &m, &e) == (cases[i].code == 0), i);
+        CHECK_CASE(r.code == cases[i].code, i);
+        CHECK_CASE(!cases[i].rest[0] || str_eq(r.rest, str_of(cases[i].rest)), i);
+        CHECK_CASE(r.code || m.hold_seconds == cases[i].hold_for, i);
+        CHECK_CASE(r.code || m.hold_until_unix == cases[i].hold_until, i);
     }
 }
 
 TEST(smtp_recipients_and_hello)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    struct smtp_address r;
+    struct smtp_reading r = {.a = &a};
+    struct smtp_address to;
     struct err e = {0};
 
-    CHECK(smtp_parse_rcpt(&a, STR("TO:<PostMaster>"), &r, &e) && !r.domain.n);
-    CHECK(!smtp_parse_rcpt(&a, STR("TO:<>"), &r, &e));
-    CHECK(!smtp_parse_rcpt(&a, STR("TO:<a@b.c> NOTIFY=NEVER"), &r, &e) && e.kind == ERR_NOT_FOUND);
+    CHECK(smtp_parse_rcpt(&r, STR("TO:<PostMaster>"), &to, &e) && !to.domain.n);
+    CHECK(!smtp_parse_rcpt(&r, STR("TO:<>"), &to, &e) && r.code == 501);
+    CHECK(!smtp_parse_rcpt(&r, STR("TO:<a@b.c> NOTIFY=NEVER"), &to, &e) && r.code == 555);
+    CHECK(!smtp_parse_rcpt(&r, STR("TO:<a@b.c>x"), &to, &e) && r.code == 501);
+    CHECK(smtp_parse_rcpt(&r, STR("TO:<a@b.c>  "), &to, &e));
+    r.is_submission = true;
+    CHECK(!smtp_parse_rcpt(&r, STR("TO:<a@b.c> "), &to, &e));
     CHECK(smtp_is_hello(STR("mail.example.org")) && smtp_is_hello(STR("[192.0.2.1] text")));
-    CHECK(smtp_is_hello(STR("[IPv6:2001:db8::1]")));
+    CHECK(smtp_is_hello(STR("[IPv6:2001:db8::1]")) && !smtp_is_hello(STR("[2001:db8::1]")));
     CHECK(!smtp_is_hello(STR("")) && !smtp_is_hello(STR("a..b")) && !smtp_is_hello(STR("a\0b")));
+    CHECK(!smtp_is_hello(STR("a.b text")) && !smtp_is_hello(STR("[192.0.2.1]text")));
+}
+
+TEST(smtp_bdat_argument)
+{
+    static const struct {
+        struct str in;
+        bool ok, is_last;
+        uint64_t size;
+    } cases[] = {
+        {STR_("0"), true, false, 0},
+        {STR_("86 LAST"), true, true, 86},
+        {STR_("0 last"), true, true, 0},
+        {STR_("18446744073709551615"), true, false, UINT64_MAX},
+        {STR_("18446744073709551616"), false, false, 0},
+        {STR_("000000000000000000086"), false, false, 0}, // 21 digits
+        {STR_(""), false, false, 0},
+        {STR_(" 86"), false, false, 0},
+        {STR_("86 "), false, false, 0},
+        {STR_("86  LAST"), false, false, 0},
+        {STR_("86 LAST "), false, false, 0},
+        {STR_("86 FIRST"), false, false, 0},
+        {STR_("-1"), false, false, 0},
+        {STR_("0x10"), false, false, 0},
+        {STR_("8\0"), false, false, 0},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(cases[i].in);
+        struct smtp_bdat got;
+
+        CHECK_CASE(smtp_parse_bdat(in.str, &got) == cases[i].ok, i);
+        CHECK_CASE(!cases[i].ok || (got.size == cases[i].size && got.is_last == cases[i].is_last), i);
+    }
 }
 
 // The message as received when the bytes come in pieces of the given length.
@@ -176,6 +283,45 @@ TEST(smtp_smuggling_sequences_are_remembered)
         CHECK_STR(buf_str(&out), cases[i].out);
         CHECK_CASE(d.size == out.n, i);
     }
+}
+
+TEST(smtp_chunks)
+{
+    static const struct {
+        struct str in;
+        bool is_smuggling;
+        struct str out;
+    } cases[] = {
+        {STR_("a\r\n.\r\nb\r\n"), false, STR_("a\r\n.\r\nb\r\n")}, // a line like any other
+        {STR_("..a\r\n.b"), false, STR_("..a\r\n.b")},
+        {STR_("a\nb"), false, STR_("a\r\nb")},
+        {STR_("a\n.\nb"), true, STR_("a\r\n.\r\nb")},
+        {STR_("a\r\n.\nb"), true, STR_("a\r\n.\r\nb")},
+        {STR_("a\n.\r\nb"), true, STR_("a\r\n.\r\nb")},
+        {STR_("a\rb"), true, STR_("a\rb")},
+        {STR_("a\r\n.\rb"), true, STR_("a\r\n.\rb")},
+        {STR_("a\r"), true, STR_("a\r")},
+        {STR_(".\r"), true, STR_(".\r")},
+        {STR_(""), false, STR_("")},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t piece = 1; piece <= cases[i].in.n + 1; piece++) {
+            AUTO_BUF out = BUF_LIMIT(200);
+            AUTO_EXACT in = exact_copy(cases[i].in);
+            struct smtp_data d = {.is_chunked = true};
+
+            for (size_t at = 0; at < in.str.n; at += piece) {
+                struct str part = str_sub(in.str, at, piece);
+
+                smtp_data_feed(&d, &part, &out);
+                CHECK_CASE(!part.n, i);
+            }
+            smtp_data_end(&d, &out);
+            CHECK_CASE(!d.is_done && d.has_smuggling == cases[i].is_smuggling, i);
+            CHECK_STR(buf_str(&out), cases[i].out);
+            CHECK_CASE(d.size == out.n && d.size - d.added == in.str.n, i);
+        }
 }
 
 TEST(smtp_replies_cannot_be_split)

@@ -55,6 +55,9 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
         return fail(e, ERR_DENIED, "recipient before login");
     switch (find(&a, &m, &targets)) {
     case LOOKUP_NO_ADDRESS:
+        // Port 25 says so after the message only: guessing addresses is to be slow.
+        if (p->role == ROLE_SESSION && !is_submission)
+            return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
         return reply_rcpt(p, m.request, 550, "5.1.1", STR("no such address here"), e);
     case LOOKUP_DISABLED:
         return reply_rcpt(p, m.request, 450, "4.2.1", STR("the domain is temporarily disabled"), e);
@@ -78,7 +81,9 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
         targets.n = IPC_MAX_TARGETS;
     return give_grants(p, &targets, &first, e) &&
            IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
-                    .grant = first, .n_grants = (uint32_t)targets.n);
+                    .grant = first, .n_grants = (uint32_t)targets.n,
+                    .is_report = directory_is_tlsrpt(auth.loaded->directory, &a, m.localpart,
+                                                     m.domain));
 }
 
 bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *e)
@@ -86,11 +91,13 @@ bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     const struct client *client = p->data;
     struct ipc_from_check m;
-    bool is_ok;
+    enum ipc_outcome outcome = IPC_BAD;
 
     if (!ipc_from_check_get(packet->body, &m, e))
         return false;
-    is_ok = client->account.n && directory_may_send(auth.loaded->directory, &a, client->account,
-                                                    m.localpart, m.domain);
-    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = is_ok ? IPC_OK : IPC_BAD);
+    if (client->account.n && directory_may_send(auth.loaded->directory, &a, client->account,
+                                                m.localpart, m.domain))
+        outcome = directory_is_disabled(auth.loaded->directory, &a, m.domain) ? IPC_TEMPORARY
+                                                                              : IPC_OK;
+    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = (uint8_t)outcome);
 }

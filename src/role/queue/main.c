@@ -13,6 +13,7 @@
 #include "os/file.h"
 #include "queue/queue.h"
 #include "role/service.h"
+#include "role/special.h"
 
 enum {
     MAX_DELIVERIES = 16, // at once
@@ -81,9 +82,11 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
                                     .reverse_path = arena_dup(&s->a, submit.reverse_path),
                                     .prefix = arena_dup(&s->a, submit.prefix),
                                     .is_8bit = submit.is_8bit,
+                                    .is_binary = submit.is_binary,
                                     .is_smtputf8 = submit.is_smtputf8,
                                     .require_tls = submit.require_tls,
-                                    .hold_until_unix = (int64_t)submit.hold_until_unix};
+                                    .hold_until_unix = (int64_t)submit.hold_until_unix,
+                                    .future_release = arena_dup(&s->a, submit.future_release)};
     return true;
 }
 
@@ -339,6 +342,7 @@ static bool read_message(struct delivery *d, struct err *e)
 static void start_delivery(struct delivery *d, const struct queue_entry *entry)
 {
     struct service_peer *auth = service_peer_of(ROLE_AUTH);
+    struct special special;
     struct address to;
     struct err e = {0};
 
@@ -353,6 +357,14 @@ static void start_delivery(struct delivery *d, const struct queue_entry *entry)
             return;
         }
         to = (struct address){.localpart = d->entry.recipient};
+    }
+    special = self.settings.is_localserve ? special_of(to.localpart, SPECIAL_DELIVER)
+                                          : (struct special){0};
+    if (special.code) {
+        put_off(d, arena_printf(&d->a, special.is_timeout ? "%u timeout due to special localpart"
+                                                          : "%u failure due to special localpart",
+                                special.code), LAST_RETRY_S);
+        return;
     }
     if (!read_message(d, &e) ||
         !IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .request = d->request, .localpart = to.localpart,

@@ -1,43 +1,36 @@
 /*
  * Reading and writing on the stream of a session.
  */
-#include <errno.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "role/session/session.h"
 
-static void pause_second(void)
-{
-    struct timespec second = {.tv_sec = 1};
-
-    nanosleep(&second, NULL);
-}
-
 // mox-smtp-delivery.md 1.2, "Slow mode": a byte per second, and the rest before the deadline.
-static bool write_slowly(struct session *s, struct str *bytes, struct err *e)
+static bool write_slowly(struct session *s, struct str *bytes, int64_t deadline, struct err *e)
 {
-    for (int i = 0; i < SESSION_WRITE_MS / 1000 - 5 && bytes->n; i++) {
-        if (!stream_write(&s->stream, str_sub(*bytes, 0, 1), SESSION_WRITE_MS, e))
+    for (int64_t left; bytes->n; *bytes = str_from(*bytes, 1)) {
+        left = deadline - os_monotonic_ms();
+        if (left < SESSION_SLOW_END_MS)
+            return true;
+        if (!stream_write(&s->stream, str_sub(*bytes, 0, 1), (int)left, e))
             return false;
-        *bytes = str_from(*bytes, 1);
-        pause_second();
+        os_sleep_ms(SESSION_SLOW_MS);
     }
     return true;
 }
 
 bool session_flush(struct session *s)
 {
+    int64_t deadline = os_monotonic_ms() + SESSION_WRITE_MS, left;
     struct str bytes = buf_str(&s->out);
     struct err e = {0};
-    bool is_ok = !s->out.full && (!s->is_slow || write_slowly(s, &bytes, &e)) &&
-                 stream_write(&s->stream, bytes, SESSION_WRITE_MS, &e);
+    bool is_ok = !s->out.full && (!s->is_slow || write_slowly(s, &bytes, deadline, &e));
 
+    left = deadline - os_monotonic_ms();
+    is_ok = is_ok && stream_write(&s->stream, bytes, left > 0 ? (int)left : 0, &e);
     buf_reset(&s->out);
     if (!is_ok)
         LOG(LOG_DEBUG, "session", "writing to the client", LOG_E(&e));
@@ -54,34 +47,14 @@ void session_used(struct session *s, size_t n)
     buf_drop(&s->in, n);
 }
 
-// Waits for input or for the monitor's word that the server stops.
-static enum session_line wait_input(struct session *s, int timeout_ms)
-{
-    struct pollfd fds[2] = {{.fd = s->stream.fd, .events = POLLIN},
-                            {.fd = s->monitor.fd, .events = POLLIN}};
-    int64_t deadline = os_monotonic_ms() + timeout_ms;
-
-    if (s->stream.tls && tls_has_pending(s->stream.tls))
-        return SESSION_LINE;
-    for (;;) {
-        int64_t left = deadline - os_monotonic_ms();
-        int n = poll(fds, 2, left > 0 ? (int)left : 0);
-
-        if (n > 0 && fds[0].revents)
-            return SESSION_LINE;
-        if (n > 0) // all the monitor says unasked is stop, or nothing because it is gone
-            return SESSION_STOPPING;
-        if (n == 0 || errno != EINTR)
-            return SESSION_END;
-    }
-}
-
 bool session_read_more(struct session *s, int timeout_ms)
 {
     char *room = buf_room(&s->in, SESSION_BUFFER);
     struct err e = {0};
     size_t got = 0;
 
+    if (s->is_slow)
+        os_sleep_ms(SESSION_SLOW_MS);
     if (!room || !stream_read(&s->stream, room, SESSION_BUFFER, timeout_ms, &got, &e) || !got) {
         LOG(LOG_DEBUG, "session", "client gone", LOG_E(&e));
         return false;
@@ -92,18 +65,30 @@ bool session_read_more(struct session *s, int timeout_ms)
 
 enum session_line session_wait(struct session *s)
 {
-    enum session_line w;
-
     if (!session_flush(s))
         return SESSION_END;
-    if (s->is_slow)
-        pause_second();
-    w = wait_input(s, SESSION_READ_MS);
-    return w == SESSION_LINE && !session_read_more(s, SESSION_READ_MS) ? SESSION_END : w;
+    // All the monitor says unasked is stop, or nothing because it is gone.
+    switch (stream_wait(&s->stream, s->monitor.fd, SESSION_READ_MS)) {
+    case STREAM_READY:
+        return session_read_more(s, SESSION_READ_MS) ? SESSION_LINE : SESSION_END;
+    case STREAM_OTHER:
+        return SESSION_STOPPING;
+    case STREAM_TIMEOUT:
+        break;
+    }
+    return SESSION_END;
+}
+
+bool session_pause(struct session *s, int ms)
+{
+    return session_flush(s) &&
+           stream_wait_end(&s->stream, s->monitor.fd, ms) == STREAM_TIMEOUT;
 }
 
 enum session_line session_read_line(struct session *s, size_t max, struct str *line)
 {
+    int64_t deadline = os_monotonic_ms() + SESSION_LINE_MS;
+
     for (;;) {
         ptrdiff_t lf = str_find(buf_str(&s->in), '\n');
         enum session_line w;
@@ -121,6 +106,8 @@ enum session_line session_read_line(struct session *s, size_t max, struct str *l
         w = session_wait(s);
         if (w != SESSION_LINE)
             return w;
+        if (os_monotonic_ms() > deadline)
+            return SESSION_END; // a byte now and then does not keep a session
     }
 }
 

@@ -12,6 +12,9 @@ enum {
     SESSION_DELIVERY_TIMEOUT_MS = 300000,
     SESSION_READ_MS = 30000,  // mox-smtp-delivery.md 1.2
     SESSION_WRITE_MS = 30000,
+    SESSION_LINE_MS = 5 * 60 * 1000, // a whole line, and what precedes it; RFC 5321 4.5.3.2.7
+    SESSION_SLOW_MS = 1000,          // before each read and after each byte, in slow mode
+    SESSION_SLOW_END_MS = 5000,      // how near the deadline the rest is written at once
     SESSION_TLS_MS = 60000,
     SESSION_BUFFER = 16 * 1024,
 };
@@ -49,6 +52,8 @@ enum session_line session_read_line(struct session *s, size_t max, struct str *l
 enum session_line session_wait(struct session *s);
 /* More input behind what is there; false at the end. */
 bool session_read_more(struct session *s, int timeout_ms);
+/* Waits that long; false when the client went away or the server stops. */
+bool session_pause(struct session *s, int ms);
 /* Drops n bytes of the input. */
 void session_used(struct session *s, size_t n);
 /* Writes what is waiting; false when the client is gone. */
@@ -75,6 +80,26 @@ MUST_USE bool session_auth(struct session *s, struct str mechanism, struct str r
                            enum ipc_outcome *outcome, struct str *text, struct err *e);
 /* A SASL PLAIN message of a name and a password; false when one holds a NUL. */
 MUST_USE bool session_plain_message(struct buf *out, struct str name, struct str password);
+
+/* --- peers.c: what SMTP asks of other processes ---------------------------------------------------- */
+
+/* auth: may this recipient be delivered to? The reply's texts live until the next question. */
+MUST_USE bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
+                                 struct ipc_rcpt_reply *r, struct err *e);
+/* auth: may the user who is logged in send as this address? IPC_TEMPORARY: not now. */
+MUST_USE bool session_check_from(struct session *s, struct str localpart, struct str domain,
+                                 enum ipc_outcome *outcome, struct err *e);
+/* queue: keep this message; recipients are as many as the envelope says. v: whether it is kept. */
+MUST_USE bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
+                              const struct str *recipients, int fd, uint64_t size,
+                              struct ipc_verdict *v, struct err *e);
+/* account: a message for the delivery that auth granted; the verdict comes later. */
+MUST_USE bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,
+                            struct channel *account, struct err *e);
+MUST_USE bool session_hear_verdict(struct session *s, struct channel *account,
+                                   struct ipc_verdict *v, struct err *e);
+/* account: store it; the next verdict says that it is done. */
+MUST_USE bool session_commit(struct channel *account, struct err *e);
 
 void smtp_session(struct session *s);
 void imap_session(struct session *s);

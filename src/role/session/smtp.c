@@ -4,6 +4,8 @@
 #include "role/session/smtp.h"
 
 #include "base/log.h"
+#include "os/clock.h"
+#include "text/date.h"
 
 const char *smtp_package(const struct smtp_session *c)
 {
@@ -21,13 +23,22 @@ void smtp_reply(struct smtp_session *c, unsigned code, const char *enhanced, str
     LOG(LOG_TRACE, smtp_package(c), "S:", LOG_N("code", code), LOG_S("text", text));
 }
 
+void smtp_reply_broken(struct smtp_session *c, const char *doing, const struct err *e)
+{
+    LOG(LOG_ERROR, smtp_package(c), doing, LOG_E(e));
+    SMTP_REPLY(c, 451, "4.3.0", "temporary failure, try again later");
+    c->is_ending = true;
+}
+
 void smtp_reset(struct smtp_session *c)
 {
+    smtp_spool_close(&c->spool);
     arena_reset(&c->a);
     c->has_mail = false;
     c->mail = (struct smtp_mail){0};
     c->rcpts = NULL;
     c->n_rcpts = c->cap_rcpts = 0;
+    c->n_targets = 0;
 }
 
 static bool has_starttls(const struct smtp_session *c)
@@ -35,7 +46,16 @@ static bool has_starttls(const struct smtp_session *c)
     return c->s->port->tls == LISTENER_TLS_STARTTLS && !c->s->is_tls;
 }
 
-/* mox-smtp-delivery.md 1.4: the extensions and their order. */
+/* mox-smtp-delivery.md 1.3: blanks at the end are forgiven to servers, not to submitters. */
+bool smtp_has_no_argument(struct smtp_session *c, const struct smtp_command *cmd)
+{
+    if (c->is_submission ? !cmd->has_space : !str_trim(cmd->argument).n)
+        return true;
+    SMTP_REPLY(c, 501, "5.5.2", "no argument belongs after this command");
+    return false;
+}
+
+/* mox-smtp-delivery.md 1.4: the extensions and their order; CHUNKING and BINARYMIME are ours. */
 static void reply_hello(struct smtp_session *c)
 {
     AUTO_BUF b = BUF_LIMIT(4096);
@@ -50,16 +70,20 @@ static void reply_hello(struct smtp_session *c)
         BUF_PUT(&b, "\nREQUIRETLS");
     if (c->is_submission)
         buf_put(&b, smtp_may_auth(c) ? STR("\nAUTH PLAIN LOGIN") : STR("\nAUTH "));
-    BUF_PUT(&b, "\nENHANCEDSTATUSCODES\n8BITMIME\nLIMITS RCPTMAX=1000\nSMTPUTF8");
+    if (c->is_submission) {
+        buf_printf(&b, "\nFUTURERELEASE %d ", SMTP_MAX_HOLD_S);
+        date_put_rfc3339(&b, os_now_unix() + SMTP_MAX_HOLD_S);
+    }
+    BUF_PUT(&b, "\nENHANCEDSTATUSCODES\n8BITMIME\nCHUNKING\nBINARYMIME\nLIMITS RCPTMAX=1000\nSMTPUTF8");
     smtp_reply_put(&c->s->out, 250, STR(""), buf_str(&b));
 }
 
 static void cmd_hello(struct smtp_session *c, const struct smtp_command *cmd)
 {
-    struct str name = str_trim(cmd->argument);
+    struct str name = c->is_submission ? cmd->argument : str_trim(cmd->argument);
 
     // Clients of users say all sorts of things here; their address says more.
-    if (c->is_submission && !c->s->start->settings.is_pedantic)
+    if (c->is_submission && !c->is_pedantic)
         name = c->s->conn.remote;
     else if (!smtp_is_hello(name)) {
         SMTP_REPLY(c, 501, "5.5.2", "a domain or address literal belongs after the command");
@@ -68,7 +92,8 @@ static void cmd_hello(struct smtp_session *c, const struct smtp_command *cmd)
     smtp_reset(c);
     c->has_hello = true;
     c->is_esmtp = cmd->verb == SMTP_EHLO;
-    c->hello = arena_dup(&c->s->arena, name);
+    buf_reset(&c->hello);
+    buf_put(&c->hello, name);
     reply_hello(c);
 }
 
@@ -76,24 +101,22 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
 {
     AUTO_BUF line = BUF_LIMIT(1024);
 
-    if (cmd->argument.n)
-        SMTP_REPLY(c, 501, "5.5.2", "STARTTLS takes no argument");
-    else if (c->s->is_tls)
+    if (!smtp_has_no_argument(c, cmd))
+        return;
+    if (c->s->is_tls)
         SMTP_REPLY(c, 503, "5.5.1", "TLS is active already");
     else if (!has_starttls(c))
         SMTP_REPLY(c, 503, "5.5.1", "TLS is not available here");
     else if (c->is_authed)
         SMTP_REPLY(c, 503, "5.5.1", "STARTTLS comes before AUTH");
     else {
-        buf_printf(&line, "go ahead (%llx)", (unsigned long long)c->s->conn.conn);
-        {
-            AUTO_BUF text = BUF_LIMIT(1024);
+        AUTO_BUF reply = BUF_LIMIT(1024);
 
-            smtp_reply_put(&text, 220, STR("2.0.0"), buf_str(&line));
-            if (!session_start_tls(c->s, buf_str(&text))) {
-                c->is_ending = true;
-                return;
-            }
+        buf_printf(&line, "go ahead (%llx)", (unsigned long long)c->s->conn.conn);
+        smtp_reply_put(&reply, 220, STR("2.0.0"), buf_str(&line));
+        if (!session_start_tls(c->s, buf_str(&reply))) {
+            c->is_ending = true;
+            return;
         }
         // RFC 3207 4.2: all that was said before is forgotten.
         smtp_reset(c);
@@ -101,31 +124,17 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
     }
 }
 
-static void cmd_data(struct smtp_session *c, const struct smtp_command *cmd)
-{
-    if (cmd->argument.n)
-        SMTP_REPLY(c, 501, "5.5.2", "DATA takes no argument");
-    else if (!c->has_mail)
-        SMTP_REPLY(c, 503, "5.5.1", "MAIL comes before DATA");
-    else if (!c->n_rcpts)
-        SMTP_REPLY(c, 554, "5.5.1", "no valid recipients");
-    else
-        smtp_data(c);
-}
-
 static void cmd_rset(struct smtp_session *c, const struct smtp_command *cmd)
 {
-    if (cmd->argument.n) {
-        SMTP_REPLY(c, 501, "5.5.2", "RSET takes no argument");
+    if (!smtp_has_no_argument(c, cmd))
         return;
-    }
     smtp_reset(c);
     SMTP_REPLY(c, 250, "2.0.0", "all clear");
 }
 
 static void cmd_vrfy(struct smtp_session *c, const struct smtp_command *cmd)
 {
-    if (cmd->argument.n)
+    if (str_trim(cmd->argument).n)
         SMTP_REPLY(c, 252, "2.7.0", "no verification here, but send it");
     else
         SMTP_REPLY(c, 501, "5.5.2", "an argument is required");
@@ -145,10 +154,8 @@ static void cmd_noop(struct smtp_session *c, const struct smtp_command *cmd)
 
 static void cmd_quit(struct smtp_session *c, const struct smtp_command *cmd)
 {
-    if (cmd->argument.n) {
-        SMTP_REPLY(c, 501, "5.5.2", "QUIT takes no argument");
+    if (!smtp_has_no_argument(c, cmd))
         return;
-    }
     SMTP_REPLY(c, 221, "2.0.0", "okay thanks bye");
     c->is_ending = true;
 }
@@ -158,12 +165,13 @@ struct verb {
     bool needs_hello;
 };
 static const struct verb verbs[] = {
-    [SMTP_HELO] = {cmd_hello, false},    [SMTP_EHLO] = {cmd_hello, false},
-    [SMTP_STARTTLS] = {cmd_starttls, true}, [SMTP_AUTH] = {smtp_cmd_auth, true},
+    [SMTP_HELO] = {cmd_hello, false},         [SMTP_EHLO] = {cmd_hello, false},
+    [SMTP_STARTTLS] = {cmd_starttls, true},   [SMTP_AUTH] = {smtp_cmd_auth, true},
     [SMTP_MAIL] = {smtp_cmd_mail, true},      [SMTP_RCPT] = {smtp_cmd_rcpt, true},
-    [SMTP_DATA] = {cmd_data, true},      [SMTP_RSET] = {cmd_rset, false},
-    [SMTP_VRFY] = {cmd_vrfy, false},     [SMTP_EXPN] = {cmd_vrfy, false},
-    [SMTP_HELP] = {cmd_help, false},     [SMTP_NOOP] = {cmd_noop, false},
+    [SMTP_DATA] = {smtp_cmd_data, true},      [SMTP_RSET] = {cmd_rset, false},
+    [SMTP_BDAT] = {smtp_cmd_bdat, false}, // it has a chunk to swallow, whatever the state
+    [SMTP_VRFY] = {cmd_vrfy, false},          [SMTP_EXPN] = {cmd_vrfy, false},
+    [SMTP_HELP] = {cmd_help, false},          [SMTP_NOOP] = {cmd_noop, false},
     [SMTP_QUIT] = {cmd_quit, false},
 };
 
@@ -188,39 +196,49 @@ static void run_command(struct smtp_session *c, struct str line)
     c->is_first = false;
 }
 
+// One line of the client. False when there is nobody to answer.
+static bool serve_line(struct smtp_session *c)
+{
+    struct str line;
+
+    arena_reset(&c->s->line_arena);
+    switch (session_read_line(c->s, SMTP_MAX_LINE, &line)) {
+    case SESSION_LINE:
+        run_command(c, line);
+        return true;
+    case SESSION_LINE_LONG:
+        SMTP_REPLY(c, 500, "5.5.0", "line too long");
+        break;
+    case SESSION_LINE_BARE:
+        // RFC 5321 2.3.8: lines end in CR LF and nothing else.
+        SMTP_REPLY(c, 500, "5.5.2", "a line must end in CR LF");
+        break;
+    case SESSION_STOPPING:
+        SMTP_REPLY(c, 421, "4.3.2", "shutting down");
+        break;
+    case SESSION_END:
+        return false;
+    }
+    c->is_ending = true;
+    return true;
+}
+
 void smtp_session(struct session *s)
 {
     struct smtp_session c = {.s = s, .is_submission = s->port->protocol == IPC_PROTOCOL_SUBMISSION,
-                             .is_first = true, .a = ARENA_LIMIT(8 << 20)};
+                             .is_pedantic = s->start->settings.is_pedantic, .is_first = true,
+                             .hello = BUF_LIMIT(SMTP_MAX_LINE), .a = ARENA_LIMIT(16 << 20), .spool = {.fd = -1}};
     AUTO_BUF greeting = BUF_LIMIT(1024);
 
     buf_put(&greeting, s->port->hostname);
     BUF_PUT(&greeting, " ESMTP mox");
     smtp_reply_put(&s->out, 220, STR(""), buf_str(&greeting));
-    while (!c.is_ending) {
-        struct str line;
-
-        arena_reset(&s->line_arena);
-        switch (session_read_line(s, SMTP_MAX_LINE, &line)) {
-        case SESSION_LINE:
-            run_command(&c, line);
+    while (!c.is_ending)
+        if (!serve_line(&c))
             break;
-        case SESSION_LINE_LONG:
-            SMTP_REPLY(&c, 500, "5.5.0", "line too long");
-            c.is_ending = true;
-            break;
-        case SESSION_LINE_BARE:
-            // RFC 5321 2.3.8: lines end in CR LF and nothing else.
-            SMTP_REPLY(&c, 500, "5.5.2", "a line must end in CR LF");
-            c.is_ending = true;
-            break;
-        case SESSION_STOPPING:
-            SMTP_REPLY(&c, 421, "4.3.2", "shutting down");
-            c.is_ending = true;
-            break;
-        case SESSION_END:
-            return;
-        }
-    }
-    (void)session_flush(s);
+    if (c.is_ending)
+        (void)session_flush(s);
+    smtp_reset(&c);
+    arena_fini(&c.a);
+    buf_fini(&c.hello);
 }

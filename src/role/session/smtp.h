@@ -6,25 +6,41 @@
 #include "message/header.h"
 #include "proto/smtp/smtp.h"
 #include "role/session/session.h"
+#include "role/special.h"
 
 enum {
     SMTP_SLOW_AFTER = 3,       // failed logins
     SMTP_MAX_BAD = 10,         // transactions that failed, without one that did not
     SMTP_MAX_RECEIVED = 100,   // mox-smtp-delivery.md 1.8
     SMTP_DATA_MS = 30 * 60 * 1000,
+    SMTP_UNKNOWN_MS = 5000,    // before "no such address", so that guessing takes time
+    SMTP_MAX_TARGETS = 5000,   // mailboxes that one message goes to at once
     SMTP_HEADER_LOOK = 256 * 1024, // how much of a message is searched for its header
+    SMTP_USUAL_SIZE = 100 << 20,   // a lower limit is the administrator's, says the reply
 };
 
 struct smtp_rcpt {
     struct str address; // as given, canonical quoting
-    uint32_t grant, n_grants;
+    struct str localpart;
+    uint32_t grant, n_grants; // none: at delivery, an address that does not exist
+};
+
+/* The message of a transaction, as far as it has come. */
+struct smtp_spool {
+    int fd;            // memory file; -1 before DATA or the first BDAT
+    struct smtp_data text;
+    uint64_t size;     // written
+    uint64_t received; // counts against the limit
+    int64_t deadline_ms;
+    bool has_failed;   // could not be written
+    struct err why;
 };
 
 struct smtp_session {
     struct session *s;
-    bool is_submission;
+    bool is_submission, is_pedantic;
     bool has_hello, is_esmtp;
-    struct str hello;    // what the client called itself
+    struct buf hello;    // what the client called itself
     bool is_authed;
     unsigned failed_logins;
     unsigned bad, good;  // transactions
@@ -37,38 +53,71 @@ struct smtp_session {
     struct str reverse_path;
     struct smtp_rcpt *rcpts;
     size_t n_rcpts, cap_rcpts;
+    uint32_t n_targets; // mailboxes behind all recipients
+    struct smtp_spool spool;
 };
 
 /* One reply. Errors get the connection's id, by which the log can be searched. */
 void smtp_reply(struct smtp_session *c, unsigned code, const char *enhanced, struct str text);
 #define SMTP_REPLY(c, code, enhanced, literal) smtp_reply((c), (code), (enhanced), STR(literal))
+/*
+ * A conversation with another process broke off: a temporary failure, and the end, since what is
+ * said later could not be told apart.
+ */
+void smtp_reply_broken(struct smtp_session *c, const char *doing, const struct err *e);
 void smtp_reset(struct smtp_session *c);
 /* The package of its log lines. */
 const char *smtp_package(const struct smtp_session *c);
+/* Whether a command that takes no argument has none; else the reply was made. */
+bool smtp_has_no_argument(struct smtp_session *c, const struct smtp_command *cmd);
 
-/* Commands (smtp_auth.c, smtp_envelope.c). */
+/* Commands (smtp_auth.c, smtp_envelope.c, smtp_data.c, smtp_bdat.c). */
 void smtp_cmd_auth(struct smtp_session *c, const struct smtp_command *cmd);
 void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd);
 void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd);
+void smtp_cmd_data(struct smtp_session *c, const struct smtp_command *cmd);
+void smtp_cmd_bdat(struct smtp_session *c, const struct smtp_command *cmd);
 /* Passwords only where nobody on the way reads them. */
 bool smtp_may_auth(const struct smtp_session *c);
 
-/* The DATA command, from 354 to the final reply (smtp_data.c). */
-void smtp_data(struct smtp_session *c);
+/*
+ * localserve: fails as this address asks for at this stage; the reply was made when it is true
+ * (smtp_localserve.c).
+ */
+bool smtp_fails_specially(struct smtp_session *c, struct str localpart, enum special_stage stage);
+
+/* --- smtp_spool.c: the bytes of a message -------------------------------------------------------- */
+
+/* False after a reply: there is no room. */
+MUST_USE bool smtp_spool_open(struct smtp_session *c);
+void smtp_spool_close(struct smtp_spool *p);
+/* Text that has no more line ends to be put right, or bytes that are none of ours. */
+void smtp_spool_write(struct smtp_spool *p, struct str bytes);
+/* More input; false when the client is gone or its time is over. */
+MUST_USE bool smtp_read_message(struct smtp_session *c, int64_t deadline_ms);
+/* The whole message is there: what becomes of it, up to the final reply. Ends the transaction. */
+void smtp_message_end(struct smtp_session *c);
+
+/* --- what becomes of it -------------------------------------------------------------------------- */
 
 /* A message that was received. */
 struct smtp_message {
     int fd; // sealed memory file
     uint64_t size;
-    bool has_8bit, has_smuggling;
+    bool has_8bit, is_binary;
+    bool needs_utf8;    // SMTPUTF8 must be spoken by whoever gets it next
     struct str header;  // without the blank line
     bool has_separator; // between header and body
     struct str id;      // random, for delivery ids
 };
+/* mox-smtp-delivery.md 1.8: what the session must know of it; false after a reply (smtp_check.c). */
+MUST_USE bool smtp_check_message(struct smtp_session *c, struct smtp_message *m);
+
 /* Text that nobody guesses, of letters, digits, "-" and "_". */
 void smtp_put_random_name(struct buf *out);
-/* mox-smtp-delivery.md 1.9 (smtp_received.c). */
-MUST_USE bool smtp_put_received(struct smtp_session *c, struct buf *out, struct err *e);
+/* mox-smtp-delivery.md 1.9; rcpt: the one recipient it names, or NULL (smtp_received.c). */
+MUST_USE bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
+                                const struct smtp_rcpt *rcpt, struct buf *out, struct err *e);
 /*
  * To the queue, which answers when it is stored (smtp_submit.c). is_done: recipients that are left
  * out; may be NULL.

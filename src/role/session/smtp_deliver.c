@@ -4,44 +4,65 @@
 #include "base/log.h"
 #include "role/session/smtp.h"
 
-/* One mailbox that gets the message. */
+enum { MAX_REASONS = 100 }; // lines of a refusal
+
+/* One mailbox that gets the message, or an address that has none. */
 struct delivery {
     size_t rcpt;
     struct channel account;
     bool is_open, has_failed;
     unsigned code; // the last verdict
+    const char *enhanced;
     struct str text;
 };
 
-static void failed(struct smtp_session *c, struct delivery *d, unsigned code, struct str text)
+static void failed(struct smtp_session *c, struct delivery *d, unsigned code, struct str enhanced,
+                   struct str text)
 {
     d->has_failed = true;
     d->code = code;
+    d->enhanced = arena_cstring(&c->a, enhanced);
     d->text = arena_dup(&c->a, text);
     if (d->is_open)
         channel_close(&d->account);
     d->is_open = false;
 }
 
-static bool offer(struct smtp_session *c, struct delivery *d, const struct smtp_message *m,
-                  struct str received, uint32_t grant, struct err *e)
+static void failed_for_now(struct smtp_session *c, struct delivery *d, const char *doing,
+                           const struct err *e)
 {
-    AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
-    struct str id = arena_printf(&c->a, "s.%.*s.%u", STR_FMT(m->id), grant);
+    LOG(LOG_ERROR, "smtpserver", doing, LOG_E(e));
+    failed(c, d, 451, STR("4.3.0"), STR("temporary failure, try again later"));
+}
 
-    if (!session_open_delivery(c->s, grant, &d->account, e))
-        return false;
+// mox-smtp-delivery.md 1.12, "Headers prepended on delivery".
+static bool put_prefix(struct smtp_session *c, const struct smtp_message *m,
+                       const struct smtp_rcpt *rcpt, struct buf *out, struct err *e)
+{
+    BUF_PUT(out, "Delivered-To: ");
+    buf_put(out, rcpt->address);
+    BUF_PUT(out, "\r\nReturn-Path: <");
+    buf_put(out, c->reverse_path);
+    BUF_PUT(out, ">\r\n");
+    return smtp_put_received(c, m, rcpt, out, e);
+}
+
+static void offer(struct smtp_session *c, struct delivery *d, const struct smtp_message *m,
+                  uint32_t grant)
+{
+    const struct smtp_rcpt *rcpt = &c->rcpts[d->rcpt];
+    AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
+    struct ipc_offer o = {.delivery_id = arena_printf(&c->a, "s.%.*s.%u", STR_FMT(m->id), grant),
+                          .size = m->size, .reverse_path = c->reverse_path, .hello = buf_str(&c->hello)};
+    struct err e = {0};
+
     d->is_open = true;
-    // mox-smtp-delivery.md 1.12, "Headers prepended on delivery".
-    BUF_PUT(&prefix, "Delivered-To: ");
-    buf_put(&prefix, c->rcpts[d->rcpt].address);
-    BUF_PUT(&prefix, "\r\nReturn-Path: <");
-    buf_put(&prefix, c->reverse_path);
-    BUF_PUT(&prefix, ">\r\n");
-    buf_put(&prefix, received);
-    return IPC_SEND(&d->account, offer, &m->fd, 1, e, .delivery_id = id, .size = m->size,
-                    .reverse_path = c->reverse_path, .hello = c->hello,
-                    .prefix = buf_str(&prefix));
+    if (put_prefix(c, m, rcpt, &prefix, &e)) {
+        o.prefix = buf_str(&prefix);
+        if (session_offer(c->s, grant, &o, m->fd, &d->account, &e))
+            return;
+    }
+    failed_for_now(c, d, "offering a message", &e);
 }
 
 static void hear_verdict(struct smtp_session *c, struct delivery *d)
@@ -49,49 +70,61 @@ static void hear_verdict(struct smtp_session *c, struct delivery *d)
     struct ipc_verdict v;
     struct err e = {0};
 
-    if (!channel_expect(&d->account, IPC_verdict, c->s->packet, SESSION_DELIVERY_TIMEOUT_MS, &e) ||
-        !ipc_verdict_get(c->s->packet->body, &v, &e)) {
-        LOG(LOG_ERROR, "smtpserver", "delivering", LOG_E(&e));
-        failed(c, d, 451, STR("temporary failure, try again later"));
-    } else if (v.code != 250) {
-        failed(c, d, v.code, v.text);
+    if (!session_hear_verdict(c->s, &d->account, &v, &e))
+        failed_for_now(c, d, "delivering", &e);
+    else if (v.code != 250)
+        failed(c, d, v.code, v.enhanced, v.text);
+}
+
+// Where the message goes: each mailbox behind each recipient.
+static struct delivery *plan(struct smtp_session *c, size_t *n)
+{
+    struct delivery *all;
+    size_t at = 0;
+
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        at += c->rcpts[i].n_grants ? c->rcpts[i].n_grants : 1;
+    *n = at;
+    all = ARENA_ARRAY(&c->a, at, struct delivery);
+    at = 0;
+    for (size_t i = 0; i < c->n_rcpts; i++) {
+        size_t end = at + (c->rcpts[i].n_grants ? c->rcpts[i].n_grants : 1);
+
+        for (; at < end; at++)
+            all[at] = (struct delivery){.rcpt = i, .account = {-1}};
+        if (!c->rcpts[i].n_grants)
+            failed(c, &all[at - 1], 550, STR("5.1.1"), STR("no such address here"));
+    }
+    return all;
+}
+
+static void offer_all(struct smtp_session *c, const struct smtp_message *m, struct delivery *all,
+                      size_t n)
+{
+    uint32_t nth = 0; // grant of its recipient
+
+    for (size_t i = 0; i < n; i++) {
+        nth = i && all[i].rcpt == all[i - 1].rcpt ? nth + 1 : 0;
+        if (!all[i].has_failed)
+            offer(c, &all[i], m, c->rcpts[all[i].rcpt].grant + nth);
     }
 }
 
-static size_t count_grants(const struct smtp_session *c)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        n += c->rcpts[i].n_grants;
-    return n;
-}
-
 // The accounts decide first; those that accept commit together.
-static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *m, struct str received,
+static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *m,
                              struct delivery *all, size_t n)
 {
-    size_t at = 0, committed = 0;
+    size_t committed = 0;
 
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        for (uint32_t g = 0; g < c->rcpts[i].n_grants && at < n; g++) {
-            struct delivery *d = &all[at++];
-            struct err e = {0};
-
-            *d = (struct delivery){.rcpt = i, .account = {-1}};
-            if (!offer(c, d, m, received, c->rcpts[i].grant + g, &e)) {
-                LOG(LOG_ERROR, "smtpserver", "offering a message", LOG_E(&e));
-                failed(c, d, 451, STR("temporary failure, try again later"));
-            }
-        }
+    offer_all(c, m, all, n);
     for (size_t i = 0; i < n; i++)
         if (!all[i].has_failed)
             hear_verdict(c, &all[i]);
     for (size_t i = 0; i < n; i++) {
         struct err e = {0};
 
-        if (!all[i].has_failed && !IPC_SEND(&all[i].account, commit, NULL, 0, &e))
-            failed(c, &all[i], 451, STR("temporary failure, try again later"));
+        if (!all[i].has_failed && !session_commit(&all[i].account, &e))
+            failed_for_now(c, &all[i], "committing a message", &e);
     }
     for (size_t i = 0; i < n; i++) {
         if (!all[i].has_failed)
@@ -106,60 +139,84 @@ static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *
 // Nobody has it: one refusal for all (mox-smtp-delivery.md 1.12, step 10).
 static void refuse(struct smtp_session *c, const struct delivery *all, size_t n)
 {
+    AUTO_BUF text = BUF_LIMIT(1 << 16);
     bool is_same = true, has_permanent = false;
 
     for (size_t i = 0; i < n; i++) {
-        is_same = is_same && all[i].code == all[0].code;
+        is_same = is_same && all[i].code == all[0].code &&
+                  str_eq(str_of(all[i].enhanced), str_of(all[0].enhanced));
         has_permanent = has_permanent || all[i].code >= 500;
     }
+    for (size_t i = 0; i < n && i < MAX_REASONS && n > 1; i++) {
+        if (i)
+            BUF_PUT(&text, "\n");
+        buf_put(&text, c->rcpts[all[i].rcpt].address);
+        BUF_PUT(&text, ": ");
+        if (!is_same)
+            buf_printf(&text, "%u %s ", all[i].code, all[i].enhanced);
+        buf_put(&text, all[i].text);
+    }
+    if (n == 1)
+        buf_put(&text, all[0].text);
     if (is_same)
-        smtp_reply(c, all[0].code, all[0].code == 452 ? "4.2.2" : all[0].code >= 500 ? "5.3.0"
-                                                                                     : "4.3.0",
-                   all[0].text);
+        smtp_reply(c, all[0].code, all[0].enhanced, buf_str(&text));
     else
         smtp_reply(c, has_permanent ? 554 : 451, has_permanent ? "5.3.0" : "4.3.0",
-                   STR("the recipients refused for different reasons"));
+                   buf_str(&text));
 }
 
-// Some have it: what is promised to the others is kept by the queue.
-static void queue_rest(struct smtp_session *c, const struct smtp_message *m, struct str received,
+// Some have it: what is promised to the others is kept by the queue. A list has it when one of its
+// members does.
+static void queue_rest(struct smtp_session *c, const struct smtp_message *m,
                        const struct delivery *all, size_t n)
 {
     bool *is_done = ARENA_ARRAY(&c->a, c->n_rcpts, bool);
+    AUTO_BUF received = BUF_LIMIT(8192);
     struct ipc_verdict v;
     struct err e = {0};
+    size_t done = 0;
 
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        is_done[i] = true;
     for (size_t i = 0; i < n; i++)
-        if (all[i].has_failed)
-            is_done[all[i].rcpt] = false;
-    if (smtp_enqueue(c, m, received, is_done, &v, &e) && v.code == 250) {
+        if (!all[i].has_failed)
+            is_done[all[i].rcpt] = true;
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        done += is_done[i];
+    if (done == c->n_rcpts ||
+        (smtp_put_received(c, m, NULL, &received, &e) &&
+         smtp_enqueue(c, m, buf_str(&received), is_done, &v, &e) && v.code == 250)) {
         smtp_accepted(c);
         return;
     }
     // The sender repeats it for all; the mailboxes that have it get a second copy.
-    LOG(LOG_ERROR, "smtpserver", "queueing for the remaining recipients", LOG_E(&e));
-    SMTP_REPLY(c, 451, "4.3.0", "not delivered to all recipients, try again later");
-    c->is_ending = true;
+    smtp_reply_broken(c, "queueing for the remaining recipients", &e);
+}
+
+static bool are_all_unknown(const struct smtp_session *c)
+{
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        if (c->rcpts[i].n_grants)
+            return false;
+    return true;
 }
 
 void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
 {
-    AUTO_BUF received = BUF_LIMIT(8192);
-    size_t n = count_grants(c), committed;
-    struct delivery *all = ARENA_ARRAY(&c->a, n, struct delivery);
-    struct err e = {0};
+    struct delivery *all;
+    size_t n, committed;
 
     if (header_count(m->header, STR("Received")) > SMTP_MAX_RECEIVED) {
         SMTP_REPLY(c, 550, "5.4.6", "too many Received headers: this message goes round in circles");
         return;
     }
-    if (!smtp_put_received(c, &received, &e)) {
-        SMTP_REPLY(c, 451, "4.3.0", "temporary failure");
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_DELIVER))
+            return;
+    if (are_all_unknown(c) && !session_pause(c->s, SMTP_UNKNOWN_MS)) {
+        c->is_ending = true;
         return;
     }
-    committed = run_deliveries(c, m, buf_str(&received), all, n);
+    all = plan(c, &n);
+    committed = run_deliveries(c, m, all, n);
     LOG(LOG_INFO, "smtpserver", "message", LOG_S("from", c->reverse_path),
         LOG_N("recipients", c->n_rcpts), LOG_N("delivered", committed), LOG_N("size", m->size));
     if (committed == n)
@@ -167,5 +224,5 @@ void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
     else if (!committed)
         refuse(c, all, n);
     else
-        queue_rest(c, m, buf_str(&received), all, n);
+        queue_rest(c, m, all, n);
 }

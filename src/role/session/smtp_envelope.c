@@ -1,68 +1,108 @@
 /*
- * The envelope: MAIL and RCPT (RFC 5321 3.3).
+ * The envelope: MAIL and RCPT (RFC 5321 3.3, mox-smtp-delivery.md 1.6, 1.7).
  */
 #include "base/log.h"
+#include "os/clock.h"
 #include "role/session/smtp.h"
 
-static bool may_send_as(struct smtp_session *c, struct str localpart, struct str domain,
-                        bool *is_allowed, struct err *e)
+static bool is_literal(const struct smtp_address *a)
 {
-    struct session *s = c->s;
-    struct ipc_from_reply r;
-
-    if (!session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) ||
-        !IPC_SEND(&s->auth, from_check, NULL, 0, e, .localpart = localpart, .domain = domain) ||
-        !channel_expect(&s->auth, IPC_from_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
-        !ipc_from_reply_get(s->packet->body, &r, e))
-        return false;
-    *is_allowed = r.outcome == IPC_OK;
-    return true;
+    return str_starts(a->domain, STR("["));
 }
 
-static bool check_sender(struct smtp_session *c, const struct smtp_mail *m)
+static struct str path_of(struct smtp_session *c, const struct smtp_address *a)
 {
-    bool is_literal = str_starts(m->from.domain, STR("["));
-    bool is_null = !m->from.localpart.n && !m->from.domain.n, is_allowed = true;
+    AUTO_BUF path = BUF_LIMIT(4096);
+
+    smtp_address_put(&path, a);
+    return arena_dup(&c->a, buf_str(&path));
+}
+
+// A line that does not parse. Who has logged in is told where; strangers learn nothing.
+static void refuse_syntax(struct smtp_session *c, const struct smtp_reading *r, const struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(2 * SMTP_MAX_LINE);
+
+    buf_put(&text, str_of(e->text));
+    if (c->is_authed && r->rest.n) {
+        BUF_PUT(&text, ", at: ");
+        buf_put(&text, r->rest);
+    }
+    LOG(LOG_DEBUG, smtp_package(c), "syntax error", LOG_E(e), LOG_S("rest", r->rest));
+    smtp_reply(c, r->code, r->enhanced, buf_str(&text));
+}
+
+static struct smtp_reading reading(struct smtp_session *c)
+{
+    // What is kept is copied; lines that are refused leave nothing behind.
+    return (struct smtp_reading){.a = &c->s->line_arena, .is_pedantic = c->is_pedantic,
+                                 .is_submission = c->is_submission};
+}
+
+/* --- MAIL ---------------------------------------------------------------------------------------- */
+
+static bool may_send_as(struct smtp_session *c, const struct smtp_address *from)
+{
+    enum ipc_outcome outcome;
     struct err e = {0};
 
-    if (is_literal) {
+    if (!session_check_from(c->s, from->localpart, from->domain, &outcome, &e)) {
+        smtp_reply_broken(c, "asking auth about a sender", &e);
+        return false;
+    }
+    if (outcome == IPC_TEMPORARY)
+        SMTP_REPLY(c, 451, "4.3.0", "the domain of the sender is disabled for now");
+    else if (outcome != IPC_OK)
+        SMTP_REPLY(c, 550, "5.7.1", "that is not an address of your account");
+    return outcome == IPC_OK;
+}
+
+static bool check_sender(struct smtp_session *c, const struct smtp_address *from)
+{
+    bool is_null = !from->localpart.n && !from->domain.n;
+
+    if (is_literal(from)) {
         smtp_reply(c, 550, c->is_submission ? "5.7.1" : "5.7.0",
                    STR("address literals are not accepted as sender"));
         return false;
     }
-    if (!c->is_submission || is_null)
+    return !c->is_submission || is_null || may_send_as(c, from);
+}
+
+// RFC 4865 4: a time to come, and not too far away.
+static bool check_hold(struct smtp_session *c, struct smtp_mail *m)
+{
+    int64_t now = os_now_unix();
+
+    if (m->hold == SMTP_HOLD_FOR)
+        m->hold_until_unix = now + m->hold_seconds;
+    if (m->hold == SMTP_HOLD_NONE ||
+        (m->hold_until_unix >= now && m->hold_until_unix <= now + SMTP_MAX_HOLD_S))
         return true;
-    if (!may_send_as(c, m->from.localpart, m->from.domain, &is_allowed, &e)) {
-        LOG(LOG_ERROR, smtp_package(c), "asking auth", LOG_E(&e));
-        SMTP_REPLY(c, 451, "4.3.0", "cannot check the sender now, try again later");
-        c->is_ending = true;
-        return false;
-    }
-    if (!is_allowed)
-        SMTP_REPLY(c, 550, "5.7.1", "that is not an address of your account");
-    return is_allowed;
+    SMTP_REPLY(c, 554, "5.5.4", "the time of release is past, or more than 60 days away");
+    return false;
 }
 
-// A line that does not parse, as a reply. utf8_code: for an address that needs SMTPUTF8.
-static void refuse_syntax(struct smtp_session *c, const struct err *e, unsigned utf8_code)
-{
-    if (e->kind == ERR_DENIED)
-        smtp_reply(c, utf8_code, "5.6.7", str_of(e->text));
-    else
-        smtp_reply(c, e->kind == ERR_NOT_FOUND ? 555 : 501,
-                   e->kind == ERR_NOT_FOUND ? "5.3.3" : "5.5.2", str_of(e->text));
-}
-
-static bool is_utf8_needed(const struct smtp_address *a)
-{
-    return !str_is_ascii(a->localpart) || !str_is_ascii(a->domain);
-}
-
-/* RFC 5321 3.3, 4.1.1.2. */
-void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
+static bool check_params(struct smtp_session *c, struct smtp_mail *m)
 {
     const struct ipc_listener *port = c->s->port;
-    AUTO_BUF path = BUF_LIMIT(4096);
+
+    if (m->size > port->max_message_bytes) // RFC 1870 6.1
+        smtp_reply(c, 552, m->size < SMTP_USUAL_SIZE ? "5.2.3" : "5.3.4",
+                   STR("message too large"));
+    else if (m->require_tls && port->no_requiretls_extension)
+        SMTP_REPLY(c, 555, "5.3.3", "REQUIRETLS is not offered");
+    else if (m->require_tls && !c->s->is_tls) // RFC 8689 4.1
+        SMTP_REPLY(c, 523, "5.7.10", "REQUIRETLS needs TLS");
+    else
+        return check_hold(c, m);
+    return false;
+}
+
+/* RFC 5321 4.1.1.2. */
+void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
+{
+    struct smtp_reading r = reading(c);
     struct err e = {0};
     struct smtp_mail m;
 
@@ -73,84 +113,65 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
     else if (c->bad > SMTP_MAX_BAD && !c->good) {
         SMTP_REPLY(c, 550, "5.1.0", "too many failed messages");
         c->is_ending = true;
-    } else if (!smtp_parse_mail(&c->a, cmd->argument, &m, &e))
-        refuse_syntax(c, &e, 550);
-    else if (m.size > port->max_message_bytes)
-        smtp_reply(c, 552, port->max_message_bytes < 104857600 ? "5.2.3" : "5.3.4",
-                   STR("message too large"));
-    else if (is_utf8_needed(&m.from) && !m.is_smtputf8)
-        SMTP_REPLY(c, 550, "5.6.7", "an address with these letters needs SMTPUTF8");
-    else if (m.require_tls && port->no_requiretls_extension)
-        SMTP_REPLY(c, 555, "5.3.3", "REQUIRETLS is not offered");
-    else if (m.require_tls && !c->s->is_tls)
-        SMTP_REPLY(c, 523, "5.7.10", "REQUIRETLS needs TLS");
-    else if (check_sender(c, &m)) {
-        smtp_address_put(&path, &m.from);
+    } else if (!smtp_parse_mail(&r, cmd->argument, &m, &e))
+        refuse_syntax(c, &r, &e);
+    else if (check_params(c, &m) && !smtp_fails_specially(c, m.from.localpart, SPECIAL_MAIL) &&
+             check_sender(c, &m.from)) {
         c->mail = m;
-        c->reverse_path = arena_dup(&c->a, buf_str(&path));
+        c->mail.from = (struct smtp_address){arena_dup(&c->a, m.from.localpart),
+                                             arena_dup(&c->a, m.from.domain)};
+        c->reverse_path = path_of(c, &m.from);
         c->has_mail = true;
         SMTP_REPLY(c, 250, "2.1.0", "looking good");
     }
 }
 
-static bool check_rcpt(struct smtp_session *c, const struct smtp_address *to,
-                       struct ipc_rcpt_reply *r, struct err *e)
-{
-    struct session *s = c->s;
-
-    return session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) &&
-           IPC_SEND(&s->auth, rcpt_check, NULL, 0, e, .localpart = to->localpart,
-                    .domain = to->domain) &&
-           channel_expect(&s->auth, IPC_rcpt_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) &&
-           ipc_rcpt_reply_get(s->packet->body, r, e);
-}
+/* --- RCPT ---------------------------------------------------------------------------------------- */
 
 static void add_rcpt(struct smtp_session *c, const struct smtp_address *to)
 {
-    AUTO_BUF path = BUF_LIMIT(4096);
-    char enhanced[17] = {0};
+    bool needs_tls = !c->is_submission && c->s->port->require_tls && !c->s->is_tls;
     struct ipc_rcpt_reply r;
     struct err e = {0};
 
-    if (!check_rcpt(c, to, &r, &e)) {
-        LOG(LOG_ERROR, smtp_package(c), "asking auth", LOG_E(&e));
-        SMTP_REPLY(c, 451, "4.3.0", "cannot check the recipient now, try again later");
-        c->is_ending = true;
-        return;
-    }
-    for (size_t i = 0; i < r.enhanced.n && i < sizeof enhanced - 1; i++)
-        enhanced[i] = r.enhanced.p[i];
-    if (r.code == 250) {
-        smtp_address_put(&path, to);
-        *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) =
-            (struct smtp_rcpt){arena_dup(&c->a, buf_str(&path)), r.grant, r.n_grants};
-        SMTP_REPLY(c, 250, "2.1.0", "now on the list");
+    if (!session_check_rcpt(c->s, to->localpart, to->domain, &r, &e)) {
+        smtp_reply_broken(c, "asking auth about a recipient", &e);
+    } else if (needs_tls && !r.is_report) {
+        SMTP_REPLY(c, 530, "5.7.0", "STARTTLS is required");
+    } else if (r.code != 250) {
+        smtp_reply(c, r.code, arena_cstring(&c->s->line_arena, r.enhanced), r.text);
+    } else if (r.n_grants > SMTP_MAX_TARGETS - c->n_targets) {
+        SMTP_REPLY(c, 452, "4.5.3", "too many members of lists for one message");
     } else {
-        smtp_reply(c, r.code, enhanced, r.text);
+        *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) = (struct smtp_rcpt){
+            path_of(c, to), arena_dup(&c->a, to->localpart), r.grant, r.n_grants};
+        c->n_targets += r.n_grants;
+        SMTP_REPLY(c, 250, "2.1.0", "now on the list");
     }
 }
 
-/* RFC 5321 3.3, 4.1.1.3. */
+/* RFC 5321 4.1.1.3. */
 void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
 {
     bool is_null = !c->reverse_path.n;
+    struct smtp_reading r = reading(c);
     struct smtp_address to;
     struct err e = {0};
 
     if (!c->has_mail)
         SMTP_REPLY(c, 503, "5.5.1", "MAIL comes before RCPT");
-    else if (!smtp_parse_rcpt(&c->a, cmd->argument, &to, &e))
-        refuse_syntax(c, &e, 553);
-    else if (c->n_rcpts >= SMTP_MAX_RCPT)
+    else if (c->spool.fd >= 0)
+        SMTP_REPLY(c, 503, "5.5.1", "the message has begun with BDAT");
+    else if (!smtp_parse_rcpt(&r, cmd->argument, &to, &e))
+        refuse_syntax(c, &r, &e);
+    else if (c->n_rcpts >= SMTP_MAX_RCPT) // RFC 9422 4.2
         SMTP_REPLY(c, 452, "4.5.3", "at most 1000 recipients");
     else if (!c->is_submission && is_null && c->n_rcpts)
         SMTP_REPLY(c, 452, "4.5.3", "one recipient for a message without sender");
-    else if (!c->is_submission && c->s->port->require_tls && !c->s->is_tls)
-        SMTP_REPLY(c, 530, "5.7.0", "STARTTLS is required");
-    else if (is_utf8_needed(&to) && !c->mail.is_smtputf8)
+    else if ((!str_is_ascii(to.localpart) || !str_is_ascii(to.domain)) && !c->mail.is_smtputf8)
         SMTP_REPLY(c, 553, "5.6.7", "an address with these letters needs SMTPUTF8");
-    else if (!c->is_submission && str_starts(to.domain, STR("[")))
+    else if (!c->is_submission && is_literal(&to))
         SMTP_REPLY(c, 550, "5.1.1", "address literals are not served");
-    else
+    else if (!smtp_fails_specially(c, to.localpart, SPECIAL_RCPT))
         add_rcpt(c, &to);
 }

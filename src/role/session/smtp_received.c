@@ -1,39 +1,51 @@
 /*
- * The Received field of a message (RFC 5321 4.4, mox-smtp-delivery.md 1.9).
+ * The Received field of a message (RFC 5321 4.4, mox-smtp-delivery.md 1.9): tokens that header_put
+ * folds.
  */
 #include "os/clock.h"
 #include "role/session/smtp.h"
 #include "text/date.h"
 
-bool smtp_put_received(struct smtp_session *c, struct buf *out, struct err *e)
+static void put_literal(struct buf *out, struct str ip)
+{
+    buf_put(out, str_find(ip, ':') >= 0 ? STR("[IPv6:") : STR("["));
+    buf_put(out, ip);
+    BUF_PUT(out, "]");
+}
+
+// RFC 3848, RFC 6531 4.3.
+static void put_protocol(struct buf *out, const struct smtp_session *c, bool is_utf8)
+{
+    buf_put(out, is_utf8 ? STR("UTF8SMTP") : c->is_esmtp ? STR("ESMTP") : STR("SMTP"));
+    if (c->s->is_tls)
+        BUF_PUT(out, "S");
+    if (c->is_authed)
+        BUF_PUT(out, "A");
+    if (c->mail.require_tls)
+        BUF_PUT(out, " (requiretls)");
+}
+
+bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
+                       const struct smtp_rcpt *rcpt, struct buf *out, struct err *e)
 {
     AUTO_BUF v = BUF_LIMIT(8192);
     const struct session *s = c->s;
-    bool is_ipv6 = str_find(s->conn.local, ':') >= 0;
 
     BUF_PUT(&v, "from ");
     if (c->is_submission) {
         buf_put(&v, s->port->hostname); // where users are is nobody's business
     } else {
-        buf_put(&v, c->hello);
-        BUF_PUT(&v, " ([");
-        if (str_find(s->conn.remote, ':') >= 0)
-            BUF_PUT(&v, "IPv6:");
-        buf_put(&v, s->conn.remote);
-        BUF_PUT(&v, "])");
+        buf_put(&v, buf_str(&c->hello));
+        BUF_PUT(&v, " (");
+        put_literal(&v, s->conn.remote);
+        BUF_PUT(&v, ")");
     }
     BUF_PUT(&v, " by ");
     buf_put(&v, s->port->hostname);
-    buf_put(&v, is_ipv6 ? STR(" ([IPv6:") : STR(" (["));
-    buf_put(&v, s->conn.local);
-    BUF_PUT(&v, "]) via tcp with ");
-    buf_put(&v, c->mail.is_smtputf8 ? STR("UTF8SMTP") : c->is_esmtp ? STR("ESMTP") : STR("SMTP"));
-    if (s->is_tls)
-        BUF_PUT(&v, "S");
-    if (c->is_authed)
-        BUF_PUT(&v, "A");
-    if (c->mail.require_tls)
-        BUF_PUT(&v, " (requiretls)");
+    BUF_PUT(&v, " (");
+    put_literal(&v, s->conn.local);
+    BUF_PUT(&v, ") via tcp with ");
+    put_protocol(&v, c, m->needs_utf8);
     buf_printf(&v, " id %llx", (unsigned long long)s->conn.conn);
     if (s->is_tls && s->tls_version.n) {
         BUF_PUT(&v, " (");
@@ -42,12 +54,12 @@ bool smtp_put_received(struct smtp_session *c, struct buf *out, struct err *e)
         buf_put(&v, s->tls_cipher);
         BUF_PUT(&v, ")");
     }
-    if (c->n_rcpts == 1) {
+    if (rcpt) {
         BUF_PUT(&v, " for <");
-        buf_put(&v, c->rcpts[0].address);
+        buf_put(&v, rcpt->address);
         BUF_PUT(&v, ">");
     }
     BUF_PUT(&v, "; ");
-    date_put(&v, (struct date){.unix_seconds = os_now_unix()});
+    date_put_without_weekday(&v, (struct date){.unix_seconds = os_now_unix()});
     return header_put(out, STR("Received"), buf_str(&v), e);
 }

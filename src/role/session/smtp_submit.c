@@ -7,36 +7,51 @@
 #include "role/session/smtp.h"
 #include "text/date.h"
 
+static bool refuse(struct smtp_session *c, struct str why)
+{
+    smtp_reply(c, 550, "5.6.0", why);
+    return false;
+}
+
+// One reading of the header by everyone who sees it: what is written so that readers differ about
+// it is not sent in a user's name.
+static bool check_header(struct smtp_session *c, const struct smtp_message *m)
+{
+    static const char *const once[] = {"Sender", "Date", "Message-Id"};
+
+    if (!header_is_strict(m->header))
+        return refuse(c, STR("the header has a line that is no field"));
+    if (header_count(m->header, STR("From")) != 1)
+        return refuse(c, STR("a message has exactly one From header"));
+    for (size_t i = 0; i < COUNT(once); i++)
+        if (header_count(m->header, str_of(once[i])) > 1)
+            return refuse(c, STR("From, Sender, Date and Message-Id are given once"));
+    if (c->is_pedantic && header_count(m->header, STR("Return-Path")))
+        return refuse(c, STR("Return-Path is for the server of the recipient to add"));
+    return true;
+}
+
 static bool check_from(struct smtp_session *c, const struct smtp_message *m)
 {
-    struct session *s = c->s;
     struct address_list from;
     struct header_field field;
-    struct ipc_from_reply r;
+    enum ipc_outcome outcome;
     struct err e = {0};
 
-    if (header_count(m->header, STR("From")) != 1 ||
-        !header_find(m->header, STR("From"), &field)) {
-        SMTP_REPLY(c, 550, "5.6.0", "a message has exactly one From header");
-        return false;
-    }
+    if (!header_find(m->header, STR("From"), &field))
+        return refuse(c, STR("a message has exactly one From header"));
     address_parse_list(&c->a, field.value, &from);
-    if (from.n != 1) {
-        SMTP_REPLY(c, 550, "5.6.0", "the From header has exactly one address");
+    if (from.n != 1 || from.has_errors)
+        return refuse(c, STR("the From header has exactly one address"));
+    if (!session_check_from(c->s, from.items[0].localpart, from.items[0].domain, &outcome, &e)) {
+        smtp_reply_broken(c, "asking auth about a From address", &e);
         return false;
     }
-    if (!IPC_SEND(&s->auth, from_check, NULL, 0, &e, .localpart = from.items[0].localpart,
-                  .domain = from.items[0].domain) ||
-        !channel_expect(&s->auth, IPC_from_reply, s->packet, SESSION_IPC_TIMEOUT_MS, &e) ||
-        !ipc_from_reply_get(s->packet->body, &r, &e)) {
-        LOG(LOG_ERROR, "submission", "asking auth", LOG_E(&e));
-        SMTP_REPLY(c, 451, "4.3.0", "cannot check the From address now, try again later");
-        c->is_ending = true;
-        return false;
-    }
-    if (r.outcome != IPC_OK)
+    if (outcome == IPC_TEMPORARY)
+        SMTP_REPLY(c, 451, "4.3.0", "the domain of the From address is disabled for now");
+    else if (outcome != IPC_OK)
         SMTP_REPLY(c, 550, "5.7.1", "the From address is not one of your account");
-    return r.outcome == IPC_OK;
+    return outcome == IPC_OK;
 }
 
 // Fields that a message must have and this one lacks.
@@ -59,60 +74,88 @@ static bool put_missing(struct smtp_session *c, const struct smtp_message *m, st
     return header_count(m->header, STR("Date")) || header_put(out, STR("Date"), buf_str(&date), e);
 }
 
-static bool wants_no_tls(const struct smtp_message *m)
+/* RFC 8601: that the sender was known, and as whom it sends. */
+static bool put_authentication(struct smtp_session *c, struct buf *out, struct err *e)
 {
-    struct header_field field;
+    AUTO_BUF v = BUF_LIMIT(4096);
 
-    return header_count(m->header, STR("TLS-Required")) == 1 &&
-           header_find(m->header, STR("TLS-Required"), &field) &&
-           str_eq_ci(str_trim(field.value), STR("no"));
+    buf_put(&v, c->s->port->hostname);
+    BUF_PUT(&v, "; auth=pass smtp.mailfrom=");
+    buf_put(&v, c->reverse_path);
+    return header_put(out, STR("Authentication-Results"), buf_str(&v), e);
 }
 
-// To the queue, which answers when it is stored. rcpts: those that are not marked as done.
-bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
-                    const bool *is_done, struct ipc_verdict *v, struct err *e)
+/* RFC 8689 5: "TLS-Required: no", in every such field there is. */
+static bool wants_no_tls(const struct smtp_message *m)
 {
-    struct session *s = c->s;
-    uint32_t n = 0;
+    struct cur c = cur_of(m->header);
+    struct header_field field;
+    bool wants = false;
+
+    while (header_next(&c, &field)) {
+        if (!str_eq_ci(field.name, STR("TLS-Required")))
+            continue;
+        if (!str_eq_ci(str_trim(field.value), STR("no")))
+            return false;
+        wants = true;
+    }
+    return wants;
+}
+
+// RFC 4865: until when the queue keeps it, and what was asked for.
+static void set_hold(struct smtp_session *c, struct ipc_submit *m)
+{
+    AUTO_BUF text = BUF_LIMIT(64);
+
+    if (c->mail.hold == SMTP_HOLD_NONE)
+        return;
+    m->hold_until_unix = (uint64_t)c->mail.hold_until_unix;
+    if (c->mail.hold == SMTP_HOLD_FOR) {
+        buf_printf(&text, "for;%lld", (long long)c->mail.hold_seconds);
+    } else {
+        BUF_PUT(&text, "until;");
+        date_put_rfc3339(&text, c->mail.hold_until_unix);
+    }
+    m->future_release = arena_dup(&c->a, buf_str(&text));
+}
+
+bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
+                  const bool *is_done, struct ipc_verdict *v, struct err *e)
+{
+    struct str *rcpts = ARENA_ARRAY(&c->a, c->n_rcpts, struct str);
+    struct ipc_submit envelope = {.reverse_path = c->reverse_path, .is_8bit = m->has_8bit,
+                                  .is_binary = m->is_binary, .is_smtputf8 = m->needs_utf8,
+                                  .require_tls = c->mail.require_tls ? 1 : wants_no_tls(m) ? 2 : 0,
+                                  .prefix = prefix};
 
     for (size_t i = 0; i < c->n_rcpts; i++)
-        n += !is_done || !is_done[i];
-    if (!session_grant(s, IPC_SERVICE_QUEUE, &s->queue, ROLE_QUEUE, e) ||
-        !IPC_SEND(&s->queue, submit, NULL, 0, e, .reverse_path = c->reverse_path, .recipients = n,
-                  .is_8bit = m->has_8bit, .is_smtputf8 = c->mail.is_smtputf8,
-                  .require_tls = c->mail.require_tls ? 1 : wants_no_tls(m) ? 2 : 0,
-                  .prefix = prefix))
-        return false;
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        if ((!is_done || !is_done[i]) &&
-            !IPC_SEND(&s->queue, submit_rcpt, NULL, 0, e, .address = c->rcpts[i].address))
-            return false;
-    return IPC_SEND(&s->queue, submit_data, &m->fd, 1, e, .size = m->size) &&
-           channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
-           ipc_verdict_get(s->packet->body, v, e);
+        if (!is_done || !is_done[i])
+            rcpts[envelope.recipients++] = c->rcpts[i].address;
+    set_hold(c, &envelope);
+    return session_enqueue(c->s, &envelope, rcpts, m->fd, m->size, v, e);
 }
 
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
 {
+    // A copy for each of several recipients is the same to the byte: it names none of them.
+    const struct smtp_rcpt *only = c->n_rcpts == 1 ? &c->rcpts[0] : NULL;
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
     struct ipc_verdict v;
     struct err e = {0};
 
-    if (!m->has_separator) {
-        SMTP_REPLY(c, 554, "5.6.0", "no blank line between header and body");
+    if (!check_header(c, m) || !check_from(c, m))
         return;
-    }
-    if (!check_from(c, m))
-        return;
-    if (!smtp_put_received(c, &prefix, &e) || !put_missing(c, m, &prefix, &e) ||
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
+            return;
+    if (!smtp_put_received(c, m, only, &prefix, &e) || !put_missing(c, m, &prefix, &e) ||
+        !put_authentication(c, &prefix, &e) ||
         !smtp_enqueue(c, m, buf_str(&prefix), NULL, &v, &e)) {
-        LOG(LOG_ERROR, "submission", "queueing a message", LOG_E(&e));
-        SMTP_REPLY(c, 451, "4.3.0", "the message cannot be queued now, try again later");
-        c->is_ending = true; // what the queue says later could no longer be told apart
+        smtp_reply_broken(c, "queueing a message", &e);
         return;
     }
     if (v.code == 250)
         smtp_accepted(c);
     else
-        smtp_reply(c, v.code, v.code >= 500 ? "5.3.0" : "4.3.0", v.text);
+        smtp_reply(c, v.code, arena_cstring(&c->a, v.enhanced), v.text);
 }

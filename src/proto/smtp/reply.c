@@ -1,0 +1,36 @@
+#include "proto/smtp/smtp.h"
+
+enum { REPLY_WIDTH = 510, REPLY_CUT_FROM = 400 };
+
+// Where to cut a line that is too long: at a space when there is one late enough.
+static size_t cut_at(struct str text, size_t room)
+{
+    if (text.n <= room)
+        return text.n;
+    for (size_t i = room; i > REPLY_CUT_FROM; i--)
+        if (text.p[i] == ' ')
+            return i;
+    return room;
+}
+
+void smtp_reply_put(struct buf *out, unsigned code, struct str enhanced, struct str text)
+{
+    do {
+        ptrdiff_t lf = str_find(text, '\n');
+        struct str line = lf == STR_NONE ? text : str_sub(text, 0, (size_t)lf);
+        size_t n = cut_at(line, REPLY_WIDTH - 5 - enhanced.n);
+
+        line = str_sub(line, 0, n);
+        text = str_from(text, n);
+        if (text.n && (text.p[0] == '\n' || text.p[0] == ' '))
+            text = str_from(text, 1);
+        buf_printf(out, "%03u%c", code, text.n ? '-' : ' ');
+        buf_put(out, enhanced);
+        if (enhanced.n)
+            buf_put_char(out, ' ');
+        // Nothing from outside can end the line.
+        for (size_t i = 0; i < line.n; i++)
+            buf_put_char(out, (unsigned char)line.p[i] < 32 || line.p[i] == 127 ? '?' : line.p[i]);
+        BUF_PUT(out, "\r\n");
+    } while (text.n);
+}

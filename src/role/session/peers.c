@@ -1,0 +1,68 @@
+/*
+ * What an SMTP session asks of auth, the queue and the accounts: one function, one conversation.
+ */
+#include "role/session/session.h"
+
+bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
+                        struct ipc_rcpt_reply *r, struct err *e)
+{
+    return session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) &&
+           IPC_SEND(&s->auth, rcpt_check, NULL, 0, e, .localpart = localpart, .domain = domain) &&
+           channel_expect(&s->auth, IPC_rcpt_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) &&
+           ipc_rcpt_reply_get(s->packet->body, r, e);
+}
+
+bool session_check_from(struct session *s, struct str localpart, struct str domain,
+                        enum ipc_outcome *outcome, struct err *e)
+{
+    struct ipc_from_reply r;
+
+    if (!session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) ||
+        !IPC_SEND(&s->auth, from_check, NULL, 0, e, .localpart = localpart, .domain = domain) ||
+        !channel_expect(&s->auth, IPC_from_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_from_reply_get(s->packet->body, &r, e))
+        return false;
+    *outcome = (enum ipc_outcome)r.outcome;
+    return true;
+}
+
+bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
+                     const struct str *recipients, int fd, uint64_t size, struct ipc_verdict *v,
+                     struct err *e)
+{
+    if (!session_grant(s, IPC_SERVICE_QUEUE, &s->queue, ROLE_QUEUE, e) ||
+        !IPC_SEND(&s->queue, submit, NULL, 0, e, .reverse_path = envelope->reverse_path,
+                  .recipients = envelope->recipients, .is_8bit = envelope->is_8bit,
+                  .is_binary = envelope->is_binary, .is_smtputf8 = envelope->is_smtputf8,
+                  .require_tls = envelope->require_tls,
+                  .hold_until_unix = envelope->hold_until_unix,
+                  .future_release = envelope->future_release, .prefix = envelope->prefix))
+        return false;
+    for (size_t i = 0; i < envelope->recipients; i++)
+        if (!IPC_SEND(&s->queue, submit_rcpt, NULL, 0, e, .address = recipients[i]))
+            return false;
+    return IPC_SEND(&s->queue, submit_data, &fd, 1, e, .size = size) &&
+           channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
+           ipc_verdict_get(s->packet->body, v, e);
+}
+
+bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,
+                   struct channel *account, struct err *e)
+{
+    return session_open_delivery(s, grant, account, e) &&
+           IPC_SEND(account, offer, &fd, 1, e, .delivery_id = offer->delivery_id,
+                    .size = offer->size, .reverse_path = offer->reverse_path,
+                    .hello = offer->hello, .prefix = offer->prefix);
+}
+
+bool session_hear_verdict(struct session *s, struct channel *account, struct ipc_verdict *v,
+                          struct err *e)
+{
+    return channel_expect(account, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
+           ipc_verdict_get(s->packet->body, v, e);
+}
+
+bool session_commit(struct channel *account, struct err *e)
+{
+    return IPC_SEND(account, commit, NULL, 0, e);
+}
