@@ -140,9 +140,12 @@ static void check_aliases(struct check *c, const struct sconf_node *domain,
 {
     SCONF_EACH (alias, sconf_get(domain, "Aliases")) {
         struct address self = {.localpart = alias->key, .domain = domain->key};
+        struct sconf_node key = {.value = alias->key, .line = alias->line};
         const struct sconf_node *own;
         struct map seen = {0};
+        size_t n_members = 0;
 
+        check_localpart(c, &key);
         if (has_separator(domain, alias->key))
             note(c, alias, "an alias cannot have the catchall separator");
         if (map_get(addresses, address_key(c, domain, &self)))
@@ -150,6 +153,7 @@ static void check_aliases(struct check *c, const struct sconf_node *domain,
         SCONF_EACH (n, sconf_get(alias, "Addresses")) {
             struct address member;
 
+            n_members++;
             if (!parse_own(c, n, n->value, &member, &own))
                 continue;
             if (!map_get(addresses, address_key(c, own, &member)))
@@ -158,6 +162,8 @@ static void check_aliases(struct check *c, const struct sconf_node *domain,
             if (map_put(&seen, address_key(c, own, &member), c))
                 note(c, n, "the address is there twice");
         }
+        if (!n_members)
+            note(c, alias, "an alias needs at least one address");
         map_fini(&seen);
     }
 }
@@ -322,6 +328,11 @@ static void check_account_entry(struct check *c, const struct sconf_node *accoun
         problem_add(c->problems, c->file, domain, "domain \"%.*s\" is not configured",
                     STR_FMT(domain->value));
     check_smtp_text(c, login);
+    for (size_t i = 0; login && i < login->value.n; i++)
+        if ((unsigned char)login->value.p[i] < 32 || login->value.p[i] == 127) {
+            note(c, login, "LoginDisabled is shown to clients: no control characters");
+            break;
+        }
     if (rejects && rejects->value.n)
         check_mailbox(c, rejects, false);
     if (intro && intro->value.n)
@@ -371,6 +382,25 @@ static void check_fromid(struct check *c, const struct sconf_node *account,
     }
 }
 
+// An http or https address of a host, without a path: that of the request is put behind it.
+static void check_base_url(struct check *c, const struct sconf_node *n)
+{
+    struct str host = n ? n->value : STR("");
+
+    if (!host.n)
+        return;
+    if (str_starts(host, STR("http://")))
+        host = str_from(host, 7);
+    else if (str_starts(host, STR("https://")))
+        host = str_from(host, 8);
+    else
+        host = STR("");
+    if (!host.n || host.p[0] == '/')
+        note(c, n, "BaseURL must begin with http:// or https:// and a host");
+    else if (str_find(host, '/') != STR_NONE)
+        note(c, n, "BaseURL must not have a path");
+}
+
 static void check_web_handler(struct check *c, const struct sconf_node *h)
 {
     static const char *const services[] = {"admin", "account", "webmail", "webapi", NULL};
@@ -395,6 +425,7 @@ static void check_web_handler(struct check *c, const struct sconf_node *h)
         note(c, fixed, "Root is empty");
     if (to) {
         check_regex(c, sconf_get(to, "OrigPathRegexp"));
+        check_base_url(c, sconf_get(to, "BaseURL"));
         if (!sconf_text(to, "OrigPathRegexp").n != !sconf_text(to, "ReplacePath").n)
             note(c, to, "OrigPathRegexp and ReplacePath belong together");
         if (!sconf_text(to, "BaseURL").n && !sconf_text(to, "OrigPathRegexp").n)
@@ -412,14 +443,20 @@ static void check_web_handler(struct check *c, const struct sconf_node *h)
 void check_dynamic(struct check *c)
 {
     const struct sconf_node *root = c->file->root;
-    struct map addresses = {0}, seen = {0};
+    struct map addresses = {0}, names = {0}, seen = {0};
+    struct err e = {0};
+    struct str ascii;
 
     SCONF_EACH (account, sconf_get(root, "Accounts"))
         check_account_entry(c, account, &addresses);
     SCONF_EACH (account, sconf_get(root, "Accounts"))
         check_fromid(c, account, &addresses);
-    SCONF_EACH (domain, sconf_get(root, "Domains"))
+    SCONF_EACH (domain, sconf_get(root, "Domains")) {
+        // Two spellings of one name: only the first would ever be found.
+        if (domain_to_ascii(c->a, domain->key, &ascii, &e) && map_put(&names, ascii, c))
+            note(c, domain, "the domain is there twice, in two spellings");
         check_domain_entry(c, domain, &addresses);
+    }
     SCONF_EACH (n, sconf_get(root, "WebDomainRedirects")) {
         check_domain(c, n, n->key);
         check_domain(c, n, n->value);
@@ -435,5 +472,6 @@ void check_dynamic(struct check *c)
             note(c, n, "the list is there twice");
     }
     map_fini(&addresses);
+    map_fini(&names);
     map_fini(&seen);
 }

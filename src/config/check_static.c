@@ -49,6 +49,8 @@ static void check_ips(struct check *c, const struct sconf_node *l)
             problem_add(c->problems, c->file, n, "\"%.*s\" is not a public address",
                         STR_FMT(n->value));
     }
+    if (ips && !ips->child)
+        problem_add(c->problems, c->file, ips, "a listener needs at least one IP address");
     if (nat && sconf_bool(l, "IPsNATed"))
         problem_add(c->problems, c->file, nat, "NATIPs and IPsNATed exclude each other");
 }

@@ -67,6 +67,13 @@ TEST(config_rules)
         {STR_("KeepRetiredMessagePeriod: 72h0m0s"), STR_("KeepRetiredMessagePeriod: 3 days"), STR_("duration"), false},
         {STR_("PathRegexp: ^/workdir/"), STR_("PathRegexp: /workdir/"), STR_("begin with ^"), false},
         {STR_("Domain: localhost\n\t\tDest"), STR_("Domain: other\n\t\tDest"), STR_("not configured"), false},
+        {STR_("\t\tDKIM:\n"), STR_("\t\tAliases:\n\t\t\tx:\n\t\t\t\tAddresses: nil\n\t\tDKIM:\n"), STR_("at least one address"), false},
+        {STR_("\t\tDKIM:\n"), STR_("\t\tAliases:\n\t\t\ta b:\n\t\t\t\tAddresses:\n\t\t\t\t\t- mox@localhost\n\t\tDKIM:\n"), STR_("is no localpart"), false},
+        {STR_("Accounts:\n"), STR_("\tLOCALHOST: nil\nAccounts:\n"), STR_("in two spellings"), false},
+        {STR_("RejectsMailbox: Rejects\n"), STR_("RejectsMailbox: Rejects\n\t\tLoginDisabled: a\tb\n"), STR_("no control characters"), false},
+        {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: .\n\t\t\tListFiles: true"), STR_("WebRedirect:\n\t\t\tBaseURL: x.example"), STR_("https:// and a host"), false},
+        {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: .\n\t\t\tListFiles: true"), STR_("WebRedirect:\n\t\t\tBaseURL: https://x.example/y"), STR_("not have a path"), false},
+        {STR_("IPs:\n\t\t\t- 127.0.0.1\n"), STR_("IPs: nil\n"), STR_("at least one IP"), true},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -204,4 +211,9 @@ TEST(schema_description_parses)
     sconf_parse(&a, STR("f"), buf_str(&text), &f, &p);
     CHECK_STR(buf_str(&problems), STR(""));
     CHECK(sconf_get(f.root, "Listeners"));
+    buf_reset(&text);
+    schema_describe(&schema_dynamic, &text);
+    sconf_parse(&a, STR("f"), buf_str(&text), &f, &p);
+    CHECK_STR(buf_str(&problems), STR(""));
+    CHECK(sconf_get(f.root, "Accounts"));
 }
