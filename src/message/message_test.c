@@ -188,6 +188,29 @@ TEST(encoded_words)
     }
 }
 
+TEST(parameters_in_every_form)
+{
+    static const char *const cases[][2] = {
+        {"; filename=plain.txt", "plain.txt"},
+        {"; filename=\"a \\\"b\\\".txt\"", "a \"b\".txt"},
+        {"; filename=\"=?utf-8?q?caf=C3=A9.txt?=\"", "caf\xc3\xa9.txt"}, // no place for words, in use all the same
+        {"; filename*=iso-8859-1'fr'caf%E9.txt", "caf\xc3\xa9.txt"},
+        {"; filename*1=b; filename*0=a; filename*2*=%63", "abc"},
+        {"; FileName=x; filename=y", "x"},
+        {"; filename", ""},
+    };
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i][0]));
+        struct cur c = cur_of(in.str);
+        struct params p;
+
+        param_parse(&a, &c, &p);
+        CHECK_STR(param_get(&p, STR("filename")), str_of(cases[i][1]));
+    }
+}
+
 TEST(base_subjects)
 {
     static const struct {
@@ -231,6 +254,14 @@ TEST(references_and_previews)
     struct envelope env = {.references = STR("<A@x> <b <c@x> junk <D @x>")};
     struct str_list l;
 
+    struct part *root;
+    bool is_broken;
+
+    root = mime_parse(&a, STR("References: <1@x>\r\nSubject: s\r\nReferences:\r\n <2@x> <3@x>\r\n\r\n"),
+                      &is_broken);
+    message_references(&a, root->envelope, &l);
+    CHECK(l.n == 3); // of all fields, in order
+    CHECK_STR(l.items[2], STR("3@x"));
     message_references(&a, &env, &l);
     CHECK(l.n == 3);
     CHECK_STR(l.items[0], STR("a@x"));

@@ -74,7 +74,7 @@ static bool is_full(const struct mime_parser *p)
  * Several fields of one name count as one list (mox-smtp-delivery.md 6.2). They are joined in a
  * buffer: what a hundred thousand of them add up to takes no more memory than that.
  */
-enum { N_LISTS = 5, LIST_BYTES = 65536 };
+enum { N_LISTS = 6, LIST_BYTES = 65536 };
 struct lists {
     struct buf joined[N_LISTS];
     bool is_there[N_LISTS];
@@ -96,7 +96,7 @@ static void set_list(struct lists *lists, size_t i, struct str value)
 }
 
 static const struct str list_names[N_LISTS] = {STR_("From"), STR_("Reply-To"), STR_("To"),
-                                               STR_("Cc"), STR_("Bcc")};
+                                               STR_("Cc"), STR_("Bcc"), STR_("References")};
 
 // True when the field is kept.
 static bool envelope_field(struct arena *a, struct envelope *env, struct lists *lists,
@@ -111,7 +111,6 @@ static bool envelope_field(struct arena *a, struct envelope *env, struct lists *
         {STR_("Sender"), &env->sender},
         {STR_("In-Reply-To"), &env->in_reply_to},
         {STR_("Message-ID"), &env->message_id},
-        {STR_("References"), &env->references},
         {STR_("List-ID"), &env->list_id},
     };
 
@@ -130,7 +129,8 @@ static bool envelope_field(struct arena *a, struct envelope *env, struct lists *
 
 static void end_lists(struct arena *a, struct envelope *env, struct lists *lists)
 {
-    struct str *fields[N_LISTS] = {&env->from, &env->reply_to, &env->to, &env->cc, &env->bcc};
+    struct str *fields[N_LISTS] = {&env->from, &env->reply_to, &env->to,   &env->cc,
+                                   &env->bcc,  &env->references};
 
     for (size_t i = 0; i < N_LISTS; i++) {
         if (lists->is_there[i])
