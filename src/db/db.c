@@ -308,13 +308,17 @@ uint64_t db_changes(struct db *d)
 bool db_check(struct db *d, struct buf *problems, struct err *e)
 {
     AUTO_STMT s = db_prepare(d, "PRAGMA integrity_check(100)", e);
+    AUTO_STMT keys = db_prepare(d, "PRAGMA foreign_key_check", e);
 
     while (s && stmt_step(s, e))
         if (!str_eq(stmt_str(s, 0), STR("ok"))) {
             buf_put(problems, stmt_str(s, 0));
             buf_put_char(problems, '\n');
         }
-    return s && e->kind == ERR_NONE;
+    while (s && keys && e->kind == ERR_NONE && stmt_step(keys, e))
+        buf_printf(problems, "a row of %.*s refers to a row of %.*s that is not there\n",
+                   STR_FMT(stmt_str(keys, 0)), STR_FMT(stmt_str(keys, 2)));
+    return s && keys && e->kind == ERR_NONE;
 }
 
 bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e)

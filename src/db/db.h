@@ -70,7 +70,7 @@ bool stmt_is_null(struct stmt *s, int at);
 uint64_t db_last_id(struct db *d);
 uint64_t db_changes(struct db *d);
 
-/* SQLite's own check of the file: problems as text, empty when there are none. */
+/* SQLite's own checks of the file and of references: problems as lines, empty when there are none. */
 MUST_USE bool db_check(struct db *d, struct buf *problems, struct err *e);
 
 /* Applies sql to a new database in memory and returns its schema as text, for tests. */

@@ -1,0 +1,123 @@
+#include "db/db.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/test.h"
+#include "db/sql.h"
+
+static const struct db_migration steps[] = {
+    {"CREATE TABLE a (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO a (x) VALUES ('one');"},
+    {"ALTER TABLE a ADD COLUMN y TEXT NOT NULL DEFAULT 'two';"},
+    {"CREATE TABLE nonsense (; "},
+};
+
+static char test_dir[64];
+
+static void enter_new_dir(void)
+{
+    snprintf(test_dir, sizeof test_dir, "/tmp/mox-db-XXXXXX");
+    CHECK(mkdtemp(test_dir) != NULL && chdir(test_dir) == 0);
+}
+
+static void leave_dir(void)
+{
+    unlink("t.db");
+    unlink("t.db-wal");
+    unlink("t.db-shm");
+    CHECK(chdir("/") == 0 && rmdir(test_dir) == 0);
+}
+
+TEST(migrations_are_applied_once_and_whole)
+{
+    struct err e = {0};
+    struct db *d;
+
+    enter_new_dir();
+    d = db_open("t.db", steps, 1, &e);
+    CHECK(d != NULL);
+    db_close(d);
+    // A database of the version before keeps its rows.
+    d = db_open("t.db", steps, 2, &e);
+    CHECK(d != NULL);
+    {
+        AUTO_STMT s = db_prepare(d, "SELECT x, y FROM a", &e);
+
+        CHECK(stmt_step(s, &e));
+        CHECK_STR(stmt_str(s, 0), STR("one"));
+        CHECK_STR(stmt_str(s, 1), STR("two"));
+        CHECK(!stmt_step(s, &e)); // inserted once
+    }
+    db_close(d);
+    // One that fails leaves the version as it was.
+    CHECK(!db_open("t.db", steps, 3, &e));
+    e = (struct err){0};
+    d = db_open("t.db", steps, 2, &e);
+    CHECK(d != NULL);
+    db_close(d);
+    // A file of a newer program is not touched.
+    CHECK(!db_open("t.db", steps, 1, &e) && e.kind == ERR_CONFLICT);
+    leave_dir();
+}
+
+static bool collect(void *ctx, struct str bytes)
+{
+    buf_put(ctx, bytes);
+    return true;
+}
+
+static void check_read(struct db *d, struct str all, uint64_t offset, uint64_t n)
+{
+    AUTO_BUF got = BUF_LIMIT(4 << 20);
+    struct err e = {0};
+
+    CHECK(chunk_read(d, 1, offset, n, collect, &got, &e));
+    CHECK(str_eq(buf_str(&got), str_sub(all, (size_t)offset, (size_t)n)));
+}
+
+TEST(chunks_come_back_in_any_range)
+{
+    AUTO_BUF all = BUF_LIMIT(4 << 20);
+    AUTO_BUF got = BUF_LIMIT(4 << 20);
+    struct err e = {0};
+    struct db *d;
+    unsigned number = 0;
+
+    enter_new_dir();
+    for (int i = 0; all.n < 2 * CHUNK_BYTES + 1000; i++)
+        buf_printf(&all, "line %d\r\n", i * 7919);
+    d = db_open("t.db", sql_queue, sql_queue_count, &e);
+    CHECK(d != NULL);
+    for (size_t at = 0; at < all.n; at += CHUNK_BYTES)
+        CHECK(chunk_put(d, 1, number++, str_sub(buf_str(&all), at, CHUNK_BYTES), &e));
+    check_read(d, buf_str(&all), 0, all.n);
+    check_read(d, buf_str(&all), CHUNK_BYTES - 3, 6);
+    check_read(d, buf_str(&all), CHUNK_BYTES, 1);
+    check_read(d, buf_str(&all), all.n - 1, 100);
+    check_read(d, buf_str(&all), all.n + 5, 100);
+    CHECK(db_exec(d, "UPDATE chunk SET sum = sum + 1 WHERE number = 1", &e));
+    CHECK(!chunk_read(d, 1, 0, all.n, collect, &got, &e) && e.kind == ERR_BUG);
+    e = (struct err){0};
+    CHECK(chunk_drop(d, 1, &e));
+    buf_reset(&got);
+    CHECK(chunk_read(d, 1, 0, all.n, collect, &got, &e) && !got.n);
+    db_close(d);
+    leave_dir();
+}
+
+TEST(a_missing_reference_is_found)
+{
+    AUTO_BUF problems = BUF_LIMIT(10000);
+    struct err e = {0};
+    struct db *d;
+
+    enter_new_dir();
+    d = db_open("t.db", sql_queue, sql_queue_count, &e);
+    CHECK(db_check(d, &problems, &e) && !problems.n);
+    CHECK(db_exec(d, "PRAGMA foreign_keys = OFF; INSERT INTO entry (message, recipient, "
+                     "next_attempt_unix) VALUES (77, 'x@y', 0)", &e));
+    CHECK(db_check(d, &problems, &e));
+    CHECK(str_find_str(buf_str(&problems), STR("a row of entry refers to a row of message")) >= 0);
+    db_close(d);
+    leave_dir();
+}
