@@ -395,11 +395,19 @@ TEST(damage_is_found)
     d = db_open("account.db", sql_account, sql_account_count, &e);
     CHECK(db_exec(d, "UPDATE chunk SET bytes = replace(bytes, 'body', 'bodx')", &e));
     CHECK(db_exec(d, "UPDATE mailbox SET total = 5 WHERE name = 'Inbox'", &e));
+    CHECK(db_exec(d, "UPDATE thread_mailbox SET unread = 0", &e));
+    CHECK(db_exec(d, "UPDATE email SET flags = 1, modseq = 100", &e));
+    CHECK(db_exec(d, "UPDATE mailbox SET special_use = 'Trash', modseq = 200 WHERE name = 'Archive'", &e));
     db_close(d);
     r = store_reader_open(&e);
     CHECK(store_check(r, &problems, &e));
     CHECK(str_find_str(buf_str(&problems), STR("damaged")) != STR_NONE);
     CHECK(str_find_str(buf_str(&problems), STR("counts differ")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("thread's row differs")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("flags of a message differ")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("modseq of a message is above")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("modseq of a mailbox is above")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&problems), STR("same special use: Trash")) != STR_NONE);
     store_reader_close(r);
     remove_dir();
 }
