@@ -98,9 +98,15 @@ static bool write_passwords(struct err *e)
 // mox.conf is written last but one: with it there, the directory counts as complete.
 static bool prepare(const char *ip, struct err *e)
 {
+    mode_t old;
+    bool is_ok;
+
     if (access("mox.conf", F_OK) == 0)
         return true;
-    return write_keys(e) && write_passwords(e) && write_config(ip, e);
+    old = umask(077); // as the roles have it
+    is_ok = write_keys(e) && write_passwords(e) && write_config(ip, e);
+    umask(old);
+    return is_ok;
 }
 
 static const char *served_dir;

@@ -1,6 +1,7 @@
 #include "role/start.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -97,6 +98,7 @@ void role_start(struct role_start *s, enum role role)
     os_random(seed, sizeof seed);
     str_hash_seed(seed[0], seed[1]);
     os_limit(OPEN_FILES);
+    umask(077); // databases are for nobody else, wherever they are copied to
     os_title_set("mox: %s", role_name(role));
     for (;;) {
         enum channel_result r = channel_receive(&s->monitor, s->packet, START_TIMEOUT_MS, &e);

@@ -21,6 +21,25 @@ def help_and_version():
 
 
 @test
+def every_command_has_help():
+    """Each command of the list: usage and a sentence on standard output, and the same for a wrong use."""
+    lines = [l[7:] for l in run(MOX, 'help').stdout.splitlines() if l[7:].startswith('mox ')]
+    assert len(lines) >= 13, lines
+    for line in lines:
+        words = line.split()[1:]
+        while True:  # the command is what has help of its own; arguments follow
+            r = run(MOX, 'help', *words, ok=False)
+            if r.stdout.startswith('usage: %s\n\n' % line):
+                break
+            words.pop()
+            assert words, line
+        assert len(r.stdout) > len(line) + 30, r.stdout
+        if words[0] != 'help':
+            wrong = run(MOX, *words, 'too', 'many', 'arguments', 'here', ok=False)
+            assert wrong.returncode == 2 and wrong.stderr == r.stdout, (words, wrong)
+
+
+@test
 def localserve_files_and_titles():
     with running() as s:
         files = set(os.listdir(s.dir))
@@ -28,6 +47,10 @@ def localserve_files_and_titles():
                 'dkim.localserve.privatekey.pkcs8.pem', 'receivedid.key'} <= files, files
         for title in STARTED:
             assert len(s.pids(title)) == 1, title
+        s.imap().logout()
+        for folder, _, names in os.walk(os.path.join(s.dir, 'data')):
+            for name in names:  # not even readable for others, wherever the files are copied to
+                assert os.lstat(os.path.join(folder, name)).st_mode & 0o077 == 0, (folder, name)
         assert 'SMTP       localhost:1025' in s.log_text()
         assert s.stop() == 15  # the number of the signal
         assert 'stopped' in s.log_text()
@@ -40,7 +63,7 @@ def stop_waits_for_the_end():
         assert code == 0 and out == 'mox stopped\n', (out, err)
         assert s.process.wait(WAIT) == 0
         code, out, err = s.command('stop')
-        assert code == 1 and 'connecting to control socket at' in err
+        assert code == 1 and err.count('connecting to control socket at') == 1, err
 
 
 @test
