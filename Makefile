@@ -19,8 +19,9 @@ bench: build
 	@tools/install-deps bench
 	@test/bench/run $(ROWS)
 
-# Longer versions of the crash tests.
+# Longer versions of the crash tests, and of the random SMTP sessions.
 soak: build
+	@$(BUILD)/mox-smtp-sequences 1000000
 	@ROUNDS=50 python3 test/crash/test_crash.py
 
 # Every fuzz target for ten minutes.

@@ -1,9 +1,8 @@
 /*
  * IMAP before login (RFC 9051 6.1, 6.2): what a stranger may say. After it, the account takes over.
  */
-#include <time.h>
-
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "proto/imap/imap.h"
 #include "proto/imap/capability.h"
@@ -130,11 +129,8 @@ static bool may_login(struct imap_stranger *c)
 
 static void wait_after_failures(const struct imap_stranger *c)
 {
-    struct timespec t = {.tv_sec = c->failed_logins > SLOW_AFTER
-                                       ? (long)c->failed_logins - SLOW_AFTER : 0};
-
-    if (t.tv_sec)
-        nanosleep(&t, NULL);
+    if (c->failed_logins > SLOW_AFTER)
+        os_sleep_ms(1000 * (int64_t)(c->failed_logins - SLOW_AFTER));
 }
 
 static void verify(struct imap_stranger *c, struct str plain)

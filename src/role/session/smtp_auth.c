@@ -1,9 +1,8 @@
 /*
  * AUTH on a submission port (RFC 4954).
  */
-#include <time.h>
-
 #include "base/log.h"
+#include "os/clock.h"
 #include "role/session/smtp.h"
 #include "text/encode.h"
 
@@ -41,11 +40,8 @@ static bool read_response(struct smtp_session *c, struct str challenge, struct b
 // mox-smtp-delivery.md 1.5, "Delay".
 static void wait_after_failures(const struct smtp_session *c)
 {
-    struct timespec t = {.tv_sec = c->failed_logins > SMTP_SLOW_AFTER
-                                       ? (long)c->failed_logins - SMTP_SLOW_AFTER : 0};
-
-    if (t.tv_sec)
-        nanosleep(&t, NULL);
+    if (c->failed_logins > SMTP_SLOW_AFTER)
+        os_sleep_ms(1000 * (int64_t)(c->failed_logins - SMTP_SLOW_AFTER));
 }
 
 static void verify(struct smtp_session *c, struct str plain)
