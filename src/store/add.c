@@ -196,16 +196,17 @@ static bool insert_email(struct store *st, const struct add_one *one, uint64_t t
 {
     AUTO_STMT s = db_prepare(
         st->db,
-        "INSERT INTO email (thread, delivery_id, size, received_unix, sent_unix, createseq, modseq, "
-        "memberseq, flags, keywords, message_id, message_id_hash, subject_base, has_attachment, "
-        "preview, summary, tree, envelope, bodystructure, reverse_path, hello, remote_ip) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, x'', ?14, ?15, "
-        "?16, ?17, ?18, ?19)", e);
+        "INSERT INTO email (thread, delivery_id, size, received_unix, sent_unix, createseq, "
+        "message_id, message_id_hash, subject_base, has_attachment, preview, summary, tree, "
+        "envelope, bodystructure, reverse_path, hello, remote_ip) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
+        "?7, ?8, ?9, ?10, ?11, x'', ?12, ?13, ?14, ?15, ?16, ?17)", e);
+    AUTO_STMT state = db_prepare(st->db, "INSERT INTO email_state (id, flags, keywords, modseq, "
+                                 "memberseq) VALUES (?1, 0, '', ?2, ?2)", e);
     const struct store_new *m = one->m;
     const struct parsed *p = &one->parsed;
     uint64_t modseq;
 
-    if (!s || !job_modseq(st, &modseq, e))
+    if (!s || !state || !job_modseq(st, &modseq, e))
         return false;
     stmt_bind_u64(s, 1, thread);
     if (m->delivery_id.n)
@@ -219,30 +220,31 @@ static bool insert_email(struct store *st, const struct add_one *one, uint64_t t
     else
         stmt_bind_null(s, 5);
     stmt_bind_u64(s, 6, modseq);
-    stmt_bind_u64(s, 7, m->flags);
-    stmt_bind_str(s, 8, m->keywords);
-    stmt_bind_str(s, 9, p->message_id);
-    stmt_bind_u64(s, 10, p->message_id.n ? message_id_hash(p->message_id) : 0);
-    stmt_bind_str(s, 11, p->subject_base);
-    stmt_bind_u64(s, 12, p->has_attachment);
-    stmt_bind_str(s, 13, p->preview);
-    stmt_bind_blob(s, 14, p->tree);
-    stmt_bind_blob(s, 15, p->envelope);
-    stmt_bind_blob(s, 16, p->bodystructure);
-    stmt_bind_str(s, 17, m->reverse_path);
-    stmt_bind_str(s, 18, m->hello);
-    stmt_bind_str(s, 19, m->remote_ip);
+    stmt_bind_str(s, 7, p->message_id);
+    stmt_bind_u64(s, 8, p->message_id.n ? message_id_hash(p->message_id) : 0);
+    stmt_bind_str(s, 9, p->subject_base);
+    stmt_bind_u64(s, 10, p->has_attachment);
+    stmt_bind_str(s, 11, p->preview);
+    stmt_bind_blob(s, 12, p->tree);
+    stmt_bind_blob(s, 13, p->envelope);
+    stmt_bind_blob(s, 14, p->bodystructure);
+    stmt_bind_str(s, 15, m->reverse_path);
+    stmt_bind_str(s, 16, m->hello);
+    stmt_bind_str(s, 17, m->remote_ip);
     if (!stmt_run(s, e))
         return false;
     *email = db_last_id(st->db);
-    return true;
+    stmt_bind_u64(state, 1, *email);
+    stmt_bind_u64(state, 2, modseq);
+    return stmt_run(state, e); // its flags come with its first copy
 }
 
 static bool add_email(struct store *st, struct add_one *one, const struct writer_mailbox *mailbox,
                       struct store_added *out, struct err *e)
 {
     const struct store_new *m = one->m;
-    uint64_t thread;
+    struct copy copy = {.size = one->parsed.size, .received_unix = m->received_unix,
+                        .flags = m->flags, .keywords = m->keywords};
 
     if (m->delivery_id.n && find_delivered(st, m->delivery_id, out, e))
         return true;
@@ -250,12 +252,11 @@ static bool add_email(struct store *st, struct add_one *one, const struct writer
         return false;
     out->uidvalidity = mailbox->uidvalidity;
     return use_quota(st, one->parsed.size, e) &&
-           assign_thread(st, &one->arena, &one->parsed, m->received_unix, &thread, e) &&
-           insert_email(st, one, thread, &out->email, e) &&
-           remember_references(st, &one->arena, &one->parsed, thread, m->received_unix, e) &&
-           store_bytes(st, out->email, m, e) &&
-           add_placement(st, mailbox->id, out->email, m->flags, m->keywords, &out->uid, e) &&
-           touch_type(st, "Email", e);
+           assign_thread(st, &one->arena, &one->parsed, m->received_unix, &copy.thread, e) &&
+           insert_email(st, one, copy.thread, &copy.email, e) &&
+           remember_references(st, &one->arena, &one->parsed, copy.thread, m->received_unix, e) &&
+           store_bytes(st, copy.email, m, e) &&
+           add_placement(st, mailbox->id, &copy, &out->uid, e) && (out->email = copy.email);
 }
 
 static bool add_job(struct store *st, void *ctx, struct err *e)

@@ -7,25 +7,68 @@
 #include "os/clock.h"
 #include "store/store_priv.h"
 
-bool count_message(struct store *st, uint64_t mailbox, int sign, uint32_t flags, uint64_t size,
-                   struct err *e)
+// An email has these when all its copies have them; the other flags when one has.
+enum { AGGREGATE_ALL = FLAG_SEEN | FLAG_DELETED };
+
+static struct mailbox_change *change_of(struct store *st, uint64_t mailbox)
 {
-    AUTO_STMT s = db_prepare(st->db, "UPDATE mailbox SET total = total + ?1, unseen = unseen + ?2, "
-                             "unread = unread + ?3, deleted = deleted + ?4, size = size + ?5, "
-                             "modseq = ?6, countseq = ?6 WHERE id = ?7", e);
-    bool unseen = !(flags & FLAG_SEEN), deleted = flags & FLAG_DELETED;
+    for (size_t i = 0; i < st->n_changes; i++)
+        if (st->changes[i].id == mailbox)
+            return &st->changes[i];
+    if (st->n_changes == st->cap_changes) {
+        st->cap_changes = st->cap_changes ? st->cap_changes * 2 : 4;
+        st->changes = heap_resize(st->changes, st->cap_changes, sizeof *st->changes);
+    }
+    st->changes[st->n_changes] = (struct mailbox_change){.id = mailbox};
+    return &st->changes[st->n_changes++];
+}
+
+bool write_mailbox_changes(struct store *st, struct err *e)
+{
+    AUTO_STMT s = NULL;
     uint64_t modseq;
 
+    if (!st->n_changes)
+        return true;
+    s = db_prepare(st->db, "UPDATE mailbox SET total = total + ?1, unseen = unseen + ?2, unread = "
+                   "unread + ?3, deleted = deleted + ?4, size = size + ?5, threads = threads + ?6, "
+                   "unread_threads = unread_threads + ?7, uidnext = coalesce(?8, uidnext), modseq "
+                   "= ?9, countseq = ?9 WHERE id = ?10", e);
     if (!s || !job_modseq(st, &modseq, e))
         return false;
-    stmt_bind_i64(s, 1, sign);
-    stmt_bind_i64(s, 2, unseen ? sign : 0);
-    stmt_bind_i64(s, 3, unseen && !deleted ? sign : 0);
-    stmt_bind_i64(s, 4, deleted ? sign : 0);
-    stmt_bind_i64(s, 5, sign * (int64_t)size);
-    stmt_bind_u64(s, 6, modseq);
-    stmt_bind_u64(s, 7, mailbox);
-    return stmt_run(s, e);
+    for (size_t i = 0; i < st->n_changes; i++) {
+        const struct mailbox_change *c = &st->changes[i];
+
+        stmt_bind_i64(s, 1, c->total);
+        stmt_bind_i64(s, 2, c->unseen);
+        stmt_bind_i64(s, 3, c->unread);
+        stmt_bind_i64(s, 4, c->deleted);
+        stmt_bind_i64(s, 5, c->size);
+        stmt_bind_i64(s, 6, c->threads);
+        stmt_bind_i64(s, 7, c->unread_threads);
+        if (c->uidnext)
+            stmt_bind_u64(s, 8, c->uidnext);
+        else
+            stmt_bind_null(s, 8);
+        stmt_bind_u64(s, 9, modseq);
+        stmt_bind_u64(s, 10, c->id);
+        if (!stmt_run(s, e))
+            return false;
+    }
+    st->n_changes = 0;
+    return true;
+}
+
+// sign +1: a copy with these flags came; -1: it went.
+static void count_copy(struct mailbox_change *m, int sign, uint32_t flags, uint64_t size)
+{
+    bool unseen = !(flags & FLAG_SEEN), deleted = flags & FLAG_DELETED;
+
+    m->total += sign;
+    m->unseen += unseen ? sign : 0;
+    m->unread += unseen && !deleted ? sign : 0;
+    m->deleted += deleted ? sign : 0;
+    m->size += sign * (int64_t)size;
 }
 
 static bool note_keywords(struct store *st, uint64_t mailbox, struct str keywords, struct err *e)
@@ -50,147 +93,187 @@ static bool note_keywords(struct store *st, uint64_t mailbox, struct str keyword
     return true;
 }
 
-static bool next_uid(struct store *st, uint64_t mailbox, uint32_t *out, struct err *e)
+static bool next_uid(struct store *st, struct mailbox_change *m, uint32_t *out, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "UPDATE mailbox SET uidnext = uidnext + 1 WHERE id = ? AND "
-                             "uidnext < 4294967295 RETURNING uidnext - 1", e);
+    AUTO_STMT s = NULL;
 
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, mailbox);
-    if (!stmt_step(s, e))
-        return e->kind == ERR_NONE ? fail(e, ERR_LIMIT, "mailbox has no uids left") : false;
-    *out = (uint32_t)stmt_u64(s, 0);
-    return stmt_step(s, e) || e->kind == ERR_NONE;
-}
-
-static bool email_size(struct store *st, uint64_t email, uint64_t *out, struct err *e)
-{
-    AUTO_STMT s = db_prepare(st->db, "SELECT size FROM email WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, email);
-    if (!stmt_step(s, e))
-        return e->kind == ERR_NONE ? fail(e, ERR_BUG, "message without bytes") : false;
-    *out = stmt_u64(s, 0);
+    if (!m->uidnext) {
+        s = db_prepare(st->db, "SELECT uidnext FROM mailbox WHERE id = ?", e);
+        if (!s)
+            return false;
+        stmt_bind_u64(s, 1, m->id);
+        if (!stmt_step(s, e))
+            return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
+        m->uidnext = stmt_u64(s, 0);
+    }
+    if (m->uidnext >= UINT32_MAX)
+        return fail(e, ERR_LIMIT, "mailbox has no uids left");
+    *out = (uint32_t)m->uidnext++;
     return true;
 }
 
-bool add_placement(struct store *st, uint64_t mailbox, uint64_t email, uint32_t flags,
-                   struct str keywords, uint32_t *uid, struct err *e)
+static bool is_shown(uint32_t flags)
+{
+    return !(flags & FLAG_DELETED);
+}
+
+static bool is_thread_unread(uint32_t flags)
+{
+    return is_shown(flags) && !(flags & (FLAG_SEEN | FLAG_DRAFT));
+}
+
+/*
+ * The thread's row of a mailbox, and the mailbox's thread counts, after emails and unread ones came
+ * or went. newest is of all that ever came there. Never counted anew: a thread may be long.
+ */
+static bool count_thread(struct store *st, struct mailbox_change *m, const struct copy *c,
+                         int emails, int unread, struct err *e)
+{
+    AUTO_STMT put = NULL;
+    AUTO_STMT drop = NULL;
+    int64_t now, now_unread;
+
+    if (!emails && !unread)
+        return true;
+    put = db_prepare(st->db, "INSERT INTO thread_mailbox (thread, mailbox, emails, unread, newest) "
+                     "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (thread, mailbox) DO UPDATE SET "
+                     "emails = emails + ?3, unread = unread + ?4, newest = max(newest, ?5) "
+                     "RETURNING emails, unread", e);
+    if (!put)
+        return false;
+    stmt_bind_u64(put, 1, c->thread);
+    stmt_bind_u64(put, 2, m->id);
+    stmt_bind_i64(put, 3, emails);
+    stmt_bind_i64(put, 4, unread);
+    stmt_bind_i64(put, 5, c->received_unix);
+    if (!stmt_step(put, e))
+        return false;
+    now = stmt_i64(put, 0);
+    now_unread = stmt_i64(put, 1);
+    if (stmt_step(put, e) || e->kind != ERR_NONE)
+        return false;
+    m->threads += (now > 0) - (now - emails > 0);
+    m->unread_threads += (now_unread > 0) - (now_unread - unread > 0);
+    if (now)
+        return true;
+    drop = db_prepare(st->db, "DELETE FROM thread_mailbox WHERE thread = ? AND mailbox = ?", e);
+    if (!drop)
+        return false;
+    stmt_bind_u64(drop, 1, c->thread);
+    stmt_bind_u64(drop, 2, m->id);
+    return stmt_run(drop, e);
+}
+
+/* What the copies of an email have together (store-for-jmap.md 2.1). */
+struct aggregate {
+    size_t n;
+    uint32_t any, all; // flags
+    struct store_names keywords;
+};
+
+static bool read_aggregate(struct store *st, struct arena *a, uint64_t email,
+                           struct aggregate *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT flags, keywords FROM placement WHERE email = ?", e);
+
+    *out = (struct aggregate){.all = UINT32_MAX};
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    while (stmt_step(s, e)) {
+        uint32_t flags = (uint32_t)stmt_u64(s, 0);
+        struct str words = arena_dup(a, stmt_str(s, 1)), word;
+
+        out->n++;
+        out->any |= flags;
+        out->all &= flags;
+        while (words.n) {
+            if (!str_cut(words, ' ', &word, &words)) {
+                word = words;
+                words = (struct str){0};
+            }
+            *ARENA_PUSH(a, out->keywords.items, &out->keywords.n, &out->keywords.cap) = word;
+        }
+    }
+    return e->kind == ERR_NONE;
+}
+
+// An email without a place is dead: destroyed for every reader, erased when all have seen that.
+static bool bury_email(struct store *st, uint64_t email, uint64_t modseq, struct err *e)
+{
+    AUTO_STMT tomb = db_prepare(st->db, "INSERT OR IGNORE INTO tombstone (type, id, createseq, "
+                                "modseq) SELECT 'Email', id, createseq, ? FROM email WHERE id = ?",
+                                e);
+    AUTO_STMT dead = db_prepare(st->db, "UPDATE email_state SET dead_modseq = ? WHERE id = ?", e);
+
+    if (!tomb || !dead)
+        return false;
+    stmt_bind_u64(tomb, 1, modseq);
+    stmt_bind_u64(tomb, 2, email);
+    stmt_bind_u64(dead, 1, modseq);
+    stmt_bind_u64(dead, 2, email);
+    pthread_mutex_lock(&st->lock);
+    st->newest_dead = modseq;
+    pthread_mutex_unlock(&st->lock);
+    return stmt_run(tomb, e) && stmt_run(dead, e);
+}
+
+// After its copies changed; is_moved: one came or went.
+static bool refresh_email(struct store *st, uint64_t email, bool is_moved, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    AUTO_STMT s = db_prepare(st->db, "UPDATE email_state SET flags = ?1, keywords = ?2, modseq = "
+                             "?3, memberseq = CASE WHEN ?4 THEN ?3 ELSE memberseq END WHERE id = "
+                             "?5", e);
+    struct aggregate g;
+    uint64_t modseq;
+
+    if (!s || !job_modseq(st, &modseq, e) || !read_aggregate(st, &a, email, &g, e))
+        return false;
+    if (!g.n && !bury_email(st, email, modseq, e))
+        return false;
+    stmt_bind_u64(s, 1, g.n ? (g.any & ~AGGREGATE_ALL) | (g.all & AGGREGATE_ALL) : 0);
+    stmt_bind_str(s, 2, store_keywords_join(&a, &g.keywords));
+    stmt_bind_u64(s, 3, modseq);
+    stmt_bind_u64(s, 4, is_moved);
+    stmt_bind_u64(s, 5, email);
+    touch(st, TOUCHED_EMAIL);
+    touch(st, TOUCHED_MAILBOX);
+    return stmt_run(s, e);
+}
+
+bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
+                   struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "INSERT INTO placement (mailbox, uid, email, flags, keywords, "
                              "createseq, modseq, saved_unix) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, "
                              "?7)", e);
-    AUTO_STMT alive = db_prepare(st->db, "UPDATE email SET dead_modseq = NULL, memberseq = ?, "
-                                 "modseq = ? WHERE id = ?", e);
-    uint64_t modseq, size;
+    struct mailbox_change *m = change_of(st, mailbox);
+    uint64_t modseq;
 
-    if (!s || !alive || !job_modseq(st, &modseq, e) || !email_size(st, email, &size, e) ||
-        !next_uid(st, mailbox, uid, e))
+    if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, uid, e))
         return false;
     stmt_bind_u64(s, 1, mailbox);
     stmt_bind_u64(s, 2, *uid);
-    stmt_bind_u64(s, 3, email);
-    stmt_bind_u64(s, 4, flags);
-    stmt_bind_str(s, 5, keywords);
+    stmt_bind_u64(s, 3, c->email);
+    stmt_bind_u64(s, 4, c->flags);
+    stmt_bind_str(s, 5, c->keywords);
     stmt_bind_u64(s, 6, modseq);
     stmt_bind_i64(s, 7, os_now_unix());
-    stmt_bind_u64(alive, 1, modseq);
-    stmt_bind_u64(alive, 2, modseq);
-    stmt_bind_u64(alive, 3, email);
-    return stmt_run(s, e) && stmt_run(alive, e) && note_keywords(st, mailbox, keywords, e) &&
-           count_message(st, mailbox, 1, flags, size, e) && refresh_email(st, email, mailbox, e) &&
-           touch_type(st, "Mailbox", e);
+    count_copy(m, 1, c->flags, c->size);
+    return stmt_run(s, e) && note_keywords(st, mailbox, c->keywords, e) &&
+           count_thread(st, m, c, is_shown(c->flags), is_thread_unread(c->flags), e) &&
+           refresh_email(st, c->email, true, e);
 }
-
-// The thread's row of a mailbox as the placements say, and the mailbox's thread counts with it.
-static bool refresh_thread(struct store *st, uint64_t thread, uint64_t mailbox, struct err *e)
-{
-    AUTO_STMT old = db_prepare(st->db, "SELECT unread FROM thread_mailbox WHERE thread = ? AND "
-                               "mailbox = ?", e);
-    AUTO_STMT now = db_prepare(st->db, "SELECT count(*), coalesce(sum(p.flags & 1 = 0 AND p.flags "
-                               "& 16 = 0), 0), coalesce(max(m.received_unix), 0) FROM email m JOIN "
-                               "placement p ON p.email = m.id WHERE m.thread = ? AND p.mailbox = ? "
-                               "AND p.flags & 8 = 0", e);
-    AUTO_STMT drop = db_prepare(st->db, "DELETE FROM thread_mailbox WHERE thread = ? AND mailbox = "
-                                "?", e);
-    AUTO_STMT put = db_prepare(st->db, "INSERT INTO thread_mailbox (thread, mailbox, emails, "
-                               "unread, newest) VALUES (?, ?, ?, ?, ?)", e);
-    AUTO_STMT count = db_prepare(st->db, "UPDATE mailbox SET threads = threads + ?, unread_threads "
-                                 "= unread_threads + ? WHERE id = ?", e);
-    int64_t threads = 0, unread = 0;
-
-    if (!old || !now || !drop || !put || !count)
-        return false;
-    stmt_bind_u64(old, 1, thread);
-    stmt_bind_u64(old, 2, mailbox);
-    if (stmt_step(old, e)) {
-        threads--;
-        unread -= stmt_u64(old, 0) > 0;
-    }
-    stmt_bind_u64(drop, 1, thread);
-    stmt_bind_u64(drop, 2, mailbox);
-    stmt_bind_u64(now, 1, thread);
-    stmt_bind_u64(now, 2, mailbox);
-    if (e->kind != ERR_NONE || !stmt_run(drop, e) || !stmt_step(now, e))
-        return false;
-    if (stmt_u64(now, 0)) {
-        threads++;
-        unread += stmt_u64(now, 1) > 0;
-        stmt_bind_u64(put, 1, thread);
-        stmt_bind_u64(put, 2, mailbox);
-        stmt_bind_u64(put, 3, stmt_u64(now, 0));
-        stmt_bind_u64(put, 4, stmt_u64(now, 1));
-        stmt_bind_i64(put, 5, stmt_i64(now, 2));
-        if (!stmt_run(put, e))
-            return false;
-    }
-    if (!threads && !unread)
-        return true;
-    stmt_bind_i64(count, 1, threads);
-    stmt_bind_i64(count, 2, unread);
-    stmt_bind_u64(count, 3, mailbox);
-    return stmt_run(count, e);
-}
-
-bool refresh_email(struct store *st, uint64_t email, uint64_t mailbox, struct err *e)
-{
-    // store-for-jmap.md 2.1: \Seen when every copy has it, any other flag when one has it.
-    AUTO_STMT s = db_prepare(
-        st->db,
-        "UPDATE email SET flags = coalesce((SELECT min(flags & 1) | max(flags & 2) | max(flags & 4) "
-        "| min(flags & 8) | max(flags & 16) | max(flags & 32) | max(flags & 64) | max(flags & 128) "
-        "| max(flags & 256) | max(flags & 512) FROM placement WHERE email = ?1), 0), modseq = ?2 "
-        "WHERE id = ?1 RETURNING thread", e);
-    uint64_t modseq, thread;
-
-    if (!s || !job_modseq(st, &modseq, e))
-        return false;
-    stmt_bind_u64(s, 1, email);
-    stmt_bind_u64(s, 2, modseq);
-    if (!stmt_step(s, e))
-        return e->kind == ERR_NONE ? fail(e, ERR_BUG, "copy of no message") : false;
-    thread = stmt_u64(s, 0);
-    if (stmt_step(s, e) || e->kind != ERR_NONE)
-        return false;
-    return refresh_thread(st, thread, mailbox, e);
-}
-
-struct copy {
-    uint64_t email, modseq, size;
-    uint32_t uid, flags;
-    struct str keywords;
-};
 
 // The next copy of the mailbox with a uid in [from, to]. False at the end or on failure.
 static bool next_copy(struct store *st, struct arena *a, uint64_t mailbox, uint64_t from,
                       uint32_t to, struct copy *out, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, m.size "
-                             "FROM placement p JOIN email m ON m.id = p.email WHERE p.mailbox = ? "
-                             "AND p.uid BETWEEN ? AND ? ORDER BY p.uid LIMIT 1", e);
+    AUTO_STMT s = db_prepare(st->db, "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, "
+                             "m.size, m.thread, m.received_unix FROM placement p CROSS JOIN email m "
+                             "ON m.id = p.email WHERE p.mailbox = ? AND p.uid BETWEEN ? AND ? ORDER "
+                             "BY p.uid LIMIT 1", e);
 
     arena_reset(a);
     if (!s)
@@ -205,15 +288,14 @@ static bool next_copy(struct store *st, struct arena *a, uint64_t mailbox, uint6
                          .flags = (uint32_t)stmt_u64(s, 2),
                          .keywords = arena_dup(a, stmt_str(s, 3)),
                          .modseq = stmt_u64(s, 4),
-                         .size = stmt_u64(s, 5)};
+                         .size = stmt_u64(s, 5),
+                         .thread = stmt_u64(s, 6),
+                         .received_unix = stmt_i64(s, 7)};
     return true;
 }
 
-// Calls step for each copy in the ranges, which may remove it.
-typedef bool step_fn(struct store *st, void *ctx, struct arena *a, const struct copy *c,
-                     struct err *e);
-static bool each_copy(struct store *st, uint64_t mailbox, const struct store_range *ranges,
-                      size_t n, step_fn *step, void *ctx, struct err *e)
+bool each_copy(struct store *st, uint64_t mailbox, const struct store_range *ranges, size_t n,
+               step_fn *step, void *ctx, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
 
@@ -271,6 +353,7 @@ static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct
                      : change->op == FLAGS_ADD ? c->flags | change->flags
                                                : c->flags & ~change->flags;
     AUTO_STMT s = NULL;
+    struct mailbox_change *m;
     struct str keywords;
     uint64_t modseq;
 
@@ -288,11 +371,14 @@ static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct
     stmt_bind_u64(s, 3, modseq);
     stmt_bind_u64(s, 4, change->mailbox);
     stmt_bind_u64(s, 5, c->uid);
-    return stmt_run(s, e) && note_keywords(st, change->mailbox, keywords, e) &&
-           count_message(st, change->mailbox, -1, c->flags, c->size, e) &&
-           count_message(st, change->mailbox, 1, flags, c->size, e) &&
-           refresh_email(st, c->email, change->mailbox, e) && touch_type(st, "Email", e) &&
-           touch_type(st, "Mailbox", e);
+    m = change_of(st, change->mailbox);
+    count_copy(m, -1, c->flags, c->size);
+    count_copy(m, 1, flags, c->size);
+    return stmt_run(s, e) &&
+           (str_eq(keywords, c->keywords) || note_keywords(st, change->mailbox, keywords, e)) &&
+           count_thread(st, m, c, is_shown(flags) - is_shown(c->flags),
+                        is_thread_unread(flags) - is_thread_unread(c->flags), e) &&
+           refresh_email(st, c->email, false, e);
 }
 
 static bool flags_job(struct store *st, void *ctx, struct err *e)
@@ -308,35 +394,12 @@ bool store_flags(struct store *st, const struct store_flags_change *c, store_uid
     return store_write(st, flags_job, &(struct flags_job){c, failed, ctx}, e);
 }
 
-// An email without a place is dead: destroyed for every reader, erased when all have seen that.
-static bool bury_email(struct store *st, uint64_t email, uint64_t modseq, struct err *e)
-{
-    AUTO_STMT left = db_prepare(st->db, "SELECT 1 FROM placement WHERE email = ? LIMIT 1", e);
-    AUTO_STMT tomb = db_prepare(st->db, "INSERT OR IGNORE INTO tombstone (type, id, createseq, "
-                                "modseq) SELECT 'Email', id, createseq, ? FROM email WHERE id = ?",
-                                e);
-    AUTO_STMT dead = db_prepare(st->db, "UPDATE email SET dead_modseq = ?, delivery_id = NULL WHERE id = ?", e);
-
-    if (!left || !tomb || !dead)
-        return false;
-    stmt_bind_u64(left, 1, email);
-    if (stmt_step(left, e))
-        return true;
-    stmt_bind_u64(tomb, 1, modseq);
-    stmt_bind_u64(tomb, 2, email);
-    stmt_bind_u64(dead, 1, modseq);
-    stmt_bind_u64(dead, 2, email);
-    pthread_mutex_lock(&st->lock);
-    st->has_dead = true;
-    pthread_mutex_unlock(&st->lock);
-    return e->kind == ERR_NONE && stmt_run(tomb, e) && stmt_run(dead, e);
-}
-
-static bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struct err *e)
+bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struct err *e)
 {
     AUTO_STMT drop = db_prepare(st->db, "DELETE FROM placement WHERE mailbox = ? AND uid = ?", e);
     AUTO_STMT grave = db_prepare(st->db, "INSERT INTO expunged (mailbox, uid, email, modseq) "
                                  "VALUES (?, ?, ?, ?)", e);
+    struct mailbox_change *m = change_of(st, mailbox);
     uint64_t modseq;
 
     if (!drop || !grave || !job_modseq(st, &modseq, e))
@@ -347,18 +410,10 @@ static bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c
     stmt_bind_u64(grave, 2, c->uid);
     stmt_bind_u64(grave, 3, c->email);
     stmt_bind_u64(grave, 4, modseq);
+    count_copy(m, -1, c->flags, c->size);
     return stmt_run(drop, e) && stmt_run(grave, e) &&
-           count_message(st, mailbox, -1, c->flags, c->size, e) &&
-           refresh_email(st, c->email, mailbox, e) && bury_email(st, c->email, modseq, e) &&
-           touch_type(st, "Email", e) && touch_type(st, "Mailbox", e);
-}
-
-bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    struct copy c;
-
-    return next_copy(st, &a, mailbox, uid, uid, &c, e) && remove_copy(st, mailbox, &c, e);
+           count_thread(st, m, c, -is_shown(c->flags), -is_thread_unread(c->flags), e) &&
+           refresh_email(st, c->email, true, e);
 }
 
 struct expunge_job {
@@ -409,8 +464,7 @@ static bool copy_one(struct store *st, void *ctx, struct arena *a, const struct 
     uint32_t uid;
 
     (void)a;
-    if (!add_placement(st, j->target.id, c->email, c->flags, c->keywords, &uid, e) ||
-        !touch_type(st, "Email", e))
+    if (!add_placement(st, j->target.id, c, &uid, e))
         return false;
     if (!j->fn(j->ctx, c->uid, uid))
         return fail(e, ERR_LIMIT, "too many messages");

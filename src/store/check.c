@@ -18,16 +18,16 @@ static const struct {
      "t.mailbox = m.id) OR m.unread_threads <> (SELECT count(*) FROM thread_mailbox t WHERE "
      "t.mailbox = m.id AND t.unread > 0)"},
     {"thread's row differs from its messages",
-     "WITH c AS (SELECT e.thread, p.mailbox, count(*) AS emails, sum(p.flags & 17 = 0) AS unread, "
-     "max(e.received_unix) AS newest FROM placement p JOIN email e ON e.id = p.email WHERE p.flags & "
-     "8 = 0 GROUP BY e.thread, p.mailbox) SELECT thread FROM (SELECT * FROM c EXCEPT SELECT thread, "
-     "mailbox, emails, unread, newest FROM thread_mailbox) UNION SELECT thread FROM (SELECT thread, "
-     "mailbox, emails, unread, newest FROM thread_mailbox EXCEPT SELECT * FROM c)"},
+     "WITH c AS (SELECT e.thread, p.mailbox, count(*) AS emails, sum(p.flags & 17 = 0) AS unread "
+     "FROM placement p JOIN email e ON e.id = p.email WHERE p.flags & 8 = 0 GROUP BY e.thread, "
+     "p.mailbox) SELECT thread FROM (SELECT * FROM c EXCEPT SELECT thread, mailbox, emails, unread "
+     "FROM thread_mailbox) UNION SELECT thread FROM (SELECT thread, mailbox, emails, unread FROM "
+     "thread_mailbox EXCEPT SELECT * FROM c)"},
     {"flags of a message differ from those of its copies",
-     "SELECT e.id FROM email e JOIN placement p ON p.email = e.id GROUP BY e.id HAVING (e.flags & 9) "
-     "<> min(p.flags & 1) | min(p.flags & 8) OR (e.flags & 1014) <> max(p.flags & 2) | max(p.flags "
-     "& 4) | max(p.flags & 16) | max(p.flags & 32) | max(p.flags & 64) | max(p.flags & 128) | "
-     "max(p.flags & 256) | max(p.flags & 512)"},
+     "SELECT e.id FROM email_state e JOIN placement p ON p.email = e.id GROUP BY e.id HAVING "
+     "(e.flags & 9) <> min(p.flags & 1) | min(p.flags & 8) OR (e.flags & 1014) <> max(p.flags & 2) "
+     "| max(p.flags & 4) | max(p.flags & 16) | max(p.flags & 32) | max(p.flags & 64) | max(p.flags "
+     "& 128) | max(p.flags & 256) | max(p.flags & 512)"},
     {"two mailboxes have the same special use",
      "SELECT special_use FROM mailbox WHERE special_use <> '' GROUP BY special_use HAVING count(*) > "
      "1"},
@@ -43,18 +43,20 @@ static const struct {
      "SELECT m.name FROM mailbox m, account a WHERE m.modseq > a.modseq OR m.countseq > m.modseq OR "
      "m.createseq > m.modseq"},
     {"modseq of a message is above the account's",
-     "SELECT e.id FROM email e, account a WHERE e.modseq > a.modseq OR e.createseq > e.modseq OR "
-     "e.memberseq > e.modseq"},
+     "SELECT e.id FROM email e JOIN email_state s ON s.id = e.id, account a WHERE s.modseq > "
+     "a.modseq OR e.createseq > s.modseq OR s.memberseq > s.modseq"},
     {"modseq of an expunged uid is above its mailbox's",
      "SELECT x.uid FROM expunged x JOIN mailbox m ON m.id = x.mailbox WHERE x.modseq > m.modseq"},
     {"message modseq is above its mailbox's",
      "SELECT m.name FROM mailbox m JOIN placement p ON p.mailbox = m.id WHERE p.modseq > m.modseq"},
     {"copy of a message that is not there",
-     "SELECT p.uid FROM placement p LEFT JOIN email e ON e.id = p.email WHERE e.id IS NULL OR "
+     "SELECT p.uid FROM placement p LEFT JOIN email_state e ON e.id = p.email WHERE e.id IS NULL OR "
      "e.dead_modseq IS NOT NULL"},
     {"message without a place is not marked dead",
-     "SELECT e.id FROM email e WHERE e.dead_modseq IS NULL AND NOT EXISTS (SELECT 1 FROM placement "
-     "p WHERE p.email = e.id)"},
+     "SELECT e.id FROM email_state e WHERE e.dead_modseq IS NULL AND NOT EXISTS (SELECT 1 FROM "
+     "placement p WHERE p.email = e.id)"},
+    {"message and its state are not together",
+     "SELECT e.id FROM email e LEFT JOIN email_state s ON s.id = e.id WHERE s.id IS NULL"},
     {"message bytes are missing or of another length",
      "SELECT e.id FROM email e WHERE e.size <> (SELECT coalesce(sum(c.size), -1) FROM chunk c WHERE "
      "c.owner = e.id)"},

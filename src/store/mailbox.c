@@ -60,16 +60,14 @@ bool store_mailbox_name(struct arena *a, struct str name, struct str *out, struc
 bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
                          struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "SELECT id, uidvalidity, uidnext FROM mailbox WHERE name = ?",
-                             e);
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, uidvalidity FROM mailbox WHERE name = ?", e);
 
     if (!s)
         return false;
     stmt_bind_str(s, 1, name);
     if (!stmt_step(s, e))
         return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
-    *out = (struct writer_mailbox){stmt_u64(s, 0), (uint32_t)stmt_u64(s, 1),
-                                   (uint32_t)stmt_u64(s, 2)};
+    *out = (struct writer_mailbox){stmt_u64(s, 0), (uint32_t)stmt_u64(s, 1)};
     return true;
 }
 
@@ -115,8 +113,8 @@ static bool insert_mailbox(struct store *st, struct str name, struct str special
     stmt_bind_u64(s, 4, modseq);
     stmt_bind_u64(s, 5, modseq);
     stmt_bind_u64(s, 6, modseq);
-    return stmt_run(take, e) && stmt_run(s, e) && subscribe(st, name, e) &&
-           touch_type(st, "Mailbox", e);
+    touch(st, TOUCHED_MAILBOX);
+    return stmt_run(take, e) && stmt_run(s, e) && subscribe(st, name, e);
 }
 
 bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
@@ -188,23 +186,13 @@ static bool bury(struct store *st, const char *type, uint64_t id, struct err *e)
     return stmt_run(s, e);
 }
 
-static bool expunge_all(struct store *st, uint64_t mailbox, struct err *e)
-{
-    for (uint32_t uid = 0;;) {
-        AUTO_STMT s = db_prepare(st->db, "SELECT uid FROM placement WHERE mailbox = ? AND uid > ? "
-                                 "ORDER BY uid LIMIT 1", e);
+static const struct store_range all_uids = {1, UINT32_MAX};
 
-        if (!s)
-            return false;
-        stmt_bind_u64(s, 1, mailbox);
-        stmt_bind_u64(s, 2, uid);
-        if (!stmt_step(s, e))
-            return e->kind == ERR_NONE;
-        uid = (uint32_t)stmt_u64(s, 0);
-        stmt_done(&s);
-        if (!remove_placement(st, mailbox, uid, e))
-            return false;
-    }
+static bool expunge_one(struct store *st, void *ctx, struct arena *a, const struct copy *c,
+                        struct err *e)
+{
+    (void)a;
+    return remove_copy(st, *(uint64_t *)ctx, c, e);
 }
 
 static bool delete_job(struct store *st, void *ctx, struct err *e)
@@ -222,9 +210,10 @@ static bool delete_job(struct store *st, void *ctx, struct err *e)
         return false;
     if (children)
         return fail(e, ERR_CONFLICT, "mailbox has children");
-    if (!expunge_all(st, m.id, e) || !bury(st, "Mailbox", m.id, e) ||
-        !touch_type(st, "Mailbox", e))
+    if (!each_copy(st, m.id, &all_uids, 1, expunge_one, &m.id, e) ||
+        !bury(st, "Mailbox", m.id, e))
         return false;
+    touch(st, TOUCHED_MAILBOX);
     stmt_bind_u64(s, 1, m.id);
     return stmt_run(s, e);
 }
@@ -249,37 +238,28 @@ static bool create_parents(struct store *st, struct str name, struct err *e)
     return false;
 }
 
+struct inbox_move {
+    uint64_t inbox, target;
+};
+
+static bool move_one(struct store *st, void *ctx, struct arena *a, const struct copy *c,
+                     struct err *e)
+{
+    const struct inbox_move *m = ctx;
+    uint32_t uid;
+
+    (void)a;
+    return add_placement(st, m->target, c, &uid, e) && remove_copy(st, m->inbox, c, e);
+}
+
 static bool rename_inbox(struct store *st, struct str to, struct err *e)
 {
     struct writer_mailbox inbox, target;
-    uint32_t uid = 0;
 
-    if (!writer_find_mailbox(st, STR("Inbox"), &inbox, e) ||
-        !writer_create_mailbox(st, to, (struct str){0}, &target, e))
-        return false;
-    for (;;) {
-        AUTO_STMT row = db_prepare(st->db, "SELECT uid, email, flags, keywords FROM placement "
-                                   "WHERE mailbox = ? AND uid > ? ORDER BY uid LIMIT 1", e);
-        uint32_t new_uid, flags;
-        uint64_t email;
-        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-        struct str keywords;
-
-        if (!row)
-            return false;
-        stmt_bind_u64(row, 1, inbox.id);
-        stmt_bind_u64(row, 2, uid);
-        if (!stmt_step(row, e))
-            return e->kind == ERR_NONE;
-        uid = (uint32_t)stmt_u64(row, 0);
-        email = stmt_u64(row, 1);
-        flags = (uint32_t)stmt_u64(row, 2);
-        keywords = arena_dup(&a, stmt_str(row, 3));
-        stmt_done(&row);
-        if (!add_placement(st, target.id, email, flags, keywords, &new_uid, e) ||
-            !remove_placement(st, inbox.id, uid, e))
-            return false;
-    }
+    return writer_find_mailbox(st, STR("Inbox"), &inbox, e) &&
+           writer_create_mailbox(st, to, (struct str){0}, &target, e) &&
+           each_copy(st, inbox.id, &all_uids, 1, move_one,
+                     &(struct inbox_move){inbox.id, target.id}, e);
 }
 
 static bool rename_job(struct store *st, void *ctx, struct err *e)
@@ -302,9 +282,9 @@ static bool rename_job(struct store *st, void *ctx, struct err *e)
         return rename_inbox(st, j->to, e);
     if (str_starts(j->to, j->name) && str_starts(str_from(j->to, j->name.n), STR("/")))
         return fail(e, ERR_DENIED, "a mailbox cannot be moved into itself");
-    if (!create_parents(st, j->to, e) || !job_modseq(st, &modseq, e) ||
-        !touch_type(st, "Mailbox", e))
+    if (!create_parents(st, j->to, e) || !job_modseq(st, &modseq, e))
         return false;
+    touch(st, TOUCHED_MAILBOX);
     stmt_bind_str(s, 1, j->to);
     stmt_bind_str(s, 2, j->name);
     stmt_bind_u64(s, 3, modseq);

@@ -47,6 +47,11 @@ struct store;
 struct store *store_open(const struct store_options *o, struct err *e);
 void store_close(struct store *st);
 uint64_t store_modseq(struct store *st);
+/*
+ * Erases some of what was expunged and is shown by no session any more, and once a day forgets old
+ * history. True when more is left: to be called again after every commit, by one thread.
+ */
+bool store_tidy(struct store *st);
 
 /* An eventfd that is written to after every commit; the caller closes it after unwatching. */
 void store_watch(struct store *st, int event_fd);

@@ -26,6 +26,15 @@ struct store_session {
     struct store_session *next;
 };
 
+/* What a job changes in the row of a mailbox: written once, at its end. */
+struct mailbox_change {
+    uint64_t id, uidnext; // uidnext 0: not used
+    int64_t total, unseen, unread, deleted, size, threads, unread_threads;
+};
+
+/* Types of objects that a job touched (store-for-jmap.md 2.3). */
+enum { TOUCHED_EMAIL = 1, TOUCHED_MAILBOX = 2, TOUCHED_THREAD = 4 };
+
 struct store {
     struct db *db;
     uint64_t quota_bytes;
@@ -39,10 +48,16 @@ struct store {
     size_t n_watchers;
     struct store_session *sessions;
     uint64_t modseq; // committed
+    // Emails that died with the first modseq may wait to be erased; those up to the second are.
+    uint64_t newest_dead, erased_upto;
 
     // Of the job that runs.
     uint64_t job_modseq; // 0 until the job first asks for one
-    bool has_dead;       // emails without a place may be waiting to be erased
+    struct mailbox_change *changes; // heap
+    size_t n_changes, cap_changes;
+    unsigned touched;
+
+    int64_t tidied_day; // of the thread that tidies
 };
 
 struct store_reader {
@@ -55,11 +70,20 @@ bool store_write(struct store *st, job_fn *fn, void *ctx, struct err *e);
 /* The modseq of the running job: one for all that it changes. */
 bool job_modseq(struct store *st, uint64_t *out, struct err *e);
 /* Notes that objects of this type changed. */
-bool touch_type(struct store *st, const char *type, struct err *e);
+static inline void touch(struct store *st, unsigned type)
+{
+    st->touched |= type;
+}
+/* At the end of a job: what it changed in the rows of mailboxes. */
+bool write_mailbox_changes(struct store *st, struct err *e);
+
+/* Around the function of a job. */
+void job_begin(struct store *st);
+bool job_end(struct store *st, struct err *e);
 
 struct writer_mailbox {
     uint64_t id;
-    uint32_t uidvalidity, uidnext;
+    uint32_t uidvalidity;
 };
 bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
                          struct err *e);
@@ -67,16 +91,23 @@ bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbo
 bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
                            struct writer_mailbox *out, struct err *e);
 
-/* Counts of a mailbox change by one message (sign +1 or -1). */
-bool count_message(struct store *st, uint64_t mailbox, int sign, uint32_t flags, uint64_t size,
+/* A copy of an email in a mailbox. */
+struct copy {
+    uint64_t email, thread, modseq, size;
+    int64_t received_unix;
+    uint32_t uid, flags;
+    struct str keywords;
+};
+/* Calls step for each copy in the ranges, by uid; it may remove the copy. a is reset between. */
+typedef bool step_fn(struct store *st, void *ctx, struct arena *a, const struct copy *c,
+                     struct err *e);
+bool each_copy(struct store *st, uint64_t mailbox, const struct store_range *ranges, size_t n,
+               step_fn *step, void *ctx, struct err *e);
+/* Another copy with these flags: uid, counts, keywords, thread. */
+bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
                    struct err *e);
-/* A new copy of an email: uid, counts, keywords, thread. */
-bool add_placement(struct store *st, uint64_t mailbox, uint64_t email, uint32_t flags,
-                   struct str keywords, uint32_t *uid, struct err *e);
-/* After placements of the email changed: thread counts in the mailbox, aggregate flags. */
-bool refresh_email(struct store *st, uint64_t email, uint64_t mailbox, struct err *e);
 /* Expunges one copy, with its tombstone. */
-bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e);
+bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struct err *e);
 
 /* A message as parsed before its transaction. */
 struct parsed {

@@ -1,10 +1,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/test.h"
+#include "db/db.h"
 #include "db/sql.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "store/store.h"
 
@@ -240,10 +244,183 @@ TEST(flags_copies_and_expunges)
     store_reader_close(r);
     store_close(st);
     check_clean();
-    st = open_here(0, &e); // erases what is dead
+    remove_dir();
+}
+
+static uint64_t count_of(const char *sql)
+{
+    struct err e = {0};
+    struct db *d = db_open_reader("account.db", &e);
+    uint64_t n;
+
+    {
+        AUTO_STMT s = db_prepare(d, sql, &e);
+
+        CHECK(s && stmt_step(s, &e));
+        n = stmt_u64(s, 0);
+    }
+    db_close(d);
+    return n;
+}
+
+TEST(expunged_messages_stay_while_a_session_shows_them)
+{
+    struct store_added added;
+    struct store_range all = {1, UINT32_MAX};
+    struct store_session *session;
+    struct err e = {0};
+    struct store *st;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (int i = 0; i < 3; i++)
+        CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\nbody"), STR(""), &added, &e));
+    session = store_session_begin(st);
+    CHECK(store_expunge(st, 1, &all, 1, false, &e));
+    CHECK(!store_tidy(st));
+    CHECK(count_of("SELECT count(*) FROM chunk") == 3);
+    check_clean();
+    store_session_seen(st, session, store_modseq(st));
+    while (store_tidy(st))
+        ;
+    CHECK(count_of("SELECT count(*) FROM chunk") == 0);
+    CHECK(count_of("SELECT count(*) FROM email_state") == 0);
+    CHECK(count_of("SELECT used_bytes FROM account") == 0);
+    store_session_end(st, session);
+    store_close(st);
+    check_clean();
+    st = open_here(0, &e); // what was not erased before the end is erased by the next process
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\nbody"), STR(""), &added, &e));
+    CHECK(store_expunge(st, 1, &all, 1, false, &e));
+    store_close(st);
+    st = open_here(0, &e);
+    while (store_tidy(st))
+        ;
+    CHECK(count_of("SELECT count(*) FROM chunk") == 0);
+    store_close(st);
+    remove_dir();
+}
+
+TEST(old_history_is_forgotten)
+{
+    enum { DAY_MS = 86400 * 1000 };
+    struct store_range all = {1, UINT32_MAX};
+    struct store_added added;
+    struct store_reader *r;
+    struct err e = {0};
+    struct store *st;
+    struct db *d;
+    size_t n = 0;
+
+    enter_new_dir();
+    os_clock_set_for_test(DAY_MS * 1000LL);
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\nbody"), STR(""), &added, &e));
+    CHECK(store_expunge(st, 1, &all, 1, false, &e));
+    os_clock_set_for_test(DAY_MS * 1001LL);
+    CHECK(!store_tidy(st)); // notes the day
+    // More than are kept in any case.
+    d = db_open("account.db", sql_account, sql_account_count, &e);
+    CHECK(db_exec(d, "WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM k WHERE i < "
+                     "100000) INSERT INTO expunged (mailbox, uid, email, modseq) SELECT 1, 1000 + "
+                     "i, 1000, 1000 FROM k", &e));
+    db_close(d);
+    os_clock_set_for_test(DAY_MS * 1090LL);
+    CHECK(!store_tidy(st));
+    CHECK(count_of("SELECT count(*) FROM expunged") == 100001); // 89 days
+    os_clock_set_for_test(DAY_MS * 1091LL);
+    CHECK(!store_tidy(st));
+    CHECK(count_of("SELECT count(*) FROM expunged") == 100000);
+    CHECK(count_of("SELECT expunge_floor = feed_floor AND feed_floor > 0 FROM mailbox, account "
+                   "WHERE name = 'Inbox'") == 1);
+    r = store_reader_open(&e);
+    CHECK(!store_expunged(r, 1, 1, count_uid, &n, &e) && e.kind == ERR_NOT_FOUND);
+    store_reader_close(r);
+    os_clock_set_for_test(-1);
+    store_close(st);
+    remove_dir();
+}
+
+TEST(the_first_schema_is_opened)
+{
+    static const char rows[] =
+        "INSERT INTO account VALUES (1, 5, 3, 1, 0, 101, 11, 0);"
+        "INSERT INTO mailbox (id, name, uidvalidity, uidnext, createseq, modseq, countseq, total, "
+        "unseen, unread, deleted, size, threads, unread_threads) "
+        "VALUES (1, 'Inbox', 100, 3, 1, 3, 3, 1, 1, 1, 0, 11, 1, 1);"
+        "INSERT INTO thread VALUES (1, 2, 2, 0);"
+        "INSERT INTO thread_mailbox VALUES (1, 1, 1, 1, 1000);"
+        "INSERT INTO email (id, thread, size, received_unix, createseq, modseq, memberseq, flags, "
+        "keywords, summary, tree, envelope, bodystructure) "
+        "VALUES (1, 1, 11, 1000, 2, 3, 2, 4, 'work', x'', x'', x'', x'');"
+        "INSERT INTO placement VALUES (1, 2, 1, 4, 'work', 2, 3, 1000);"
+        "INSERT INTO keyword VALUES (1, 'work');";
+    struct store_range all = {1, UINT32_MAX};
+    struct store_flags_change c = {.mailbox = 1, .ranges = &all, .n_ranges = 1, .op = FLAGS_ADD,
+                                   .flags = FLAG_SEEN};
+    struct err e = {0};
+    struct store *st;
+    struct db *d;
+    size_t n = 0;
+
+    enter_new_dir();
+    d = db_open("account.db", sql_account, 1, &e);
+    CHECK(d && db_exec(d, rows, &e));
+    CHECK(chunk_put(d, 1, 0, STR("Subject: x\n"), &e));
+    db_close(d);
+    st = open_here(0, &e);
+    CHECK(st != NULL);
+    check_clean();
+    CHECK(count_of("SELECT flags = 4 AND keywords = 'work' AND modseq = 3 AND memberseq = 2 FROM "
+                   "email_state") == 1);
+    CHECK(store_flags(st, &c, count_uid, &n, &e));
+    CHECK(count_of("SELECT flags FROM email_state") == (FLAG_SEEN | FLAG_FLAGGED));
     store_close(st);
     check_clean();
     remove_dir();
+}
+
+// CPU time of changing n messages of one thread in one mailbox.
+static int64_t cost_of_changes(size_t n)
+{
+    struct store_new *messages = heap_array(n, sizeof *messages);
+    struct store_added *added = heap_array(n, sizeof *added);
+    struct store_range all = {1, UINT32_MAX};
+    struct store_flags_change c = {.mailbox = 1, .ranges = &all, .n_ranges = 1, .op = FLAGS_ADD,
+                                   .flags = FLAG_SEEN};
+    struct timespec start, end;
+    struct err e = {0};
+    uint32_t uidvalidity;
+    size_t copied = 0;
+    struct store *st;
+    struct str text = STR("Message-ID: <1@x>\r\nSubject: same\r\n\r\nx\r\n");
+    int fd = message_fd(text);
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (size_t i = 0; i < n; i++)
+        messages[i] = (struct store_new){.fd = fd, .size = text.n, .received_unix = 1000};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+    CHECK(store_add(st, STR("Inbox"), false, messages, n, added, &e));
+    CHECK(store_flags(st, &c, count_uid, &copied, &e));
+    CHECK(store_copy(st, 1, &all, 1, STR("Archive"), false, &uidvalidity, count_copy, &copied, &e));
+    CHECK(store_copy(st, 1, &all, 1, STR("Trash"), true, &uidvalidity, count_copy, &copied, &e));
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+    CHECK(copied == 2 * n);
+    store_close(st);
+    check_clean();
+    remove_dir();
+    close(fd);
+    free(messages);
+    free(added);
+    return (end.tv_sec - start.tv_sec) * 1000000 + (end.tv_nsec - start.tv_nsec) / 1000;
+}
+
+TEST(many_messages_of_one_thread_cost_no_more_each)
+{
+    int64_t some = cost_of_changes(1000), more = cost_of_changes(4000);
+
+    CHECK(more < 8 * some); // quadratic work would be 16 times
 }
 
 TEST(mailboxes_have_parents)

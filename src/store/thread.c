@@ -20,7 +20,7 @@ static bool find_by_id(struct store *st, struct str id, const struct str *subjec
                        uint64_t *thread, struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM email WHERE message_id_hash = ? AND "
-                             "message_id = ? AND dead_modseq IS NULL AND (? OR subject_base = ?) "
+                             "message_id = ? AND (? OR subject_base = ?) "
                              "ORDER BY id LIMIT 1", e);
 
     if (!s)
@@ -53,8 +53,7 @@ static bool find_by_subject(struct store *st, struct str subject, int64_t receiv
                             uint64_t *thread, struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM email WHERE subject_base = ? AND "
-                             "received_unix BETWEEN ? AND ? AND dead_modseq IS NULL "
-                             "ORDER BY received_unix DESC LIMIT 1", e);
+                             "received_unix BETWEEN ? AND ? ORDER BY received_unix DESC LIMIT 1", e);
 
     if (!s)
         return false;
@@ -99,7 +98,8 @@ bool assign_thread(struct store *st, struct arena *a, const struct parsed *p, in
             return false;
         stmt_bind_u64(s, 1, modseq);
         stmt_bind_u64(s, 2, *thread);
-        return stmt_run(s, e) && touch_type(st, "Thread", e);
+        touch(st, TOUCHED_THREAD);
+        return stmt_run(s, e);
     }
     if (e->kind != ERR_NONE)
         return false;
@@ -110,7 +110,8 @@ bool assign_thread(struct store *st, struct arena *a, const struct parsed *p, in
     if (!stmt_run(s, e))
         return false;
     *thread = db_last_id(st->db);
-    return touch_type(st, "Thread", e);
+    touch(st, TOUCHED_THREAD);
+    return true;
 }
 
 bool remember_references(struct store *st, struct arena *a, const struct parsed *p,

@@ -99,7 +99,6 @@ static bool is_intact(unsigned i, struct str bytes)
 
 static int check(const char *said, size_t n)
 {
-    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
     AUTO_BUF list = BUF_LIMIT(1 << 20);
     bool is_added[MESSAGES] = {0}, is_done[MESSAGES] = {0};
     unsigned there[MESSAGES] = {0};

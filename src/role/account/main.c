@@ -146,7 +146,7 @@ static void wake_connections(void);
 static void main_loop(void)
 {
     int64_t idle_since = os_monotonic_ms();
-    bool has_asked = false;
+    bool has_asked = false, has_more = true;
 
     for (;;) {
         struct pollfd fds[3] = {{.fd = account.monitor.fd, .events = POLLIN},
@@ -164,8 +164,9 @@ static void main_loop(void)
         if (busy || has_asked)
             idle_since = os_monotonic_ms();
         // An event always wakes us; the time is for lingering alone.
-        if (poll(fds, 3, busy ? 1000 : 500) < 0 && errno != EINTR)
+        if (poll(fds, 3, has_more ? 0 : busy ? 1000 : 500) < 0 && errno != EINTR)
             die("poll fails");
+        has_more = (has_more || fds[1].revents) && store_tidy(account.store);
         if (fds[1].revents && read(account.wake_fd, &count, sizeof count) > 0)
             park_notify();
         if (fds[2].revents && account.front.fd >= 0)
