@@ -573,7 +573,7 @@ TEST(damage_is_found)
     CHECK(db_exec(d, "UPDATE chunk SET bytes = replace(bytes, 'body', 'bodx')", &e));
     CHECK(db_exec(d, "UPDATE mailbox SET total = 5 WHERE name = 'Inbox'", &e));
     CHECK(db_exec(d, "UPDATE thread_mailbox SET unread = 0", &e));
-    CHECK(db_exec(d, "UPDATE email SET flags = 1, modseq = 100", &e));
+    CHECK(db_exec(d, "UPDATE email_state SET flags = 1, modseq = 100", &e));
     CHECK(db_exec(d, "UPDATE mailbox SET special_use = 'Trash', modseq = 200 WHERE name = 'Archive'", &e));
     db_close(d);
     r = store_reader_open(&e);
