@@ -138,3 +138,59 @@ bool os_memfile_is_sealed(int fd)
 
     return seals >= 0 && (seals & ALL_SEALS) == ALL_SEALS;
 }
+
+static int nameless_file(struct err *e)
+{
+    int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        fail_errno(e, "temporary file");
+    return fd;
+}
+
+static bool copy_all(int from, int to, uint64_t n, struct err *e)
+{
+    char block[4096];
+    uint64_t at = 0;
+
+    while (at < n) {
+        ssize_t got = pread(from, block, sizeof block, (off_t)at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? fail_errno(e, "read memory file")
+                           : fail(e, ERR_BUG, "memory file is short");
+        if (!os_write_all(to, str_at(block, (size_t)got), e))
+            return false;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
+bool os_spool_put(struct os_spool *s, struct str bytes, struct err *e)
+{
+    if (s->fd < 0)
+        s->fd = os_memfile("spool", e);
+    if (!s->is_file && s->fd >= 0 && s->size + bytes.n > OS_SPOOL_IN_MEMORY) {
+        int fd = nameless_file(e);
+
+        if (fd < 0 || !copy_all(s->fd, fd, s->size, e)) {
+            fd_close(&fd);
+            return false;
+        }
+        fd_close(&s->fd);
+        s->fd = fd;
+        s->is_file = true;
+    }
+    if (s->fd < 0 || !os_write_all(s->fd, bytes, e))
+        return false;
+    s->size += bytes.n;
+    return true;
+}
+
+void os_spool_close(struct os_spool *s)
+{
+    fd_close(&s->fd);
+    *s = (struct os_spool)OS_SPOOL_EMPTY;
+}

@@ -27,5 +27,19 @@ MUST_USE bool os_memfile_seal(int fd, struct err *e);
 /* True when fd is a memory file that nobody can change. */
 bool os_memfile_is_sealed(int fd);
 
+/*
+ * Bytes that wait for something: in memory while they are few; a file without a name in the current
+ * directory when they are more, so that what waits is bounded by the disk and not by memory.
+ */
+enum { OS_SPOOL_IN_MEMORY = 1 << 20 };
+struct os_spool {
+    int fd; // -1 before the first byte
+    uint64_t size;
+    bool is_file;
+};
+#define OS_SPOOL_EMPTY {.fd = -1}
+MUST_USE bool os_spool_put(struct os_spool *s, struct str bytes, struct err *e);
+void os_spool_close(struct os_spool *s);
+
 /* All of bytes to fd, in order. ENOSPC and the like are ERR_TEMPORARY. */
 MUST_USE bool os_write_all(int fd, struct str bytes, struct err *e);

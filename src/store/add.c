@@ -24,7 +24,7 @@ static bool each_block(const struct store_new *m, char *block, size_t block_size
         return false;
     while (at < m->size) {
         size_t want = m->size - at < block_size ? (size_t)(m->size - at) : block_size;
-        ssize_t n = pread(m->fd, block, want, (off_t)at);
+        ssize_t n = pread(m->fd, block, want, (off_t)(m->offset + at));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -62,7 +62,7 @@ static struct str first_text(struct arena *a, const struct store_new *m, const s
     if (n > PREVIEW_BYTES)
         n = PREVIEW_BYTES;
     bytes = arena_alloc(a, (size_t)n);
-    got = pread(m->fd, bytes, (size_t)n, (off_t)start);
+    got = pread(m->fd, bytes, (size_t)n, (off_t)(m->offset + start));
     if (got <= 0)
         return (struct str){0};
     d.encoding = transfer_of(p->encoding);
@@ -112,8 +112,9 @@ struct add_one {
 struct add_job {
     struct str mailbox;
     bool create;
-    struct add_one *items;
+    const struct store_new *messages;
     size_t n;
+    struct add_one *parsed; // of the only message; NULL when there are more
     struct store_added *out;
 };
 
@@ -259,6 +260,17 @@ static bool add_email(struct store *st, struct add_one *one, const struct writer
            add_placement(st, mailbox->id, &copy, &out->uid, e) && (out->email = copy.email);
 }
 
+static bool parse_and_add(struct store *st, const struct store_new *m,
+                          const struct writer_mailbox *mailbox, struct store_added *out,
+                          struct err *e)
+{
+    struct add_one one = {.arena = ARENA_LIMIT(2 * MIME_MEMORY), .m = m};
+    bool ok = parse_message(&one.arena, m, &one.parsed, e) && add_email(st, &one, mailbox, out, e);
+
+    arena_fini(&one.arena);
+    return ok;
+}
+
 static bool add_job(struct store *st, void *ctx, struct err *e)
 {
     struct add_job *j = ctx;
@@ -273,8 +285,10 @@ static bool add_job(struct store *st, void *ctx, struct err *e)
         if (!writer_create_mailbox(st, j->mailbox, (struct str){0}, &mailbox, e))
             return false;
     }
+    if (j->parsed)
+        return add_email(st, j->parsed, &mailbox, &j->out[0], e);
     for (size_t i = 0; i < j->n; i++)
-        if (!add_email(st, &j->items[i], &mailbox, &j->out[i], e))
+        if (!parse_and_add(st, &j->messages[i], &mailbox, &j->out[i], e))
             return false;
     return true;
 }
@@ -282,18 +296,17 @@ static bool add_job(struct store *st, void *ctx, struct err *e)
 bool store_add(struct store *st, struct str mailbox, bool create, const struct store_new *messages,
                size_t n, struct store_added *out, struct err *e)
 {
-    struct add_job j = {.mailbox = mailbox, .create = create, .n = n, .out = out};
+    struct add_one one = {.arena = ARENA_LIMIT(2 * MIME_MEMORY), .m = messages};
+    struct add_job j = {.mailbox = mailbox, .create = create, .messages = messages, .n = n,
+                        .out = out};
     bool ok = true;
 
-    j.items = heap_array(n, sizeof *j.items);
-    for (size_t i = 0; i < n; i++) {
-        j.items[i].arena = (struct arena)ARENA_LIMIT(2 * MIME_MEMORY);
-        j.items[i].m = &messages[i];
-        ok = ok && parse_message(&j.items[i].arena, &messages[i], &j.items[i].parsed, e);
+    // One message is parsed while others write. What many come to would be memory in proportion.
+    if (n == 1) {
+        j.parsed = &one;
+        ok = parse_message(&one.arena, messages, &one.parsed, e);
     }
     ok = ok && store_write(st, add_job, &j, e);
-    for (size_t i = 0; i < n; i++)
-        arena_fini(&j.items[i].arena);
-    free(j.items);
+    arena_fini(&one.arena);
     return ok;
 }

@@ -79,6 +79,31 @@ bool store_mailbox_find(struct store_reader *r, struct arena *a, struct str name
     return true;
 }
 
+bool store_quota_get(struct store *st, struct store_reader *r, struct store_quota *out,
+                     struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT used_bytes FROM account", e);
+
+    if (!s || !stmt_step(s, e))
+        return false;
+    *out = (struct store_quota){stmt_u64(s, 0), st->quota_bytes};
+    return true;
+}
+
+bool store_deleted_bytes(struct store_reader *r, uint64_t mailbox, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT coalesce(sum(m.size), 0) FROM placement p JOIN email m "
+                             "ON m.id = p.email WHERE p.mailbox = ? AND p.flags & 8", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, mailbox);
+    if (!stmt_step(s, e))
+        return false;
+    *out = stmt_u64(s, 0);
+    return true;
+}
+
 bool store_mailbox_list(struct store_reader *r, struct arena *a, struct store_mailboxes *out,
                         struct err *e)
 {

@@ -83,6 +83,15 @@ struct store_mailboxes {
 /* ERR_NOT_FOUND when there is none. */
 MUST_USE bool store_mailbox_find(struct store_reader *r, struct arena *a, struct str name,
                                  struct store_mailbox *out, struct err *e);
+/* Bytes of all messages, and how many there may be; limit 0: any number. */
+struct store_quota {
+    uint64_t used, limit;
+};
+MUST_USE bool store_quota_get(struct store *st, struct store_reader *r, struct store_quota *out,
+                              struct err *e);
+/* Bytes of a mailbox's messages that are marked \Deleted. */
+MUST_USE bool store_deleted_bytes(struct store_reader *r, uint64_t mailbox, uint64_t *out,
+                                  struct err *e);
 /* Sorted by name. */
 MUST_USE bool store_mailbox_list(struct store_reader *r, struct arena *a,
                                  struct store_mailboxes *out, struct err *e);
@@ -162,11 +171,11 @@ MUST_USE bool store_mailbox_rename(struct store *st, struct str from, struct str
                                    struct err *e);
 MUST_USE bool store_subscribe(struct store *st, struct str name, bool on, struct err *e);
 
-/* A message to add: prefix and then size bytes of fd from its start. */
+/* A message to add: prefix and then size bytes of fd from offset. */
 struct store_new {
     struct str prefix;
     int fd;
-    uint64_t size;
+    uint64_t offset, size;
     uint32_t flags;
     struct str keywords; // canonical, see store_keyword_add
     int64_t received_unix;

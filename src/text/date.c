@@ -219,7 +219,9 @@ bool date_parse_imap(struct str text, struct date *out)
     struct civil t = {0};
     int zone;
 
-    if (!take_imap_day(&c, &t) || !cur_skip(&c, ' ') || !take_time(&c, &t) || !cur_skip(&c, ' ') ||
+    // RFC 9051 9, date-time: each part has a fixed width.
+    if (text.n != sizeof "01-Jan-2026 00:00:00 +0000" - 1 || !take_imap_day(&c, &t) ||
+        !cur_skip(&c, ' ') || !take_time(&c, &t) || !cur_skip(&c, ' ') ||
         (cur_peek(&c) != '+' && cur_peek(&c) != '-') || !take_zone(&c, &zone) || cur_left(&c))
         return false;
     *out = date_of(&t, zone);

@@ -1,10 +1,14 @@
 #include "proto/imap/capability.h"
 
+#include "proto/imap/imap.h"
+
 void imap_capabilities_put(struct buf *out)
 {
-    BUF_PUT(out, "IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR BINARY UNSELECT UIDPLUS ESEARCH SEARCHRES MOVE "
-                 "UTF8=ACCEPT LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE LIST-STATUS CHILDREN ID "
-                 "APPENDLIMIT=9223372036854775807 CONDSTORE STATUS=SIZE NAMESPACE PREVIEW");
+    BUF_PUT(out, "IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR BINARY UNSELECT UIDPLUS ESEARCH "
+                 "SEARCHRES MOVE UTF8=ACCEPT LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE "
+                 "LIST-STATUS CHILDREN ID APPENDLIMIT=");
+    buf_put_u64(out, IMAP_APPEND_LIMIT);
+    BUF_PUT(out, " CONDSTORE STATUS=SIZE NAMESPACE QUOTA QUOTA=RES-STORAGE MULTIAPPEND PREVIEW");
 }
 
 bool imap_is_command(struct str name)
@@ -15,6 +19,7 @@ bool imap_is_command(struct str name)
         STR_("NAMESPACE"), STR_("STATUS"), STR_("APPEND"), STR_("IDLE"), STR_("CLOSE"),
         STR_("UNSELECT"), STR_("EXPUNGE"), STR_("SEARCH"), STR_("FETCH"), STR_("STORE"),
         STR_("COPY"), STR_("MOVE"), STR_("UID"), STR_("CHECK"),
+        STR_("GETQUOTA"), STR_("GETQUOTAROOT"), STR_("SETQUOTA"),
     };
 
     for (size_t i = 0; i < COUNT(names); i++)

@@ -20,11 +20,14 @@ struct imap_limits {
 /* After a login: mox-imap-store-cli-config.md 1.1. Before it: what a name and a password need. */
 extern const struct imap_limits imap_limits_authenticated, imap_limits_stranger;
 
+/* The largest message that APPEND takes: announced as APPENDLIMIT (RFC 7889). */
+enum { IMAP_APPEND_LIMIT = 256 << 20 };
+
 enum imap_input_result {
     IMAP_INPUT_MORE,     // all bytes are used, the command is not complete
     IMAP_INPUT_CONTINUE, // send a continuation request, then feed on
     IMAP_INPUT_COMMAND,  // complete: in->bytes, with literals in place, without the last line end
-    IMAP_INPUT_DATA,     // the message of an APPEND follows: data_size bytes, not to be fed here
+    IMAP_INPUT_DATA,     // a message of APPEND or REPLACE follows: data_size bytes, not to be fed here
     IMAP_INPUT_BAD_LINE, // a line ended by LF alone
     IMAP_INPUT_TOO_LONG, // a line past the limit
     IMAP_INPUT_TOO_BIG,  // literals past the limit; data_is_sync tells whether their bytes follow
@@ -38,11 +41,14 @@ struct imap_input {
     unsigned n_literals;
     uint64_t data_size; // of the literal that was announced last
     bool data_is_sync;  // the client waits for a continuation request
+    bool has_data;      // a message was announced: what else the command announces is one too
 };
 void imap_input_init(struct imap_input *in, const struct imap_limits *limits);
 void imap_input_fini(struct imap_input *in);
 /* Takes bytes from *from until there is something to say. */
 enum imap_input_result imap_input_feed(struct imap_input *in, struct str *from);
+/* After a message: what was fed up to it is dropped, and more of the command may follow. */
+void imap_input_taken(struct imap_input *in);
 /* Ready for the next command. */
 void imap_input_reset(struct imap_input *in);
 
@@ -165,7 +171,7 @@ MUST_USE bool imap_search_arguments(struct imap_parser *p, struct imap_search *o
 enum imap_status_item {
     STATUS_MESSAGES = 1, STATUS_UIDNEXT = 2, STATUS_UIDVALIDITY = 4, STATUS_UNSEEN = 8,
     STATUS_DELETED = 16, STATUS_SIZE = 32, STATUS_RECENT = 64, STATUS_APPENDLIMIT = 128,
-    STATUS_HIGHESTMODSEQ = 256,
+    STATUS_HIGHESTMODSEQ = 256, STATUS_DELETED_STORAGE = 512,
 };
 MUST_USE bool imap_status_items(struct imap_parser *p, unsigned *out);
 

@@ -39,7 +39,15 @@ TEST(imap_input_lines_and_literals)
         {"a APPEND {5}\r\nInbox {10}\r\n", "cD", ""},
         {"a APPEND Inbox (\\Seen) {10+}\r\n", "D", ""},
         {"a APPEND Inbox {99999999999}\r\n", "D", ""},
-        {"a X {18446744073709551616}\r\n", "C", "a X {18446744073709551616}"},
+        {"a append Inbox ~{5+}\r\n", "D", ""},
+        {"a APPEND ~{5+}\r\nInbox UTF8 (~{9}\r\n", "D", ""},
+        {"a REPLACE 4 Inbox {5}\r\n", "D", ""},
+        {"a UID REPLACE 4 {5}\r\nInbox {5}\r\n", "cD", ""},
+        {"a UID FETCH 4 {2}\r\nab\r\n", "cC", "a UID FETCH 4 {2}\r\nab"},
+        {"a REPLACE {2}\r\nab\r\n", "cC", "a REPLACE {2}\r\nab"},
+        {"a X {18446744073709551616}\r\n", "B", ""},
+        {"a X {x}\r\n", "C", "a X {x}"},
+        {"a X {}\r\n", "C", "a X {}"},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {

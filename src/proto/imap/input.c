@@ -16,12 +16,23 @@ void imap_input_fini(struct imap_input *in)
     buf_fini(&in->bytes);
 }
 
-void imap_input_reset(struct imap_input *in)
+void imap_input_taken(struct imap_input *in)
 {
     buf_reset(&in->bytes);
     in->line_start = in->line_bytes = 0;
+}
+
+void imap_input_reset(struct imap_input *in)
+{
+    imap_input_taken(in);
+    in->has_data = false;
     in->literal_left = in->literal_total = 0;
     in->n_literals = 0;
+}
+
+static bool is_digit(unsigned char c)
+{
+    return ascii_is_digit((char)c);
 }
 
 /* "{n}", "{n+}", "~{n}" at the end of a line (RFC 9051 4.3, RFC 7888). */
@@ -33,26 +44,40 @@ static bool ends_in_literal(struct str line, size_t *start, uint64_t *size, bool
     if (open < 0 || !str_ends(line, STR("}")))
         return false;
     c = cur_of(str_from(line, (size_t)open + 1));
-    if (!cur_u64(&c, INT64_MAX, size))
-        return false;
+    if (!cur_u64(&c, INT64_MAX, size)) {
+        // More than any number is a literal all the same: what follows it would be taken for commands.
+        if (!cur_while(&c, is_digit).n)
+            return false;
+        *size = UINT64_MAX;
+    }
     *is_sync = !cur_skip(&c, '+');
     *start = (size_t)open;
     return cur_skip(&c, '}') && !cur_left(&c);
 }
 
-/*
- * Whether a literal at this place is the message of an APPEND: the first argument, the mailbox, may
- * be a literal too, and is an ordinary one.
- */
-static bool is_append_data(struct str bytes, size_t literal_start)
+static bool skip_to_space(struct cur *c)
 {
-    struct cur c = cur_of(bytes);
-    struct str text = str_sub(bytes, 0, literal_start);
+    while (cur_left(c) && cur_peek(c) != ' ')
+        cur_next(c);
+    return cur_skip(c, ' ');
+}
 
-    while (cur_left(&c) && cur_peek(&c) != ' ')
-        cur_next(&c);
-    return cur_skip_str_ci(&c, STR(" APPEND ")) && (size_t)(c.p - bytes.p) < literal_start &&
-           !str_eq(str_from(text, (size_t)(c.p - bytes.p)), STR("~"));
+/*
+ * Whether a literal at this place is the message of an APPEND or REPLACE: the mailbox before it may be
+ * a literal too, and is an ordinary one.
+ */
+static bool is_message(struct str bytes, size_t literal_start)
+{
+    struct cur c = cur_of(str_sub(bytes, 0, literal_start));
+
+    if (!skip_to_space(&c))
+        return false;
+    if (!cur_skip_str_ci(&c, STR("APPEND "))) {
+        cur_skip_str_ci(&c, STR("UID "));
+        if (!cur_skip_str_ci(&c, STR("REPLACE ")) || !skip_to_space(&c))
+            return false;
+    }
+    return cur_left(&c) && !str_eq(cur_rest(&c), STR("~"));
 }
 
 static enum imap_input_result at_line_end(struct imap_input *in)
@@ -68,7 +93,8 @@ static enum imap_input_result at_line_end(struct imap_input *in)
         return IMAP_INPUT_COMMAND;
     }
     in->line_start = in->bytes.n;
-    if (is_append_data(all, (size_t)(line.p - all.p) + start))
+    in->has_data = in->has_data || is_message(all, (size_t)(line.p - all.p) + start);
+    if (in->has_data)
         return IMAP_INPUT_DATA;
     if (in->data_size > in->limits->literal ||
         in->literal_total + in->data_size > in->limits->total ||

@@ -255,6 +255,7 @@ bool imap_status_items(struct imap_parser *p, unsigned *out)
         {STR_("DELETED"), STATUS_DELETED},         {STR_("SIZE"), STATUS_SIZE},
         {STR_("RECENT"), STATUS_RECENT},           {STR_("APPENDLIMIT"), STATUS_APPENDLIMIT},
         {STR_("HIGHESTMODSEQ"), STATUS_HIGHESTMODSEQ},
+        {STR_("DELETED-STORAGE"), STATUS_DELETED_STORAGE},
     };
 
     *out = 0;

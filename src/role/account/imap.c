@@ -147,6 +147,9 @@ static bool wait_command(struct imap_conn *c)
 
     if (!imap_flush(c, true))
         return false;
+    // What a long command took is not kept while nothing happens.
+    if (c->out.cap > 2 * IMAP_OUT_BYTES)
+        buf_fini(&c->out);
     for (;;) {
         int64_t left = deadline - os_monotonic_ms();
 
@@ -232,6 +235,13 @@ static void cmd_already(struct imap_conn *c, struct imap_parser *p)
     imap_no(c, NULL, STR("already logged in"));
 }
 
+/* RFC 9208: quotas are the operator's. */
+static void cmd_setquota(struct imap_conn *c, struct imap_parser *p)
+{
+    (void)p;
+    imap_no(c, "NOPERM", STR("quotas are set in the configuration"));
+}
+
 static void cmd_starttls(struct imap_conn *c, struct imap_parser *p)
 {
     (void)p;
@@ -271,6 +281,9 @@ static const struct verb verbs[] = {
     {STR_("LSUB"), ANY, cmd_lsub, NULL, SYNC_AFTER, true},
     {STR_("NAMESPACE"), ANY, cmd_namespace, NULL, SYNC_AFTER, false},
     {STR_("STATUS"), ANY, cmd_status, NULL, SYNC_AFTER, true},
+    {STR_("GETQUOTA"), ANY, cmd_getquota, NULL, SYNC_AFTER, true},
+    {STR_("GETQUOTAROOT"), ANY, cmd_getquotaroot, NULL, SYNC_AFTER, true},
+    {STR_("SETQUOTA"), ANY, cmd_setquota, NULL, SYNC_AFTER, true},
     {STR_("IDLE"), ANY, cmd_idle, NULL, SYNC_NOT, false},
     {STR_("CHECK"), SELECTED, cmd_noop, NULL, SYNC_NOT, false},
     {STR_("CLOSE"), SELECTED, cmd_close, NULL, SYNC_NOT, false},
@@ -365,6 +378,23 @@ static void run_command(struct imap_conn *c, bool is_append)
     run_verb(c, &p, v, is_uid);
 }
 
+/*
+ * RFC 7888 4: a literal past the limits. A client that waits for leave takes the reply for it; one that
+ * does not sends bytes which are no commands. False when the connection ends.
+ */
+static bool too_big(struct imap_conn *c)
+{
+    struct imap_parser p = {cur_of(buf_str(&c->input.bytes)), &c->a, c->has_utf8, &c->e};
+    struct str tag = STR("*");
+
+    (void)!imap_tag(&p, &tag);
+    if (!c->input.data_is_sync)
+        BUF_PUT(&c->out, "* BYE [ALERT] a literal, or all together, is too large\r\n");
+    buf_put(&c->out, tag);
+    BUF_PUT(&c->out, " BAD [TOOBIG] a literal, or all together, is too large\r\n");
+    return c->input.data_is_sync;
+}
+
 // Takes and runs one command. False when the connection ends.
 static bool serve_one(struct imap_conn *c)
 {
@@ -387,8 +417,7 @@ static bool serve_one(struct imap_conn *c)
         case IMAP_INPUT_MORE:
             break;
         case IMAP_INPUT_TOO_BIG:
-            BUF_PUT(&c->out, "* BYE [ALERT] [TOOBIG] a literal, or all together, is too large\r\n");
-            return false;
+            return too_big(c);
         case IMAP_INPUT_TOO_LONG:
             BUF_PUT(&c->out, "* BYE line too long\r\n");
             return false;

@@ -123,7 +123,9 @@ MUST_USE bool imap_store_flags(struct imap_conn *c, const struct imap_words *wor
                                struct str *keywords);
 /* The input stands before the first message literal. */
 void cmd_append(struct imap_conn *c);
-imap_command_fn cmd_idle;
+imap_command_fn cmd_idle, cmd_getquota, cmd_getquotaroot;
+/* Bytes of \Deleted messages, for STATUS (RFC 9208 4.1.4); 0 when they cannot be counted. */
+uint64_t imap_deleted_storage(struct imap_conn *c, uint64_t mailbox);
 /* Continues to idle on a connection that was parked. */
 void idle_resume(struct imap_conn *c, struct str state);
 void imap_unselect(struct imap_conn *c);

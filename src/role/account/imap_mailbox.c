@@ -302,6 +302,9 @@ static void put_status(struct imap_conn *c, const struct store_mailbox *m, unsig
         {STATUS_SIZE, "SIZE", m->size},
         {STATUS_RECENT, "RECENT", 0},
         {STATUS_HIGHESTMODSEQ, "HIGHESTMODSEQ", m->modseq},
+        {STATUS_APPENDLIMIT, "APPENDLIMIT", IMAP_APPEND_LIMIT},
+        {STATUS_DELETED_STORAGE, "DELETED-STORAGE",
+         items & STATUS_DELETED_STORAGE ? imap_deleted_storage(c, m->id) : 0},
     };
     bool is_first = true;
 
@@ -314,8 +317,6 @@ static void put_status(struct imap_conn *c, const struct store_mailbox *m, unsig
                        (unsigned long long)numbers[i].value);
             is_first = false;
         }
-    if (items & STATUS_APPENDLIMIT)
-        buf_put(&c->out, is_first ? STR("APPENDLIMIT NIL") : STR(" APPENDLIMIT NIL"));
     BUF_PUT(&c->out, ")\r\n");
     if (items & STATUS_HIGHESTMODSEQ)
         c->has_condstore = true;
