@@ -434,6 +434,82 @@ def mutt_in_a_terminal():
             t.close()
 
 
+# --- with windows -------------------------------------------------------------------------------------
+
+
+class Display:
+    """An X server that shows nothing to anyone, and keys for the windows on it."""
+
+    def __enter__(self):
+        self.x = subprocess.Popen(['Xvfb', '-displayfd', '1', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.env = dict(os.environ, DISPLAY=':' + self.x.stdout.readline().decode().strip())
+        return self
+
+    def __exit__(self, *_):
+        self.x.kill()
+        self.x.wait()
+        self.x.stdout.close()
+
+    def xdotool(self, *args):
+        return subprocess.run(['xdotool', *args], env=self.env, capture_output=True, text=True, timeout=WAIT).stdout
+
+    def screenshot(self, path):
+        """For people to look at; only where the program for it is installed."""
+        if shutil.which('import'):
+            subprocess.run(['import', '-window', 'root', path], env=self.env, timeout=WAIT)
+
+
+@test
+def sylpheed_lists_shows_and_deletes():
+    closing, crt = certified()
+    with closing as s, scratch() as d, Display() as display:
+        append_many(s, 'Inbox', ['sylpheed'])
+        config = os.path.join(d, 'config')
+        os.makedirs(config)
+        shutil.copy(crt, os.path.join(config, 'trust.crt'))
+        write_file(os.path.join(config, 'accountrc'), (
+            '[Account: 1]\naccount_name=test\nis_default=1\nname=Tester\naddress=%s\nprotocol=3\nreceive_server=%s\n'
+            'smtp_server=%s\nuser_id=%s\npassword=%s\nset_imapport=1\nimap_port=%d\nssl_imap=1\n'
+            % (MAIN, s.ip, s.ip, LOGIN, PASSWORD, IMAPS)))
+        # Without any folder it would begin with a dialog; that of the account it then makes itself.
+        write_file(os.path.join(config, 'folderlist.xml'),
+                   '<?xml version="1.0"?>\n<folderlist>\n<folder type="imap" name="none">\n</folder>\n</folderlist>\n')
+        # It must not ask its makers for news.
+        write_file(os.path.join(config, 'sylpheedrc'), (
+            '[Common]\nauto_update_check=0\nopen_unread_on_enter=1\nalways_show_message_when_selected=1\n'))
+        out = os.path.join(d, 'out')
+        with open(out, 'wb') as f:
+            client = subprocess.Popen(['sylpheed', '--configdir', config, '--debug'], stdout=f, stderr=f,
+                                      env=dict(display.env, HOME=d))
+
+        def said():
+            with open(out, 'rb') as f:
+                return f.read().decode('utf-8', 'replace')
+        try:
+            # On its first start it asks for the folders.
+            wait_for(lambda: "new folder 'Trash' found" in said() and 'loading plugins' in said(), said)
+            window = wait_for(lambda: display.xdotool('search', '--onlyvisible', '--name', ' - Sylpheed').split(), said)[0]
+
+            def opened():
+                display.xdotool('windowfocus', '--sync', window, 'key', 'Home', 'key', 'Down', 'key', 'Down',
+                                'key', 'Return')
+                time.sleep(0.5)
+                return 'textview_add_part: adding: text/plain' in said()
+            wait_for(opened, said)
+            kept = os.path.join(config, 'imapcache', s.ip, LOGIN, 'Inbox', '1')
+            assert open(kept).read().replace('\r', '') == message('sylpheed').decode().replace('\r', '')
+            display.screenshot(os.environ.get('SCREENSHOT', os.path.join(d, 'screenshot.png')))
+            display.xdotool('key', 'ctrl+d')
+            wait_for(lambda: 'sylpheed' in server_state(s)['Trash'], said)
+            assert server_state(s)['Inbox'] == {}
+            for bad in (' NO ', ' BAD '):
+                assert not [l for l in said().splitlines() if 'IMAP4<' in l and bad in l], said()
+        finally:
+            client.kill()
+            client.wait()
+
+
 try:
     main('clients')
 finally:
