@@ -1,0 +1,253 @@
+"""
+`mox serve` with a configuration of its own: addresses, and limits with their replies, from which localserve exempts
+programs on the own machine.
+"""
+from harness import *
+
+MOX_CONF = '''DataDir: data
+LogLevel: debug
+Hostname: mail.example.org
+Listeners:
+	public:
+		IPs:
+			- %s
+		TLS:
+			KeyCerts:
+				-
+					CertFile: localhost.crt
+					KeyFile: localhost.key
+		SMTP:
+			Enabled: true
+			Port: 1025
+		Submission:
+			Enabled: true
+			Port: 1587
+		Submissions:
+			Enabled: true
+			Port: 1465
+		IMAP:
+			Enabled: true
+			Port: 1143
+			NoRequireSTARTTLS: true
+		IMAPS:
+			Enabled: true
+			Port: 1993
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+'''
+DOMAINS_CONF = '''Domains:
+	example.org:
+		LocalpartCatchallSeparator: +
+		Aliases:
+			both:
+				Addresses:
+					- ann@example.org
+					- bob@example.org
+				PostPublic: true
+	rest.example: nil
+Accounts:
+	ann:
+		Domain: example.org
+		Destinations:
+			ann@example.org: nil
+			@rest.example:
+				Mailbox: Rest
+	bob:
+		Domain: example.org
+		QuotaMessageSize: 20000
+		Destinations:
+			bob@example.org: nil
+			gone@example.org:
+				SMTPError: 550 bob has gone
+'''
+
+
+class Serve(Server):
+    """`mox serve`, with certificates that localserve made."""
+
+    def start(self, expect_failure=False):
+        if not os.path.exists(os.path.join(self.dir, 'localhost.key')):
+            super().start()
+            self.stop()
+            with open(os.path.join(self.dir, 'mox.conf'), 'w') as f:
+                f.write(MOX_CONF % self.ip)
+            with open(os.path.join(self.dir, 'domains.conf'), 'w') as f:
+                f.write(DOMAINS_CONF)
+        self.log = open(self.log_path, 'ab')
+        start = os.path.getsize(self.log_path)
+        self.process = subprocess.Popen([self.mox, '-config', os.path.join(self.dir, 'mox.conf'), 'serve'],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
+        self.wait_log('ready to serve', start, expect_failure)
+        return self
+
+    def login(self, name):
+        c = imaplib.IMAP4(self.ip, IMAP, timeout=WAIT)
+        c.login(name + '@example.org', name + ' password')
+        return c
+
+    def connect(self, port, source='127.0.0.1'):
+        return Wire(socket.create_connection((self.ip, port), timeout=WAIT, source_address=(source, 0)))
+
+
+@contextlib.contextmanager
+def serving():
+    s = Serve().start()
+    try:
+        for name in ('ann', 'bob'):
+            code, _, err = s.command('setaccountpassword', name, input=name + ' password\n')
+            assert code == 0, err
+        yield s
+    finally:
+        s.close()
+
+
+def deliver(s, to, body='hello', code='250'):
+    w = s.connect(SMTP)
+    w.smtp_hello()
+    w.cmd('MAIL FROM:<a@elsewhere.example>', '250')
+    w.cmd('RCPT TO:<%s>' % to, '250')
+    w.cmd('DATA', '354')
+    w.write('Subject: x\r\n\r\n%s\r\n.\r\n' % body)
+    r = w.expect(code)
+    w.close()
+    return r
+
+
+def count(c, mailbox='INBOX'):
+    return int(c.select(mailbox)[1][0])
+
+
+@test
+def addresses_lead_to_their_accounts():
+    with serving() as s:
+        ann, bob = s.login('ann'), s.login('bob')
+        deliver(s, 'ann+tag@EXAMPLE.org')
+        assert (count(ann), count(bob)) == (1, 0)
+        deliver(s, 'both@example.org')
+        assert (count(ann), count(bob)) == (2, 1)
+        deliver(s, 'whatever@rest.example')
+        assert count(ann, 'Rest') == 1
+        deliver(s, 'postmaster@mail.example.org')
+        assert count(ann, 'Postmaster') == 1
+        w = s.connect(SMTP)
+        assert 'mail.example.org' in w.smtp_hello()
+        w.cmd('MAIL FROM:<a@elsewhere.example>', '250')
+        w.cmd('RCPT TO:<a@elsewhere.example>', '550 5.1.1')  # no relay for strangers
+        w.cmd('RCPT TO:<ann%elsewhere.example@mail.example.org>', '550 5.1.1')
+        assert 'bob has gone' in w.cmd('RCPT TO:<gone@example.org>', '550')
+        w.close()
+        w = s.connect(SUBMISSION)
+        w.smtp_hello()
+        w.cmd('MAIL FROM:<ann@example.org>', '530 5.7.0')
+        w.close()
+        code, out, err = s.command('verifydata')
+        assert (code, out) == (0, '2 accounts checked, no problems\n'), (out, err)
+        assert s.command('stop')[0] == 0
+
+
+@test
+def mail_for_elsewhere_waits_with_a_reason():
+    with serving() as s:
+        t = Wire(insecure_context().wrap_socket(socket.create_connection((s.ip, SUBMISSIONS), timeout=WAIT)))
+        t.smtp_hello()
+        t.cmd('AUTH PLAIN AGFubkBleGFtcGxlLm9yZwBhbm4gcGFzc3dvcmQ=', '235')
+        t.cmd('MAIL FROM:<bob@example.org>', '550 5.7.1')
+        t.cmd('MAIL FROM:<ann@example.org>', '250')
+        t.cmd('RCPT TO:<a@elsewhere.example>', '250')
+        t.cmd('RCPT TO:<bob@example.org>', '250')
+        t.cmd('RCPT TO:<nobody@example.org>', '550 5.1.1')
+        t.cmd('DATA', '354')
+        t.write('From: <ann@example.org>\r\nSubject: x\r\n\r\nx\r\n.\r\n')
+        t.expect('250')
+        t.close()
+        s.wait_log('delivery put off')
+        s.wait_log('m="delivered" pkg=queue')
+        out = s.command('queue', 'list')[1]
+        lines = out.splitlines()
+        assert lines[0] == 'messages:' and len(lines) == 2, out
+        assert ' from:<ann@example.org> to:<a@elsewhere.example> ' in lines[1] and 'error ""' not in lines[1], out
+        assert count(s.login('bob')) == 1
+
+
+@test
+def a_full_mailbox_is_said():
+    with serving() as s:
+        c = s.login('bob')
+        deliver(s, 'bob@example.org', '\r\n'.join(['x' * 70] * 200))
+        r = deliver(s, 'bob@example.org', '\r\n'.join(['x' * 70] * 200), '452 4.2.2')
+        assert 'full' in r, r
+        assert b'OVERQUOTA' in c.append('INBOX', None, None, b'Subject: y\r\n\r\n' + b'y\r\n' * 5000)[1][0]
+        assert count(c) == 1
+        c.store('1', '+FLAGS', '(\\Deleted)')
+        c.expunge()
+        c.noop()
+        deliver(s, 'bob@example.org', '\r\n'.join(['x' * 70] * 200))  # there is room again
+        # A list has it when one of its members does (mox-smtp-delivery.md 1.12).
+        deliver(s, 'both@example.org', '\r\n'.join(['x' * 70] * 200))
+        assert count(s.login('ann')) == 1
+
+
+@test
+def connections_at_once_are_limited_by_address():
+    with serving() as s:
+        held = []
+        for _ in range(30):
+            w = s.connect(IMAP)
+            assert w.line().startswith('* OK')
+            held.append(w)
+        w = s.connect(IMAP)
+        assert w.line() == '* BYE too many open connections from your ip or network' and w.at_end()
+        w = s.connect(SMTP)
+        assert w.line() == '421 4.7.0 too many open connections from your ip or network' and w.at_end()
+        w = s.connect(SMTP, source='127.77.0.1')  # another network
+        w.expect('220')
+        held.pop().imap_cmd('a LOGOUT')
+        deadline = time.monotonic() + WAIT
+        while not s.connect(IMAP).line().startswith('* OK'):
+            assert time.monotonic() < deadline
+
+
+@test
+def connections_a_minute_are_limited_by_address():
+    with serving() as s:
+        refused = ''
+        for _ in range(900):  # a new minute may begin once or twice meanwhile
+            w = s.connect(SMTP)
+            r = w.line()
+            if r.startswith('220'):
+                w.cmd('QUIT', '221')
+                assert w.at_end()
+            elif 'rate' in r:
+                refused = r
+                break
+            w.close()
+        assert refused == '421 4.7.0 connection rate from your ip or network too high, slow down please', refused
+        s.connect(SMTP, source='127.77.0.1').expect('220')
+
+
+@test
+def who_crashes_a_session_waits():
+    with serving() as s:
+        w = s.connect(SMTP, source='127.66.0.1')
+        w.expect('220')
+        old = s.pids('mox: session-template')
+        os.kill(s.pids('mox: session smtp')[0], signal.SIGSEGV)
+        assert w.at_end()
+        s.wait_log('address paused after a crash')
+        w = s.connect(SMTP, source='127.66.0.1')
+        assert w.line() == '421 4.7.0 a connection from you ended badly, try again later' and w.at_end()
+        w = s.connect(SMTP, source='127.77.0.1')
+        w.smtp_hello()
+        # The template that lost it is replaced, goes on serving whom it has, and ends with the last of them.
+        s.wait_log('template lost a child and is replaced')
+        w.cmd('QUIT', '221')
+        deadline = time.monotonic() + WAIT
+        while set(s.pids('mox: session-template')) & set(old):
+            assert time.monotonic() < deadline, 'the old template stays'
+            time.sleep(0.05)
+        s.connect(SMTP, source='127.77.0.1').smtp_hello()
+
+
+
+main('serve')
