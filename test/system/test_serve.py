@@ -147,6 +147,21 @@ def addresses_lead_to_their_accounts():
 
 
 @test
+def services_that_are_not_there_are_named():
+    with serving() as s:
+        assert 'does not have' not in s.log_text()
+        s.stop()
+        path = os.path.join(s.dir, 'mox.conf')
+        text = open(path).read()
+        with open(path, 'w') as f:
+            f.write(text.replace('\t\tSMTP:\n', '\t\tWebmailHTTP:\n\t\t\tEnabled: true\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n'
+                                 '\t\tAdminHTTP:\n\t\t\tEnabled: false\n\t\tSMTP:\n', 1))
+        start = len(s.log_text())
+        s.start()
+        assert 'services="WebmailHTTP MetricsHTTP"' in s.log_text(start)
+
+
+@test
 def mail_for_elsewhere_waits_with_a_reason():
     with serving() as s:
         t = Wire(insecure_context().wrap_socket(socket.create_connection((s.ip, SUBMISSIONS), timeout=WAIT)))

@@ -110,6 +110,30 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
     }
 }
 
+// What is switched on and this version does not have: better said at start than wondered about.
+static void note_not_served(const struct sconf_node *l)
+{
+    static const char *const services[] = {
+        "AccountHTTP", "AccountHTTPS", "AdminHTTP", "AdminHTTPS", "WebmailHTTP", "WebmailHTTPS",
+        "WebAPIHTTP", "WebAPIHTTPS", "MetricsHTTP", "PprofHTTP", "AutoconfigHTTPS", "MTASTSHTTPS",
+        "WebserverHTTP", "WebserverHTTPS",
+    };
+    AUTO_BUF names = BUF_LIMIT(1024);
+
+    for (size_t i = 0; i < COUNT(services); i++)
+        if (sconf_bool(sconf_get(l, services[i]), "Enabled")) {
+            if (names.n)
+                BUF_PUT(&names, " ");
+            buf_put(&names, str_of(services[i]));
+        }
+    if (names.n)
+        LOG(LOG_WARN, "mox", "services that this version does not have are not served",
+            LOG_S("listener", l->key), LOG_S("services", buf_str(&names)));
+    if (sconf_get(sconf_get(l, "TLS"), "ACME"))
+        LOG(LOG_WARN, "mox", "this version requests no certificates: TLS needs KeyCerts",
+            LOG_S("listener", l->key));
+}
+
 static void put_initial_mailboxes(struct compile *c)
 {
     static const char *const names[][2] = {{"Archive", "Archive"}, {"Drafts", "Drafts"},
@@ -174,8 +198,11 @@ static void compile(struct compile *c)
     struct err e = {0};
 
     put_common(c);
-    SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners"))
+    SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners")) {
         put_listener(c, l);
+        if (!c->files.is_localserve)
+            note_not_served(l);
+    }
     SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts"))
         COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
                      .quota_bytes = config_quota(c->config, n));
