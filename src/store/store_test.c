@@ -510,6 +510,54 @@ TEST(replies_join_their_threads)
     remove_dir();
 }
 
+// mox-imap-store-cli-config.md 2.8: without references a reply joins the same subject of four weeks.
+TEST(threads_by_subject_and_reports)
+{
+    enum { DAY = 86400 };
+    static const struct {
+        const char *text;
+        int64_t received;
+    } messages[] = {
+        {"Message-ID: <1@x>\r\nSubject: lunch\r\n\r\n", 100 * DAY},
+        {"Message-ID: <2@x>\r\nSubject: Re: Lunch\r\n\r\n", 127 * DAY},           // joins 1
+        {"Message-ID: <3@x>\r\nSubject: Re: lunch\r\n\r\n", 127 * DAY + 29 * DAY}, // too late for 2
+        {"Message-ID: <4@x>\r\nSubject: lunch\r\n\r\n", 128 * DAY},               // no reply
+        {"Message-ID: <5@x>\r\nReferences: <1@x>\r\nSubject: other\r\n\r\n", 101 * DAY}, // another subject
+        {"Message-ID: <6@x>\r\nReferences: <1@x>\r\nSubject: failed\r\nContent-Type: "
+         "multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\r\n--b--\r\n",
+         101 * DAY},                                                    // a report joins all the same
+        {"Message-ID: <1@x>\r\nSubject: again\r\n\r\n", 200 * DAY}, // the same id
+    };
+    AUTO_BUF got = BUF_LIMIT(100);
+    struct store_added added;
+    struct err e = {0};
+    struct store *st;
+    struct db *d;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    for (size_t i = 0; i < COUNT(messages); i++) {
+        struct str text = str_of(messages[i].text);
+        int fd = message_fd(text);
+        struct store_new m = {.fd = fd, .size = text.n, .received_unix = messages[i].received};
+
+        CHECK_CASE(store_add(st, STR("Inbox"), true, &m, 1, &added, &e), i);
+        close(fd);
+    }
+    store_close(st);
+    d = db_open_reader("account.db", &e);
+    {
+        AUTO_STMT s = db_prepare(d, "SELECT thread FROM email ORDER BY id", &e);
+
+        while (stmt_step(s, &e))
+            buf_printf(&got, "%llu ", (unsigned long long)stmt_u64(s, 0));
+    }
+    db_close(d);
+    CHECK_STR(buf_str(&got), STR("1 1 2 3 4 1 1 "));
+    check_clean();
+    remove_dir();
+}
+
 struct many {
     struct store *st;
     int n;

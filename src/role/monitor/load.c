@@ -79,12 +79,9 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     return e->kind == ERR_NONE;
 }
 
-static void note_changed(struct monitor *m, int fd)
+static int64_t changed_ns(const struct stat *st)
 {
-    struct stat st;
-
-    if (fstat(fd, &st) == 0)
-        m->domains_changed_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }
 
 static int open_domains(struct monitor *m, struct err *e)
@@ -138,15 +135,21 @@ void load_again(struct monitor *m)
     struct stat st;
     struct err e = {0};
 
-    if (fstatat(m->config_dir, domains_name, &st, 0) ||
-        st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == m->domains_changed_ns)
+    if (fstatat(m->config_dir, domains_name, &st, 0) || changed_ns(&st) == m->domains_changed_ns)
         return;
     domains = open_domains(m, &e);
-    if (domains < 0)
+    // The time of what is read: a change during the load is another change.
+    if (domains < 0 || fstat(domains, &st))
         return;
-    note_changed(m, domains);
-    if (!run_config(m, domains, &l, &e) || !l.is_ok) {
-        LOG(LOG_ERROR, "mox", "loading domains config; the previous one stays in use", LOG_E(&e),
+    if (!run_config(m, domains, &l, &e)) { // not the file's fault: the next look tries again
+        LOG(LOG_ERROR, "mox", "loading domains config", LOG_E(&e));
+        for (size_t i = 0; i < ROLE_COUNT; i++)
+            fd_close(&l.fds[i]);
+        return;
+    }
+    m->domains_changed_ns = changed_ns(&st);
+    if (!l.is_ok) {
+        LOG(LOG_ERROR, "mox", "loading domains config; the previous one stays in use",
             LOG_S("problems", str_trim(l.problems)));
         for (size_t i = 0; i < ROLE_COUNT; i++)
             fd_close(&l.fds[i]);
@@ -281,6 +284,7 @@ bool load_first(struct monitor *m, struct err *e)
     AUTO_FD domains = -1;
     struct loaded l = {.is_ok = false};
     const char *dir = "";
+    struct stat st;
 
     if (slash)
         dir = arena_cstring(&m->arena,
@@ -290,9 +294,10 @@ bool load_first(struct monitor *m, struct err *e)
     if (m->config_dir < 0)
         return fail_errno(e, "opening the configuration directory %s", dir);
     domains = open_domains(m, e);
-    if (domains < 0 || !copy_main(m, e) || !run_config(m, domains, &l, e))
+    if (domains < 0 || (fstat(domains, &st) && !fail_errno(e, "looking at %s", domains_name)) ||
+        !copy_main(m, e) || !run_config(m, domains, &l, e))
         return false;
-    note_changed(m, domains);
+    m->domains_changed_ns = changed_ns(&st);
     if (!l.is_ok) {
         fprintf(stderr, "%.*s", STR_FMT(l.problems));
         return fail(e, ERR_SYNTAX, "the configuration has errors");
