@@ -184,6 +184,15 @@ struct str arena_lower(struct arena *a, struct str s)
     return str_at(p, s.n);
 }
 
+struct str arena_upper(struct arena *a, struct str s)
+{
+    char *p = arena_alloc(a, s.n);
+
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = ascii_upper(s.p[i]);
+    return str_at(p, s.n);
+}
+
 void *heap_alloc(size_t n)
 {
     return heap_array(1, n);

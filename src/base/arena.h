@@ -53,6 +53,7 @@ char *arena_cstring(struct arena *a, struct str s);
 struct str arena_printf(struct arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 /* A copy with ASCII letters in lower case. */
 struct str arena_lower(struct arena *a, struct str s);
+struct str arena_upper(struct arena *a, struct str s);
 
 /* Heap memory for objects with their own lifetime: zeroed, never NULL. */
 void *heap_alloc(size_t n);

@@ -357,6 +357,8 @@ static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct
     struct str keywords;
     uint64_t modseq;
 
+    if (change->found)
+        change->found(change->found_ctx, c->uid, c->modseq);
     if (change->has_unchanged_since && c->modseq > change->unchanged_since)
         return j->failed(j->ctx, c->uid) || fail(e, ERR_LIMIT, "too many messages");
     keywords = combine(a, c->keywords, change->keywords, change->op);

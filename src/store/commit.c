@@ -61,11 +61,14 @@ void job_begin(struct store *st)
     st->job_modseq = 0;
     st->n_changes = 0;
     st->touched = 0;
+    st->job_by = NULL;
 }
 
 // Each job alone in a savepoint: one that fails does not take the others with it.
 static void run_job(struct store *st, struct job *j)
 {
+    size_t n_events = st->n_job_events;
+
     job_begin(st);
     if (!db_savepoint(st->db, j->e))
         return;
@@ -74,6 +77,8 @@ static void run_job(struct store *st, struct job *j)
         db_undo(st->db);
     else
         j->is_ok = db_release(st->db, j->e);
+    if (!j->is_ok)
+        st->n_job_events = n_events;
 }
 
 static void fail_all(struct job *jobs, const struct err *why)
@@ -136,8 +141,10 @@ static void lead(struct store *st)
         pthread_mutex_lock(&st->lock);
         if (ok) {
             st->modseq = modseq;
+            publish_events(st);
             notify(st);
         }
+        forget_job_events(st);
         for (struct job *j = jobs, *next; j; j = next) {
             next = j->next; // its owner may return, and j with it, as soon as it is done
             j->is_done = true;

@@ -71,14 +71,31 @@ bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbo
     return true;
 }
 
-static bool subscribe(struct store *st, struct str name, struct err *e)
+// Inserts or deletes; *changed tells whether that made a difference.
+static bool set_subscribed(struct store *st, struct str name, bool on, bool *changed,
+                           struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "INSERT OR IGNORE INTO subscription (name) VALUES (?)", e);
+    AUTO_STMT s = db_prepare(st->db, on ? "INSERT OR IGNORE INTO subscription (name) VALUES (?)"
+                                        : "DELETE FROM subscription WHERE name = ?", e);
 
     if (!s)
         return false;
     stmt_bind_str(s, 1, name);
-    return stmt_run(s, e);
+    if (!stmt_run(s, e))
+        return false;
+    *changed = db_changes(st->db) > 0;
+    return true;
+}
+
+static bool is_subscribed(struct store *st, struct str name, bool *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT 1 FROM subscription WHERE name = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, name);
+    *out = stmt_step(s, e);
+    return e->kind == ERR_NONE;
 }
 
 // Each mailbox ever made gets a uidvalidity of its own, so a deleted name that comes back is new.
@@ -94,13 +111,16 @@ static bool next_uidvalidity(struct store *st, uint64_t *out, struct err *e)
 }
 
 static bool insert_mailbox(struct store *st, struct str name, struct str special_use,
-                           struct err *e)
+                           bool subscribes, struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "INSERT INTO mailbox (name, special_use, uidvalidity, "
                              "createseq, modseq, countseq) VALUES (?, ?, ?, ?, ?, ?)", e);
     AUTO_STMT take = db_prepare(st->db, "UPDATE mailbox SET special_use = '', modseq = ? "
                                 "WHERE special_use = ? AND ? <> ''", e);
+    struct store_event event = {.kind = EVENT_CREATED, .name = name, .special_use = special_use,
+                                .exists = true};
     uint64_t modseq, uidvalidity;
+    bool changed;
 
     if (!s || !take || !job_modseq(st, &modseq, e) || !next_uidvalidity(st, &uidvalidity, e))
         return false;
@@ -114,11 +134,15 @@ static bool insert_mailbox(struct store *st, struct str name, struct str special
     stmt_bind_u64(s, 5, modseq);
     stmt_bind_u64(s, 6, modseq);
     touch(st, TOUCHED_MAILBOX);
-    return stmt_run(take, e) && stmt_run(s, e) && subscribe(st, name, e);
+    if (!stmt_run(take, e) || !stmt_run(s, e))
+        return false;
+    event.mailbox = db_last_id(st->db);
+    return (!subscribes || set_subscribed(st, name, true, &changed, e)) &&
+           is_subscribed(st, name, &event.is_subscribed, e) && note_event(st, event, e);
 }
 
-bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
-                           struct writer_mailbox *out, struct err *e)
+static bool create_path(struct store *st, struct str name, struct str special_use,
+                        bool subscribes, struct writer_mailbox *out, struct err *e)
 {
     // Parents first: a child never exists without its parent.
     for (size_t i = 1; i <= name.n; i++) {
@@ -136,13 +160,20 @@ bool writer_create_mailbox(struct store *st, struct str name, struct str special
             *e = ignored;
             return false;
         }
-        if (!insert_mailbox(st, part, i == name.n ? special_use : (struct str){0}, e))
+        if (!insert_mailbox(st, part, i == name.n ? special_use : (struct str){0}, subscribes, e))
             return false;
     }
     return writer_find_mailbox(st, name, out, e);
 }
 
+bool writer_create_mailbox(struct store *st, struct str name, struct str special_use,
+                           struct writer_mailbox *out, struct err *e)
+{
+    return create_path(st, name, special_use, true, out, e);
+}
+
 struct name_job {
+    const struct store_session *by;
     struct str name, to, special_use;
     bool on;
 };
@@ -152,12 +183,14 @@ static bool create_job(struct store *st, void *ctx, struct err *e)
     struct name_job *j = ctx;
     struct writer_mailbox m;
 
+    st->job_by = j->by;
     return writer_create_mailbox(st, j->name, j->special_use, &m, e);
 }
 
-bool store_mailbox_create(struct store *st, struct str name, struct str special_use, struct err *e)
+bool store_mailbox_create(struct store *st, const struct store_session *by, struct str name,
+                          struct str special_use, struct err *e)
 {
-    return store_write(st, create_job, &(struct name_job){name, name, special_use, true}, e);
+    return store_write(st, create_job, &(struct name_job){by, name, name, special_use, true}, e);
 }
 
 static bool has_children(struct store *st, struct str name, bool *out, struct err *e)
@@ -199,9 +232,11 @@ static bool delete_job(struct store *st, void *ctx, struct err *e)
 {
     struct name_job *j = ctx;
     AUTO_STMT s = db_prepare(st->db, "DELETE FROM mailbox WHERE id = ?", e);
+    struct store_event event = {.kind = EVENT_DELETED, .name = j->name};
     struct writer_mailbox m;
     bool children;
 
+    st->job_by = j->by;
     if (!s)
         return false;
     if (str_eq(j->name, STR("Inbox")))
@@ -210,17 +245,19 @@ static bool delete_job(struct store *st, void *ctx, struct err *e)
         return false;
     if (children)
         return fail(e, ERR_CONFLICT, "mailbox has children");
+    event.mailbox = m.id;
     if (!each_copy(st, m.id, &all_uids, 1, expunge_one, &m.id, e) ||
-        !bury(st, "Mailbox", m.id, e))
+        !bury(st, "Mailbox", m.id, e) || !note_event(st, event, e))
         return false;
     touch(st, TOUCHED_MAILBOX);
     stmt_bind_u64(s, 1, m.id);
     return stmt_run(s, e);
 }
 
-bool store_mailbox_delete(struct store *st, struct str name, struct err *e)
+bool store_mailbox_delete(struct store *st, const struct store_session *by, struct str name,
+                          struct err *e)
 {
-    return store_write(st, delete_job, &(struct name_job){.name = name}, e);
+    return store_write(st, delete_job, &(struct name_job){.by = by, .name = name}, e);
 }
 
 static bool create_parents(struct store *st, struct str name, struct err *e)
@@ -231,7 +268,7 @@ static bool create_parents(struct store *st, struct str name, struct err *e)
 
     if (slash == STR_NONE)
         return true;
-    if (writer_create_mailbox(st, str_sub(name, 0, (size_t)slash), (struct str){0}, &m, &exists) ||
+    if (create_path(st, str_sub(name, 0, (size_t)slash), (struct str){0}, false, &m, &exists) ||
         exists.kind == ERR_CONFLICT)
         return true;
     *e = exists;
@@ -262,6 +299,29 @@ static bool rename_inbox(struct store *st, struct str to, struct err *e)
                      &(struct inbox_move){inbox.id, target.id}, e);
 }
 
+// One event for each mailbox that moves, before it does.
+static bool note_renames(struct store *st, const struct name_job *j, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT name, special_use, id FROM mailbox WHERE name = ?1 OR "
+                             "substr(name, 1, length(?1) + 1) = ?1 || '/' ORDER BY name", e);
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, j->name);
+    while (stmt_step(s, e)) {
+        struct store_event event = {.kind = EVENT_RENAMED, .old_name = stmt_str(s, 0),
+                                    .special_use = stmt_str(s, 1), .mailbox = stmt_u64(s, 2),
+                                    .exists = true};
+
+        event.name = arena_printf(&a, "%.*s%.*s", STR_FMT(j->to),
+                                  STR_FMT(str_from(event.old_name, j->name.n)));
+        if (!is_subscribed(st, event.name, &event.is_subscribed, e) || !note_event(st, event, e))
+            return false;
+    }
+    return e->kind == ERR_NONE;
+}
+
 static bool rename_job(struct store *st, void *ctx, struct err *e)
 {
     struct name_job *j = ctx;
@@ -272,6 +332,7 @@ static bool rename_job(struct store *st, void *ctx, struct err *e)
     struct err missing = {0};
     uint64_t modseq;
 
+    st->job_by = j->by;
     if (!s)
         return false;
     if (!writer_find_mailbox(st, j->name, &m, e))
@@ -282,7 +343,7 @@ static bool rename_job(struct store *st, void *ctx, struct err *e)
         return rename_inbox(st, j->to, e);
     if (str_starts(j->to, j->name) && str_starts(str_from(j->to, j->name.n), STR("/")))
         return fail(e, ERR_DENIED, "a mailbox cannot be moved into itself");
-    if (!create_parents(st, j->to, e) || !job_modseq(st, &modseq, e))
+    if (!create_parents(st, j->to, e) || !note_renames(st, j, e) || !job_modseq(st, &modseq, e))
         return false;
     touch(st, TOUCHED_MAILBOX);
     stmt_bind_str(s, 1, j->to);
@@ -291,28 +352,45 @@ static bool rename_job(struct store *st, void *ctx, struct err *e)
     return stmt_run(s, e);
 }
 
-bool store_mailbox_rename(struct store *st, struct str from, struct str to, struct err *e)
+bool store_mailbox_rename(struct store *st, const struct store_session *by, struct str from,
+                          struct str to, struct err *e)
 {
-    return store_write(st, rename_job, &(struct name_job){.name = from, .to = to}, e);
+    return store_write(st, rename_job, &(struct name_job){.by = by, .name = from, .to = to}, e);
 }
 
 static bool subscribe_job(struct store *st, void *ctx, struct err *e)
 {
     struct name_job *j = ctx;
-    AUTO_STMT s = NULL;
+    AUTO_STMT s = db_prepare(st->db, "UPDATE mailbox SET modseq = ? WHERE name = ?", e);
+    struct store_event event = {.kind = EVENT_SUBSCRIPTION, .name = j->name,
+                                .is_subscribed = j->on};
     struct writer_mailbox m;
+    struct err missing = {0};
+    uint64_t modseq;
+    bool changed;
 
-    if (j->on)
-        return subscribe(st, j->name, e);
-    s = db_prepare(st->db, "DELETE FROM subscription WHERE name = ?", e);
-    if (!s)
+    st->job_by = j->by;
+    if (!s || !set_subscribed(st, j->name, j->on, &changed, e))
         return false;
-    stmt_bind_str(s, 1, j->name);
+    event.exists = writer_find_mailbox(st, j->name, &m, &missing);
+    if (!event.exists && missing.kind != ERR_NOT_FOUND) {
+        *e = missing;
+        return false;
+    }
     // Not subscribed and not there: an error. Not subscribed and there: fine.
-    return stmt_run(s, e) && (db_changes(st->db) || writer_find_mailbox(st, j->name, &m, e));
+    if (!changed)
+        return j->on || event.exists || fail(e, ERR_NOT_FOUND, "no such mailbox");
+    if (!job_modseq(st, &modseq, e))
+        return false;
+    event.mailbox = event.exists ? m.id : 0;
+    stmt_bind_u64(s, 1, modseq);
+    stmt_bind_str(s, 2, j->name);
+    touch(st, TOUCHED_MAILBOX);
+    return stmt_run(s, e) && note_event(st, event, e);
 }
 
-bool store_subscribe(struct store *st, struct str name, bool on, struct err *e)
+bool store_subscribe(struct store *st, const struct store_session *by, struct str name, bool on,
+                     struct err *e)
 {
-    return store_write(st, subscribe_job, &(struct name_job){.name = name, .on = on}, e);
+    return store_write(st, subscribe_job, &(struct name_job){.by = by, .name = name, .on = on}, e);
 }

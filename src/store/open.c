@@ -63,6 +63,7 @@ struct store *store_open(const struct store_options *o, struct err *e)
     pthread_mutex_init(&st->lock, NULL);
     pthread_cond_init(&st->done, NULL);
     st->pending_end = &st->pending;
+    st->event_arena = (struct arena)ARENA_LIMIT(64 << 20);
     st->quota_bytes = o->quota_bytes;
     st->db = db_open("account.db", sql_account, sql_account_count, e);
     if (!st->db || !db_begin(st->db, e)) {
@@ -74,6 +75,7 @@ struct store *store_open(const struct store_options *o, struct err *e)
         (exists || (create_account(st, (void *)(uintptr_t)o, e) && job_end(st, e))) &&
         take_epoch(st, e) && db_commit(st->db, e)) {
         st->newest_dead = st->modseq;
+        forget_job_events(st); // nobody is there to be told
         return st;
     }
     db_rollback(st->db);
@@ -86,6 +88,7 @@ void store_close(struct store *st)
     if (!st)
         return;
     db_close(st->db);
+    free_events(st);
     pthread_mutex_destroy(&st->lock);
     pthread_cond_destroy(&st->done);
     free(st->changes);

@@ -104,6 +104,19 @@ bool store_deleted_bytes(struct store_reader *r, uint64_t mailbox, uint64_t *out
     return true;
 }
 
+bool store_mailbox_modseq(struct store_reader *r, uint64_t id, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT modseq FROM mailbox WHERE id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, id);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
+    *out = stmt_u64(s, 0);
+    return true;
+}
+
 bool store_mailbox_list(struct store_reader *r, struct arena *a, struct store_mailboxes *out,
                         struct err *e)
 {
@@ -173,11 +186,12 @@ bool store_rows(struct store_reader *r, uint64_t mailbox, uint64_t since, store_
     return e->kind == ERR_NONE;
 }
 
-bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since, store_uid_fn *fn,
+bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since, store_gone_fn *fn,
                     void *ctx, struct err *e)
 {
     AUTO_STMT floor = db_prepare(r->db, "SELECT expunge_floor FROM mailbox WHERE id = ?", e);
-    AUTO_STMT s = db_prepare(r->db, "SELECT uid FROM expunged WHERE mailbox = ? AND modseq > ?", e);
+    AUTO_STMT s = db_prepare(r->db, "SELECT uid, email, modseq FROM expunged WHERE mailbox = ? AND "
+                             "modseq > ? ORDER BY modseq", e);
 
     if (!floor || !s)
         return false;
@@ -187,10 +201,51 @@ bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since, st
                     (unsigned long long)since);
     stmt_bind_u64(s, 1, mailbox);
     stmt_bind_u64(s, 2, since);
-    while (e->kind == ERR_NONE && stmt_step(s, e))
-        if (!fn(ctx, (uint32_t)stmt_u64(s, 0)))
+    while (e->kind == ERR_NONE && stmt_step(s, e)) {
+        struct store_gone gone = {(uint32_t)stmt_u64(s, 0), stmt_u64(s, 1), stmt_u64(s, 2)};
+
+        if (!fn(ctx, &gone))
             return fail(e, ERR_LIMIT, "too many messages");
+    }
     return e->kind == ERR_NONE;
+}
+
+bool store_email_size(struct store_reader *r, uint64_t email, uint64_t *size,
+                      int64_t *received_unix, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT size, received_unix FROM email WHERE id = ?", e);
+
+    *size = 0;
+    *received_unix = 0;
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    if (stmt_step(s, e)) {
+        *size = stmt_u64(s, 0);
+        *received_unix = stmt_i64(s, 1);
+    }
+    return e->kind == ERR_NONE;
+}
+
+bool store_first_unseen(struct store_reader *r, uint64_t mailbox, uint32_t *out, struct err *e)
+{
+    AUTO_STMT first = db_prepare(r->db, "SELECT uid FROM placement WHERE mailbox = ? AND flags & 1 "
+                                 "= 0 ORDER BY uid LIMIT 1", e);
+    AUTO_STMT count = db_prepare(r->db, "SELECT count(*) FROM placement WHERE mailbox = ? AND uid "
+                                 "<= ?", e);
+
+    *out = 0;
+    if (!first || !count)
+        return false;
+    stmt_bind_u64(first, 1, mailbox);
+    if (!stmt_step(first, e))
+        return e->kind == ERR_NONE;
+    stmt_bind_u64(count, 1, mailbox);
+    stmt_bind_u64(count, 2, stmt_u64(first, 0));
+    if (!stmt_step(count, e))
+        return false;
+    *out = (uint32_t)stmt_u64(count, 0);
+    return true;
 }
 
 bool store_email_get(struct store_reader *r, struct arena *a, uint64_t email,

@@ -63,6 +63,22 @@ struct store_session *store_session_begin(struct store *st);
 void store_session_seen(struct store *st, struct store_session *s, uint64_t modseq);
 void store_session_end(struct store *st, struct store_session *s);
 
+/*
+ * What happened to mailboxes, for sessions to tell their clients (RFC 9051 6.3.4 to 6.3.8). The last
+ * thousand since the opening are kept; by is the session that asked for it, or NULL.
+ */
+enum store_event_kind { EVENT_CREATED, EVENT_DELETED, EVENT_RENAMED, EVENT_SUBSCRIPTION };
+struct store_event {
+    enum store_event_kind kind;
+    uint64_t modseq, mailbox;
+    const struct store_session *by;
+    struct str name, old_name, special_use;
+    bool exists, is_subscribed; // afterwards
+};
+typedef void store_event_fn(void *ctx, const struct store_event *event);
+/* Calls fn for those after *seen, in order, and sets *seen to the present. */
+void store_events(struct store *st, uint64_t *seen, store_event_fn *fn, void *ctx);
+
 /* --- reading ----------------------------------------------------------------------------------- */
 
 struct store_reader;
@@ -92,6 +108,9 @@ MUST_USE bool store_quota_get(struct store *st, struct store_reader *r, struct s
 /* Bytes of a mailbox's messages that are marked \Deleted. */
 MUST_USE bool store_deleted_bytes(struct store_reader *r, uint64_t mailbox, uint64_t *out,
                                   struct err *e);
+/* The modseq of a mailbox by its id, which it keeps when renamed. ERR_NOT_FOUND. */
+MUST_USE bool store_mailbox_modseq(struct store_reader *r, uint64_t id, uint64_t *out,
+                                   struct err *e);
 /* Sorted by name. */
 MUST_USE bool store_mailbox_list(struct store_reader *r, struct arena *a,
                                  struct store_mailboxes *out, struct err *e);
@@ -116,9 +135,21 @@ typedef bool store_uid_fn(void *ctx, uint32_t uid);
 /* All messages of a mailbox whose modseq is above since, by uid. */
 MUST_USE bool store_rows(struct store_reader *r, uint64_t mailbox, uint64_t since,
                          store_row_fn *fn, void *ctx, struct err *e);
-/* Uids expunged after since, in no order. ERR_NOT_FOUND: history does not reach that far back. */
+/* A message that is no longer in a mailbox, and the modseq of its removal. */
+struct store_gone {
+    uint32_t uid;
+    uint64_t email, modseq;
+};
+typedef bool store_gone_fn(void *ctx, const struct store_gone *gone);
+/* What was expunged after since, by modseq. ERR_NOT_FOUND: history does not reach that far back. */
 MUST_USE bool store_expunged(struct store_reader *r, uint64_t mailbox, uint64_t since,
-                             store_uid_fn *fn, void *ctx, struct err *e);
+                             store_gone_fn *fn, void *ctx, struct err *e);
+/* Size and arrival of an email that may be dead; 0 when it is erased. */
+MUST_USE bool store_email_size(struct store_reader *r, uint64_t email, uint64_t *size,
+                               int64_t *received_unix, struct err *e);
+/* The sequence number of the first message without \Seen; 0 when there is none. */
+MUST_USE bool store_first_unseen(struct store_reader *r, uint64_t mailbox, uint32_t *out,
+                                 struct err *e);
 /* For a consistent picture of several reads. */
 MUST_USE bool store_read_begin(struct store_reader *r, struct err *e);
 void store_read_end(struct store_reader *r);
@@ -161,15 +192,22 @@ MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t 
 /* The canonical form of a mailbox name (Inbox in any case); ERR_SYNTAX when it may not exist. */
 MUST_USE bool store_mailbox_name(struct arena *a, struct str name, struct str *out, struct err *e);
 
+/* In these by is the session to which the change is no news, or NULL. */
 /* Missing parents are made too; all are subscribed. ERR_CONFLICT when it exists. */
-MUST_USE bool store_mailbox_create(struct store *st, struct str name, struct str special_use,
-                                   struct err *e);
+MUST_USE bool store_mailbox_create(struct store *st, const struct store_session *by,
+                                   struct str name, struct str special_use, struct err *e);
 /* ERR_NOT_FOUND; ERR_CONFLICT when it has children; ERR_DENIED for Inbox. */
-MUST_USE bool store_mailbox_delete(struct store *st, struct str name, struct err *e);
-/* Children move along; from Inbox only its messages do. ERR_NOT_FOUND, ERR_CONFLICT. */
-MUST_USE bool store_mailbox_rename(struct store *st, struct str from, struct str to,
-                                   struct err *e);
-MUST_USE bool store_subscribe(struct store *st, struct str name, bool on, struct err *e);
+MUST_USE bool store_mailbox_delete(struct store *st, const struct store_session *by,
+                                   struct str name, struct err *e);
+/*
+ * Children move along; from Inbox only its messages do. Subscriptions stay with the names.
+ * ERR_NOT_FOUND, ERR_CONFLICT.
+ */
+MUST_USE bool store_mailbox_rename(struct store *st, const struct store_session *by,
+                                   struct str from, struct str to, struct err *e);
+/* ERR_NOT_FOUND when a name to unsubscribe is neither subscribed nor a mailbox. */
+MUST_USE bool store_subscribe(struct store *st, const struct store_session *by, struct str name,
+                              bool on, struct err *e);
 
 /* A message to add: prefix and then size bytes of fd from offset. */
 struct store_new {
@@ -194,6 +232,8 @@ MUST_USE bool store_add(struct store *st, struct str mailbox, bool create,
                         const struct store_new *messages, size_t n, struct store_added *out,
                         struct err *e);
 
+/* A message that flags are changed of, with the modseq it had. */
+typedef void store_found_fn(void *ctx, uint32_t uid, uint64_t modseq);
 enum store_flags_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };
 /* Uid ranges, sorted and merged. */
 struct store_range {
@@ -208,8 +248,10 @@ struct store_flags_change {
     struct str keywords;
     bool has_unchanged_since;
     uint64_t unchanged_since;
+    store_found_fn *found; // unless NULL: called for each that is there
+    void *found_ctx;
 };
-/* row tells the new state; failed is called for those changed since. */
+/* failed is called, by uid, for those changed since. */
 MUST_USE bool store_flags(struct store *st, const struct store_flags_change *c,
                           store_uid_fn *failed, void *ctx, struct err *e);
 

@@ -9,7 +9,7 @@
 #include "message/mime.h"
 #include "store/store.h"
 
-enum { MAX_WATCHERS = 1024 };
+enum { MAX_WATCHERS = 1024, MAX_EVENTS = 1000 };
 
 typedef bool job_fn(struct store *st, void *ctx, struct err *e);
 
@@ -50,12 +50,18 @@ struct store {
     uint64_t modseq; // committed
     // Emails that died with the first modseq may wait to be erased; those up to the second are.
     uint64_t newest_dead, erased_upto;
+    struct store_event *events; // the oldest at n_events % MAX_EVENTS once full; texts on the heap
+    size_t n_events;            // ever
 
     // Of the job that runs.
     uint64_t job_modseq; // 0 until the job first asks for one
     struct mailbox_change *changes; // heap
     size_t n_changes, cap_changes;
     unsigned touched;
+    const struct store_session *job_by;
+    struct arena event_arena; // of the jobs of one transaction
+    struct store_event *job_events;
+    size_t n_job_events, cap_job_events;
 
     int64_t tidied_day; // of the thread that tidies
 };
@@ -69,6 +75,12 @@ bool store_write(struct store *st, job_fn *fn, void *ctx, struct err *e);
 
 /* The modseq of the running job: one for all that it changes. */
 bool job_modseq(struct store *st, uint64_t *out, struct err *e);
+/* For the sessions, when the transaction is committed. */
+bool note_event(struct store *st, struct store_event event, struct err *e);
+/* Under the lock: after the commit; when the transaction is over; at the end. */
+void publish_events(struct store *st);
+void forget_job_events(struct store *st);
+void free_events(struct store *st);
 /* Notes that objects of this type changed. */
 static inline void touch(struct store *st, unsigned type)
 {

@@ -89,6 +89,13 @@ static bool count_uid(void *ctx, uint32_t uid)
     return true;
 }
 
+static bool count_gone(void *ctx, const struct store_gone *gone)
+{
+    (void)gone;
+    ++*(size_t *)ctx;
+    return true;
+}
+
 static bool count_copy(void *ctx, uint32_t from, uint32_t to)
 {
     (void)from;
@@ -233,7 +240,7 @@ TEST(flags_copies_and_expunges)
     n = 0;
     CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 2);
     n = 0;
-    CHECK(store_expunged(r, 1, before, count_uid, &n, &e) && n == 1);
+    CHECK(store_expunged(r, 1, before, count_gone, &n, &e) && n == 1);
     n = 0;
     CHECK(store_copy(st, 1, &all, 1, STR("Trash"), true, &uidvalidity, count_copy, &n, &e) && n == 2);
     CHECK(!store_copy(st, 1, &all, 1, STR("Nowhere"), true, &uidvalidity, count_copy, &n, &e));
@@ -334,7 +341,7 @@ TEST(old_history_is_forgotten)
     CHECK(count_of("SELECT expunge_floor = feed_floor AND feed_floor > 0 FROM mailbox, account "
                    "WHERE name = 'Inbox'") == 1);
     r = store_reader_open(&e);
-    CHECK(!store_expunged(r, 1, 1, count_uid, &n, &e) && e.kind == ERR_NOT_FOUND);
+    CHECK(!store_expunged(r, 1, 1, count_gone, &n, &e) && e.kind == ERR_NOT_FOUND);
     store_reader_close(r);
     os_clock_set_for_test(-1);
     store_close(st);
@@ -434,21 +441,21 @@ TEST(mailboxes_have_parents)
 
     enter_new_dir();
     st = open_here(0, &e);
-    CHECK(store_mailbox_create(st, STR("a/b/c"), STR(""), &e));
-    CHECK(!store_mailbox_create(st, STR("a/b"), STR(""), &e) && e.kind == ERR_CONFLICT);
-    CHECK(!store_mailbox_delete(st, STR("a"), &e) && e.kind == ERR_CONFLICT);
-    CHECK(!store_mailbox_delete(st, STR("Inbox"), &e) && e.kind == ERR_DENIED);
+    CHECK(store_mailbox_create(st, NULL, STR("a/b/c"), STR(""), &e));
+    CHECK(!store_mailbox_create(st, NULL, STR("a/b"), STR(""), &e) && e.kind == ERR_CONFLICT);
+    CHECK(!store_mailbox_delete(st, NULL, STR("a"), &e) && e.kind == ERR_CONFLICT);
+    CHECK(!store_mailbox_delete(st, NULL, STR("Inbox"), &e) && e.kind == ERR_DENIED);
     e = (struct err){0};
     CHECK(add(st, "a/b/c", STR("x\r\n\r\n"), STR(""), &added, &e));
-    CHECK(store_mailbox_rename(st, STR("a/b"), STR("z/y"), &e));
+    CHECK(store_mailbox_rename(st, NULL, STR("a/b"), STR("z/y"), &e));
     r = store_reader_open(&e);
     CHECK(store_mailbox_list(r, &a, &list, &e));
     CHECK(list.n == 7); // Archive Inbox Trash a z z/y z/y/c
     CHECK_STR(list.items[6].name, STR("z/y/c"));
     CHECK(list.items[6].total == 1);
     CHECK(add(st, "Inbox", STR("x\r\n\r\n"), STR(""), &added, &e));
-    CHECK(store_mailbox_rename(st, STR("Inbox"), STR("Old"), &e));
-    CHECK(store_mailbox_delete(st, STR("z/y/c"), &e));
+    CHECK(store_mailbox_rename(st, NULL, STR("Inbox"), STR("Old"), &e));
+    CHECK(store_mailbox_delete(st, NULL, STR("z/y/c"), &e));
     store_reader_close(r);
     store_close(st);
     check_clean();

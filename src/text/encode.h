@@ -41,6 +41,9 @@ void utf8_put(struct buf *out, uint32_t code_point);
 /* The next code point of *s, which is shortened; U+FFFD for a malformed byte. s is not empty. */
 uint32_t utf8_next(struct str *s);
 
+/* For comparing without regard to case (Unicode's full case folding, NFC); s as it is if malformed. */
+struct str utf8_fold(struct arena *a, struct str s);
+
 /* RFC 3501 5.1.3. Decoding refuses what is not canonical. */
 void mutf7_encode(struct buf *out, struct str utf8);
 MUST_USE bool mutf7_decode(struct buf *out, struct str text);

@@ -53,7 +53,7 @@ def login_and_authenticate():
 @test
 def before_login():
     w = server().connect(IMAP)
-    assert w.line().startswith('* OK [CAPABILITY IMAP4rev1 ')
+    assert w.line().startswith('* OK [CAPABILITY IMAP4rev2 IMAP4rev1 ')
     w.imap_cmd('a CAPABILITY')
     w.imap_cmd('b NOOP')
     w.imap_cmd('c ID ("name" "x")')

@@ -169,18 +169,24 @@ static bool macro(struct imap_parser *p, struct imap_fetch *out)
     return true;
 }
 
-/* RFC 7162 3.1.4. */
+/* RFC 7162 3.1.4, 3.2.6. */
 static bool modifiers(struct imap_parser *p, struct imap_fetch *out)
 {
     if (!imap_open(p))
         return false;
     do {
-        if (!imap_skip_word(p, STR("CHANGEDSINCE")) || out->has_changed_since)
+        if (imap_skip_word(p, STR("VANISHED")) && !out->has_vanished) {
+            out->has_vanished = true;
+        } else if (imap_skip_word(p, STR("CHANGEDSINCE")) && !out->has_changed_since) {
+            if (!imap_space(p) || !imap_number(p, INT64_MAX, &out->changed_since))
+                return false;
+            out->has_changed_since = true;
+        } else {
             return fail(p->e, ERR_SYNTAX, "unknown modifier");
-        if (!imap_space(p) || !imap_number(p, INT64_MAX, &out->changed_since))
-            return false;
-        out->has_changed_since = true;
+        }
     } while (cur_skip(&p->c, ' '));
+    if (out->has_vanished && !out->has_changed_since)
+        return fail(p->e, ERR_SYNTAX, "VANISHED needs CHANGEDSINCE");
     return imap_close(p);
 }
 

@@ -101,6 +101,10 @@ struct imap_set {
     bool is_saved; // "$"
 };
 MUST_USE bool imap_sequence_set(struct imap_parser *p, struct imap_set *out);
+/* Its numbers from low to high, star for "*", in ascending ranges that do not touch. */
+struct imap_set imap_set_sorted(struct arena *a, const struct imap_set *set, uint64_t star,
+                                uint64_t low, uint64_t high);
+bool imap_set_has(const struct imap_set *sorted, uint64_t n);
 
 /* "(\Seen work)" or, when bare is allowed, "\Seen work" up to the end. */
 struct imap_words {
@@ -108,6 +112,24 @@ struct imap_words {
     size_t n, cap;
 };
 MUST_USE bool imap_flag_list(struct imap_parser *p, bool may_be_bare, struct imap_words *out);
+/* The words of ENABLE, in upper case. */
+MUST_USE bool imap_enable_arguments(struct imap_parser *p, struct imap_words *out);
+/* The pairs of ID, names and texts in turn; NIL is none, or an empty text (RFC 2971). */
+MUST_USE bool imap_id_arguments(struct imap_parser *p, struct imap_words *out);
+
+/* --- SELECT --------------------------------------------------------------------------------------- */
+
+struct imap_select {
+    struct str mailbox;
+    bool has_condstore, has_qresync;
+    uint32_t uidvalidity;
+    uint64_t modseq;
+    bool has_known, has_match;
+    struct imap_set known;                     // without "*"
+    struct imap_set match_numbers, match_uids; // ascending, of the same count
+};
+/* The mailbox and the parameters. */
+MUST_USE bool imap_select_arguments(struct imap_parser *p, struct imap_select *out);
 
 /* --- FETCH ---------------------------------------------------------------------------------------- */
 
@@ -132,7 +154,7 @@ struct imap_fetch_item {
 struct imap_fetch {
     struct imap_fetch_item *items;
     size_t n, cap, n_costly;
-    bool has_changed_since;
+    bool has_changed_since, has_vanished;
     uint64_t changed_since;
 };
 /* Everything after the sequence set. */
@@ -162,6 +184,7 @@ struct imap_search {
     unsigned returns; // RETURN_ bits
     bool has_bad_charset;
     bool has_modseq;
+    bool has_numbers; // a key names sequence numbers
     struct imap_search_key *key; // an AND of all
 };
 MUST_USE bool imap_search_arguments(struct imap_parser *p, struct imap_search *out);

@@ -66,14 +66,10 @@ bool imap_tag(struct imap_parser *p, struct str *out)
 bool imap_word(struct imap_parser *p, struct str *out)
 {
     struct str raw = cur_while(&p->c, is_word_char);
-    char *upper;
 
     if (!raw.n)
         return bad(p, "keyword");
-    upper = arena_alloc(p->a, raw.n);
-    for (size_t i = 0; i < raw.n; i++)
-        upper[i] = ascii_upper(raw.p[i]);
-    *out = str_at(upper, raw.n);
+    *out = arena_upper(p->a, raw);
     return true;
 }
 
@@ -244,6 +240,55 @@ bool imap_flag_list(struct imap_parser *p, bool may_be_bare, struct imap_words *
     return !is_list || imap_close(p);
 }
 
+bool imap_enable_arguments(struct imap_parser *p, struct imap_words *out)
+{
+    *out = (struct imap_words){0};
+    do {
+        struct str word;
+
+        if (out->n >= IMAP_MAX_LIST)
+            return fail(p->e, ERR_LIMIT, "too many capabilities");
+        if (!imap_atom(p, &word))
+            return false;
+        *ARENA_PUSH(p->a, out->items, &out->n, &out->cap) = arena_upper(p->a, word);
+    } while (cur_skip(&p->c, ' '));
+    return imap_end(p);
+}
+
+static bool nstring(struct imap_parser *p, struct str *out)
+{
+    *out = STR("");
+    return imap_skip_word(p, STR("NIL")) || imap_string(p, out);
+}
+
+/* RFC 2971 3.1, 3.3: no name twice, at most 30 pairs, names of 30 and texts of 1024 bytes. */
+bool imap_id_arguments(struct imap_parser *p, struct imap_words *out)
+{
+    enum { MOST_PAIRS = 30, MOST_NAME = 30, MOST_VALUE = 1024 };
+
+    *out = (struct imap_words){0};
+    if (imap_skip_word(p, STR("NIL")))
+        return imap_end(p);
+    if (!imap_open(p))
+        return false;
+    if (cur_skip(&p->c, ')'))
+        return imap_end(p);
+    do {
+        struct str name, value;
+
+        if (!imap_string(p, &name) || !imap_space(p) || !nstring(p, &value))
+            return false;
+        if (out->n >= 2 * MOST_PAIRS || name.n > MOST_NAME || value.n > MOST_VALUE)
+            return fail(p->e, ERR_LIMIT, "more than the ID command may hold");
+        for (size_t i = 0; i < out->n; i += 2)
+            if (str_eq_ci(out->items[i], name))
+                return fail(p->e, ERR_SYNTAX, "a name is given twice");
+        *ARENA_PUSH(p->a, out->items, &out->n, &out->cap) = name;
+        *ARENA_PUSH(p->a, out->items, &out->n, &out->cap) = value;
+    } while (cur_skip(&p->c, ' '));
+    return imap_close(p) && imap_end(p);
+}
+
 bool imap_status_items(struct imap_parser *p, unsigned *out)
 {
     static const struct {
@@ -366,9 +411,30 @@ bool imap_list_arguments(struct imap_parser *p, struct imap_list *out)
     return imap_end(p);
 }
 
+// Wildcards side by side are one, and a pattern with more letters than the name has matches nothing.
+static bool simplify(struct str pattern, size_t most, char *out, size_t *n)
+{
+    size_t letters = 0;
+
+    *n = 0;
+    for (size_t i = 0; i < pattern.n; i++) {
+        char ch = pattern.p[i];
+        bool is_wild = ch == '*' || ch == '%', was_wild = *n && (out[*n - 1] == '*' ||
+                                                                out[*n - 1] == '%');
+
+        if (!is_wild && ++letters > most)
+            return false;
+        if (!is_wild || !was_wild)
+            out[(*n)++] = ch;
+        else if (ch == '*')
+            out[*n - 1] = '*';
+    }
+    return true;
+}
+
 // The last wildcard is where to go on when a later part does not fit: no other needs trying again,
 // but "%" cannot pass a "/", so both kinds are remembered.
-bool imap_list_match(struct str pattern, struct str name)
+static bool match(struct str pattern, struct str name)
 {
     size_t p = 0, n = 0, star_p = SIZE_MAX, star_n = 0, percent_p = SIZE_MAX, percent_n = 0;
 
@@ -397,6 +463,16 @@ bool imap_list_match(struct str pattern, struct str name)
     while (p < pattern.n && (pattern.p[p] == '*' || pattern.p[p] == '%'))
         p++;
     return p == pattern.n;
+}
+
+bool imap_list_match(struct str pattern, struct str name)
+{
+    enum { LONGEST_NAME = 1000 };
+    char simple[2 * LONGEST_NAME + 2];
+    size_t n;
+
+    return name.n <= LONGEST_NAME && simplify(pattern, name.n, simple, &n) &&
+           match(str_at(simple, n), name);
 }
 
 void imap_mailbox_put(struct buf *out, struct str name, bool is_utf8)

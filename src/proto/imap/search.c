@@ -134,6 +134,7 @@ static bool one_key(struct search_parser *s, unsigned depth, struct imap_search_
     }
     if ((next >= '0' && next <= '9') || next == '*' || next == '$') {
         key->op = SEARCH_SEQUENCE;
+        s->out->has_numbers |= next != '$';
         return imap_sequence_set(p, &key->set);
     }
     if (!imap_word(p, &word))

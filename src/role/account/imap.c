@@ -199,33 +199,53 @@ static void cmd_logout(struct imap_conn *c, struct imap_parser *p)
 /* RFC 2971. */
 static void cmd_id(struct imap_conn *c, struct imap_parser *p)
 {
-    (void)p;
+    struct imap_words pairs;
+
+    if (!imap_space(p) || !imap_id_arguments(p, &pairs)) {
+        imap_bad(c, str_of(c->e.text));
+        return;
+    }
+    for (size_t i = 0; i < pairs.n; i += 2)
+        LOG(LOG_INFO, "imapserver", "client id", LOG_S("name", pairs.items[i]),
+            LOG_S("value", pairs.items[i + 1]), LOG_S("account", account.name));
     BUF_PUT(&c->out, "* ID (\"name\" \"mox\" \"version\" \"" MOX_VERSION "\")\r\n");
     done(c);
 }
 
-/* RFC 9051 6.3.1. */
+/* RFC 5161, RFC 9051 6.3.1, RFC 6855 3, RFC 7162 3.2.3: what is not known is passed over. */
 static void cmd_enable(struct imap_conn *c, struct imap_parser *p)
 {
     AUTO_BUF enabled = BUF_LIMIT(1024);
-    struct str word;
+    struct imap_words words;
+    bool has_modseq = false;
 
-    do {
-        if (!imap_space(p) || !imap_word(p, &word)) {
-            imap_bad(c, str_of(c->e.text));
-            return;
-        }
-        if (str_eq(word, STR("CONDSTORE")) && !c->has_condstore) {
-            c->has_condstore = true;
-            BUF_PUT(&enabled, " CONDSTORE");
-        } else if (str_eq(word, STR("UTF8=ACCEPT")) && !c->has_utf8) {
-            c->has_utf8 = true;
+    if (!imap_space(p) || !imap_enable_arguments(p, &words)) {
+        imap_bad(c, str_of(c->e.text));
+        return;
+    }
+    for (size_t i = 0; i < words.n; i++) {
+        struct str word = words.items[i];
+
+        if (str_eq(word, STR("IMAP4REV2")) && !c->has_rev2) {
+            c->has_rev2 = c->has_utf8 = true;
+            BUF_PUT(&enabled, " IMAP4rev2");
+        } else if (str_eq(word, STR("UTF8=ACCEPT")) && !c->has_utf8_accept) {
+            c->has_utf8_accept = c->has_utf8 = true;
             BUF_PUT(&enabled, " UTF8=ACCEPT");
+        } else if (str_eq(word, STR("QRESYNC")) && !c->has_qresync) {
+            c->has_qresync = has_modseq = true;
+            BUF_PUT(&enabled, " QRESYNC");
+        } else if (str_eq(word, STR("CONDSTORE"))) {
+            has_modseq = true;
         }
-    } while (cur_left(&p->c));
+    }
+    if (has_modseq && !c->has_condstore)
+        BUF_PUT(&enabled, " CONDSTORE");
     BUF_PUT(&c->out, "* ENABLED");
     buf_put(&c->out, buf_str(&enabled));
     BUF_PUT(&c->out, "\r\n");
+    if (has_modseq)
+        imap_enable_condstore(c);
     done(c);
 }
 
@@ -305,44 +325,53 @@ static const struct verb *find_verb(struct str name)
 }
 
 // What others changed belongs before the tagged reply, which is already written: put it there.
-static void sync_before_reply(struct imap_conn *c, const struct verb *v, bool is_uid, size_t start)
+static void sync_before_reply(struct imap_conn *c, const struct verb *v, bool is_uid)
 {
     AUTO_BUF reply = BUF_LIMIT(1 << 20);
     ptrdiff_t at;
-    struct str tail;
 
-    if (v->sync == SYNC_NOT || (v->sync == SYNC_UID && !is_uid) || !c->view || c->is_ending)
+    if (v->sync == SYNC_NOT || (v->sync == SYNC_UID && !is_uid) || c->is_ending ||
+        c->used_numbers || c->out.n < 2)
         return;
-    // The tagged reply is the last line, and has no literal.
-    tail = str_from(buf_str(&c->out), start < c->out.n ? start : c->out.n);
-    if (tail.n < 2)
-        return;
-    at = str_find_last(str_sub(tail, 0, tail.n - 1), '\n');
-    buf_put(&reply, str_from(tail, (size_t)(at + 1)));
+    // The tagged reply is the last line, and has no literal. Long output was written before it.
+    at = str_find_last(str_sub(buf_str(&c->out), 0, c->out.n - 1), '\n');
+    buf_put(&reply, str_from(buf_str(&c->out), (size_t)(at + 1)));
     c->out.n -= reply.n;
     imap_sync(c, SYNC_ALL);
     buf_put(&c->out, buf_str(&reply));
 }
 
+// The rows of the selected mailbox, and flags as they are now; numbers stay.
+static bool prepare(struct imap_conn *c, const struct verb *v)
+{
+    struct err e = {0};
+
+    if (v->state != SELECTED || !v->run_numbered)
+        return true;
+    if (!view_load(c->view, c->reader, &e)) {
+        imap_store_failed(c, &e, NULL);
+        return false;
+    }
+    imap_sync(c, SYNC_NO_EXPUNGE);
+    return !c->is_ending;
+}
+
 static void run_verb(struct imap_conn *c, struct imap_parser *p, const struct verb *v, bool is_uid)
 {
-    size_t start = c->out.n;
-
-    // Flags are answered as they are now; numbers stay.
-    if (v->sync == SYNC_UID && c->view)
-        imap_sync(c, SYNC_NO_EXPUNGE);
+    c->used_numbers = false;
     if (v->state == SELECTED && !c->view)
         imap_no(c, NULL, STR("no mailbox is selected"));
     else if (!v->has_arguments && cur_left(&p->c))
         imap_bad(c, STR("the command takes no arguments"));
     else if (is_uid && !v->run_numbered)
         imap_bad(c, STR("no such command with UID"));
+    else if (!prepare(c, v))
+        return;
     else if (v->run_numbered)
         v->run_numbered(c, p, is_uid);
     else
         v->run(c, p);
-    // Long output was written on the way.
-    sync_before_reply(c, v, is_uid, start < c->out.n ? start : 0);
+    sync_before_reply(c, v, is_uid);
 }
 
 static void run_command(struct imap_conn *c, bool is_append)
@@ -434,12 +463,13 @@ static bool serve_one(struct imap_conn *c)
 
 void imap_unselect(struct imap_conn *c)
 {
-    view_free(c->view);
+    view_give(c->view);
     c->view = NULL;
     free(c->saved);
     c->saved = NULL;
     c->n_saved = 0;
-    store_session_seen(account.store, c->session, store_modseq(account.store));
+    if (c->session)
+        store_session_seen(account.store, c->session, store_modseq(account.store));
 }
 
 static void detach(struct imap_conn *c)
@@ -461,8 +491,7 @@ static void detach(struct imap_conn *c)
 
 void imap_free(struct imap_conn *c)
 {
-    if (c->session)
-        imap_unselect(c);
+    imap_unselect(c);
     if (c->wake_fd >= 0) {
         store_unwatch(account.store, c->wake_fd);
         fd_close(&c->wake_fd);
@@ -490,6 +519,7 @@ static void *run(void *ctx)
     c->reader = store_reader_open(&e);
     c->session = store_session_begin(account.store);
     store_watch(account.store, c->wake_fd);
+    c->told_modseq = store_modseq(account.store);
     if (!c->reader) {
         LOG(LOG_ERROR, "imapserver", "cannot open the account", LOG_E(&e));
         BUF_PUT(&c->out, "* BYE cannot open the account now\r\n");

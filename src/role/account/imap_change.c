@@ -56,56 +56,98 @@ static bool store_arguments(struct imap_parser *p, struct store_args *out,
     return imap_space(p) && imap_flag_list(p, true, words) && imap_end(p);
 }
 
-struct uids {
+enum { STORED_FOUND = 1, STORED_TOLD = 2 }; // it is there; its flags have to be told
+
+/* What the store said about the messages of a STORE. */
+struct stored {
     struct imap_conn *c;
-    uint32_t *items;
-    size_t n, cap;
+    const struct view_set *rows;
+    unsigned char *state; // per row
+    uint32_t *failed;    // uids, ascending
+    size_t n_failed, cap_failed, n_found, at;
 };
 
-static bool add_uid(void *ctx, uint32_t uid)
+// Both are in the order of uids.
+static size_t row_of(struct stored *s, uint32_t uid)
 {
-    struct uids *u = ctx;
+    while (s->at < s->rows->n && s->c->view->rows[s->rows->at[s->at]].uid < uid)
+        s->at++;
+    return s->at;
+}
 
-    *ARENA_PUSH(&u->c->a, u->items, &u->n, &u->cap) = uid;
+static void note_found(void *ctx, uint32_t uid, uint64_t modseq)
+{
+    struct stored *s = ctx;
+    size_t i = row_of(s, uid);
+
+    s->n_found++;
+    if (i == s->rows->n)
+        return;
+    s->state[i] |= STORED_FOUND;
+    // Somebody else changed it since it was told: then silence would hide that (RFC 9051 6.4.6).
+    if (modseq > s->c->view->rows[s->rows->at[i]].modseq)
+        s->state[i] |= STORED_TOLD;
+}
+
+static bool note_failed(void *ctx, uint32_t uid)
+{
+    struct stored *s = ctx;
+    size_t i = row_of(s, uid);
+
+    if (i < s->rows->n)
+        s->state[i] |= STORED_TOLD;
+    *ARENA_PUSH(&s->c->a, s->failed, &s->n_failed, &s->cap_failed) = uid;
     return true;
 }
 
-static bool has_uid(const struct uids *u, uint32_t uid)
+// What the messages look like now: for all when not silent, and modseqs in any case.
+static void put_stored(struct imap_conn *c, const struct stored *s, bool is_silent)
 {
-    for (size_t i = 0; i < u->n; i++)
-        if (u->items[i] == uid)
-            return true;
-    return false;
+    for (size_t i = 0; i < s->rows->n && !c->is_ending; i++) {
+        uint32_t at = s->rows->at[i];
+        const struct view_row *row = &c->view->rows[at];
+
+        if (!(s->state[i] & STORED_FOUND))
+            continue;
+        if (!is_silent || (s->state[i] & STORED_TOLD))
+            imap_row_put(&c->out, c->view, at, c->has_condstore);
+        else if (c->has_condstore)
+            buf_printf(&c->out, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", at + 1, row->uid,
+                       (unsigned long long)row->modseq);
+        (void)imap_flush(c, false);
+    }
 }
 
-// What the messages look like now: for all when not silent, and modseqs in any case.
-static void put_stored(struct imap_conn *c, const struct view_set *rows, const struct store_args *a,
-                       const struct uids *failed)
+static void reply_stored(struct imap_conn *c, struct stored *s, bool is_uid)
 {
-    for (size_t i = 0; i < rows->n && !c->is_ending; i++) {
-        const struct view_row *row = &c->view->rows[rows->at[i]];
-        bool has_failed = failed->n && has_uid(failed, row->uid);
+    if (s->n_failed) {
+        AUTO_BUF text = BUF_LIMIT(4 << 20);
 
-        if (a->is_silent && !c->has_condstore && !has_failed)
-            continue;
-        buf_printf(&c->out, "* %u FETCH (UID %u", rows->at[i] + 1, row->uid);
-        if (a->is_silent && !has_failed)
-            buf_printf(&c->out, " MODSEQ (%llu)", (unsigned long long)row->modseq);
-        else
-            imap_flags_put(&c->out, row, c->has_condstore);
-        BUF_PUT(&c->out, ")\r\n");
-        (void)imap_flush(c, false);
+        // RFC 7162 3.1.3: in the numbers of the command.
+        for (size_t i = 0; i < s->n_failed && !is_uid; i++) {
+            bool found;
+
+            s->failed[i] = (uint32_t)view_find(c->view, s->failed[i], &found) + 1;
+        }
+        BUF_PUT(&text, "[MODIFIED ");
+        imap_uids_put(&text, s->failed, s->n_failed);
+        BUF_PUT(&text, "] some were changed meanwhile");
+        imap_ok(c, buf_str(&text));
+    } else if (s->n_found < s->rows->n && !is_uid) {
+        // RFC 5530, RFC 7162 3.1.3: their numbers cannot be taken back before the next command.
+        imap_no(c, "EXPUNGEISSUED", STR("some of the messages are gone"));
+    } else {
+        imap_ok(c, arena_printf(&c->a, "%sSTORE done", is_uid ? "UID " : ""));
     }
 }
 
 void cmd_store(struct imap_conn *c, struct imap_parser *p, bool is_uid)
 {
-    struct uids failed = {.c = c};
-    struct buf none = BUF_LIMIT(0);
     struct imap_words words;
     struct store_range *ranges;
     struct view_set rows;
     struct store_args a;
+    struct stored s = {.c = c, .rows = &rows};
     struct err e = {0};
 
     if (!store_arguments(p, &a, &words)) {
@@ -118,61 +160,107 @@ void cmd_store(struct imap_conn *c, struct imap_parser *p, bool is_uid)
         imap_bad(c, str_of(e.text));
         return;
     }
-    c->has_condstore |= a.change.has_unchanged_since;
+    if (a.change.has_unchanged_since)
+        imap_enable_condstore(c);
     view_ranges(&c->a, c->view, &rows, &ranges, &a.change.n_ranges);
+    s.state = arena_alloc(&c->a, rows.n + 1);
     a.change.mailbox = c->view->mailbox;
     a.change.ranges = ranges;
-    if ((rows.n && !store_flags(account.store, &a.change, add_uid, &failed, &e)) ||
-        !view_sync(c->view, c->reader, SYNC_QUIET, false, &none, &e)) {
+    a.change.found = note_found;
+    a.change.found_ctx = &s;
+    if (rows.n && (!store_flags(account.store, &a.change, note_failed, &s, &e) ||
+                   !imap_refresh(c, &rows, &e))) {
         imap_store_failed(c, &e, NULL);
         return;
     }
-    put_stored(c, &rows, &a, &failed);
-    if (failed.n) {
-        AUTO_BUF text = BUF_LIMIT(1 << 20);
-
-        // RFC 7162 3.1.3: in the numbers of the command.
-        for (size_t i = 0; i < failed.n && !is_uid; i++) {
-            bool found;
-
-            failed.items[i] = (uint32_t)view_find(c->view, failed.items[i], &found) + 1;
-        }
-        BUF_PUT(&text, "[MODIFIED ");
-        imap_uids_put(&text, failed.items, failed.n);
-        BUF_PUT(&text, "] some were changed meanwhile");
-        imap_ok(c, buf_str(&text));
-        return;
-    }
-    imap_ok(c, arena_printf(&c->a, "%sSTORE done", is_uid ? "UID " : ""));
+    put_stored(c, &s, a.is_silent);
+    reply_stored(c, &s, is_uid);
 }
 
 /* --- COPY, MOVE (RFC 9051 6.4.7, 6.4.8, RFC 4315) -------------------------------------------------- */
 
+/* Uids as they come, ascending: ranges, so that thousands in a row take no memory. */
+struct uid_ranges {
+    struct store_range *items;
+    size_t n, cap;
+};
+
+static void add_uid(struct arena *a, struct uid_ranges *r, uint32_t uid)
+{
+    if (r->n && r->items[r->n - 1].last + 1 == uid)
+        r->items[r->n - 1].last = uid;
+    else
+        *ARENA_PUSH(a, r->items, &r->n, &r->cap) = (struct store_range){uid, uid};
+}
+
+static void put_uids(struct buf *out, const struct uid_ranges *r)
+{
+    for (size_t i = 0; i < r->n; i++) {
+        buf_printf(out, i ? ",%u" : "%u", r->items[i].first);
+        if (r->items[i].last > r->items[i].first)
+            buf_printf(out, ":%u", r->items[i].last);
+    }
+}
+
 struct copied {
-    struct uids from, to;
+    struct arena *a;
+    struct uid_ranges from, to;
 };
 
 static bool add_copied(void *ctx, uint32_t from, uint32_t to)
 {
     struct copied *copied = ctx;
 
-    return add_uid(&copied->from, from) && add_uid(&copied->to, to);
+    add_uid(copied->a, &copied->from, from);
+    add_uid(copied->a, &copied->to, to);
+    return true;
 }
 
 static void put_copyuid(struct buf *out, uint32_t uidvalidity, const struct copied *copied)
 {
     buf_printf(out, "[COPYUID %u ", uidvalidity);
-    imap_uids_put(out, copied->from.items, copied->from.n);
+    put_uids(out, &copied->from);
     BUF_PUT(out, " ");
-    imap_uids_put(out, copied->to.items, copied->to.n);
+    put_uids(out, &copied->to);
     BUF_PUT(out, "]");
+}
+
+// The tagged OK of a command that removed messages: RFC 7162 3.2.7, 3.2.9.
+static void ok_removed(struct imap_conn *c, const char *command, bool is_uid)
+{
+    struct str done = arena_printf(&c->a, "%s%s done", is_uid ? "UID " : "", command);
+
+    if (c->has_condstore)
+        done = arena_printf(&c->a, "[HIGHESTMODSEQ %llu] %.*s",
+                            (unsigned long long)c->view->highest, STR_FMT(done));
+    imap_ok(c, done);
+}
+
+static void reply_copied(struct imap_conn *c, uint32_t uidvalidity, const struct copied *copied,
+                         bool is_move, bool is_uid)
+{
+    AUTO_BUF code = BUF_LIMIT(16 << 20);
+
+    put_copyuid(&code, uidvalidity, copied);
+    if (is_move) {
+        // RFC 6851 3.3: where they went, before they disappear.
+        BUF_PUT(&c->out, "* OK ");
+        buf_put(&c->out, buf_str(&code));
+        BUF_PUT(&c->out, " moved\r\n");
+        imap_sync(c, SYNC_ALL);
+        ok_removed(c, "MOVE", is_uid);
+    } else {
+        imap_sync(c, SYNC_ALL);
+        BUF_PUT(&code, " copied");
+        imap_ok(c, buf_str(&code));
+    }
 }
 
 static void copy_or_move(struct imap_conn *c, struct imap_parser *p, bool is_uid, bool is_move)
 {
-    struct copied copied = {{.c = c}, {.c = c}};
-    AUTO_BUF code = BUF_LIMIT(4 << 20);
+    struct copied copied = {.a = &c->a};
     struct store_range *ranges;
+    struct store_mailbox target;
     struct imap_set set;
     struct view_set rows;
     struct str to;
@@ -195,37 +283,31 @@ static void copy_or_move(struct imap_conn *c, struct imap_parser *p, bool is_uid
         imap_no(c, "TRYCREATE", STR("no such mailbox"));
         return;
     }
-    if (str_eq(to, c->view->name)) {
+    if (!store_mailbox_find(c->reader, &c->a, to, &target, &e)) {
+        imap_store_failed(c, &e, "TRYCREATE");
+        return;
+    }
+    if (target.id == c->view->mailbox) {
         imap_no(c, NULL, STR("source and destination are the same mailbox"));
         return;
     }
     view_ranges(&c->a, c->view, &rows, &ranges, &n);
-    if (!rows.n) {
-        imap_no(c, NULL, STR("no messages to copy"));
-        return;
-    }
-    if (!store_copy(account.store, c->view->mailbox, ranges, n, to, is_move, &uidvalidity,
-                    add_copied, &copied, &e)) {
+    if (n && !store_copy(account.store, c->view->mailbox, ranges, n, to, is_move, &uidvalidity,
+                         add_copied, &copied, &e)) {
         imap_store_failed(c, &e, "TRYCREATE");
         return;
     }
-    if (!copied.from.n) {
-        imap_no(c, NULL, STR("the messages are gone"));
+    if (copied.from.n) {
+        reply_copied(c, uidvalidity, &copied, is_move, is_uid);
         return;
     }
-    put_copyuid(&code, uidvalidity, &copied);
-    if (is_move) {
-        // RFC 6851 3.3: where they went, before they disappear.
-        BUF_PUT(&c->out, "* OK ");
-        buf_put(&c->out, buf_str(&code));
-        BUF_PUT(&c->out, " moved\r\n");
-        imap_sync(c, SYNC_ALL);
-        imap_ok(c, arena_printf(&c->a, "%sMOVE done", is_uid ? "UID " : ""));
-    } else {
-        imap_sync(c, SYNC_ALL);
-        BUF_PUT(&code, " copied");
-        imap_ok(c, buf_str(&code));
-    }
+    imap_sync(c, SYNC_ALL);
+    // RFC 9051 6.4.9: uids that do not exist are no error. Numbers always do, "$" may be empty.
+    if (is_uid || !rows.n)
+        imap_ok(c, arena_printf(&c->a, "%s%s done, no messages", is_uid ? "UID " : "",
+                                is_move ? "MOVE" : "COPY"));
+    else
+        imap_no(c, "EXPUNGEISSUED", STR("the messages are gone"));
 }
 
 void cmd_copy(struct imap_conn *c, struct imap_parser *p, bool is_uid)
@@ -242,40 +324,33 @@ void cmd_move(struct imap_conn *c, struct imap_parser *p, bool is_uid)
 
 void cmd_expunge(struct imap_conn *c, struct imap_parser *p, bool is_uid)
 {
-    struct imap_set set = {0};
+    struct imap_range all = {1, IMAP_STAR};
+    struct imap_set set = {.ranges = &all, .n = 1};
     struct store_range *ranges;
     struct view_set rows;
-    size_t n;
+    size_t n = 0;
     struct err e = {0};
 
-    if (is_uid && (!imap_space(p) || !imap_sequence_set(p, &set))) {
-        imap_bad(c, str_of(c->e.text));
-        return;
-    }
-    if (!imap_end(p)) {
+    if ((is_uid && (!imap_space(p) || !imap_sequence_set(p, &set))) || !imap_end(p)) {
         imap_bad(c, str_of(c->e.text));
         return;
     }
     if (is_read_only(c))
         return;
-    if (!is_uid) {
-        set.ranges = ARENA_NEW(&c->a, struct imap_range);
-        set.ranges[0] = (struct imap_range){1, IMAP_STAR};
-        set.n = 1;
-    }
     if (!view_resolve(c, &set, true, &rows, &e)) {
         imap_bad(c, str_of(e.text));
         return;
     }
+    // Flags were brought up to date before: only those rows need a look, not the whole mailbox.
+    for (size_t i = 0; i < rows.n; i++)
+        if (c->view->rows[rows.at[i]].flags & FLAG_DELETED)
+            rows.at[n++] = rows.at[i];
+    rows.n = n;
     view_ranges(&c->a, c->view, &rows, &ranges, &n);
     if (n && !store_expunge(account.store, c->view->mailbox, ranges, n, true, &e)) {
         imap_store_failed(c, &e, NULL);
         return;
     }
     imap_sync(c, SYNC_ALL);
-    if (c->has_condstore)
-        imap_ok(c, arena_printf(&c->a, "[HIGHESTMODSEQ %llu] %sEXPUNGE done",
-                                (unsigned long long)c->view->modseq, is_uid ? "UID " : ""));
-    else
-        imap_ok(c, arena_printf(&c->a, "%sEXPUNGE done", is_uid ? "UID " : ""));
+    ok_removed(c, "EXPUNGE", is_uid);
 }

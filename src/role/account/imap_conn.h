@@ -19,13 +19,16 @@ struct view {
     uint64_t mailbox;
     struct str name;
     uint32_t uidvalidity, uidnext; // uidnext: the first uid the client has not been told of
-    uint64_t modseq;               // flags and new messages are as of this
-    uint64_t expunge_modseq;       // and expunges as of this
+    uint64_t modseq;               // of the account: it knows everything up to this
+    uint64_t flags_modseq;         // and the flags of its messages up to this
+    uint64_t highest;              // the mailbox's then: HIGHESTMODSEQ
     bool is_read_only;
+    bool is_loaded;        // rows are there: read when first needed, SELECT does without
     struct view_row *rows; // by uid
     size_t n, cap;
     struct arena a; // keywords and name
     struct map keywords;
+    struct view *next; // among those that nobody uses
 };
 
 struct imap_conn {
@@ -40,7 +43,8 @@ struct imap_conn {
     struct buf in, out;
     bool is_ending;
     bool is_handed; // parked: the stream is front's business again
-    bool has_condstore, has_utf8;
+    bool has_condstore, has_utf8, has_qresync, has_rev2, has_utf8_accept;
+    uint64_t told_modseq; // what happened to mailboxes has been told up to this
     struct view *view; // NULL: nothing selected
     uint32_t *saved;   // SEARCHRES: uids, heap
     size_t n_saved;
@@ -49,6 +53,7 @@ struct imap_conn {
     // Of the running command.
     struct arena a;
     struct str tag, command;
+    bool used_numbers; // sequence numbers in UID SEARCH: they stay until the reply (RFC 7162 3.2.10)
     struct err e;
     struct imap_conn *next;
 };
@@ -72,24 +77,29 @@ void imap_free(struct imap_conn *c);
 
 /* --- view.c ---------------------------------------------------------------------------------------- */
 
-/* Selects a mailbox; NULL with *e when it cannot. */
+/* In a read transaction: selects a mailbox. NULL with *e when it cannot. */
 struct view *view_open(struct store_reader *r, const struct store_mailbox *m, struct err *e);
 /* As it was known at an earlier time (resuming a parked connection). */
-struct view *view_open_at(struct store_reader *r, uint64_t mailbox, struct str name,
-                          uint32_t uidvalidity, uint32_t uidnext, uint64_t modseq, struct err *e);
+struct view *view_open_at(uint64_t mailbox, struct str name, uint32_t uidvalidity, uint32_t uidnext,
+                          uint64_t modseq, uint64_t highest);
+/* Reads the rows unless they are there. */
+MUST_USE bool view_load(struct view *v, struct store_reader *r, struct err *e);
+/* No longer needed: kept for a while, since the same mailbox is often selected again, or freed. */
+void view_give(struct view *v);
 void view_free(struct view *v);
 /* Position of a uid, or of the first above it; *found tells which. */
 size_t view_find(const struct view *v, uint32_t uid, bool *found);
 
-enum view_sync { SYNC_ALL, SYNC_NO_EXPUNGE, SYNC_QUIET };
+enum { VIEW_CONDSTORE = 1, VIEW_QRESYNC = 2 }; // styles of telling: RFC 7162 3.2.3, 3.2.4
+enum view_sync { SYNC_ALL, SYNC_NO_EXPUNGE };
 /*
- * Brings the view up to date and writes the untagged lines to out. SYNC_NO_EXPUNGE: sequence numbers
- * stay (RFC 9051 7.5.1). SYNC_QUIET: flags only, and no lines.
+ * Tells the client what changed. SYNC_NO_EXPUNGE: sequence numbers stay (RFC 9051 7.5.1), so flags
+ * alone are told.
  */
-MUST_USE bool view_sync(struct view *v, struct store_reader *r, enum view_sync how,
-                        bool has_condstore, struct buf *out, struct err *e);
-/* For the commands: syncs the connection's view. */
 void imap_sync(struct imap_conn *c, enum view_sync how);
+struct view_set;
+/* After flags of own rows were changed: reads them, and tells what others changed elsewhere. */
+MUST_USE bool imap_refresh(struct imap_conn *c, const struct view_set *own, struct err *e);
 
 /* Rows that a set names, as a sorted list of positions. */
 struct view_set {
@@ -106,6 +116,35 @@ void view_ranges(struct arena *a, const struct view *v, const struct view_set *s
 void imap_uids_put(struct buf *out, const uint32_t *uids, size_t n);
 /* " FLAGS (...)" and, if wanted, " MODSEQ (...)". */
 void imap_flags_put(struct buf *out, const struct view_row *row, bool has_modseq);
+/* "* 3 FETCH (UID 7 FLAGS (...) ...)" as a line. */
+void imap_row_put(struct buf *out, const struct view *v, size_t at, bool has_modseq);
+/* "* VANISHED (EARLIER) 1:5,7" in lines of bounded length; kind is "" or "(EARLIER) ". */
+struct imap_vanished {
+    struct buf *out;
+    struct str kind;
+    size_t n_bytes; // of the set in the current line
+};
+void imap_vanished_range_put(struct imap_vanished *v, uint32_t first, uint32_t last);
+void imap_vanished_end(struct imap_vanished *v);
+/* Of sorted uids. */
+void imap_vanished_put(struct buf *out, struct str kind, const uint32_t *uids, size_t n);
+
+/* --- imap_events.c --------------------------------------------------------------------------------- */
+
+/* What happened to mailboxes, as untagged LIST. */
+void imap_events_put(struct imap_conn *c);
+/* The same after a CREATE of a name that was not in its canonical form: asked is that form. */
+void imap_created_put(struct imap_conn *c, struct str asked, struct str name);
+
+/* --- imap_resync.c --------------------------------------------------------------------------------- */
+
+/* A client that asks for modseqs in any way is told them from then on (RFC 7162 3.1). */
+void imap_enable_condstore(struct imap_conn *c);
+/* The answer to QRESYNC of SELECT (RFC 7162 3.2.5). False with *e. */
+MUST_USE bool imap_resync(struct imap_conn *c, const struct imap_select *s, struct err *e);
+/* "VANISHED (EARLIER)" for the uids of a set, after a modseq (RFC 7162 3.2.6). */
+MUST_USE bool imap_vanished_since(struct imap_conn *c, const struct imap_set *known,
+                                  uint64_t since, struct err *e);
 
 /* --- the commands ---------------------------------------------------------------------------------- */
 

@@ -273,11 +273,11 @@ static int by_position(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static bool note_gone(void *ctx, uint32_t uid)
+static bool note_gone(void *ctx, const struct store_gone *gone)
 {
     struct gone *g = ctx;
     bool found;
-    uint32_t at = (uint32_t)view_find(g->v, uid, &found);
+    uint32_t at = (uint32_t)view_find(g->v, gone->uid, &found);
 
     g->is_any |= found && bsearch(&at, g->rows->at, g->rows->n, sizeof at, by_position);
     return true;
@@ -288,8 +288,8 @@ static bool has_expunged(struct imap_conn *c, const struct view_set *rows)
     struct gone g = {c->view, rows, false};
     struct err e = {0};
 
-    return rows->n && store_modseq(account.store) != c->view->expunge_modseq &&
-           store_expunged(c->reader, c->view->mailbox, c->view->expunge_modseq, note_gone, &g, &e) &&
+    return rows->n && store_modseq(account.store) != c->view->modseq &&
+           store_expunged(c->reader, c->view->mailbox, c->view->modseq, note_gone, &g, &e) &&
            g.is_any;
 }
 
@@ -301,7 +301,6 @@ static bool mark_seen(struct imap_conn *c, const struct view_set *set, unsigned 
     struct store_flags_change change = {.mailbox = c->view->mailbox, .op = FLAGS_ADD,
                                         .flags = FLAG_SEEN};
     struct store_range *ranges;
-    struct buf none = BUF_LIMIT(0);
 
     for (size_t i = 0; i < set->n; i++)
         if (!(c->view->rows[set->at[i]].flags & FLAG_SEEN)) {
@@ -313,7 +312,7 @@ static bool mark_seen(struct imap_conn *c, const struct view_set *set, unsigned 
     view_ranges(&c->a, c->view, &unseen, &ranges, &change.n_ranges);
     change.ranges = ranges;
     return store_flags(account.store, &change, NULL, NULL, e) &&
-           view_sync(c->view, c->reader, SYNC_QUIET, false, &none, e);
+           imap_refresh(c, &unseen, e);
 }
 
 void cmd_fetch(struct imap_conn *c, struct imap_parser *p, bool is_uid)
@@ -335,8 +334,18 @@ void cmd_fetch(struct imap_conn *c, struct imap_parser *p, bool is_uid)
         imap_bad(c, str_of(e.text));
         return;
     }
+    if (items.has_vanished && (!is_uid || !c->has_qresync)) {
+        imap_bad(c, STR("VANISHED is for UID FETCH with QRESYNC enabled"));
+        return;
+    }
     w = look_at(c, &items);
-    c->has_condstore |= w.modseq; // RFC 7162 3.1.2
+    if (w.modseq)
+        imap_enable_condstore(c); // RFC 7162 3.1
+    w.modseq |= is_uid && c->has_qresync;
+    if (items.has_vanished && !imap_vanished_since(c, &set, items.changed_since, &e)) {
+        imap_store_failed(c, &e, NULL);
+        return;
+    }
     if (items.has_changed_since) {
         size_t n = 0;
 

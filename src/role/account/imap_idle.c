@@ -10,49 +10,90 @@
 #include "os/clock.h"
 #include "role/account/imap_conn.h"
 
-enum { PARKED_CONDSTORE = 1, PARKED_UTF8 = 2, PARKED_READ_ONLY = 4, PARKED_VIEW = 8 };
+enum { PARKED_CONDSTORE = 1, PARKED_UTF8 = 2, PARKED_READ_ONLY = 4, PARKED_VIEW = 8,
+       PARKED_QRESYNC = 16, PARKED_REV2 = 32, PARKED_UTF8_ACCEPT = 64 };
+enum { MOST_SAVED = 1500 }; // bytes of a search result; with a longer one a connection is not parked
 
 /* What must be kept of a connection while it is parked. */
 #define ipc_parked_state_FIELDS(F)                                                                 \
-    F(u8, flags, 15)                                                                               \
+    F(u8, flags, 127)                                                                              \
     F(u64, mailbox, 0)                                                                             \
     F(u32, uidvalidity, 0)                                                                         \
     F(u32, uidnext, 0)                                                                             \
     F(u64, modseq, 0)                                                                              \
+    F(u64, highest, 0)                                                                             \
+    F(u64, told_modseq, 0)                                                                         \
+    F(str, saved, MOST_SAVED)                                                                      \
     F(str, tag, IPC_MAX_TAG)                                                                       \
     F(str, name, IPC_MAX_MAILBOX)
 IPC_DECLARE(parked_state)
 IPC_DEFINE(parked_state)
 
-static void put_state(struct buf *out, const struct imap_conn *c)
+// False when that is too much.
+static bool put_state(struct buf *out, const struct imap_conn *c)
 {
+    AUTO_BUF saved = BUF_LIMIT(MOST_SAVED);
     const struct view *v = c->view;
     struct ipc_parked_state s = {
         .flags = (uint8_t)((c->has_condstore ? PARKED_CONDSTORE : 0) |
-                           (c->has_utf8 ? PARKED_UTF8 : 0)),
+                           (c->has_utf8 ? PARKED_UTF8 : 0) |
+                           (c->has_qresync ? PARKED_QRESYNC : 0) |
+                           (c->has_rev2 ? PARKED_REV2 : 0) |
+                           (c->has_utf8_accept ? PARKED_UTF8_ACCEPT : 0)),
+        .told_modseq = c->told_modseq,
         .tag = c->tag,
     };
 
+    imap_uids_put(&saved, c->saved, c->n_saved);
+    s.saved = buf_str(&saved);
     if (v) {
         s.flags |= PARKED_VIEW | (v->is_read_only ? PARKED_READ_ONLY : 0);
         s.mailbox = v->mailbox;
         s.uidvalidity = v->uidvalidity;
         s.uidnext = v->uidnext;
         s.modseq = v->modseq;
+        s.highest = v->highest;
         s.name = v->name;
     }
     ipc_parked_state_put(out, &s);
+    return !saved.full && !out->full;
 }
 
-// A view as the parked client knows it.
-static struct view *view_of(struct store_reader *r, const struct ipc_parked_state *s,
-                            struct err *e)
+static void take_state(struct imap_conn *c, const struct ipc_parked_state *s)
 {
-    struct view *v = view_open_at(r, s->mailbox, s->name, s->uidvalidity, s->uidnext, s->modseq, e);
+    c->tag = s->tag;
+    c->command = STR("IDLE");
+    c->has_condstore = s->flags & PARKED_CONDSTORE;
+    c->has_utf8 = s->flags & PARKED_UTF8;
+    c->has_qresync = s->flags & PARKED_QRESYNC;
+    c->has_rev2 = s->flags & PARKED_REV2;
+    c->has_utf8_accept = s->flags & PARKED_UTF8_ACCEPT;
+    c->told_modseq = s->told_modseq;
+    if (s->flags & PARKED_VIEW) {
+        c->view = view_open_at(s->mailbox, s->name, s->uidvalidity, s->uidnext, s->modseq,
+                               s->highest);
+        c->view->is_read_only = s->flags & PARKED_READ_ONLY;
+    }
+}
 
-    if (v)
-        v->is_read_only = s->flags & PARKED_READ_ONLY;
-    return v;
+// The search result, as it was sent away.
+static bool take_saved(struct imap_conn *c, struct str saved, struct err *e)
+{
+    struct imap_parser p = {cur_of(saved), &c->a, true, e};
+    struct imap_set set;
+    size_t n = 0;
+
+    if (!saved.n)
+        return true;
+    if (!imap_sequence_set(&p, &set))
+        return false;
+    for (size_t i = 0; i < set.n; i++)
+        n += (size_t)(set.ranges[i].last - set.ranges[i].first + 1);
+    c->saved = heap_array(n, sizeof *c->saved);
+    for (size_t i = 0; i < set.n; i++)
+        for (uint64_t uid = set.ranges[i].first; uid <= set.ranges[i].last; uid++)
+            c->saved[c->n_saved++] = (uint32_t)uid;
+    return true;
 }
 
 /* --- the parked ones, in the main thread ----------------------------------------------------------- */
@@ -113,29 +154,68 @@ void park_forget_all(void)
     pthread_mutex_unlock(&account.lock);
 }
 
-// Untagged lines for one parked connection, and its new state. False when there is nothing to say.
-static bool lines_for(struct store_reader *r, const struct parked *p, struct buf *lines,
-                      struct buf *state)
+/* What the last parked connection was told: the next one most often knows the same. */
+struct telling {
+    struct store_reader *reader;
+    struct ipc_parked_state before, after;
+    struct buf lines;
+    bool is_valid;
+};
+
+static bool is_same(const struct ipc_parked_state *a, const struct ipc_parked_state *b)
 {
-    struct imap_conn c = {0}; // as much of one as put_state looks at
+    return a->flags == b->flags && a->mailbox == b->mailbox && a->uidnext == b->uidnext &&
+           a->uidvalidity == b->uidvalidity && a->modseq == b->modseq &&
+           a->told_modseq == b->told_modseq;
+}
+
+// Untagged lines for a connection that knows s, and what it knows then. False when that fails.
+static bool tell(struct telling *t, const struct ipc_parked_state *s)
+{
+    struct imap_conn c = {.reader = t->reader, .out = BUF_LIMIT(IPC_MAX_LINES)};
+
+    if (t->is_valid && is_same(&t->before, s))
+        return true;
+    buf_fini(&t->lines);
+    take_state(&c, s);
+    imap_sync(&c, SYNC_ALL);
+    t->lines = c.out;
+    t->before = t->after = *s;
+    t->after.told_modseq = c.told_modseq;
+    if (c.view) {
+        t->after.uidnext = c.view->uidnext;
+        t->after.modseq = c.view->modseq;
+        t->after.highest = c.view->highest;
+    }
+    t->is_valid = !c.is_ending;
+    view_give(c.view);
+    return t->is_valid;
+}
+
+// False when front cannot be told anything any more.
+static bool tell_parked(struct telling *t, struct parked *p)
+{
+    AUTO_BUF state = BUF_LIMIT(IPC_MAX_PARKED);
     struct ipc_parked_state s;
     struct err e = {0};
-    bool is_ok = false;
 
-    if (!ipc_parked_state_get(p->state, &s, &e) || !(s.flags & PARKED_VIEW))
+    // What is too much for one message waits until the client comes back.
+    if (!ipc_parked_state_get(p->state, &s, &e) || !tell(t, &s) || !t->lines.n || t->lines.full)
+        return true;
+    s.uidnext = t->after.uidnext;
+    s.modseq = t->after.modseq;
+    s.highest = t->after.highest;
+    s.told_modseq = t->after.told_modseq;
+    ipc_parked_state_put(&state, &s);
+    if (account.front.fd < 0 ||
+        !IPC_SEND(&account.front, parked_send, NULL, 0, &e, .conn = p->conn,
+                  .lines = buf_str(&t->lines), .state = buf_str(&state)))
         return false;
-    c.view = view_of(r, &s, &e);
-    if (c.view && view_sync(c.view, r, SYNC_ALL, s.flags & PARKED_CONDSTORE, lines, &e)) {
-        c.tag = s.tag;
-        c.has_condstore = s.flags & PARKED_CONDSTORE;
-        c.has_utf8 = s.flags & PARKED_UTF8;
-        put_state(state, &c);
-        is_ok = true;
-    } else {
-        LOG(LOG_ERROR, "imapserver", "cannot tell a parked connection", LOG_E(&e));
-    }
-    view_free(c.view);
-    return is_ok;
+    pthread_mutex_lock(&account.lock);
+    free((void *)(uintptr_t)p->state.p);
+    p->state = heap_dup(buf_str(&state));
+    pthread_mutex_unlock(&account.lock);
+    return true;
 }
 
 void park_notify(void)
@@ -143,6 +223,7 @@ void park_notify(void)
     static struct store_reader *reader; // of the main thread
     static uint64_t told;
     uint64_t now = store_modseq(account.store);
+    struct telling t = {0};
     struct err e = {0};
 
     if (!account.parked || told == now)
@@ -152,22 +233,10 @@ void park_notify(void)
         return;
     }
     told = now;
-    for (struct parked *p = account.parked; p; p = p->next) {
-        AUTO_BUF lines = BUF_LIMIT(IPC_MAX_LINES);
-        AUTO_BUF state = BUF_LIMIT(IPC_MAX_PARKED);
-
-        // What is too much for one message waits until the client comes back.
-        if (!lines_for(reader, p, &lines, &state) || !lines.n || lines.full)
-            continue;
-        if (account.front.fd < 0 ||
-            !IPC_SEND(&account.front, parked_send, NULL, 0, &e, .conn = p->conn,
-                      .lines = buf_str(&lines), .state = buf_str(&state)))
-            return;
-        pthread_mutex_lock(&account.lock);
-        free((void *)(uintptr_t)p->state.p);
-        p->state = heap_dup(buf_str(&state));
-        pthread_mutex_unlock(&account.lock);
-    }
+    t.reader = reader;
+    for (struct parked *p = account.parked; p && tell_parked(&t, p); p = p->next)
+        ;
+    buf_fini(&t.lines);
 }
 
 /* --- a connection's own thread --------------------------------------------------------------------- */
@@ -179,9 +248,10 @@ static bool park(struct imap_conn *c)
     struct err e = {0};
     bool is_parked;
 
-    put_state(&state, c);
+    if (!put_state(&state, c))
+        return false;
     pthread_mutex_lock(&account.lock);
-    if (account.front.fd < 0 || state.full) {
+    if (account.front.fd < 0) {
         pthread_mutex_unlock(&account.lock);
         return false;
     }
@@ -275,13 +345,9 @@ void idle_resume(struct imap_conn *c, struct str state)
         c->is_ending = true;
         return;
     }
-    c->tag = s.tag;
-    c->command = STR("IDLE");
-    c->has_condstore = s.flags & PARKED_CONDSTORE;
-    c->has_utf8 = s.flags & PARKED_UTF8;
-    if ((s.flags & PARKED_VIEW) && !(c->view = view_of(c->reader, &s, &e))) {
-        LOG(LOG_ERROR, "imapserver", "mailbox of a parked connection", LOG_E(&e));
-        BUF_PUT(&c->out, "* BYE the mailbox cannot be opened any more\r\n");
+    take_state(c, &s);
+    if (!take_saved(c, s.saved, &e)) {
+        LOG(LOG_ERROR, "imapserver", "state of a parked connection", LOG_E(&e));
         c->is_ending = true;
         return;
     }

@@ -47,24 +47,24 @@ static bool find(struct imap_conn *c, struct str name, struct store_mailbox *out
 /* --- SELECT (RFC 9051 6.3.2, RFC 7162 3.1.8) ------------------------------------------------------- */
 
 static void put_selected(struct imap_conn *c, const struct store_mailbox *m,
-                         const struct store_names *keywords)
+                         const struct store_names *keywords, uint32_t first_unseen)
 {
     static const char system_flags[] = "\\Seen \\Answered \\Flagged \\Deleted \\Draft $Forwarded "
                                        "$Junk $NotJunk $Phishing $MDNSent";
     const struct view *v = c->view;
-    size_t unseen = 0;
 
     buf_printf(&c->out, "* FLAGS (%s", system_flags);
     for (size_t i = 0; i < keywords->n; i++) {
         BUF_PUT(&c->out, " ");
         buf_put(&c->out, keywords->items[i]);
     }
-    buf_printf(&c->out, ")\r\n* OK [PERMANENTFLAGS (%s%s)] x\r\n* 0 RECENT\r\n* %zu EXISTS\r\n",
-               v->is_read_only ? "" : system_flags, v->is_read_only ? "" : " \\*", v->n);
-    while (unseen < v->n && (v->rows[unseen].flags & FLAG_SEEN))
-        unseen++;
-    if (unseen < v->n)
-        buf_printf(&c->out, "* OK [UNSEEN %zu] x\r\n", unseen + 1);
+    buf_printf(&c->out, ")\r\n* OK [PERMANENTFLAGS (%s%s)] x\r\n",
+               v->is_read_only ? "" : system_flags, v->is_read_only ? "" : " \\*");
+    if (!c->has_rev2) // RFC 9051 appendix E: neither exists any more
+        BUF_PUT(&c->out, "* 0 RECENT\r\n");
+    buf_printf(&c->out, "* %llu EXISTS\r\n", (unsigned long long)m->total);
+    if (!c->has_rev2 && first_unseen)
+        buf_printf(&c->out, "* OK [UNSEEN %u] x\r\n", first_unseen);
     buf_printf(&c->out, "* OK [UIDVALIDITY %u] x\r\n* OK [UIDNEXT %u] x\r\n* LIST () \"/\" ",
                m->uidvalidity, m->uidnext);
     put_name(c, m->name);
@@ -73,45 +73,59 @@ static void put_selected(struct imap_conn *c, const struct store_mailbox *m,
         buf_printf(&c->out, "* OK [HIGHESTMODSEQ %llu] x\r\n", (unsigned long long)m->modseq);
 }
 
-static void select_mailbox(struct imap_conn *c, struct imap_parser *p, bool is_read_only)
+// All that SELECT says, of one moment. Rows are not read for it.
+static bool open_mailbox(struct imap_conn *c, struct str name, bool is_read_only, struct err *e)
 {
     struct store_names keywords = {0};
     struct store_mailbox m;
-    struct err e = {0};
-    struct str name;
-    bool is_ok;
+    uint32_t first_unseen = 0;
+    bool is_ok = store_read_begin(c->reader, e) && find(c, name, &m, e) &&
+                 store_keywords(c->reader, &c->a, m.id, &keywords, e);
 
-    if (!imap_space(p) || !imap_mailbox(p, &name)) {
+    if (is_ok && !c->has_rev2 && m.unseen)
+        is_ok = m.unseen == m.total ? (first_unseen = 1) == 1
+                                    : store_first_unseen(c->reader, m.id, &first_unseen, e);
+    if (is_ok)
+        is_ok = (c->view = view_open(c->reader, &m, e)) != NULL;
+    store_read_end(c->reader);
+    if (!is_ok)
+        return false;
+    // From here on what is expunged is kept for us.
+    store_session_seen(account.store, c->session, c->view->modseq);
+    c->view->is_read_only = is_read_only;
+    put_selected(c, &m, &keywords, first_unseen);
+    return true;
+}
+
+static void select_mailbox(struct imap_conn *c, struct imap_parser *p, bool is_read_only)
+{
+    struct imap_select s;
+    struct err e = {0};
+
+    if (!imap_space(p) || !imap_select_arguments(p, &s)) {
         imap_bad(c, str_of(c->e.text));
         return;
     }
-    if (cur_skip(&p->c, ' ')) {
-        if (!imap_open(p) || !imap_skip_word(p, STR("CONDSTORE")) || !imap_close(p)) {
-            imap_bad(c, STR("unknown parameter"));
-            return;
-        }
-        c->has_condstore = true;
-    }
-    if (!imap_end(p)) {
-        imap_bad(c, str_of(c->e.text));
+    if (s.has_qresync && !c->has_qresync) {
+        imap_bad(c, STR("QRESYNC is not enabled"));
         return;
     }
     if (c->view) {
         imap_unselect(c);
         BUF_PUT(&c->out, "* OK [CLOSED] x\r\n");
     }
-    // From here on what is expunged is kept for us; the picture is of one moment.
-    is_ok = store_read_begin(c->reader, &e) && find(c, name, &m, &e) &&
-            store_keywords(c->reader, &c->a, m.id, &keywords, &e) &&
-            (c->view = view_open(c->reader, &m, &e)) != NULL;
-    store_read_end(c->reader);
-    if (!is_ok) {
+    c->has_condstore |= s.has_condstore;
+    // Expunged messages are kept from before the picture is taken, so that none is lost in between.
+    store_session_seen(account.store, c->session, store_modseq(account.store));
+    if (!open_mailbox(c, s.mailbox, is_read_only, &e)) {
         imap_store_failed(c, &e, "NONEXISTENT");
         return;
     }
-    store_session_seen(account.store, c->session, c->view->expunge_modseq);
-    c->view->is_read_only = is_read_only;
-    put_selected(c, &m, &keywords);
+    if (s.has_qresync && !imap_resync(c, &s, &e)) {
+        imap_unselect(c);
+        imap_store_failed(c, &e, NULL);
+        return;
+    }
     imap_ok(c, is_read_only ? STR("[READ-ONLY] x") : STR("[READ-WRITE] x"));
 }
 
@@ -182,7 +196,7 @@ static bool create_use(struct imap_conn *c, struct imap_parser *p, struct str *u
 
 void cmd_create(struct imap_conn *c, struct imap_parser *p)
 {
-    struct str name, use = STR("");
+    struct str name, asked, use = STR("");
     struct err e = {0};
 
     if (!imap_space(p) || !imap_mailbox(p, &name)) {
@@ -197,21 +211,15 @@ void cmd_create(struct imap_conn *c, struct imap_parser *p)
     }
     if (str_ends(name, STR("/")))
         name.n--;
+    asked = name;
     if (!canonical(c, &name))
         return;
     if (str_eq(name, STR("Inbox"))) {
         imap_no(c, NULL, STR("special mailboxname Inbox not allowed"));
-    } else if (!store_mailbox_create(account.store, name, use, &e)) {
+    } else if (!store_mailbox_create(account.store, c->session, name, use, &e)) {
         imap_store_failed(c, &e, NULL);
     } else {
-        BUF_PUT(&c->out, "* LIST (\\Subscribed");
-        if (use.n) {
-            BUF_PUT(&c->out, " \\");
-            buf_put(&c->out, use);
-        }
-        BUF_PUT(&c->out, ") \"/\" ");
-        put_name(c, name);
-        BUF_PUT(&c->out, "\r\n");
+        imap_created_put(c, asked, name);
         ok_done(c);
     }
 }
@@ -227,7 +235,7 @@ void cmd_delete(struct imap_conn *c, struct imap_parser *p)
         imap_no(c, "NONEXISTENT", STR("no such mailbox"));
         return;
     }
-    if (store_mailbox_delete(account.store, name, &e))
+    if (store_mailbox_delete(account.store, c->session, name, &e))
         ok_done(c);
     else if (e.kind == ERR_CONFLICT)
         imap_no(c, "HASCHILDREN", str_of(e.text));
@@ -253,7 +261,7 @@ void cmd_rename(struct imap_conn *c, struct imap_parser *p)
     }
     if (!canonical(c, &to))
         return;
-    if (store_mailbox_rename(account.store, from, to, &e))
+    if (store_mailbox_rename(account.store, c->session, from, to, &e))
         ok_done(c);
     else
         imap_store_failed(c, &e, "NONEXISTENT");
@@ -266,7 +274,7 @@ void cmd_subscribe(struct imap_conn *c, struct imap_parser *p)
 
     if (!one_mailbox(c, p, &name) || !canonical(c, &name))
         return;
-    if (store_subscribe(account.store, name, true, &e))
+    if (store_subscribe(account.store, c->session, name, true, &e))
         ok_done(c);
     else
         imap_store_failed(c, &e, NULL);
@@ -279,7 +287,7 @@ void cmd_unsubscribe(struct imap_conn *c, struct imap_parser *p)
 
     if (!one_mailbox(c, p, &name) || !canonical(c, &name))
         return;
-    if (store_subscribe(account.store, name, false, &e))
+    if (store_subscribe(account.store, c->session, name, false, &e))
         ok_done(c);
     else
         imap_store_failed(c, &e, "NONEXISTENT");
@@ -319,7 +327,7 @@ static void put_status(struct imap_conn *c, const struct store_mailbox *m, unsig
         }
     BUF_PUT(&c->out, ")\r\n");
     if (items & STATUS_HIGHESTMODSEQ)
-        c->has_condstore = true;
+        imap_enable_condstore(c);
 }
 
 void cmd_status(struct imap_conn *c, struct imap_parser *p)
@@ -344,59 +352,83 @@ void cmd_status(struct imap_conn *c, struct imap_parser *p)
 
 /* --- LIST (RFC 9051 6.3.9, RFC 5258, RFC 5819, RFC 6154) ------------------------------------------- */
 
-/* A mailbox that exists, or a subscription to one that does not. */
+/* A mailbox that exists, a subscription to one that does not, or a parent of such a subscription. */
 struct listed {
     struct str name;
     const struct store_mailbox *mailbox;
-    bool is_subscribed, has_children, has_subscribed_child;
+    bool is_subscribed, has_children;
+    bool is_wanted, is_named;              // by the selection options; by a pattern
+    bool has_wanted_below, has_other_below; // wanted ones; wanted ones that no pattern names
+    struct listed *parent;
 };
 
 struct listing {
-    struct listed *items;
+    struct listed **items; // sorted by name
     size_t n, cap;
+    struct map by_name;
+    struct imap_words patterns; // with the reference, Inbox as it is called
 };
 
-static bool is_below(struct str name, struct str parent)
+static void listing_fini(struct listing *l)
 {
-    return name.n > parent.n && name.p[parent.n] == '/' && str_starts(name, parent);
+    map_fini(&l->by_name);
 }
 
-static void note_subscription(struct imap_conn *c, struct listing *out, struct str name)
+static struct listed *enter(struct imap_conn *c, struct listing *l, struct str name)
 {
-    for (size_t i = 0; i < out->n; i++)
-        if (str_eq(out->items[i].name, name)) {
-            out->items[i].is_subscribed = true;
-            return;
+    struct listed *m = map_get(&l->by_name, name);
+
+    if (!m) {
+        m = ARENA_NEW(&c->a, struct listed);
+        m->name = name;
+        map_put(&l->by_name, name, m);
+        *ARENA_PUSH(&c->a, l->items, &l->n, &l->cap) = m;
+    }
+    return m;
+}
+
+// With all parents, which a subscription may be all that is left of.
+static struct listed *enter_path(struct imap_conn *c, struct listing *l, struct str name)
+{
+    struct listed *parent = NULL;
+
+    for (size_t i = 1; i <= name.n; i++)
+        if (i == name.n || name.p[i] == '/') {
+            struct listed *m = enter(c, l, str_sub(name, 0, i));
+
+            m->parent = parent;
+            parent = m;
         }
-    *ARENA_PUSH(&c->a, out->items, &out->n, &out->cap) =
-        (struct listed){.name = name, .is_subscribed = true};
+    return parent;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return str_cmp(((const struct listed *)a)->name, ((const struct listed *)b)->name);
+    return str_cmp((*(const struct listed *const *)a)->name,
+                   (*(const struct listed *const *)b)->name);
 }
 
 static bool collect(struct imap_conn *c, struct listing *out, struct err *e)
 {
     struct store_mailboxes mailboxes = {0};
     struct store_names subscriptions = {0};
+    bool is_ok = store_read_begin(c->reader, e) &&
+                 store_mailbox_list(c->reader, &c->a, &mailboxes, e) &&
+                 store_subscriptions(c->reader, &c->a, &subscriptions, e);
 
-    if (!store_mailbox_list(c->reader, &c->a, &mailboxes, e) ||
-        !store_subscriptions(c->reader, &c->a, &subscriptions, e))
+    store_read_end(c->reader);
+    if (!is_ok)
         return false;
-    for (size_t i = 0; i < mailboxes.n; i++)
-        *ARENA_PUSH(&c->a, out->items, &out->n, &out->cap) =
-            (struct listed){.name = mailboxes.items[i].name, .mailbox = &mailboxes.items[i]};
+    for (size_t i = 0; i < mailboxes.n; i++) {
+        struct listed *m = enter_path(c, out, mailboxes.items[i].name);
+
+        m->mailbox = &mailboxes.items[i];
+        for (struct listed *above = m->parent; above && !above->has_children; above = above->parent)
+            above->has_children = true;
+    }
     for (size_t i = 0; i < subscriptions.n; i++)
-        note_subscription(c, out, subscriptions.items[i]);
+        enter_path(c, out, subscriptions.items[i])->is_subscribed = true;
     qsort(out->items, out->n, sizeof *out->items, by_name);
-    for (size_t i = 0; i < out->n; i++)
-        for (size_t k = 0; k < out->n; k++)
-            if (is_below(out->items[k].name, out->items[i].name)) {
-                out->items[i].has_children |= out->items[k].mailbox != NULL;
-                out->items[i].has_subscribed_child |= out->items[k].is_subscribed;
-            }
     return true;
 }
 
@@ -417,65 +449,66 @@ static bool full_pattern(struct imap_conn *c, struct str reference, struct str p
     return true;
 }
 
-static bool matches(struct imap_conn *c, const struct imap_list *l, struct str name)
+// What the command asks for: names that a pattern matches, and what is below them.
+static void choose(struct imap_conn *c, struct listing *all, const struct imap_list *l)
 {
     for (size_t i = 0; i < l->patterns.n; i++) {
         struct str pattern;
 
-        if (full_pattern(c, l->reference, l->patterns.items[i], &pattern) &&
-            imap_list_match(pattern, name))
-            return true;
+        if (full_pattern(c, l->reference, l->patterns.items[i], &pattern))
+            *ARENA_PUSH(&c->a, all->patterns.items, &all->patterns.n, &all->patterns.cap) = pattern;
     }
-    return false;
+    for (size_t i = 0; i < all->n; i++) {
+        struct listed *m = all->items[i];
+
+        for (size_t k = 0; k < all->patterns.n && !m->is_named; k++)
+            m->is_named = imap_list_match(all->patterns.items[k], m->name);
+        m->is_wanted = (l->options & LIST_SELECT_SUBSCRIBED) ? m->is_subscribed
+                                                             : m->mailbox != NULL;
+        if (l->options & LIST_SELECT_SPECIAL_USE)
+            m->is_wanted &= m->mailbox && m->mailbox->special_use.n;
+        for (struct listed *above = m->parent; m->is_wanted && above; above = above->parent) {
+            above->has_wanted_below = true;
+            above->has_other_below |= !m->is_named;
+        }
+    }
 }
 
-static void put_listed(struct imap_conn *c, const struct listed *m, const struct imap_list *l,
-                       bool is_lsub)
+static void put_flag(struct imap_conn *c, bool *is_first, const char *text, struct str more)
 {
-    unsigned o = l->options;
-    const char *space = "";
+    buf_printf(&c->out, "%s%s", *is_first ? "" : " ", text);
+    buf_put(&c->out, more);
+    *is_first = false;
+}
 
-#define FLAG(text)                                                                                 \
-    do {                                                                                           \
-        buf_printf(&c->out, "%s%s", space, (text));                                                \
-        space = " ";                                                                               \
-    } while (0)
-    buf_printf(&c->out, is_lsub ? "* LSUB (" : "* LIST (");
-    if (!is_lsub) {
-        if (!m->mailbox)
-            FLAG("\\NonExistent");
-        if (m->is_subscribed && (o & (LIST_SELECT_SUBSCRIBED | LIST_RETURN_SUBSCRIBED)))
-            FLAG("\\Subscribed");
-        if (m->mailbox)
-            FLAG(m->has_children ? "\\HasChildren" : "\\HasNoChildren");
-        if (m->mailbox && m->mailbox->special_use.n) {
-            FLAG("\\");
-            buf_put(&c->out, m->mailbox->special_use);
-        }
-    } else if (!m->is_subscribed) {
-        FLAG("\\NoSelect");
-    }
-#undef FLAG
+static void put_listed(struct imap_conn *c, const struct listed *m, unsigned options)
+{
+    bool is_first = true;
+
+    BUF_PUT(&c->out, "* LIST (");
+    if (!m->mailbox)
+        put_flag(c, &is_first, "\\NonExistent", STR(""));
+    if (m->is_subscribed && (options & (LIST_SELECT_SUBSCRIBED | LIST_RETURN_SUBSCRIBED)))
+        put_flag(c, &is_first, "\\Subscribed", STR(""));
+    if (m->mailbox)
+        put_flag(c, &is_first, m->has_children ? "\\HasChildren" : "\\HasNoChildren", STR(""));
+    if (m->mailbox && m->mailbox->special_use.n)
+        put_flag(c, &is_first, "\\", m->mailbox->special_use);
     BUF_PUT(&c->out, ") \"/\" ");
     put_name(c, m->name);
-    if ((o & LIST_SELECT_RECURSIVEMATCH) && (o & LIST_SELECT_SUBSCRIBED) &&
-        m->has_subscribed_child)
-        BUF_PUT(&c->out, " (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    // RFC 5258 3.5: by which criteria there is something below.
+    if ((options & LIST_SELECT_RECURSIVEMATCH) && m->has_wanted_below)
+        buf_printf(&c->out, " (\"CHILDINFO\" (%s%s%s))",
+                   options & LIST_SELECT_SUBSCRIBED ? "\"SUBSCRIBED\"" : "",
+                   (options & LIST_SELECT_SUBSCRIBED) && (options & LIST_SELECT_SPECIAL_USE) ? " "
+                                                                                            : "",
+                   options & LIST_SELECT_SPECIAL_USE ? "\"SPECIAL-USE\"" : "");
     BUF_PUT(&c->out, "\r\n");
-}
-
-static bool is_selected(const struct listed *m, unsigned o)
-{
-    if (o & LIST_SELECT_SUBSCRIBED)
-        return m->is_subscribed || ((o & LIST_SELECT_RECURSIVEMATCH) && m->has_subscribed_child);
-    if (!m->mailbox)
-        return false;
-    return !(o & LIST_SELECT_SPECIAL_USE) || m->mailbox->special_use.n;
 }
 
 void cmd_list(struct imap_conn *c, struct imap_parser *p)
 {
-    struct listing all = {0};
+    CLEANUP(listing_fini) struct listing all = {0};
     struct imap_list l;
     struct err e = {0};
 
@@ -492,14 +525,18 @@ void cmd_list(struct imap_conn *c, struct imap_parser *p)
         imap_store_failed(c, &e, NULL);
         return;
     }
-    for (size_t i = 0; i < all.n; i++) {
-        const struct listed *m = &all.items[i];
+    choose(c, &all, &l);
+    for (size_t i = 0; i < all.n && !c->is_ending; i++) {
+        const struct listed *m = all.items[i];
 
-        if (!is_selected(m, l.options) || !matches(c, &l, m->name))
+        // RFC 5258 3: one that is not wanted itself only for others that are not in the answer.
+        if (!m->is_named || (!m->is_wanted && !((l.options & LIST_SELECT_RECURSIVEMATCH) &&
+                                                m->has_other_below)))
             continue;
-        put_listed(c, m, &l, false);
-        if (l.status && m->mailbox)
+        put_listed(c, m, l.options);
+        if (l.status && m->mailbox && m->is_wanted)
             put_status(c, m->mailbox, l.status);
+        (void)imap_flush(c, false);
     }
     ok_done(c);
 }
@@ -507,7 +544,7 @@ void cmd_list(struct imap_conn *c, struct imap_parser *p)
 /* RFC 3501 6.3.9: with "%", a parent that is not subscribed stands for its subscribed children. */
 void cmd_lsub(struct imap_conn *c, struct imap_parser *p)
 {
-    struct listing all = {0};
+    CLEANUP(listing_fini) struct listing all = {0};
     struct imap_list l;
     struct err e = {0};
     bool has_percent;
@@ -520,13 +557,19 @@ void cmd_lsub(struct imap_conn *c, struct imap_parser *p)
         imap_store_failed(c, &e, NULL);
         return;
     }
+    l.options = LIST_SELECT_SUBSCRIBED;
+    choose(c, &all, &l);
     has_percent = str_ends(l.patterns.items[0], STR("%"));
-    for (size_t i = 0; i < all.n; i++) {
-        const struct listed *m = &all.items[i];
+    for (size_t i = 0; i < all.n && !c->is_ending; i++) {
+        const struct listed *m = all.items[i];
 
-        if ((m->is_subscribed || (has_percent && m->has_subscribed_child)) &&
-            matches(c, &l, m->name))
-            put_listed(c, m, &l, true);
+        if (!m->is_named || !(m->is_subscribed || (has_percent && m->has_other_below)))
+            continue;
+        buf_put(&c->out, m->is_subscribed ? STR("* LSUB () \"/\" ")
+                                          : STR("* LSUB (\\NoSelect) \"/\" "));
+        put_name(c, m->name);
+        BUF_PUT(&c->out, "\r\n");
+        (void)imap_flush(c, false);
     }
     ok_done(c);
 }

@@ -2,6 +2,7 @@
  * SEARCH (RFC 9051 6.4.4, RFC 4731, RFC 5182).
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "message/mime.h"
 #include "role/account/imap_conn.h"
@@ -55,9 +56,13 @@ static struct str header_of(struct candidate *m)
     return m->header;
 }
 
-static bool contains(struct str text, struct str what)
+// Without regard to case: of all letters, when there are others than those of ASCII.
+static bool contains(struct candidate *m, struct str text, struct str what)
 {
-    return str_find_str_ci(text, what) >= 0;
+    if (str_find_str_ci(text, what) >= 0)
+        return true;
+    return !str_is_ascii(what) && !str_is_ascii(text) &&
+           str_find_str(utf8_fold(&m->a, text), utf8_fold(&m->a, what)) >= 0;
 }
 
 // Substring in a header field; decoded and as it stands. Address fields too.
@@ -74,10 +79,34 @@ static bool header_matches(struct candidate *m, struct str name, struct str what
         if (!what.n)
             return true; // RFC 9051: presence
         value = header_unfold(&m->a, field.value);
-        if (contains(value, what) || contains(encoded_word_decode(&m->a, value), what))
+        if (contains(m, value, what) || contains(m, encoded_word_decode(&m->a, value), what))
             return true;
     }
     return false;
+}
+
+// Anywhere in a header, as it stands or decoded.
+static bool whole_header_matches(struct candidate *m, struct str header, struct str what)
+{
+    struct cur c = cur_of(header);
+    struct header_field field;
+
+    if (contains(m, header, what))
+        return true;
+    while (header_next(&c, &field))
+        if (contains(m, encoded_word_decode(&m->a, header_unfold(&m->a, field.value)), what))
+            return true;
+    return false;
+}
+
+static bool embedded_header_matches(struct candidate *m, const struct part *p, struct str what)
+{
+    AUTO_BUF header = BUF_LIMIT(MOST_HEADER);
+    uint64_t end = p->body_start - p->header_start < MOST_HEADER ? p->body_start
+                                                                 : p->header_start + MOST_HEADER;
+
+    return read_span(m, p->header_start, end, &header) &&
+           whole_header_matches(m, buf_str(&header), what);
 }
 
 // A text part, decoded to UTF-8, searched piece by piece in memory of one part.
@@ -94,12 +123,15 @@ static bool part_matches(struct candidate *m, const struct part *p, struct str w
     transfer_feed(&d, buf_str(&raw), &decoded);
     transfer_end(&d, &decoded);
     charset_put_utf8(&utf8, param_get(&p->params, STR("charset")), buf_str(&decoded));
-    return contains(buf_str(&utf8), what);
+    return contains(m, buf_str(&utf8), what);
 }
 
+// Text parts, and the headers of embedded messages, which are body, too.
 static bool body_matches(struct candidate *m, const struct part *p, struct str what)
 {
-    for (; p; p = p->next) {
+    for (; p && !m->e->kind; p = p->next) {
+        if (p->is_message && p->child && embedded_header_matches(m, p->child, what))
+            return true;
         if (p->child ? body_matches(m, p->child, what)
                      : part_is_text(p) && part_matches(m, p, what))
             return true;
@@ -107,72 +139,53 @@ static bool body_matches(struct candidate *m, const struct part *p, struct str w
     return false;
 }
 
-// Header fields of the message and of those embedded in it count for TEXT.
 static bool text_matches(struct candidate *m, struct str what, bool with_header)
 {
     struct part *root;
 
     if (!need_email(m) || !part_decode(&m->a, m->email.tree, &root, m->e))
         return false;
-    if (with_header) {
-        struct cur c = cur_of(header_of(m));
-        struct header_field field;
-
-        if (contains(header_of(m), what))
-            return true;
-        while (header_next(&c, &field)) {
-            struct str value = header_unfold(&m->a, field.value);
-
-            if (contains(encoded_word_decode(&m->a, value), what))
-                return true;
-        }
-    }
+    if (with_header && whole_header_matches(m, header_of(m), what))
+        return true;
     return !what.n || body_matches(m, root, what);
 }
 
-static bool has_flag(const struct candidate *m, struct str word)
+static bool has_keyword(struct str keywords, struct str word)
 {
-    struct store_names keywords = {0};
-    struct arena a = ARENA_LIMIT(1 << 20);
-    uint32_t flags = 0;
-    struct err e = {0};
-    bool is_set = false;
+    while (keywords.n) {
+        struct str one, rest = {0};
 
-    if (store_flag_parse(&a, word, &flags, &keywords, &e)) {
-        is_set = flags && (m->row->flags & flags) == flags;
-        if (keywords.n) {
-            struct str rest = m->row->keywords, one;
-
-            for (bool more = rest.n > 0; more && !is_set;) {
-                more = str_cut(rest, ' ', &one, &rest);
-                if (!more)
-                    one = rest;
-                is_set = str_eq_ci(one, keywords.items[0]);
-            }
-        }
+        if (!str_cut(keywords, ' ', &one, &rest))
+            one = keywords;
+        if (str_eq(one, word))
+            return true;
+        keywords = rest;
     }
-    arena_fini(&a);
-    return is_set;
+    return false;
+}
+
+// compile() has left the flag in number, or the keyword as it is stored in value.
+static bool has_flag(const struct candidate *m, const struct imap_search_key *k)
+{
+    return k->number ? m->row->flags & k->number
+                     : k->value.n && has_keyword(m->row->keywords, k->value);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
 }
 
 static bool in_set(const struct candidate *m, const struct imap_set *set, bool is_uid)
 {
-    const struct view *v = m->c->view;
-    uint64_t number = is_uid ? m->row->uid : m->at + 1;
-    uint64_t star = is_uid ? v->rows[v->n - 1].uid : v->n;
+    const struct imap_conn *c = m->c;
 
     if (set->is_saved)
-        for (size_t i = 0; i < m->c->n_saved; i++)
-            if (m->c->saved[i] == m->row->uid)
-                return true;
-    for (size_t i = 0; i < set->n; i++) {
-        uint64_t a = set->ranges[i].first == IMAP_STAR ? star : set->ranges[i].first;
-        uint64_t b = set->ranges[i].last == IMAP_STAR ? star : set->ranges[i].last;
-
-        if (number >= (a < b ? a : b) && number <= (a < b ? b : a))
-            return true;
-    }
-    return false;
+        return c->n_saved &&
+               bsearch(&m->row->uid, c->saved, c->n_saved, sizeof *c->saved, by_number);
+    return imap_set_has(set, is_uid ? m->row->uid : m->at + 1);
 }
 
 static int64_t day_of(int64_t unix_seconds)
@@ -180,9 +193,18 @@ static int64_t day_of(int64_t unix_seconds)
     return unix_seconds >= 0 ? unix_seconds / 86400 : (unix_seconds - 86399) / 86400;
 }
 
+/* RFC 9051 6.4.4: the date as the header has it, whatever its zone; the envelope begins with it. */
 static int64_t sent_day(struct candidate *m)
 {
-    return need_email(m) ? day_of(m->email.sent_unix) : 0;
+    struct str start, text, rest;
+    struct date date;
+
+    if (!need_email(m))
+        return 0;
+    if (str_cut(m->email.envelope, '"', &start, &rest) && start.n == 1 &&
+        str_cut(rest, '"', &text, &rest) && date_parse(text, &date))
+        return day_of(date.unix_seconds + 60 * (int64_t)date.zone_minutes);
+    return day_of(m->email.sent_unix);
 }
 
 static bool matches(struct candidate *m, const struct imap_search_key *k)
@@ -193,13 +215,11 @@ static bool matches(struct candidate *m, const struct imap_search_key *k)
     case SEARCH_NONE:
         return false;
     case SEARCH_FLAG:
-        return has_flag(m, k->name);
-    case SEARCH_NOT_FLAG:
-        return !has_flag(m, k->name);
     case SEARCH_KEYWORD:
-        return has_flag(m, k->value);
+        return has_flag(m, k);
+    case SEARCH_NOT_FLAG:
     case SEARCH_NOT_KEYWORD:
-        return !has_flag(m, k->value);
+        return !has_flag(m, k);
     case SEARCH_BEFORE:
         return day_of(m->row->received_unix) < k->day;
     case SEARCH_ON:
@@ -241,58 +261,97 @@ static bool matches(struct candidate *m, const struct imap_search_key *k)
     return false;
 }
 
+// What is the same for all messages, once: sets sorted, flags and keywords as they are stored.
+static void compile(struct imap_conn *c, struct imap_search_key *k)
+{
+    const struct view *v = c->view;
+
+    for (; k; k = k->next) {
+        struct store_names keywords = {0};
+        struct err unknown = {0};
+        uint32_t flags = 0;
+
+        if (k->op == SEARCH_UID) {
+            k->set = imap_set_sorted(&c->a, &k->set, v->n ? v->rows[v->n - 1].uid : 0, 1,
+                                     UINT32_MAX);
+        } else if (k->op == SEARCH_SEQUENCE) {
+            k->set = imap_set_sorted(&c->a, &k->set, v->n, 1, UINT32_MAX);
+        } else if (k->op == SEARCH_FLAG || k->op == SEARCH_NOT_FLAG || k->op == SEARCH_KEYWORD ||
+                   k->op == SEARCH_NOT_KEYWORD) {
+            if (!store_flag_parse(&c->a, k->name.n ? k->name : k->value, &flags, &keywords,
+                                  &unknown))
+                flags = 0; // what cannot be a keyword is none of any message
+            k->number = flags;
+            k->value = keywords.n ? keywords.items[0] : STR("");
+        }
+        compile(c, k->child);
+    }
+}
+
 /* What matched. */
 struct found {
     uint32_t *uids, *numbers;
     size_t n;
-    uint64_t modseq; // highest
+    uint64_t modseq; // highest of those that the response is about
 };
+
+// Whether a look from one end, or from both, is enough (RFC 4731 3.1).
+static bool wants_ends(const struct imap_search *s)
+{
+    return (s->returns & (RETURN_MIN | RETURN_MAX)) && !(s->returns & (RETURN_ALL | RETURN_COUNT));
+}
+
+static bool look_at(struct imap_conn *c, const struct imap_search *s, size_t at, struct found *out,
+                    struct err *e)
+{
+    const struct view_row *row = &c->view->rows[at];
+    struct candidate m = {.c = c, .at = (uint32_t)at, .row = row, .a = ARENA_LIMIT(256 << 20),
+                          .e = e};
+    bool is_match = matches(&m, s->key);
+
+    arena_fini(&m.a);
+    if (!is_match || e->kind)
+        return false;
+    out->uids[out->n] = row->uid;
+    out->numbers[out->n++] = (uint32_t)at + 1;
+    out->modseq = row->modseq > out->modseq ? row->modseq : out->modseq;
+    return true;
+}
 
 static bool run(struct imap_conn *c, const struct imap_search *s, struct found *out, struct err *e)
 {
     const struct view *v = c->view;
+    size_t room = wants_ends(s) ? 2 : v->n, from = 0;
 
-    *out = (struct found){ARENA_ARRAY(&c->a, v->n + 1, uint32_t),
-                          ARENA_ARRAY(&c->a, v->n + 1, uint32_t), 0, 0};
-    for (size_t i = 0; i < v->n; i++) {
-        struct candidate m = {.c = c, .at = (uint32_t)i, .row = &v->rows[i],
-                              .a = ARENA_LIMIT(256 << 20), .e = e};
-        bool is_match = matches(&m, s->key);
-
-        arena_fini(&m.a);
-        if (e->kind)
-            return false;
-        if (!is_match)
-            continue;
-        out->uids[out->n] = v->rows[i].uid;
-        out->numbers[out->n++] = (uint32_t)i + 1;
-        if (v->rows[i].modseq > out->modseq)
-            out->modseq = v->rows[i].modseq;
+    compile(c, s->key);
+    *out = (struct found){ARENA_ARRAY(&c->a, room + 1, uint32_t),
+                          ARENA_ARRAY(&c->a, room + 1, uint32_t), 0, 0};
+    if (!wants_ends(s)) {
+        for (size_t i = 0; i < v->n && !e->kind; i++)
+            (void)look_at(c, s, i, out, e);
+        return !e->kind;
     }
-    return true;
+    if (s->returns & RETURN_MIN) {
+        while (from < v->n && !look_at(c, s, from, out, e) && !e->kind)
+            from++;
+        from++;
+    }
+    // The last match may be the first one, too.
+    if (s->returns & RETURN_MAX)
+        for (size_t i = v->n; i > from && !e->kind;)
+            if (look_at(c, s, --i, out, e))
+                break;
+    return !e->kind;
 }
 
-static void save(struct imap_conn *c, const struct imap_search *s, const struct found *f)
+// RFC 5182 2.1, RFC 9051 6.4.4.1: with MIN or MAX alone only what they found is saved.
+static void save(struct imap_conn *c, const struct found *f)
 {
-    size_t from = 0, n = f->n;
-
     free(c->saved);
-    // RFC 5182 2.1: with MIN or MAX alone only those are saved.
-    if (!(s->returns & (RETURN_ALL | RETURN_COUNT)) && (s->returns & (RETURN_MIN | RETURN_MAX))) {
-        if (!(s->returns & RETURN_MIN) && n) {
-            from = n - 1;
-            n = 1;
-        } else if (!(s->returns & RETURN_MAX) && n) {
-            n = 1;
-        } else if (n > 2) {
-            f->uids[1] = f->uids[n - 1];
-            n = 2;
-        }
-    }
-    c->saved = heap_array(n + 1, sizeof *c->saved);
-    for (size_t i = 0; i < n; i++)
-        c->saved[i] = f->uids[from + i];
-    c->n_saved = n;
+    c->saved = heap_array(f->n + 1, sizeof *c->saved);
+    if (f->n)
+        memcpy(c->saved, f->uids, f->n * sizeof *c->saved);
+    c->n_saved = f->n;
 }
 
 /* RFC 4731 3.1, RFC 7162 3.1.10. */
@@ -339,27 +398,32 @@ static void put_search(struct imap_conn *c, const struct imap_search *s, const s
 void cmd_search(struct imap_conn *c, struct imap_parser *p, bool is_uid)
 {
     struct imap_search s;
-    struct found f;
+    struct found f = {0};
     struct err e = {0};
 
     if (!imap_space(p) || !imap_search_arguments(p, &s)) {
         imap_bad(c, str_of(c->e.text));
         return;
     }
+    c->used_numbers = s.has_numbers;
     if (s.has_bad_charset) {
         imap_no(c, "BADCHARSET (US-ASCII UTF-8)", STR("charset not supported"));
-        return;
-    }
-    c->has_condstore |= s.has_modseq;
-    if (!run(c, &s, &f, &e)) {
+    } else if (!run(c, &s, &f, &e)) {
+        f.n = 0;
         imap_store_failed(c, &e, NULL);
-        return;
+    } else {
+        if (s.has_modseq)
+            imap_enable_condstore(c);
+        // RFC 9051 6.4.4: IMAP4rev2 has no other response.
+        if (!s.has_return && c->has_rev2)
+            s.returns = RETURN_ALL;
+        if (!s.has_return && !c->has_rev2)
+            put_search(c, &s, &f, is_uid ? f.uids : f.numbers);
+        else if (s.returns != RETURN_SAVE)
+            put_esearch(c, &s, &f, is_uid ? f.uids : f.numbers, is_uid);
+        imap_ok(c, arena_printf(&c->a, "%sSEARCH done", is_uid ? "UID " : ""));
     }
-    if (!s.has_return)
-        put_search(c, &s, &f, is_uid ? f.uids : f.numbers);
-    else if (s.returns != RETURN_SAVE)
-        put_esearch(c, &s, &f, is_uid ? f.uids : f.numbers, is_uid);
+    // RFC 5182 2.1: after a NO there is nothing in it.
     if (s.returns & RETURN_SAVE)
-        save(c, &s, &f);
-    imap_ok(c, arena_printf(&c->a, "%sSEARCH done", is_uid ? "UID " : ""));
+        save(c, &f);
 }

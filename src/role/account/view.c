@@ -4,9 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "role/account/imap_conn.h"
 
-enum { VIEW_KEYWORD_MEMORY = 64 << 20 };
+enum {
+    VIEW_KEYWORD_MEMORY = 64 << 20,
+    SPARE_VIEWS = 8,
+    SPARE_ROWS = 400 * 1000, // 56 bytes each
+    VANISHED_BYTES = 4 * 1024 - 64, // of one line's set: mox-imap-store-cli-config.md 1.1
+};
 
 static struct str intern(struct view *v, struct str keywords)
 {
@@ -59,26 +65,62 @@ void view_free(struct view *v)
     free(v);
 }
 
+/* --- views that nobody uses at the moment ----------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct view *views; // the one given last first
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void view_give(struct view *v)
+{
+    struct view *drop = NULL;
+    size_t rows = 0, n = 0;
+
+    if (!v || !v->is_loaded) {
+        view_free(v);
+        return;
+    }
+    pthread_mutex_lock(&spare.lock);
+    v->next = spare.views;
+    spare.views = v;
+    for (struct view **at = &spare.views; *at; at = &(*at)->next) {
+        rows += (*at)->n;
+        // Of one mailbox the latest is enough, and of all together not too much.
+        if (++n > SPARE_VIEWS || rows > SPARE_ROWS || (*at != v && (*at)->mailbox == v->mailbox)) {
+            drop = *at;
+            *at = drop->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&spare.lock);
+    view_free(drop);
+}
+
+static struct view *take_spare(uint64_t mailbox, uint32_t uidvalidity)
+{
+    struct view *v = NULL;
+
+    pthread_mutex_lock(&spare.lock);
+    for (struct view **at = &spare.views; *at; at = &(*at)->next)
+        if ((*at)->mailbox == mailbox && (*at)->uidvalidity == uidvalidity) {
+            v = *at;
+            *at = v->next;
+            v->next = NULL;
+            break;
+        }
+    pthread_mutex_unlock(&spare.lock);
+    return v;
+}
+
+/* --- reading the rows ------------------------------------------------------------------------------- */
+
 static bool add_row(void *ctx, const struct store_row *row)
 {
     struct view *v = ctx;
 
     fill(v, push(v), row);
     return true;
-}
-
-struct view *view_open(struct store_reader *r, const struct store_mailbox *m, struct err *e)
-{
-    struct view *v = new_view(m->id, m->name);
-
-    v->uidvalidity = m->uidvalidity;
-    v->uidnext = m->uidnext;
-    if (store_read_modseq(r, &v->modseq, e) && store_rows(r, m->id, 0, add_row, v, e)) {
-        v->expunge_modseq = v->modseq;
-        return v;
-    }
-    view_free(v);
-    return NULL;
 }
 
 static int by_uid(const void *a, const void *b)
@@ -88,42 +130,56 @@ static int by_uid(const void *a, const void *b)
     return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-static bool add_expunged(void *ctx, uint32_t uid)
+static bool add_expunged(void *ctx, const struct store_gone *gone)
 {
     struct view *v = ctx;
 
-    if (uid < v->uidnext)
-        push(v)->uid = uid; // view_sync takes it away again, and says so
+    if (gone->uid < v->uidnext) { // view_sync takes it away again, and says so
+        struct view_row *row = push(v);
+
+        row->uid = gone->uid;
+        row->email = gone->email;
+        row->modseq = gone->modseq;
+    }
     return true;
 }
 
-struct view *view_open_at(struct store_reader *r, uint64_t mailbox, struct str name,
-                          uint32_t uidvalidity, uint32_t uidnext, uint64_t modseq, struct err *e)
+// Rows as they are now, turned back to what the client knows: that of v->modseq and v->uidnext.
+static bool load(struct view *v, struct store_reader *r, struct err *e)
 {
-    struct view *v = new_view(mailbox, name);
     size_t known = 0;
 
-    v->uidvalidity = uidvalidity;
-    v->uidnext = uidnext;
-    v->modseq = v->expunge_modseq = modseq;
-    if (!store_rows(r, mailbox, 0, add_row, v, e)) {
-        view_free(v);
-        return NULL;
-    }
-    while (known < v->n && v->rows[known].uid < uidnext)
+    v->n = 0;
+    if (!store_rows(r, v->mailbox, 0, add_row, v, e))
+        return false;
+    while (known < v->n && v->rows[known].uid < v->uidnext)
         known++;
     v->n = known;
     for (size_t i = 0; i < v->n; i++)
-        if (v->rows[i].modseq > modseq) { // what it looked like then is not known: say it anew
+        if (v->rows[i].modseq > v->modseq) { // what it looked like then is not known: say it anew
             v->rows[i].modseq = 0;
             v->rows[i].flags = UINT32_MAX;
         }
-    if (!store_expunged(r, mailbox, modseq, add_expunged, v, e)) {
-        view_free(v);
-        return NULL;
+    if (!store_expunged(r, v->mailbox, v->modseq, add_expunged, v, e))
+        return false;
+    for (size_t i = known; i < v->n; i++)
+        if (!store_email_size(r, v->rows[i].email, &v->rows[i].size, &v->rows[i].received_unix, e))
+            return false;
+    if (v->n > known)
+        qsort(v->rows, v->n, sizeof *v->rows, by_uid);
+    v->is_loaded = true;
+    return true;
+}
+
+bool view_load(struct view *v, struct store_reader *r, struct err *e)
+{
+    bool is_ok = v->is_loaded;
+
+    if (!is_ok) {
+        is_ok = store_read_begin(r, e) && load(v, r, e);
+        store_read_end(r);
     }
-    qsort(v->rows, v->n, sizeof *v->rows, by_uid);
-    return v;
+    return is_ok;
 }
 
 size_t view_find(const struct view *v, uint32_t uid, bool *found)
@@ -146,6 +202,7 @@ size_t view_find(const struct view *v, uint32_t uid, bool *found)
 struct changes {
     struct view *v;
     size_t had; // rows before
+    bool has_skipped; // there are messages to be shown later
     uint32_t *changed, *gone; // uids
     size_t n_changed, cap_changed, n_gone, cap_gone;
     struct arena a;
@@ -177,29 +234,53 @@ static bool note_flags(void *ctx, const struct store_row *row)
 {
     struct changes *ch = ctx;
 
+    ch->has_skipped |= row->uid >= ch->v->uidnext;
     return row->uid >= ch->v->uidnext || note_row(ctx, row);
 }
 
-static bool note_gone(void *ctx, uint32_t uid)
+static bool note_gone(void *ctx, const struct store_gone *gone)
 {
     struct changes *ch = ctx;
 
-    *ARENA_PUSH(&ch->a, ch->gone, &ch->n_gone, &ch->cap_gone) = uid;
+    *ARENA_PUSH(&ch->a, ch->gone, &ch->n_gone, &ch->cap_gone) = gone->uid;
     return true;
 }
 
+// Brings the rows up to the present; in a read transaction.
 static bool read_changes(struct changes *ch, struct store_reader *r, enum view_sync how,
-                         uint64_t *modseq, struct err *e)
+                         struct err *e)
 {
     struct view *v = ch->v;
-    bool is_ok = store_read_begin(r, e) && store_read_modseq(r, modseq, e) &&
-                 store_rows(r, v->mailbox, v->modseq, how == SYNC_ALL ? note_row : note_flags, ch,
-                            e);
+    uint64_t now, highest;
+    struct err missing = {0};
 
-    if (is_ok && how == SYNC_ALL)
-        is_ok = store_expunged(r, v->mailbox, v->expunge_modseq, note_gone, ch, e);
-    store_read_end(r);
-    return is_ok;
+    if (!store_read_modseq(r, &now, e))
+        return false;
+    if (!store_mailbox_modseq(r, v->mailbox, &highest, &missing)) {
+        if (missing.kind != ERR_NOT_FOUND) {
+            *e = missing;
+            return false;
+        }
+        highest = now; // deleted: its messages are gone
+    }
+    // Others' mailboxes change too; whether this one did is one row to read.
+    if (highest > (how == SYNC_ALL ? v->modseq : v->flags_modseq)) {
+        if (!v->is_loaded && !load(v, r, e))
+            return false;
+        ch->had = v->n;
+        if (!store_rows(r, v->mailbox, v->flags_modseq,
+                        how == SYNC_ALL ? note_row : note_flags, ch, e) ||
+            (how == SYNC_ALL && !store_expunged(r, v->mailbox, v->modseq, note_gone, ch, e)))
+            return false;
+    }
+    // Rows have modseqs of their own; the view's stays behind while something is held back.
+    if (!ch->has_skipped)
+        v->flags_modseq = now;
+    if (how == SYNC_ALL) {
+        v->modseq = now;
+        v->highest = highest;
+    }
+    return true;
 }
 
 static int by_number(const void *a, const void *b)
@@ -209,24 +290,32 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* RFC 9051 7.5.1: each number counts after the removals before it. */
-static void remove_gone(struct changes *ch, struct buf *out)
+/*
+ * RFC 9051 7.5.1: each number counts after the removals before it. RFC 7162 3.2.10: with QRESYNC
+ * uids instead, and only of messages that the client knew. out NULL: in silence.
+ */
+static void remove_gone(struct changes *ch, unsigned style, struct buf *out)
 {
     struct view *v = ch->v;
-    size_t to = 0, gone = 0;
+    size_t to = 0, gone = 0, n_told = 0;
 
     qsort(ch->gone, ch->n_gone, sizeof *ch->gone, by_number);
     for (size_t i = 0; i < v->n; i++) {
         while (gone < ch->n_gone && ch->gone[gone] < v->rows[i].uid)
             gone++;
-        if (gone < ch->n_gone && ch->gone[gone] == v->rows[i].uid) {
-            if (i < ch->had) // others came and went between two syncs
-                buf_printf(out, "* %zu EXPUNGE\r\n", to + 1);
-        } else {
+        if (gone == ch->n_gone || ch->gone[gone] != v->rows[i].uid) {
             v->rows[to++] = v->rows[i];
+            continue;
         }
+        if (style & VIEW_QRESYNC)
+            ch->gone[n_told++] = v->rows[i].uid;
+        else if (out)
+            buf_printf(out, "* %zu EXPUNGE\r\n", to + 1);
     }
+    ch->had -= v->n - to;
     v->n = to;
+    if (out && (style & VIEW_QRESYNC))
+        imap_vanished_put(out, STR(""), ch->gone, n_told);
 }
 
 void imap_flags_put(struct buf *out, const struct view_row *row, bool has_modseq)
@@ -238,57 +327,119 @@ void imap_flags_put(struct buf *out, const struct view_row *row, bool has_modseq
         buf_printf(out, " MODSEQ (%llu)", (unsigned long long)row->modseq);
 }
 
-static void put_changed(struct changes *ch, bool has_condstore, struct buf *out)
+void imap_row_put(struct buf *out, const struct view *v, size_t at, bool has_modseq)
 {
-    for (size_t i = 0; i < ch->n_changed; i++) {
+    buf_printf(out, "* %zu FETCH (UID %u", at + 1, v->rows[at].uid);
+    imap_flags_put(out, &v->rows[at], has_modseq);
+    BUF_PUT(out, ")\r\n");
+}
+
+static void put_changed(struct changes *ch, const struct view_set *own, unsigned style,
+                        struct buf *out)
+{
+    size_t next = 0;
+
+    for (size_t i = 0; i < ch->n_changed; i++) { // by uid, as own is
         bool found;
         size_t at = view_find(ch->v, ch->changed[i], &found);
 
-        if (!found)
-            continue;
-        buf_printf(out, "* %zu FETCH (UID %u", at + 1, ch->changed[i]);
-        imap_flags_put(out, &ch->v->rows[at], has_condstore);
-        BUF_PUT(out, ")\r\n");
+        while (own && next < own->n && own->at[next] < at)
+            next++;
+        if (found && !(own && next < own->n && own->at[next] == at))
+            imap_row_put(out, ch->v, at, style & VIEW_CONDSTORE);
     }
 }
 
-bool view_sync(struct view *v, struct store_reader *r, enum view_sync how, bool has_condstore,
-               struct buf *out, struct err *e)
+static bool sync_view(struct view *v, struct store_reader *r, enum view_sync how, unsigned style,
+                      const struct view_set *own, struct buf *out, struct err *e)
 {
     struct changes ch = {.v = v, .had = v->n, .a = ARENA_LIMIT(1 << 30)};
-    uint64_t modseq = 0;
-    size_t had = v->n;
-    bool is_ok = read_changes(&ch, r, how, &modseq, e);
+    bool is_ok = read_changes(&ch, r, how, e);
 
-    if (is_ok && how == SYNC_ALL) {
-        if (ch.n_gone) {
-            size_t before = v->n;
-
-            remove_gone(&ch, out);
-            had -= had < before - v->n ? had : before - v->n;
-        }
-        if (v->n > had)
+    if (is_ok && ch.n_gone)
+        remove_gone(&ch, style, out);
+    if (is_ok && out) {
+        if (v->n > ch.had)
             buf_printf(out, "* %zu EXISTS\r\n", v->n);
-        v->modseq = v->expunge_modseq = modseq;
+        put_changed(&ch, own, style, out);
     }
-    // Without new messages the view is behind for those: its modseq stays, and rows have their own.
-    if (is_ok && how != SYNC_QUIET)
-        put_changed(&ch, has_condstore, out);
     arena_fini(&ch.a);
+    return is_ok;
+}
+
+struct view *view_open(struct store_reader *r, const struct store_mailbox *m, struct err *e)
+{
+    struct view *v = take_spare(m->id, m->uidvalidity);
+    struct err stale = {0};
+
+    if (v && !sync_view(v, r, SYNC_ALL, 0, NULL, NULL, &stale)) {
+        view_free(v);
+        v = NULL;
+    }
+    if (!v) {
+        v = new_view(m->id, m->name);
+        v->uidvalidity = m->uidvalidity;
+        v->highest = m->modseq;
+        if (!store_read_modseq(r, &v->modseq, e)) {
+            view_free(v);
+            return NULL;
+        }
+        v->flags_modseq = v->modseq;
+    }
+    v->uidnext = m->uidnext;
+    if (!str_eq(v->name, m->name))
+        v->name = arena_dup(&v->a, m->name);
+    return v;
+}
+
+struct view *view_open_at(uint64_t mailbox, struct str name, uint32_t uidvalidity, uint32_t uidnext,
+                          uint64_t modseq, uint64_t highest)
+{
+    struct view *v = new_view(mailbox, name);
+
+    v->uidvalidity = uidvalidity;
+    v->uidnext = uidnext;
+    v->modseq = v->flags_modseq = modseq;
+    v->highest = highest;
+    return v;
+}
+
+static unsigned style_of(const struct imap_conn *c)
+{
+    return (c->has_condstore ? VIEW_CONDSTORE : 0) | (c->has_qresync ? VIEW_QRESYNC : 0);
+}
+
+static bool sync_conn(struct imap_conn *c, enum view_sync how, const struct view_set *own,
+                      struct err *e)
+{
+    bool is_ok = store_read_begin(c->reader, e) &&
+                 sync_view(c->view, c->reader, how, style_of(c), own, &c->out, e);
+
+    store_read_end(c->reader);
     return is_ok;
 }
 
 void imap_sync(struct imap_conn *c, enum view_sync how)
 {
+    uint64_t now = store_modseq(account.store);
     struct err e = {0};
 
-    if (!c->view || store_modseq(account.store) == c->view->modseq)
+    if (how == SYNC_ALL && c->told_modseq != now)
+        imap_events_put(c);
+    if (!c->view || now == c->view->modseq)
         return;
-    if (!view_sync(c->view, c->reader, how, c->has_condstore, &c->out, &e)) {
+    if (!sync_conn(c, how, NULL, &e)) {
+        LOG(LOG_ERROR, "imapserver", "cannot read the mailbox", LOG_E(&e));
         BUF_PUT(&c->out, "* BYE cannot read the mailbox any more\r\n");
         c->is_ending = true;
     }
-    store_session_seen(account.store, c->session, c->view->expunge_modseq);
+    if (c->session)
+        store_session_seen(account.store, c->session, c->view->modseq);
+}
+
+bool imap_refresh(struct imap_conn *c, const struct view_set *own, struct err *e)
+{
+    return sync_conn(c, SYNC_NO_EXPUNGE, own, e);
 }
 
 // One range of a set as positions [*first, *last); false when a sequence number does not exist.
@@ -382,4 +533,41 @@ void imap_uids_put(struct buf *out, const uint32_t *uids, size_t n)
             buf_printf(out, ":%u", uids[last]);
         i = last + 1;
     }
+}
+
+void imap_vanished_range_put(struct imap_vanished *v, uint32_t first, uint32_t last)
+{
+    size_t start;
+
+    if (v->n_bytes > VANISHED_BYTES) {
+        BUF_PUT(v->out, "\r\n");
+        v->n_bytes = 0;
+    }
+    if (!v->n_bytes) {
+        BUF_PUT(v->out, "* VANISHED ");
+        buf_put(v->out, v->kind);
+    }
+    start = v->out->n;
+    buf_printf(v->out, v->n_bytes ? ",%u" : "%u", first);
+    if (last > first)
+        buf_printf(v->out, ":%u", last);
+    v->n_bytes += v->out->n - start;
+}
+
+void imap_vanished_end(struct imap_vanished *v)
+{
+    if (v->n_bytes)
+        BUF_PUT(v->out, "\r\n");
+}
+
+void imap_vanished_put(struct buf *out, struct str kind, const uint32_t *uids, size_t n)
+{
+    struct imap_vanished v = {.out = out, .kind = kind};
+
+    for (size_t i = 0, last; i < n; i = last + 1) {
+        for (last = i; last + 1 < n && uids[last + 1] == uids[last] + 1;)
+            last++;
+        imap_vanished_range_put(&v, uids[i], uids[last]);
+    }
+    imap_vanished_end(&v);
 }
