@@ -23,9 +23,10 @@ int cmd_serve(int argc, char **argv)
     struct monitor_options o = {.config_path = cmd_options.config_path,
                                 .log_level = cmd_options.log_level,
                                 .is_pedantic = cmd_options.pedantic};
+    const struct cmd_flag flags[] = {{"without-landlock", NULL, &o.may_lack_landlock}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
 
-    (void)argv;
-    if (argc > 1)
+    if (at < 0 || at < argc)
         return cmd_usage("serve");
     return monitor_run(&o);
 }

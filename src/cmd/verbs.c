@@ -3,8 +3,11 @@
 #include "base/compiler.h"
 
 const struct cmd cmd_verbs[] = {
-    {"serve", "", "Start the mail server with the configuration in mox.conf.\n\n"
-     "Serves until stopped with SIGINT, SIGTERM or \"mox stop\", and logs to standard error.",
+    {"serve", "[-without-landlock]", "Start the mail server with the configuration in mox.conf.\n\n"
+     "Serves until stopped with SIGINT, SIGTERM or \"mox stop\", and logs to standard error. Started\n"
+     "by root it binds ports and opens files; all that talks to others runs as User of mox.conf. On a\n"
+     "kernel without Landlock it starts only with -without-landlock: files are then kept from a\n"
+     "broken process by their owners alone, and the accounts have one owner.",
      cmd_serve, false},
     {"stop", "", "Stop a running server.\n\n"
      "Connections get a few seconds to end. Returns when the server has.", cmd_stop, false},

@@ -16,6 +16,7 @@ enum {
 #define ipc_settings_FIELDS(F)                                                                     \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \
     F(str, data_dir, IPC_MAX_RECORD)                                                               \
+    F(str, user, IPC_MAX_NAME)                                                                     \
     F(u8, is_pedantic, 1)                                                                          \
     F(u8, is_localserve, 1)                                                                        \
     F(u64, quota_bytes, 0)

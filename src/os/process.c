@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,12 +66,14 @@ bool os_die_with_parent(pid_t parent)
 }
 
 // In the child, between fork and exec.
-static _Noreturn void exec_role(char *const argv[], int fd, pid_t parent)
+static _Noreturn void exec_role(char *const argv[], int fd, const struct os_user *user,
+                                pid_t parent)
 {
     int null = open("/dev/null", O_RDWR);
 
     os_signal_reset();
-    if (null < 0 || dup2(null, 0) < 0 || !os_die_with_parent(parent))
+    // Dying with the parent comes after: becoming somebody else takes it back.
+    if (!os_user_become(user) || null < 0 || dup2(null, 0) < 0 || !os_die_with_parent(parent))
         _exit(127);
     // fd may itself be 3, and then dup2 would leave it close-on-exec.
     if (fd == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
@@ -80,14 +83,25 @@ static _Noreturn void exec_role(char *const argv[], int fd, pid_t parent)
     _exit(127);
 }
 
-pid_t os_spawn(char *const argv[], int fd, struct err *e)
+bool os_may_execute_self(const struct os_user *user)
+{
+    struct stat st;
+
+    return !user->is_set ||
+           (stat("/proc/self/exe", &st) == 0 &&
+            st.st_mode & (st.st_uid == user->uid   ? S_IXUSR
+                          : st.st_gid == user->gid ? S_IXGRP
+                                                   : S_IXOTH));
+}
+
+pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct err *e)
 {
     pid_t parent = getpid(), pid = fork();
 
     if (pid < 0)
         fail_errno(e, "fork");
     if (pid == 0)
-        exec_role(argv, fd, parent);
+        exec_role(argv, fd, user, parent);
     return pid;
 }
 

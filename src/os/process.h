@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "os/user.h"
 
 /* Remembers where argv is, for titles, and puts copies in its place. First thing in main. */
 void os_title_init(int argc, char **argv);
@@ -15,10 +16,12 @@ void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /*
  * Executes this program afresh with the words of argv; fd becomes its descriptor 3 and nothing
- * else but standard input (/dev/null), output and error is inherited. Dies with its parent.
- * Returns the process id, or -1.
+ * else but standard input (/dev/null), output and error is inherited. It runs as user, and dies with
+ * its parent. Returns the process id, or -1.
  */
-pid_t os_spawn(char *const argv[], int fd, struct err *e);
+pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct err *e);
+/* Whether user may execute this program. */
+bool os_may_execute_self(const struct os_user *user);
 
 /* "exit code 3" or "signal 11 (Segmentation fault)". */
 void os_describe_status(int wait_status, char *out, size_t size);

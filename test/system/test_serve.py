@@ -2,9 +2,13 @@
 `mox serve` with a configuration of its own: addresses, and limits with their replies, from which localserve exempts
 programs on the own machine.
 """
+import pwd
+
 from harness import *
 
+USER = 'nobody'
 MOX_CONF = '''DataDir: data
+User: nobody
 LogLevel: debug
 Hostname: mail.example.org
 Listeners:
@@ -66,7 +70,7 @@ Accounts:
 class Serve(Server):
     """`mox serve`, with certificates that localserve made."""
 
-    def start(self, expect_failure=False):
+    def start(self, *args, expect_failure=False):
         if not os.path.exists(os.path.join(self.dir, 'localhost.key')):
             super().start()
             self.stop()
@@ -74,12 +78,21 @@ class Serve(Server):
                 f.write(MOX_CONF % self.ip)
             with open(os.path.join(self.dir, 'domains.conf'), 'w') as f:
                 f.write(DOMAINS_CONF)
+            os.chmod(self.dir, 0o711)  # SQLite looks at the whole path to its file
         self.log = open(self.log_path, 'ab')
         start = os.path.getsize(self.log_path)
-        self.process = subprocess.Popen([self.mox, '-config', os.path.join(self.dir, 'mox.conf'), 'serve'],
+        self.process = subprocess.Popen([self.mox, '-config', os.path.join(self.dir, 'mox.conf'), 'serve', *args],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
         self.wait_log('ready to serve', start, expect_failure)
         return self
+
+    def set_conf(self, old, new):
+        path = os.path.join(self.dir, 'mox.conf')
+        with open(path) as f:
+            text = f.read()
+        assert old in text, old
+        with open(path, 'w') as f:
+            f.write(text.replace(old, new))
 
     def login(self, name):
         c = imaplib.IMAP4(self.ip, IMAP, timeout=WAIT)
@@ -152,11 +165,8 @@ def services_that_are_not_there_are_named():
     with serving() as s:
         assert 'does not have' not in s.log_text()
         s.stop()
-        path = os.path.join(s.dir, 'mox.conf')
-        text = open(path).read()
-        with open(path, 'w') as f:
-            f.write(text.replace('\t\tSMTP:\n', '\t\tWebmailHTTP:\n\t\t\tEnabled: true\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n'
-                                 '\t\tAdminHTTP:\n\t\t\tEnabled: false\n\t\tSMTP:\n', 1))
+        s.set_conf('\t\tSMTP:\n', '\t\tWebmailHTTP:\n\t\t\tEnabled: true\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n'
+                   '\t\tAdminHTTP:\n\t\t\tEnabled: false\n\t\tSMTP:\n')
         start = len(s.log_text())
         s.start()
         assert 'services="WebmailHTTP MetricsHTTP"' in s.log_text(start)
@@ -266,6 +276,67 @@ def who_crashes_a_session_waits():
             time.sleep(0.05)
         s.connect(SMTP, source='127.77.0.1').smtp_hello()
 
+
+def identity(pid):
+    with open('/proc/%d/status' % pid) as f:
+        return [l.split()[1:] for l in f if l.startswith(('Uid:', 'Gid:', 'Groups:'))]
+
+
+@test
+def started_by_root_it_serves_as_its_user():
+    if os.geteuid() != 0:
+        return
+    with serving() as s:
+        user = pwd.getpwnam(USER)
+        # What a command of root left behind does not stand in the way.
+        s.stop()
+        os.chown(os.path.join(s.dir, 'data/auth/auth.db'), 0, 0)
+        s.start()
+        deliver(s, 'ann@example.org')
+        assert count(s.login('ann')) == 1
+        w = s.connect(SMTP)
+        w.expect('220')
+        roles = [p for p in s.pids('mox: ') if p != s.process.pid]
+        assert len(roles) >= 8, roles
+        for pid in roles:
+            uid, gid, groups = identity(pid)
+            assert set(uid) == {str(user.pw_uid)} and set(gid) == {str(user.pw_gid)} and not groups, identity(pid)
+        for d, _, files in os.walk(os.path.join(s.dir, 'data')):
+            for f in files:
+                assert f in ('ctl', 'lock') or os.stat(os.path.join(d, f)).st_uid == user.pw_uid, f
+        w.close()
+        s.stop()
+        assert 'unexpectedly' not in s.log_text() and 'crashed' not in s.log_text()
+
+
+@test
+def a_user_that_cannot_be_is_named():
+    if os.geteuid() != 0:
+        return
+    with serving() as s:
+        s.stop()
+        for user, text in (('nosuchuser', 'there is no user \\"nosuchuser\\"'), ('root', 'must not be root')):
+            s.set_conf('User: ' + USER, 'User: ' + user)
+            start = len(s.log_text())
+            s.start(expect_failure=True)
+            assert text in s.log_text(start), s.log_text(start)
+            assert s.process.wait(WAIT) == 1
+            s.set_conf('User: ' + user, 'User: ' + USER)
+
+
+@test
+def without_landlock_it_asks_first():
+    """In test builds, where the kernel's Landlock can be left out of account."""
+    if os.environ.get('MOX_SANDBOX') != 'off':
+        return
+    s = Serve(env={'MOX_LANDLOCK_ABI': '0', 'MOX_SANDBOX': 'off'})
+    try:
+        s.start(expect_failure=True)
+        assert 'no Landlock' in s.log_text() and '-without-landlock' in s.log_text(), s.log_text()
+        assert s.process.wait(WAIT) == 1
+        s.start('-without-landlock')
+    finally:
+        s.close()
 
 
 main('serve')

@@ -41,10 +41,10 @@ static _Noreturn void finish(bool is_ok, struct str problems)
 static void put_common(struct compile *c)
 {
     const struct sconf_node *root = c->config->main.root;
-    struct str level = sconf_text(root, "LogLevel");
+    struct str level = sconf_text(root, "LogLevel"), user = sconf_text(root, "User");
 
     COMPILED_PUT(&c->common, settings, .hostname = c->config->hostname,
-                 .data_dir = sconf_text(root, "DataDir"),
+                 .data_dir = sconf_text(root, "DataDir"), .user = user.n ? user : STR("mox"),
                  .is_pedantic = c->files.is_pedantic || sconf_bool(root, "Pedantic"),
                  .is_localserve = c->files.is_localserve,
                  .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));

@@ -56,6 +56,7 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     struct str dir = slash ? str_at(m->options.config_path,
                                     (size_t)(slash - m->options.config_path) + 1) : STR("");
     AUTO_BUF name = BUF_LIMIT(IPC_MAX_TEXT);
+    struct os_user nobody = geteuid() ? (struct os_user){0} : os_user_nobody();
     struct channel ch;
     pid_t pid;
 
@@ -66,7 +67,8 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     if (!fd_pair_packets(pair, e))
         return false;
     ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_CONFIG};
-    pid = os_spawn(argv, pair[1], e);
+    // It gets all that it needs as descriptors.
+    pid = os_spawn(argv, pair[1], &nobody, e);
     fd_close(&pair[1]);
     if (pid > 0 &&
         IPC_SEND(&ch, check_files, files, 2, e, .main_name = str_of(m->options.config_path),
@@ -170,6 +172,29 @@ static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err
         return fail_errno(e, "making directory %s", name);
     *out = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return *out >= 0 || fail_errno(e, "opening directory %s", name);
+}
+
+// Whom the roles run as: as root the User of mox.conf. localserve is its starter's own server.
+static bool choose_user(struct monitor *m, struct err *e)
+{
+    const char *name = arena_cstring(&m->arena, m->settings.user);
+
+    if (geteuid() || m->options.is_localserve)
+        return true;
+    if (!name || !os_user_find(name, &m->user, e))
+        return name ? false : fail(e, ERR_SYNTAX, "User in mox.conf is no name");
+    return os_may_execute_self(&m->user) ||
+           fail(e, ERR_DENIED, "user %s may not execute this program: look at its permissions and "
+                "where it lies", name);
+}
+
+static bool give_data(struct monitor *m, struct err *e)
+{
+    // Databases that a command of root made while no server ran are given too.
+    return (!m->user.is_set || fchown(m->data_dir, m->user.uid, (gid_t)-1) == 0 ||
+            fail_errno(e, "giving the data directory to the server's user")) &&
+           os_user_give(m->accounts_dir, &m->user, e) && os_user_give(m->auth_dir, &m->user, e) &&
+           os_user_give(m->queue_dir, &m->user, e);
 }
 
 static bool open_data(struct monitor *m, struct err *e)
@@ -302,6 +327,6 @@ bool load_first(struct monitor *m, struct err *e)
         fprintf(stderr, "%.*s", STR_FMT(l.problems));
         return fail(e, ERR_SYNTAX, "the configuration has errors");
     }
-    return adopt(m, &l, e) && read_own_config(m, e) && open_data(m, e) && lock_data(m, e) &&
-           open_ctl(m, e);
+    return adopt(m, &l, e) && read_own_config(m, e) && choose_user(m, e) && open_data(m, e) &&
+           lock_data(m, e) && give_data(m, e) && open_ctl(m, e);
 }

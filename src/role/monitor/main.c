@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
+#include "os/sandbox.h"
 #include "role/monitor/monitor_priv.h"
 
 // Phase one: nobody new comes in, sessions and accounts finish what they are doing.
@@ -74,6 +75,20 @@ static void signal_ready(void *ctx, int events)
             monitor_stop(m, number);
 }
 
+// Without Landlock nothing but the owner of files keeps one account's process from another's mail.
+static bool check_landlock(const struct monitor *m, struct err *e)
+{
+    if (sandbox_landlock_abi())
+        return true;
+    if (!m->options.is_localserve && !m->options.may_lack_landlock)
+        return fail(e, ERR_DENIED, "this kernel has no Landlock, so an account's process could reach "
+                    "the mail of others if it were taken over: boot with lsm=landlock (and those "
+                    "that /sys/kernel/security/lsm names), or start with -without-landlock");
+    LOG(LOG_ERROR, "mox", "no Landlock in this kernel: one account's process is not kept from the "
+        "files of another");
+    return true;
+}
+
 static bool start(struct monitor *m, struct err *e)
 {
     for (size_t i = 0; i < ROLE_COUNT; i++)
@@ -81,7 +96,7 @@ static bool start(struct monitor *m, struct err *e)
     m->packet = packet_new();
     signal_fd = os_signal_fd(e);
     m->loop = event_loop_new(e);
-    if (signal_fd < 0 || !m->loop || !load_first(m, e))
+    if (signal_fd < 0 || !m->loop || !check_landlock(m, e) || !load_first(m, e))
         return false;
     if (m->options.log_level)
         level_set(m, STR(""), str_of(m->options.log_level));

@@ -13,6 +13,7 @@
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
 #include "os/event.h"
+#include "os/user.h"
 #include "role/monitor/monitor.h"
 
 enum {
@@ -100,6 +101,7 @@ struct monitor {
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read
     struct ipc_settings settings;
+    struct os_user user; // whom the roles run as
     struct process *processes;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account

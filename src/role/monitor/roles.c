@@ -297,7 +297,7 @@ static void start_role(struct monitor *m, enum role role)
     p->role = role;
     p->m = m;
     p->ch = (struct channel){pair[0], ROLE_MONITOR, role};
-    p->pid = os_spawn(argv, pair[1], &e);
+    p->pid = os_spawn(argv, pair[1], &m->user, &e);
     fd_close(&pair[1]);
     p->next = m->processes;
     m->processes = p;

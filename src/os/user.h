@@ -1,0 +1,24 @@
+/*
+ * The user that roles run as when the server was started by root.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct os_user {
+    bool is_set; // false: the user we are
+    uid_t uid;
+    gid_t gid;
+};
+
+/* By name or number. ERR_NOT_FOUND; ERR_DENIED for root. */
+MUST_USE bool os_user_find(const char *name, struct os_user *out, struct err *e);
+/* For what needs no files and no name: the number that owns nothing. */
+struct os_user os_user_nobody(void);
+/* Becomes the user for good, without further groups. */
+MUST_USE bool os_user_become(const struct os_user *u);
+/* The directory and all that is in it belong to the user from now on; links are not followed. */
+MUST_USE bool os_user_give(int dir_fd, const struct os_user *u, struct err *e);
