@@ -11,6 +11,7 @@
 int main(int argc, char **argv)
 {
     os_title_init(argc, argv);
+    os_memory_init();
     signal(SIGPIPE, SIG_IGN);
     if (argc >= 3 && strcmp(argv[1], "role") == 0)
         role_run(str_of(argv[2]));

@@ -1,6 +1,7 @@
 #include "os/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,6 +41,12 @@ void os_title_init(int argc, char **argv)
         memcpy(copy, argv[i], n);
         argv[i] = copy;
     }
+}
+
+void os_memory_init(void)
+{
+    // Said once, the limit no longer grows with what was freed.
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 }
 
 void os_title_set(const char *format, ...)

@@ -11,6 +11,11 @@
 
 /* Remembers where argv is, for titles, and puts copies in its place. First thing in main. */
 void os_title_init(int argc, char **argv);
+/*
+ * Large blocks of memory go back to the system when they are freed, in every process: one password
+ * hash takes 19 MiB for a moment. First thing in main, too.
+ */
+void os_memory_init(void);
 /* What `ps` shows, such as "mox: session smtp 192.0.2.7". Later calls replace it. */
 void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);
 

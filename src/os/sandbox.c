@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -288,10 +289,20 @@ static bool drop_capabilities(struct err *e)
     return syscall(SYS_capset, &header, none) == 0 || fail_errno(e, "dropping capabilities");
 }
 
+// A process that was taken over, or led astray by its input, takes this much and no more.
+static bool limit_memory(const struct sandbox_profile *p, struct err *e)
+{
+    struct rlimit memory = {p->memory_bytes, p->memory_bytes};
+
+    return setrlimit(RLIMIT_DATA, &memory) == 0 || fail_errno(e, "limiting memory");
+}
+
 bool sandbox_enter(const struct sandbox *s, const int *dirs, size_t n_dirs, struct err *e)
 {
     if (sandbox_is_off())
         return true;
+    if (!limit_memory(s->profile, e))
+        return false;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fail_errno(e, "prctl");
     if (!enter_landlock(dirs, n_dirs, e) || !drop_capabilities(e))

@@ -23,6 +23,7 @@ enum {
 struct sandbox_profile {
     const char *name;
     unsigned features;
+    size_t memory_bytes; // of its own at most; then allocations fail
 };
 
 /* A compiled seccomp program: made once in a template, loaded by each child. */

@@ -2,27 +2,31 @@
 
 #include "base/die.h"
 
+// What a role takes at the utmost, from the limits of its buffers and arenas, and some more.
+#define MIB ((size_t)1 << 20)
+
 static const struct sandbox_profile profiles[ROLE_COUNT] = {
     // The monitor binds ports, opens directories and starts roles: it reads nobody's bytes, and
     // has no sandbox of its own.
     [ROLE_MONITOR] = {"monitor", 0},
     // Two files that were opened for it, and memory files for its results.
-    [ROLE_CONFIG] = {"config", SANDBOX_MEMFILE},
+    [ROLE_CONFIG] = {"config", SANDBOX_MEMFILE, 1024 * MIB},
     // TLS records, and plain bytes that it moves; no files, no outgoing connections.
-    [ROLE_FRONT] = {"front", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_SOCKETPAIR},
+    [ROLE_FRONT] = {"front", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_SOCKETPAIR, 1024 * MIB},
     // Templates also have the calls of their children, whose own filter comes on top.
     [ROLE_SESSION_TEMPLATE] = {"session-template",
-                               SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_MEMFILE},
+                               SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_MEMFILE, 256 * MIB},
     // A stranger's bytes: a stream, channels, and memory for one message.
-    [ROLE_SESSION] = {"session", SANDBOX_MEMFILE},
+    [ROLE_SESSION] = {"session", SANDBOX_MEMFILE, 256 * MIB},
     [ROLE_ACCOUNT_TEMPLATE] = {"account-template", SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_FILES |
-                                                       SANDBOX_THREADS | SANDBOX_MEMFILE},
+                                                       SANDBOX_THREADS | SANDBOX_MEMFILE, 4096 * MIB},
     // One person's directory.
-    [ROLE_ACCOUNT] = {"account", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_MEMFILE},
-    [ROLE_AUTH] = {"auth", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL},
-    [ROLE_QUEUE] = {"queue", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL | SANDBOX_MEMFILE},
-    [ROLE_KEYS] = {"keys", SANDBOX_EPOLL},
-    [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL},
+    [ROLE_ACCOUNT] = {"account", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_MEMFILE, 4096 * MIB},
+    [ROLE_AUTH] = {"auth", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL, 1024 * MIB},
+    [ROLE_QUEUE] = {"queue", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL | SANDBOX_MEMFILE,
+                    1024 * MIB},
+    [ROLE_KEYS] = {"keys", SANDBOX_EPOLL, 128 * MIB},
+    [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL, 512 * MIB},
 };
 
 const struct sandbox_profile *role_profile(enum role role)

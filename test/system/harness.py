@@ -234,6 +234,14 @@ def insecure_context():
     return c
 
 
+def wait_parked(s, n):
+    """Until n connections are parked: their account has no thread for them."""
+    deadline = time.monotonic() + WAIT
+    while s.log_text().count('connection parked') < n:
+        assert time.monotonic() < deadline, 'not parked'
+        time.sleep(0.05)
+
+
 def run(*argv, input=None, ok=True):
     r = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=WAIT)
     if ok:

@@ -73,12 +73,19 @@ def stop_tells_connected_clients():
         i.line()
         i.imap_cmd('a LOGIN %s %s' % (LOGIN, PASSWORD))
         i.imap_cmd('b SELECT INBOX')
+        parked = Wire(insecure_context().wrap_socket(s.connect(IMAPS).sock))
+        parked.line()
+        parked.imap_cmd('a LOGIN %s %s' % (LOGIN, PASSWORD))
+        parked.write('b IDLE\r\n')
+        wait_parked(s, 1)
         i.write('c IDLE\r\n')
         i.line()
         m.smtp_hello()
         s.process.terminate()
         m.expect('421 4.3.2')
         assert i.line() == '* BYE shutting down'
+        assert parked.line() == '+ waiting'
+        assert parked.line() == '* BYE shutting down'
         s.process.wait(WAIT)
 
 

@@ -339,14 +339,6 @@ def idle_hears_of_changes():
     c.logout()
 
 
-def wait_parked(s, n):
-    """Until n connections are parked: their account has no thread for them."""
-    deadline = time.monotonic() + WAIT
-    while s.log_text().count('connection parked') < n:
-        assert time.monotonic() < deadline, 'not parked'
-        time.sleep(0.05)
-
-
 @test
 def parked_connections_hear_and_come_back():
     with running() as s:

@@ -58,6 +58,8 @@ void relay_move(struct relay *r);
 /* A new stream: server is our end; the other end goes to *out. */
 MUST_USE bool relay_make_stream(struct relay *r, int *out, struct err *e);
 void relay_drop_server(struct relay *r);
+/* A last line to the client, as far as it takes it at once. */
+void relay_say(struct relay *r, struct str line);
 size_t relay_count(void);
 
 /* Certificates. */
@@ -73,3 +75,5 @@ void park_opened(struct service_peer *p);
 void park_resume(struct relay *r);
 /* The client of a parked connection is gone. */
 void park_gone(struct relay *r);
+/* The server stops: parked connections have nothing to finish. */
+void park_end_all(void);

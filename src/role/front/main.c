@@ -232,6 +232,7 @@ static void on_stop(void)
     if (is_stopping)
         exit(0);
     is_stopping = true;
+    park_end_all();
 }
 
 _Noreturn void front_main(void)

@@ -165,3 +165,11 @@ void park_opened(struct service_peer *p)
             !IPC_SEND(&p->ch, parked, NULL, 0, &e, .conn = r->conn, .state = r->parked))
             return;
 }
+
+void park_end_all(void)
+{
+    while (parked) {
+        relay_say(parked, STR("* BYE shutting down\r\n"));
+        park_gone(parked);
+    }
+}

@@ -332,6 +332,15 @@ static enum moved move(struct relay *r, struct pending *b, const struct directio
 static const struct direction inwards = {read_client, write_server};
 static const struct direction outwards = {read_server, write_client};
 
+void relay_say(struct relay *r, struct str line)
+{
+    size_t done;
+
+    // What waits is part of other lines: nothing may come between.
+    if (flush(r, &r->to_client, &outwards) == MOVED)
+        (void)write_client(r, line, &done);
+}
+
 static void watch(struct relay *r, int client_events, int server_events)
 {
     if (client_events != r->client_events)
