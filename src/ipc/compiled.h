@@ -43,7 +43,9 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
 /* monitor: an account that exists. */
 #define ipc_account_entry_FIELDS(F)                                                                \
     F(str, name, IPC_MAX_NAME)                                                                     \
-    F(u64, quota_bytes, 0)
+    F(u64, quota_bytes, 0)                                                                         \
+    F(u32, max_per_day, 0)                                                                         \
+    F(u32, max_first_per_day, 0)
 /* account: a mailbox made in a new account; use is 0 or one of enum store's special uses. */
 #define ipc_initial_mailbox_FIELDS(F)                                                              \
     F(str, name, IPC_MAX_MAILBOX)                                                                  \

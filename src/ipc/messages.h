@@ -70,13 +70,16 @@ enum ipc_outcome {
     F(str, level, 16)
 /*
  * monitor -> role: a channel to a peer. conn is the connection it acts for (0: none); account is
- * whom the peer has logged in as or is; protocol as of its listener; remote its client's address.
+ * whom the peer has logged in as or is; protocol as of its listener; remote its client's address. The
+ * maxima are the account's, for what it sends; 0 for none.
  */
 #define ipc_peer_FIELDS(F)                                                                         \
     F(u8, role, ROLE_COUNT - 1)                                                                    \
     F(u64, conn, 0)                                                                                \
     F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
     F(u8, is_tls, 1)                                                                               \
+    F(u32, max_per_day, 0)                                                                         \
+    F(u32, max_first_per_day, 0)                                                                   \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, login, IPC_MAX_ADDRESS)                                                                 \
     F(str, remote, 64)                                                                             \

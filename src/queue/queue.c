@@ -1,18 +1,12 @@
-#include "queue/queue.h"
+#include "queue/queue_priv.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "db/db.h"
 #include "db/sql.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "text/date.h"
-
-struct queue {
-    struct db *db;
-    bool has_changes; // a transaction is open
-};
 
 struct queue *queue_open(struct err *e)
 {
@@ -102,7 +96,7 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
     int64_t now = os_now_unix();
     uint64_t message;
 
-    if (!s)
+    if (!s || !queue_limits_take(q, m, now, e))
         return false;
     stmt_bind_str(s, 1, m->account);
     stmt_bind_str(s, 2, m->reverse_path);

@@ -28,6 +28,7 @@ struct queue_new {
     uint8_t require_tls; // 0 not said, 1 yes, 2 explicitly no
     int64_t hold_until_unix;
     struct str future_release; // "for;SECONDS", "until;TIME", or empty
+    uint32_t max_per_day, max_first_per_day; // of the account; 0: no limit
     int fd;
     uint64_t size;
 };

@@ -115,3 +115,39 @@ TEST(queue_of_the_first_version)
     queue_close(q);
     CHECK(chdir("/") == 0);
 }
+
+static bool send_to(struct queue *q, const struct str *to, size_t n, uint32_t max, uint32_t first,
+                    struct err *e)
+{
+    AUTO_FD fd = os_memfile("t", e);
+
+    *e = (struct err){0};
+    return queue_add(q, &(struct queue_new){.account = STR("mox"), .recipients = to,
+                                            .n_recipients = n, .fd = fd, .max_per_day = max,
+                                            .max_first_per_day = first}, e);
+}
+
+TEST(queue_limits_of_a_day)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    const struct str to[] = {STR_("a@x"), STR_("b@x"), STR_("c@x"), STR_("d@x"), STR_("e@x")};
+    struct err e = {0};
+    struct queue *q;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    os_clock_set_for_test(1000000);
+    q = queue_open(&e);
+    CHECK(q && send_to(q, to, 3, 5, 0, &e));
+    CHECK(!send_to(q, to, 3, 5, 0, &e) && e.kind == ERR_LIMIT); // 6 of 5: none of it is counted
+    CHECK(send_to(q, to, 2, 5, 0, &e));
+    CHECK(!send_to(q, to, 1, 5, 0, &e) && e.kind == ERR_LIMIT);
+    CHECK(send_to(q, to, 3, 0, 3, &e)); // known by now, however many
+    CHECK(!send_to(q, to + 3, 1, 0, 3, &e) && e.kind == ERR_LIMIT); // a fourth address
+    os_clock_set_for_test(1000000 + 86400 * 1000ll);
+    CHECK(send_to(q, to, 5, 5, 4, &e)); // two of them new, and three of yesterday
+    CHECK(!send_to(q, to, 1, 5, 4, &e));
+    CHECK(queue_commit(q, &e));
+    queue_close(q);
+    os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}

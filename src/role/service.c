@@ -122,6 +122,8 @@ static bool add_peer(struct packet *m, struct err *e)
     p->conn = info.conn;
     p->protocol = info.protocol;
     p->is_tls = info.is_tls;
+    p->max_per_day = info.max_per_day;
+    p->max_first_per_day = info.max_first_per_day;
     p->account = put(&texts, info.account);
     p->login = put(&texts, info.login);
     p->remote = put(&texts, info.remote);

@@ -15,6 +15,7 @@ struct service_peer {
     uint64_t conn;
     uint8_t protocol;
     bool is_tls;
+    uint32_t max_per_day, max_first_per_day;
     struct str account, login, remote;
     void *data; // the role's own
     struct event_source *source;

@@ -134,6 +134,18 @@ static void note_not_served(const struct sconf_node *l)
             LOG_S("listener", l->key));
 }
 
+// A limit that is not set, or zero, is the usual one; localserve has none then: whoever tests a
+// program there sends a lot.
+static uint32_t daily_limit(const struct compile *c, const struct sconf_node *account,
+                            const char *name, uint32_t usual)
+{
+    uint64_t n = sconf_u64(account, name, 0);
+
+    if (n)
+        return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+    return c->files.is_localserve ? 0 : usual;
+}
+
 static void put_initial_mailboxes(struct compile *c)
 {
     static const char *const names[][2] = {{"Archive", "Archive"}, {"Drafts", "Drafts"},
@@ -205,7 +217,9 @@ static void compile(struct compile *c)
     }
     SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts"))
         COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
-                     .quota_bytes = config_quota(c->config, n));
+                     .quota_bytes = config_quota(c->config, n),
+                     .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
+                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200));
     put_initial_mailboxes(c);
     put_text(c, 0, c->config->main.text);
     put_text(c, 1, c->config->domains.text);

@@ -123,14 +123,14 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
 {
     struct process *template = role_process(m, ROLE_ACCOUNT_TEMPLATE);
     struct account *a = map_get(&m->accounts, name);
-    const uint64_t *quota = map_get(&m->known, name);
+    const struct known_account *known = map_get(&m->known, name);
     int pair[2], fds[2];
     char *copy;
     bool is_ok;
 
     if (a)
         return a;
-    if (!quota || name.n > IPC_MAX_NAME)
+    if (!known || name.n > IPC_MAX_NAME)
         return fail(e, ERR_NOT_FOUND, "no such account"), NULL;
     if (!template || m->accounts.count >= MAX_ACCOUNTS)
         return fail(e, ERR_TEMPORARY, "too many accounts are active, try later"), NULL;
@@ -148,7 +148,7 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     *a = (struct account){.id = ++m->next_account_id, .name = {copy, name.n}, .m = m,
                           .ch = {pair[0], ROLE_MONITOR, ROLE_ACCOUNT}};
     is_ok = IPC_SEND(&template->ch, account_start, fds, 2, e, .conn = a->id, .account = name,
-                     .quota_bytes = *quota);
+                     .quota_bytes = known->quota_bytes);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
     a->source = is_ok ? event_add(m->loop, a->ch.fd, EVENT_READ, account_ready, a, e) : NULL;

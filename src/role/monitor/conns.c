@@ -159,6 +159,7 @@ static void grant_service(struct conn *c, uint8_t service)
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
                            .is_tls = c->is_tls, .account = c->account, .login = c->login,
                            .remote = str_of(c->remote)};
+    const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_allowed = service == IPC_SERVICE_AUTH ||
                       (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_QUEUE &&
@@ -166,6 +167,10 @@ static void grant_service(struct conn *c, uint8_t service)
     struct err e = {0};
     int fd = -1;
 
+    if (known) {
+        who.max_per_day = known->max_per_day;
+        who.max_first_per_day = known->max_first_per_day;
+    }
     if (!is_allowed)
         (void)fail(&e, ERR_DENIED, "this connection may not use that service");
     else if (!p)

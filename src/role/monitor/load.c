@@ -120,10 +120,11 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     c = cur_of(text);
     while (compiled_next(&c, &type, &body, e))
         if (type == COMPILED_account_entry && ipc_account_entry_get(body, &account, e)) {
-            uint64_t *quota = heap_alloc(sizeof *quota);
+            struct known_account *known = heap_alloc(sizeof *known);
 
-            *quota = account.quota_bytes;
-            free(map_put(&m->known, account.name, quota));
+            *known = (struct known_account){account.quota_bytes, account.max_per_day,
+                                            account.max_first_per_day};
+            free(map_put(&m->known, account.name, known));
         }
     arena_fini(&a);
     return e->kind == ERR_NONE;

@@ -66,6 +66,12 @@ struct conn {
     struct monitor *m;
 };
 
+/* What the configuration says of an account. */
+struct known_account {
+    uint64_t quota_bytes;
+    uint32_t max_per_day, max_first_per_day;
+};
+
 /* A running account process. */
 struct account {
     uint64_t id;
@@ -105,7 +111,7 @@ struct monitor {
     struct process *processes;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account
-    struct map known;    // account names of the configuration -> quota in a heap uint64_t
+    struct map known;    // account names of the configuration -> heap struct known_account
     struct port ports[MAX_LISTENERS];
     size_t n_ports;
     struct tls_pair pairs[MAX_KEYS];

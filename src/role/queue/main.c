@@ -81,6 +81,8 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     s->message = (struct queue_new){.account = p->account,
                                     .reverse_path = arena_dup(&s->a, submit.reverse_path),
                                     .prefix = arena_dup(&s->a, submit.prefix),
+                                    .max_per_day = p->max_per_day,
+                                    .max_first_per_day = p->max_first_per_day,
                                     .is_8bit = submit.is_8bit,
                                     .is_binary = submit.is_binary,
                                     .is_smtputf8 = submit.is_smtputf8,
@@ -111,6 +113,9 @@ static bool answer(struct service_peer *p, bool is_ok, const struct err *why, st
             LOG_N("recipients", s->n), LOG_N("size", s->message.size), LOG_X("cid", p->conn));
     else
         LOG(LOG_ERROR, "queue", "message not queued", LOG_E(why), LOG_X("cid", p->conn));
+    if (!is_ok && why->kind == ERR_LIMIT)
+        return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = 451, .enhanced = STR("4.7.1"),
+                        .text = str_of(why->text));
     return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = is_ok ? 250 : 451,
                     .enhanced = is_ok ? STR("2.2.0") : STR("4.3.0"),
                     .text = is_ok ? STR("queued") : STR("the message cannot be stored now"));
