@@ -117,7 +117,8 @@ static void print_banner(void)
     fprintf(stderr,
             "\nmox localserve, everything is in %s\n\n"
             "    account    mox, address mox@localhost, password moxmoxmox\n"
-            "    SMTP       localhost:1025, takes mail for every address\n"
+            "    SMTP       localhost:1025, takes mail for every address; localparts that end in\n"
+            "               temperror, permerror, timeout or three digits, such as user452, fail so\n"
             "    submission localhost:1587 with or without STARTTLS, localhost:1465 with TLS\n"
             "    IMAP       localhost:1143 with or without STARTTLS, localhost:1993 with TLS\n\n"
             "To start afresh, remove the directory. To stop: ctrl-c, or mox stop.\n\n",
@@ -128,9 +129,12 @@ int cmd_localserve(int argc, char **argv)
 {
     static struct arena a = ARENA_LIMIT(1 << 20);
     const char *dir = NULL, *ip = NULL;
-    const struct cmd_flag flags[] = {{"dir", &dir, NULL}, {"ip", &ip, NULL}};
+    bool is_init_only = false;
+    const struct cmd_flag flags[] = {{"dir", &dir, NULL}, {"ip", &ip, NULL},
+                                     {"initonly", NULL, &is_init_only}};
     struct monitor_options o = {.config_path = "mox.conf", .is_localserve = true,
-                                .ready = print_banner, .log_level = cmd_options.log_level};
+                                .is_pedantic = cmd_options.pedantic, .ready = print_banner,
+                                .log_level = cmd_options.log_level};
     struct err e = {0};
     struct str path;
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
@@ -150,6 +154,10 @@ int cmd_localserve(int argc, char **argv)
     }
     if (!prepare(ip, &e))
         return cmd_fail(&e);
+    if (is_init_only) {
+        printf("%s is ready\n", served_dir);
+        return 0;
+    }
     if (!o.log_level)
         o.log_level = "debug"; // the file says traceauth, for those who ask for it
     return monitor_run(&o);

@@ -33,12 +33,16 @@ const struct cmd cmd_verbs[] = {
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
      "input.", cmd_message_parse, false},
-    {"localserve", "[-dir dir] [-ip ip]", "Start a mail server for trying things out.\n\n"
+    {"localserve", "[-dir dir] [-ip ip] [-initonly]", "Start a mail server for trying things out.\n\n"
      "Listens on localhost: SMTP 1025, submission 1587 and with TLS 1465, IMAP 1143 and with TLS\n"
      "1993. All mail, to whatever address, arrives in account mox (mox@localhost, password\n"
      "moxmoxmox). The first time, configuration and keys are written to -dir, by default\n"
      "mox-localserve in your configuration directory; -ip listens on that address instead of\n"
-     "127.0.0.1 and ::1, and counts the first time only.", cmd_localserve, false},
+     "127.0.0.1 and ::1, and counts the first time only; -initonly writes the directory and ends.\n\n"
+     "Nothing is sent to the Internet. A localpart fails as its end says: temperror (451),\n"
+     "permerror (550), timeout (no answer for an hour), or the reply code itself (user452). It does\n"
+     "so when the message is submitted or delivered; with mailfrom or rcptto at its beginning in\n"
+     "that command, with queue at its beginning only when the queue delivers it.", cmd_localserve, false},
     {"help", "[command ...]", "Print help about commands.", cmd_help, false},
     {"version", "", "Print the version of this program.", cmd_version, false},
 };

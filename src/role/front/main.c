@@ -96,7 +96,9 @@ static void load_certificates(void)
 
 static void refuse(int fd, const struct ipc_listener *port, const char *remote, const char *why)
 {
-    struct str text = port->protocol == IPC_PROTOCOL_IMAP ? STR("* BYE ") : STR("421 4.7.0 ");
+    struct str text = port->protocol == IPC_PROTOCOL_IMAP ? STR("* BYE ")
+                      : is_stopping                        ? STR("421 4.3.2 ")
+                                                           : STR("421 4.7.0 ");
     AUTO_BUF out = BUF_LIMIT(256);
 
     LOG(LOG_INFO, "front", "connection refused", LOG_S("why", str_of(why)),

@@ -21,9 +21,11 @@ struct scripted {
     uint64_t max_message_bytes;
     const struct str *packets; // what the client sends; one read gets at most one of them
     size_t n_packets;
+    int64_t read_ms;           // how long it takes for each of them
     size_t at_packet, at_byte; // the next one, and how much of it was read
 
     struct buf out;            // what the client got
+    int64_t took_ms;           // by the clock of the test
     unsigned delivered;        // mailboxes that committed the message
     unsigned queued;           // messages that the queue took
     struct buf message;        // the last one offered or queued, without its prefix

@@ -24,8 +24,11 @@ void stream_close(struct stream *s)
 
 enum stream_event stream_wait(const struct stream *s, int other, int timeout_ms)
 {
-    (void)s, (void)other, (void)timeout_ms;
-    return STREAM_READY; // or the end, which reading finds
+    (void)s, (void)other;
+    if (now->read_ms <= timeout_ms)
+        return STREAM_READY; // or the end, which reading finds
+    os_sleep_ms(timeout_ms);
+    return STREAM_TIMEOUT;
 }
 
 enum stream_event stream_wait_end(const struct stream *s, int other, int timeout_ms)
@@ -37,8 +40,11 @@ enum stream_event stream_wait_end(const struct stream *s, int other, int timeout
 
 bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *got, struct err *e)
 {
-    (void)s, (void)timeout_ms, (void)e;
+    (void)s;
     *got = 0;
+    os_sleep_ms(now->read_ms < timeout_ms ? now->read_ms : timeout_ms);
+    if (now->read_ms > timeout_ms)
+        return fail(e, ERR_TEMPORARY, "timeout");
     while (now->at_packet < now->n_packets) {
         struct str left = str_from(now->packets[now->at_packet], now->at_byte);
 
@@ -92,7 +98,7 @@ bool session_auth(struct session *s, struct str mechanism, struct str response,
     *outcome = str_ends(response, STR("good"))   ? IPC_OK
                : str_ends(response, STR("limit")) ? IPC_LIMITED
                                                   : IPC_BAD;
-    *text = STR("");
+    *text = STR("bad user name or password");
     return true;
 }
 
@@ -206,6 +212,8 @@ bool session_commit(struct channel *account, struct err *e)
 
 /* --- running ------------------------------------------------------------------------------------- */
 
+#define START_MS 1800000000000ll
+
 void scripted_run(struct scripted *t)
 {
     struct role_start start = {.settings = {.is_pedantic = t->is_pedantic,
@@ -229,8 +237,9 @@ void scripted_run(struct scripted *t)
         t->message.limit = t->prefix.limit = 64 << 20;
     }
     now = t;
-    os_clock_set_for_test(1800000000000);
+    os_clock_set_for_test(START_MS);
     smtp_session(&s);
+    t->took_ms = os_now_unix_ms() - START_MS;
     if (now->at_packet < now->n_packets && !now->out.n)
         die("the session ended without a word");
     arena_fini(&s.arena);
