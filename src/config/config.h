@@ -56,6 +56,9 @@ bool directory_is_tlsrpt(const struct directory *d, struct arena *a, struct str 
                          struct str domain);
 /* Whether a domain of ours is disabled for now. */
 bool directory_is_disabled(const struct directory *d, struct arena *a, struct str domain);
+/* The one spelling of an address, of our domains or not: other spellings of it give the same. */
+struct str directory_canonical(const struct directory *d, struct arena *a, struct str localpart,
+                               struct str domain);
 /* Whether the account may send as this address: its own, or an alias it may use. */
 bool directory_may_send(const struct directory *d, struct arena *a, struct str account,
                         struct str localpart, struct str domain);

@@ -277,6 +277,17 @@ enum lookup_result directory_find(const struct directory *d, struct arena *a, st
     return LOOKUP_LOCAL;
 }
 
+struct str directory_canonical(const struct directory *d, struct arena *a, struct str localpart,
+                               struct str domain)
+{
+    struct str ascii = ascii_of(a, domain);
+    const struct domain_entry *own = ascii.n ? map_get(&d->domains, ascii) : NULL;
+
+    localpart = own ? localpart_canonical(a, own->node, localpart)
+                    : arena_lower(a, text_nfc(a, localpart));
+    return key_of(a, localpart, ascii.n ? ascii : arena_lower(a, domain));
+}
+
 struct str directory_login(const struct directory *d, struct arena *a, struct str localpart,
                            struct str domain, struct str *disabled)
 {

@@ -44,6 +44,21 @@ enum { PASSWORD_MIN_BYTES = 8, PASSWORD_MAX_BYTES = 1024 };
 /* A self-signed ECDSA P-256 certificate for name and loopback addresses, and its key, as PEM. */
 MUST_USE bool cert_self_signed(struct arena *a, struct str name, unsigned days, struct str *cert,
                                struct str *key, struct err *e);
+/* A certificate with an ed25519 key, for a client that is known by its key. */
+MUST_USE bool cert_for_client(struct arena *a, struct str name, unsigned days, struct str *cert,
+                              struct str *key, struct err *e);
+/* The bytes of the one CERTIFICATE block of a PEM text. */
+MUST_USE bool cert_of_pem(struct arena *a, struct str pem, struct str *der, struct err *e);
+MUST_USE bool cert_to_pem(struct arena *a, struct str der, struct str *pem, struct err *e);
+/* What a certificate says of its key. */
+struct cert_key {
+    unsigned char fingerprint[SHA256_BYTES]; // SHA-256 of the SubjectPublicKeyInfo
+    struct str type; // "rsa-2048", "ecdsa-p256", "ed25519"
+    struct str name; // common name, or "serial <hex>"
+};
+/* ERR_SYNTAX for what is no certificate, ERR_DENIED for keys that are too weak. */
+MUST_USE bool cert_key_of(struct arena *a, struct str der, struct cert_key *out, struct err *e);
+
 /* A new ed25519 private key as PKCS8 PEM, for DKIM. */
 MUST_USE bool key_ed25519(struct arena *a, struct str *key, struct err *e);
 

@@ -119,3 +119,32 @@ TEST(self_signed_certificate_serves)
     CHECK(!private_key_parse(STR("no key"), &e));
     CHECK(key_ed25519(&a, &key, &e));
 }
+
+TEST(certificates_of_clients)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct str cert, key, der, again, pem, both;
+    struct cert_key k, other;
+    struct err e = {0};
+
+    CHECK(cert_for_client(&a, STR("my laptop"), 30, &cert, &key, &e));
+    CHECK(str_starts(key, STR("-----BEGIN PRIVATE KEY-----")));
+    CHECK(cert_of_pem(&a, cert, &der, &e) && cert_key_of(&a, der, &k, &e));
+    CHECK_STR(k.type, STR("ed25519"));
+    CHECK_STR(k.name, STR("my laptop"));
+    CHECK(cert_to_pem(&a, der, &pem, &e) && cert_of_pem(&a, pem, &again, &e));
+    CHECK_STR(again, der);
+    CHECK(cert_self_signed(&a, STR("localhost"), 30, &cert, &key, &e));
+    CHECK(cert_of_pem(&a, cert, &der, &e) && cert_key_of(&a, der, &other, &e));
+    CHECK_STR(other.type, STR("ecdsa-p256"));
+    CHECK(!str_eq(str_at(k.fingerprint, 32), str_at(other.fingerprint, 32)));
+    CHECK(!cert_of_pem(&a, key, &der, &e));       // not a certificate
+    both = arena_printf(&a, "%.*s%.*s", STR_FMT(cert), STR_FMT(pem));
+    CHECK(!cert_of_pem(&a, both, &der, &e));      // one too many
+    CHECK(!cert_of_pem(&a, STR("text"), &der, &e));
+    for (size_t n = 0; n < again.n; n++) {
+        AUTO_EXACT cut = exact_copy(str_sub(again, 0, n));
+
+        CHECK_CASE(!cert_key_of(&a, cut.str, &k, &e), n);
+    }
+}

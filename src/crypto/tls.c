@@ -20,6 +20,8 @@ struct tls_server {
 
 struct tls {
     SSL *ssl;
+    tls_may_use_key *may_use; // NULL: no certificate is asked for
+    void *ctx;
 };
 
 static void clear_errors(struct err *e, const char *what)
@@ -69,6 +71,31 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_NOACK;
 }
 
+static bool fingerprint_of(const X509 *cert, unsigned char out[SHA256_BYTES])
+{
+    unsigned char *der = NULL;
+    int n = cert ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der) : -1;
+
+    if (n > 0)
+        sha256(str_at(der, (size_t)n), out);
+    OPENSSL_free(der);
+    return n > 0;
+}
+
+// In place of OpenSSL's own verification: no issuer counts, and no date.
+static int verify_client(X509_STORE_CTX *store, void *arg)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    const struct tls *t = SSL_get_app_data(ssl);
+    unsigned char fingerprint[SHA256_BYTES];
+    bool is_ok = t && t->may_use && fingerprint_of(X509_STORE_CTX_get0_cert(store), fingerprint) &&
+                 t->may_use(t->ctx, fingerprint);
+
+    (void)arg;
+    X509_STORE_CTX_set_error(store, is_ok ? X509_V_OK : X509_V_ERR_CERT_REJECTED);
+    return is_ok;
+}
+
 static SSL_CTX *new_context(struct tls_server *s)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -88,6 +115,9 @@ static SSL_CTX *new_context(struct tls_server *s)
         SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, s);
+    SSL_CTX_set_cert_verify_callback(ctx, verify_client, NULL);
+    // Sessions in which a certificate was asked for are not resumed without one.
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"mox", 3);
     return ctx;
 }
 
@@ -146,7 +176,46 @@ struct tls *tls_new(struct tls_server *s, int fd, struct err *e)
         return NULL;
     }
     SSL_set_accept_state(t->ssl);
+    SSL_set_app_data(t->ssl, t);
     return t;
+}
+
+void tls_ask_client_key(struct tls *t, tls_may_use_key *may_use, void *ctx)
+{
+    t->may_use = may_use;
+    t->ctx = ctx;
+    SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+}
+
+bool tls_client_key(const struct tls *t, unsigned char fingerprint[SHA256_BYTES])
+{
+    return t->may_use && SSL_is_init_finished(t->ssl) &&
+           fingerprint_of(SSL_get0_peer_certificate(t->ssl), fingerprint);
+}
+
+bool tls_binding(const struct tls *t, struct str *type, unsigned char data[TLS_MAX_BINDING],
+                 size_t *n)
+{
+    static const char label[] = "EXPORTER-Channel-Binding"; // RFC 9266 2
+    bool is_resumed = SSL_session_reused(t->ssl);
+
+    if (!SSL_is_init_finished(t->ssl))
+        return false;
+    if (SSL_version(t->ssl) == TLS1_3_VERSION) {
+        *type = STR("tls-exporter");
+        *n = 32;
+        return SSL_export_keying_material(t->ssl, data, *n, label, sizeof label - 1,
+                                          (const unsigned char *)"", 0, 1) == 1;
+    }
+    // RFC 7627 6.1: a session that is resumed without the extended master secret may have been
+    // made so that two connections have the same value.
+    if (is_resumed && SSL_get_extms_support(t->ssl) != 1)
+        return false;
+    // RFC 5929 3.1: the first Finished message, ours when a session is resumed.
+    *type = STR("tls-unique");
+    *n = is_resumed ? SSL_get_finished(t->ssl, data, TLS_MAX_BINDING)
+                    : SSL_get_peer_finished(t->ssl, data, TLS_MAX_BINDING);
+    return *n > 0 && *n <= TLS_MAX_BINDING;
 }
 
 void tls_free(struct tls *t)
@@ -218,4 +287,9 @@ struct str tls_cipher(const struct tls *t)
     const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
 
     return str_of(cipher ? SSL_CIPHER_standard_name(cipher) : "");
+}
+
+bool tls_is_resumed(const struct tls *t)
+{
+    return SSL_session_reused(t->ssl);
 }

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "crypto/crypto.h"
 
 /* How a private-key operation is done: by asking the process that has the key. */
 struct key_signer {
@@ -19,7 +20,6 @@ struct key_signer {
 };
 
 struct tls_server;
-struct tls;
 
 /* TLS 1.2 and 1.3, no renegotiation, no compression; tickets as told. signer outlives it. */
 struct tls_server *tls_server_new(const struct key_signer *signer, bool has_tickets,
@@ -28,6 +28,26 @@ void tls_server_free(struct tls_server *s);
 /* Adds a certificate chain (PEM) whose key has this number. The first is the default. */
 MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,
                                   struct err *e);
+
+/*
+ * Asks the client for a certificate, which it may refuse. What counts of one is its key alone: may_use
+ * is asked whether the SHA-256 of the SubjectPublicKeyInfo is known, and when not, the handshake
+ * fails. Before the handshake. A resumed session keeps its key and does not ask again.
+ */
+typedef bool tls_may_use_key(void *ctx, const unsigned char fingerprint[SHA256_BYTES]);
+struct tls;
+void tls_ask_client_key(struct tls *t, tls_may_use_key *may_use, void *ctx);
+/* After the handshake: the fingerprint of the key that the client has proved to have. */
+bool tls_client_key(const struct tls *t, unsigned char fingerprint[SHA256_BYTES]);
+
+/*
+ * After the handshake: bytes that both ends know, and nobody in between (RFC 5056). type is
+ * "tls-exporter" with TLS 1.3 (RFC 9266), else "tls-unique" (RFC 5929 3). False when this connection
+ * has none that is safe.
+ */
+enum { TLS_MAX_BINDING = 64 };
+bool tls_binding(const struct tls *t, struct str *type, unsigned char data[TLS_MAX_BINDING],
+                 size_t *n);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 
@@ -47,3 +67,5 @@ bool tls_has_pending(const struct tls *t);
 /* "TLS1.3" and the cipher's IANA name. */
 struct str tls_version(const struct tls *t);
 struct str tls_cipher(const struct tls *t);
+/* Whether the session is one of before. */
+bool tls_is_resumed(const struct tls *t);

@@ -25,6 +25,10 @@ enum {
     IPC_MAX_TARGETS = 1000,  // accounts behind one address
     IPC_MAX_DIGEST = 512,
     IPC_MAX_SIGNATURE = 2048,
+    IPC_MAX_CERT = 16384,    // a certificate with a client's key
+    IPC_MAX_TLS = 200,       // version, cipher and so on of a connection, as text
+    IPC_MAX_BINDING = 64,    // what a channel is bound to
+    IPC_MAX_KEY = 32,        // SHA-256 of a client's public key
 };
 
 /* The services a session or an account may ask the monitor for. */
@@ -45,7 +49,26 @@ enum ipc_outcome {
     IPC_LIMITED = 5,   // too many failures from this address
     IPC_SYNTAX = 6,    // malformed SASL message
     IPC_UNKNOWN = 7,   // no such mechanism
+    IPC_NEEDS_TLS = 8, // a mechanism that makes no sense without
+    IPC_ROLE = 9,      // may not act as the authorization identity
+    IPC_DISABLED = 10, // right, but the account's logins are disabled; text says why
+    IPC_BINDING = 11,  // the client is on another channel than we are
+    IPC_SCRAM_FIRST = 12, // SCRAM's first message is malformed or asks for what we do not do
+    IPC_SCRAM_FINAL = 13, // SCRAM's final message is malformed
+    IPC_ABORTED = 14,  // the client does not go on
 };
+enum { IPC_LAST_OUTCOME = IPC_ABORTED };
+
+/*
+ * What is known of a connection's TLS, of which only front and auth make something: its description,
+ * a value for channel binding and its type, and the fingerprint of the client's own key. Empty
+ * without.
+ */
+#define IPC_TLS_FACTS(F)                                                                           \
+    F(str, tls, IPC_MAX_TLS)                                                                       \
+    F(str, binding_type, 32)                                                                       \
+    F(str, binding, IPC_MAX_BINDING)                                                               \
+    F(str, client_key, IPC_MAX_KEY)
 
 /* --- between monitor and every role it starts ------------------------------------------------ */
 
@@ -83,8 +106,10 @@ enum ipc_outcome {
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, login, IPC_MAX_ADDRESS)                                                                 \
     F(str, remote, 64)                                                                             \
+    F(str, local, 64)                                                                              \
     F(str, mailbox, IPC_MAX_MAILBOX)                                                               \
-    F(str, address, IPC_MAX_ADDRESS)
+    F(str, address, IPC_MAX_ADDRESS)                                                               \
+    IPC_TLS_FACTS(F)
 
 /* --- config ------------------------------------------------------------------------------------- */
 
@@ -114,7 +139,25 @@ enum ipc_outcome {
     F(u32, listener, 0)                                                                            \
     F(u8, is_tls, 1)                                                                               \
     F(str, remote, 64)                                                                             \
+    F(str, local, 64)                                                                              \
+    IPC_TLS_FACTS(F)
+/* front -> monitor: the connection has TLS now. */
+#define ipc_conn_tls_FIELDS(F)                                                                     \
+    F(u64, conn, 0)                                                                                \
+    IPC_TLS_FACTS(F)
+/*
+ * front -> auth: during a handshake: does this key belong to somebody? The rest is for the record
+ * when it does not.
+ */
+#define ipc_key_check_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(str, client_key, IPC_MAX_KEY)                                                                \
+    F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(str, remote, 64)                                                                             \
     F(str, local, 64)
+#define ipc_key_checked_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(u8, is_known, 1)
 /* monitor -> front: nobody serves this connection any more; crashed when its session died. */
 #define ipc_conn_end_FIELDS(F)                                                                     \
     F(u64, conn, 0)                                                                                \
@@ -127,7 +170,8 @@ enum ipc_outcome {
 /* front -> session: TLS is up; the descriptor is the new stream. */
 #define ipc_starttls_done_FIELDS(F)                                                                \
     F(str, version, 16)                                                                            \
-    F(str, cipher, 64)
+    F(str, cipher, 64)                                                                             \
+    F(u8, has_client_key, 1)
 /* front -> monitor: the client of a parked connection is gone. */
 #define ipc_conn_gone_FIELDS(F) F(u64, conn, 0)
 /*
@@ -161,6 +205,7 @@ enum ipc_outcome {
     F(u64, conn, 0)                                                                                \
     F(u32, listener, 0)                                                                            \
     F(u8, is_tls, 1)                                                                               \
+    F(u8, has_client_key, 1)                                                                       \
     F(str, remote, 64)                                                                             \
     F(str, local, 64)
 /* monitor -> account template: fork an account. Descriptors: its directory, channel to monitor. */
@@ -196,12 +241,21 @@ enum ipc_outcome {
 
 /* --- auth -------------------------------------------------------------------------------------- */
 
-/* session -> auth: one SASL message of the client. Which connection, auth knows by the channel. */
+/*
+ * session -> auth: one SASL message of the client. Which connection, auth knows by the channel. With
+ * a mechanism an exchange begins, possibly without a response; without one it goes on.
+ */
 #define ipc_auth_step_FIELDS(F)                                                                    \
     F(str, mechanism, 32)                                                                          \
+    F(u8, has_response, 1)                                                                         \
     F(str, response, IPC_MAX_SASL)
+/* session -> auth: the client gives the exchange up. The answer is `auth_reply` too. */
+#define ipc_auth_abort_FIELDS(F)
+/* session -> auth: does the client's key log it in, without SASL? The answer is `auth_reply`. */
+#define ipc_auth_key_FIELDS(F)
+/* auth -> session: text is a challenge, the name logged in, or a sentence for the client. */
 #define ipc_auth_reply_FIELDS(F)                                                                   \
-    F(u8, outcome, IPC_UNKNOWN)                                                                    \
+    F(u8, outcome, IPC_LAST_OUTCOME)                                                               \
     F(str, text, IPC_MAX_SASL)
 /* session, queue -> auth: may this recipient be delivered to? */
 #define ipc_rcpt_check_FIELDS(F)                                                                   \
@@ -225,7 +279,7 @@ enum ipc_outcome {
 #define ipc_from_check_FIELDS(F)                                                                   \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
-#define ipc_from_reply_FIELDS(F) F(u8, outcome, IPC_UNKNOWN)
+#define ipc_from_reply_FIELDS(F) F(u8, outcome, IPC_LAST_OUTCOME)
 /* auth -> monitor: the user of this connection has proved who they are. */
 #define ipc_login_ok_FIELDS(F)                                                                     \
     F(u64, conn, 0)                                                                                \
@@ -242,6 +296,19 @@ enum ipc_outcome {
 #define ipc_set_password_FIELDS(F)                                                                 \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, password, IPC_MAX_TEXT)
+/* admin -> auth: keys of clients. The answers are `admin_reply`; a list may need several. */
+#define ipc_client_key_list_FIELDS(F)                                                              \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(u64, after, 0)
+#define ipc_client_key_get_FIELDS(F) F(str, client_key, IPC_MAX_KEY)
+#define ipc_client_key_add_FIELDS(F)                                                               \
+    F(str, client_key, IPC_MAX_KEY)                                                                \
+    F(str, type, 32)                                                                               \
+    F(str, name, IPC_MAX_NAME)                                                                     \
+    F(str, login, IPC_MAX_ADDRESS)                                                                 \
+    F(u8, no_imap_preauth, 1)                                                                      \
+    F(str, cert, IPC_MAX_CERT)
+#define ipc_client_key_remove_FIELDS(F) F(str, client_key, IPC_MAX_KEY)
 /* Answer to an administrative request: text or why not; more: ask again from there on. */
 #define ipc_admin_reply_FIELDS(F)                                                                  \
     F(u8, is_ok, 1)                                                                                \
@@ -340,6 +407,9 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(compiled_end, R_(CONFIG), R_(MONITOR), 0, 0)                                                 \
     M(listen, R_(MONITOR), R_(FRONT) | R_(ADMIN), 1, 1)                                            \
     M(conn_new, R_(FRONT), R_(MONITOR), 1, 2)                                                      \
+    M(conn_tls, R_(FRONT), R_(MONITOR), 0, 0)                                                      \
+    M(key_check, R_(FRONT), R_(AUTH), 0, 0)                                                        \
+    M(key_checked, R_(AUTH), R_(FRONT), 0, 0)                                                      \
     M(conn_end, R_(MONITOR), R_(FRONT), 0, 0)                                                      \
     M(starttls, R_(SESSION), R_(FRONT), 0, 0)                                                      \
     M(starttls_done, R_(FRONT), R_(SESSION), 1, 1)                                                 \
@@ -358,6 +428,8 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE), 0, 1)                                         \
     M(hand_over, R_(SESSION), R_(MONITOR), 1, 1)                                                   \
     M(auth_step, R_(SESSION), R_(AUTH), 0, 0)                                                      \
+    M(auth_abort, R_(SESSION), R_(AUTH), 0, 0)                                                     \
+    M(auth_key, R_(SESSION), R_(AUTH), 0, 0)                                                       \
     M(auth_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
     M(rcpt_check, R_(SESSION) | R_(QUEUE), R_(AUTH), 0, 0)                                         \
     M(rcpt_reply, R_(AUTH), R_(SESSION) | R_(QUEUE), 0, 0)                                         \
@@ -366,6 +438,10 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(login_ok, R_(AUTH), R_(MONITOR), 0, 0)                                                       \
     M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \
     M(set_password, R_(ADMIN), R_(AUTH), 0, 0)                                                     \
+    M(client_key_list, R_(ADMIN), R_(AUTH), 0, 0)                                                  \
+    M(client_key_get, R_(ADMIN), R_(AUTH), 0, 0)                                                   \
+    M(client_key_add, R_(ADMIN), R_(AUTH), 0, 0)                                                   \
+    M(client_key_remove, R_(ADMIN), R_(AUTH), 0, 0)                                                \
     M(admin_reply, R_(MONITOR) | R_(AUTH) | R_(QUEUE), R_(ADMIN), 0, 0)                            \
     M(attach, R_(MONITOR), R_(ACCOUNT), 1, 1)                                                      \
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \

@@ -114,7 +114,8 @@ static bool add_peer(struct packet *m, struct err *e)
         return false;
     if (is_single((enum role)info.role) && (old = service_peer_of((enum role)info.role)))
         service_peer_close(old);
-    p = heap_alloc(sizeof *p + info.account.n + info.login.n + info.remote.n);
+    p = heap_alloc(sizeof *p + info.account.n + info.login.n + info.remote.n + info.local.n +
+                   info.tls.n + info.binding_type.n + info.binding.n + info.client_key.n);
     texts = (char *)(p + 1);
     p->ch = (struct channel){packet_take_fd(m, 0), start->role, (enum role)info.role};
     p->id = next_id++;
@@ -127,6 +128,11 @@ static bool add_peer(struct packet *m, struct err *e)
     p->account = put(&texts, info.account);
     p->login = put(&texts, info.login);
     p->remote = put(&texts, info.remote);
+    p->local = put(&texts, info.local);
+    p->tls = put(&texts, info.tls);
+    p->binding_type = put(&texts, info.binding_type);
+    p->binding = put(&texts, info.binding);
+    p->client_key = put(&texts, info.client_key);
     p->source = event_add(loop, p->ch.fd, EVENT_READ, peer_ready, p, e);
     if (!p->source) {
         channel_close(&p->ch);

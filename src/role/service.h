@@ -16,7 +16,8 @@ struct service_peer {
     uint8_t protocol;
     bool is_tls;
     uint32_t max_per_day, max_first_per_day;
-    struct str account, login, remote;
+    struct str account, login, remote, local;
+    struct str tls, binding_type, binding, client_key; // of its connection, see IPC_TLS_FACTS
     void *data; // the role's own
     struct event_source *source;
     struct service_peer *next;

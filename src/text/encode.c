@@ -48,6 +48,31 @@ bool base64_decode_strict(struct buf *out, struct str text)
     return true;
 }
 
+void base64url_encode(struct buf *out, struct str bytes)
+{
+    AUTO_BUF b = BUF_LIMIT(4 * bytes.n + 4);
+
+    base64_encode(&b, bytes);
+    for (size_t i = 0; i < b.n && b.p[i] != '='; i++)
+        buf_put_char(out, b.p[i] == '+' ? '-' : b.p[i] == '/' ? '_' : b.p[i]);
+}
+
+bool base64url_decode(struct buf *out, struct str text)
+{
+    AUTO_BUF b = BUF_LIMIT(text.n + 4);
+
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+
+        if (c == '+' || c == '/' || c == '=')
+            return false;
+        buf_put_char(&b, c == '-' ? '+' : c == '_' ? '/' : c);
+    }
+    while (b.n % 4)
+        buf_put_char(&b, '=');
+    return base64_decode_strict(out, buf_str(&b));
+}
+
 static void feed_base64(struct transfer_decoder *d, struct str bytes, struct buf *out)
 {
     for (size_t i = 0; i < bytes.n && !d->is_ended; i++) {

@@ -8,6 +8,9 @@
 
 /* RFC 4648 4, with padding. */
 void base64_encode(struct buf *out, struct str bytes);
+/* RFC 4648 5, without padding. */
+void base64url_encode(struct buf *out, struct str bytes);
+MUST_USE bool base64url_decode(struct buf *out, struct str text);
 /* The whole of text, nothing but the alphabet and right padding (SASL). */
 MUST_USE bool base64_decode_strict(struct buf *out, struct str text);
 

@@ -18,6 +18,14 @@ TEST(base64_both_ways)
         CHECK_CASE(base64_decode_strict(&b, str_of(cases[i][1])), i);
         CHECK_STR(buf_str(&b), str_of(cases[i][0]));
     }
+    buf_reset(&b);
+    base64url_encode(&b, STR("\xfb\xff\xfe\xff"));
+    CHECK_STR(buf_str(&b), STR("-__-_w"));
+    buf_reset(&b);
+    CHECK(base64url_decode(&b, STR("-__-_w")));
+    CHECK_STR(buf_str(&b), STR("\xfb\xff\xfe\xff"));
+    CHECK(!base64url_decode(&b, STR("+w")) && !base64url_decode(&b, STR("_w==")) &&
+          !base64url_decode(&b, STR("_")));
     for (size_t i = 0; i < COUNT(bad); i++)
         CHECK_CASE(!base64_decode_strict(&b, str_of(bad[i])), i);
 }

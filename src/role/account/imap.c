@@ -525,11 +525,17 @@ static void *run(void *ctx)
         BUF_PUT(&c->out, "* BYE cannot open the account now\r\n");
     } else if (c->command.n) { // the state of a parked connection
         idle_resume(c, c->command);
-    } else {
+    } else if (c->tag.n) {
         put_tagged(c, "OK");
         BUF_PUT(&c->out, "[CAPABILITY ");
         imap_capabilities_put(&c->out);
         BUF_PUT(&c->out, "] login done\r\n");
+    } else { // the client's key has logged it in before it said anything
+        BUF_PUT(&c->out, "* PREAUTH [CAPABILITY ");
+        imap_capabilities_put(&c->out);
+        BUF_PUT(&c->out, "] mox imap welcomes ");
+        buf_put(&c->out, c->login);
+        BUF_PUT(&c->out, "\r\n");
     }
     while (c->reader && !c->is_ending && serve_one(c))
         ;

@@ -22,12 +22,53 @@ struct auth {
 };
 extern struct auth auth;
 
+struct exchange;
+
 /* What is known of a session: who has logged in on it. In service_peer's data. */
 struct client {
-    struct str account; // heap, empty before login
-    bool is_busy;       // a verification is under way
+    struct str account;         // heap, empty before login
+    bool is_by_key;             // by the client's key: SASL may come after, for the same account
+    bool is_busy;               // a password is being verified
+    struct exchange *exchange; // a SASL exchange that waits for the client
 };
 
-/* directory.c: questions about addresses. */
+/* --- main.c --------------------------------------------------------------------------------------- */
+
+/* The account that an address logs in to, or nothing. disabled: why its logins are. */
+struct str auth_account_of(struct arena *a, struct str login, struct str *disabled);
+
+/* --- login.c: who may log in ---------------------------------------------------------------------- */
+
+/* Before the first login: secrets and hashes that stand in for those of accounts that are not there. */
+MUST_USE bool login_prepare(struct err *e);
+bool login_step(struct service_peer *p, struct packet *m, struct err *e);
+bool login_abort(struct service_peer *p, struct packet *m, struct err *e);
+/* By the client's key alone. */
+bool login_by_key(struct service_peer *p, struct packet *m, struct err *e);
+/* front asks whether a key is known. */
+bool login_key_check(struct service_peer *p, struct packet *m, struct err *e);
+/* The session is gone. */
+void login_closed(struct service_peer *p);
+/* A password has changed: those that were verified are forgotten. */
+void login_forget(void);
+
+/* --- record.c: attempts on their way to the database ----------------------------------------------- */
+
+/* What is the same for all attempts on a connection; texts in a. */
+struct login_attempt record_facts(struct arena *a, const struct service_peer *p,
+                                  struct str mechanism);
+/* Logs an attempt and keeps it for the database. Empty account: unknown. */
+void record_attempt(const struct login_attempt *facts, struct str account, struct str login,
+                    const char *result);
+/* Writes what was kept; once a second and at the end. */
+void record_write(void);
+
+/* --- directory.c: questions about addresses ------------------------------------------------------- */
+
 bool auth_rcpt_check(struct service_peer *p, struct packet *m, struct err *e);
 bool auth_from_check(struct service_peer *p, struct packet *m, struct err *e);
+
+/* --- manage.c: requests of admin ------------------------------------------------------------------- */
+
+/* False also for messages that are not admin's. */
+bool manage_message(struct service_peer *p, struct packet *m, struct err *e);

@@ -1,14 +1,11 @@
 #include "role/auth/hasher.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/die.h"
-#include "crypto/crypto.h"
 
 enum { THREADS = 2, MAX_WAITING = 64, STACK_BYTES = 512 * 1024 };
 
@@ -36,6 +33,8 @@ static void *work(void *unused)
         pthread_mutex_unlock(&lock);
 
         job->is_good = password_verify(job->hash, job->password);
+        if (job->is_good && job->wants_derived)
+            derived_make(job->password, &job->derived);
 
         pthread_mutex_lock(&lock);
         job->next = done;
@@ -62,41 +61,21 @@ void hasher_start(int *event_fd)
     pthread_attr_destroy(&attr);
 }
 
-static struct str put(char **at, struct str s)
+bool hasher_add(struct hash_job *job)
 {
-    struct str out = {*at, s.n};
-
-    if (s.n)
-        memcpy(*at, s.p, s.n);
-    *at += s.n;
-    return out;
-}
-
-bool hasher_add(const struct hash_job *job)
-{
-    struct hash_job *copy;
-    char *texts;
+    bool has_room;
 
     pthread_mutex_lock(&lock);
-    if (n_waiting >= MAX_WAITING) {
-        pthread_mutex_unlock(&lock);
-        return false;
+    has_room = n_waiting < MAX_WAITING;
+    if (has_room) {
+        job->next = NULL;
+        *waiting_end = job;
+        waiting_end = &job->next;
+        n_waiting++;
+        pthread_cond_signal(&has_work);
     }
-    copy = heap_alloc(sizeof *copy + job->account.n + job->login.n + job->password.n +
-                      job->hash.n + 1);
-    texts = (char *)(copy + 1);
-    *copy = *job;
-    copy->account = put(&texts, job->account);
-    copy->login = put(&texts, job->login);
-    copy->password = put(&texts, job->password);
-    copy->hash = put(&texts, job->hash);
-    copy->next = NULL;
-    *waiting_end = copy;
-    waiting_end = &copy->next;
-    n_waiting++;
-    pthread_cond_signal(&has_work);
     pthread_mutex_unlock(&lock);
-    return true;
+    return has_room;
 }
 
 struct hash_job *hasher_take(void)

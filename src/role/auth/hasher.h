@@ -4,19 +4,19 @@
  */
 #pragma once
 
-#include "base/str.h"
+#include "role/auth/credentials.h"
 
 struct hash_job {
-    uint64_t peer;        // who asked
-    bool has_account;     // whether the login names an account at all
-    struct str account, login, password, hash; // in the same heap block
-    bool is_good;         // the answer
+    struct str password, hash;
+    bool wants_derived; // what other mechanisms need is missing
+    bool is_good;       // the answer
+    struct derived derived; // when wanted and good
     struct hash_job *next;
 };
 
 /* Starts the threads; event_fd becomes readable when a job is done. */
 void hasher_start(int *event_fd);
-/* False when too many are waiting. The job is a copy. */
-bool hasher_add(const struct hash_job *job);
-/* A finished job, or NULL; free() it. */
+/* False when too many are waiting. The job and its texts stay the caller's, untouched until taken. */
+bool hasher_add(struct hash_job *job);
+/* A finished job, or NULL. */
 struct hash_job *hasher_take(void);

@@ -36,6 +36,7 @@ struct relay {
     int server;  // our end of the stream to whoever serves it, or -1
     uint64_t server_inode; // of the other end, which proves who has it
     struct tls *tls;       // NULL while plain
+    bool is_key_known;     // the client's key was found to be somebody's in this handshake
     struct channel control; // for STARTTLS; fd -1 when there is none
     struct pending to_client, to_server;
     bool client_ended, server_ended; // no more bytes come from there
@@ -62,6 +63,8 @@ void relay_drop_server(struct relay *r);
 void relay_say(struct relay *r, struct str line);
 size_t relay_count(void);
 
+/* Whether the client's key, by its fingerprint, is somebody's: asks auth. */
+bool front_is_key_known(const struct relay *r, struct str fingerprint);
 /* Certificates. */
 struct tls_server *front_tls(uint32_t listener);
 struct channel *front_monitor(void);

@@ -12,7 +12,7 @@
 #include "role/front/front.h"
 #include "role/ratelimit.h"
 
-enum { KEYS_TIMEOUT_MS = 5000, PAUSE_MS = 30 * 1000 };
+enum { KEYS_TIMEOUT_MS = 5000, AUTH_TIMEOUT_MS = 5000, PAUSE_MS = 30 * 1000 };
 
 /* A connection whose socket a session has (port 25): only counted here. */
 struct counted {
@@ -75,6 +75,28 @@ static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct s
 }
 
 static const struct key_signer signer = {NULL, sign};
+
+bool front_is_key_known(const struct relay *r, struct str fingerprint)
+{
+    static uint64_t request;
+    struct service_peer *auth = service_peer_of(ROLE_AUTH);
+    int64_t deadline = os_monotonic_ms() + AUTH_TIMEOUT_MS;
+    struct ipc_key_checked m = {0};
+    struct err e = {0};
+    bool is_ok = auth && IPC_SEND(&auth->ch, key_check, NULL, 0, &e, .request = ++request,
+                                  .client_key = fingerprint, .protocol = r->port->protocol,
+                                  .remote = str_of(r->remote), .local = str_of(r->local));
+
+    while (is_ok && m.request != request) { // answers that came too late are passed over
+        int64_t left = deadline - os_monotonic_ms();
+
+        is_ok = channel_expect(&auth->ch, IPC_key_checked, packet, left > 0 ? (int)left : 0, &e) &&
+                ipc_key_checked_get(packet->body, &m, &e);
+    }
+    if (!is_ok)
+        LOG(LOG_ERROR, "front", "asking for a client's key", LOG_E(&e), LOG_X("cid", r->conn));
+    return is_ok && m.is_known;
+}
 
 static void load_certificates(void)
 {
@@ -224,6 +246,8 @@ static bool on_monitor(struct packet *m, struct err *e)
 
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 {
+    if (p->role == ROLE_AUTH && m->type == IPC_key_checked)
+        return true; // nobody waits for it any more
     return p->role == ROLE_ACCOUNT ? park_message(p, m, e)
                                    : fail(e, ERR_DENIED, "unexpected message");
 }

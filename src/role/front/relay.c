@@ -123,6 +123,30 @@ bool relay_make_stream(struct relay *r, int *out, struct err *e)
     return r->server_source != NULL;
 }
 
+/* What is known of a connection's TLS, for auth (IPC_TLS_FACTS). */
+struct facts {
+    char text[IPC_MAX_TLS];
+    unsigned char binding[TLS_MAX_BINDING], key[SHA256_BYTES];
+    struct str tls, binding_type, binding_data, client_key; // into the above
+};
+
+static void take_facts(const struct relay *r, struct facts *f)
+{
+    size_t n = 0;
+
+    *f = (struct facts){0};
+    if (!r->tls)
+        return;
+    snprintf(f->text, sizeof f->text, "version=%.*s ciphersuite=%.*s resumed=%s",
+             STR_FMT(tls_version(r->tls)), STR_FMT(tls_cipher(r->tls)),
+             tls_is_resumed(r->tls) ? "yes" : "no");
+    f->tls = str_of(f->text);
+    if (tls_binding(r->tls, &f->binding_type, f->binding, &n))
+        f->binding_data = str_at(f->binding, n);
+    if (tls_client_key(r->tls, f->key))
+        f->client_key = str_at(f->key, sizeof f->key);
+}
+
 // Announces the connection: from here on a session serves it.
 static void announce(struct relay *r)
 {
@@ -130,7 +154,9 @@ static void announce(struct relay *r)
     size_t n = 1;
     struct err e = {0};
     bool is_ok = relay_make_stream(r, &fds[0], &e);
+    struct facts f;
 
+    take_facts(r, &f);
     clear_deadline(r);
     r->state = RELAY_OPEN;
     if (is_ok && r->port->tls == LISTENER_TLS_STARTTLS) {
@@ -144,13 +170,32 @@ static void announce(struct relay *r)
     }
     is_ok = is_ok && IPC_SEND(front_monitor(), conn_new, fds, n, &e, .conn = r->conn,
                               .listener = r->port->index, .is_tls = r->tls != NULL,
-                              .remote = str_of(r->remote), .local = str_of(r->local));
+                              .remote = str_of(r->remote), .local = str_of(r->local),
+                              .tls = f.tls, .binding_type = f.binding_type,
+                              .binding = f.binding_data, .client_key = f.client_key);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
     if (!is_ok) {
         LOG(LOG_ERROR, "front", "cannot announce a connection", LOG_E(&e));
         relay_close(r);
     }
+}
+
+// Called by TLS when the client shows a certificate.
+static bool may_use_key(void *ctx, const unsigned char fingerprint[SHA256_BYTES])
+{
+    struct relay *r = ctx;
+
+    r->is_key_known = front_is_key_known(r, str_at(fingerprint, SHA256_BYTES));
+    return r->is_key_known;
+}
+
+// A resumed session brings the key of the one before, which may have been removed since.
+static bool is_key_welcome(struct relay *r)
+{
+    unsigned char key[SHA256_BYTES];
+
+    return !tls_client_key(r->tls, key) || r->is_key_known || may_use_key(r, key);
 }
 
 // True when the handshake is done; false when it waits or the relay is closed.
@@ -161,6 +206,12 @@ static bool shake_hands(struct relay *r)
 
     switch (tls_handshake(r->tls, &e)) {
     case TLS_DONE:
+        if (!is_key_welcome(r)) {
+            LOG(LOG_INFO, "front", "client's key is not known any more", LOG_X("cid", r->conn),
+                LOG_S("remote", str_of(r->remote)));
+            relay_close(r);
+            return false;
+        }
         r->client_events = EVENT_READ;
         event_change(service_loop(), r->client_source, EVENT_READ);
         return true;
@@ -193,6 +244,8 @@ static bool begin_tls(struct relay *r)
         relay_close(r);
         return false;
     }
+    if (!r->port->no_client_auth)
+        tls_ask_client_key(r->tls, may_use_key, r);
     return true;
 }
 
@@ -398,6 +451,7 @@ static void go_on_starttls(struct relay *r)
     struct err e = {0};
     AUTO_FD stream = -1;
     struct channel control;
+    struct facts f;
 
     if (m == MOVE_WAIT_WRITE) {
         watch(r, EVENT_WRITE, 0);
@@ -418,9 +472,14 @@ static void go_on_starttls(struct relay *r)
     r->server_source = NULL;
     fd_close(&r->server);
     control = r->control;
+    take_facts(r, &f);
+    // The monitor knows before the session does, and so does auth when it is asked.
     if (!relay_make_stream(r, &stream, &e) ||
+        !IPC_SEND(front_monitor(), conn_tls, NULL, 0, &e, .conn = r->conn, .tls = f.tls,
+                  .binding_type = f.binding_type, .binding = f.binding_data,
+                  .client_key = f.client_key) ||
         !IPC_SEND(&control, starttls_done, &stream, 1, &e, .version = tls_version(r->tls),
-                  .cipher = tls_cipher(r->tls))) {
+                  .cipher = tls_cipher(r->tls), .has_client_key = f.client_key.n > 0)) {
         LOG(LOG_INFO, "front", "session gone during STARTTLS", LOG_E(&e), LOG_X("cid", r->conn));
         relay_close(r);
         return;

@@ -75,7 +75,41 @@ void conn_finish(struct conn *c, bool has_crashed)
     grants_clear(&c->grants, &c->n_grants);
     heap_free(&c->account);
     heap_free(&c->login);
+    free(c->tls_facts);
     free(c);
+}
+
+static struct str put(char **at, struct str s)
+{
+    struct str out = {*at, s.n};
+
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return out;
+}
+
+static void keep_tls_facts(struct conn *c, struct str tls, struct str binding_type,
+                           struct str binding, struct str client_key)
+{
+    char *at = heap_alloc(tls.n + binding_type.n + binding.n + client_key.n + 1);
+
+    free(c->tls_facts);
+    c->tls_facts = at;
+    c->tls = put(&at, tls);
+    c->binding_type = put(&at, binding_type);
+    c->binding = put(&at, binding);
+    c->client_key = put(&at, client_key);
+}
+
+void conn_tls(struct monitor *m, const struct ipc_conn_tls *info)
+{
+    struct conn *c = conn_find(m, info->conn);
+
+    if (!c || c->state != CONN_SESSION)
+        return;
+    c->is_tls = true;
+    keep_tls_facts(c, info->tls, info->binding_type, info->binding, info->client_key);
 }
 
 void conn_login(struct monitor *m, const struct ipc_login_ok *login)
@@ -158,7 +192,9 @@ static void grant_service(struct conn *c, uint8_t service)
                                                           : NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
                            .is_tls = c->is_tls, .account = c->account, .login = c->login,
-                           .remote = str_of(c->remote)};
+                           .remote = str_of(c->remote), .local = str_of(c->local),
+                           .tls = c->tls, .binding_type = c->binding_type,
+                           .binding = c->binding, .client_key = c->client_key};
     const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_allowed = service == IPC_SERVICE_AUTH ||
                       (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
@@ -214,6 +250,11 @@ static bool session_message(struct conn *c, struct packet *p, struct err *e)
     case IPC_grant:
         if (!ipc_grant_get(p->body, &grant, e))
             return false;
+        if (c->state != CONN_SESSION)
+            return fail(e, ERR_DENIED, "handed over already");
+        // And what front knows of its TLS, which came before the session knew that it has it.
+        // Front ends no connection that a session serves, so this one is still there after.
+        role_drain(c->m, ROLE_FRONT);
         grant_service(c, grant.service);
         return true;
     case IPC_deliver_open:
@@ -312,7 +353,8 @@ static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
     fds[1] = pair[1];
     fds[2] = p->n_fds > 1 ? p->fds[1] : -1;
     is_ok = IPC_SEND(&template->ch, session_start, fds, p->n_fds > 1 ? 3 : 2, e, .conn = c->id,
-                     .listener = info->listener, .is_tls = info->is_tls, .remote = info->remote,
+                     .listener = info->listener, .is_tls = info->is_tls,
+                     .has_client_key = info->client_key.n > 0, .remote = info->remote,
                      .local = info->local);
     fd_close(&pair[1]);
     c->ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_SESSION};
@@ -341,6 +383,8 @@ void conn_new(struct monitor *m, struct packet *p)
     c->is_tls = info.is_tls;
     c->ch.fd = -1;
     memcpy(c->remote, info.remote.p, info.remote.n < 63 ? info.remote.n : 63);
+    memcpy(c->local, info.local.p, info.local.n < 63 ? info.local.n : 63);
+    keep_tls_facts(c, info.tls, info.binding_type, info.binding, info.client_key);
     map_put(&m->conns, key_of(c->id, key), c);
     m->n_sessions++;
     if (!start_session(m, c, p, &info, &e)) {

@@ -54,7 +54,9 @@ struct conn {
     enum conn_state state;
     uint8_t protocol;
     bool is_tls;
-    char remote[64];
+    char remote[64], local[64];
+    struct str tls, binding_type, binding, client_key; // in tls_facts; for auth, see IPC_TLS_FACTS
+    char *tls_facts;           // heap
     struct str account, login; // heap, empty before login
     struct channel ch;         // to its session; fd -1 otherwise
     struct event_source *source;
@@ -158,6 +160,8 @@ void monitor_stop(struct monitor *m, int exit_code);
 /* --- conns.c: connections and what they were granted -------------------------------------------- */
 
 void conn_new(struct monitor *m, struct packet *p);
+/* front says what is known of its TLS. */
+void conn_tls(struct monitor *m, const struct ipc_conn_tls *info);
 void conn_resume(struct monitor *m, struct packet *p);
 struct conn *conn_find(struct monitor *m, uint64_t id);
 /* Its session or account is done with it. */

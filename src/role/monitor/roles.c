@@ -19,7 +19,7 @@ static const enum role started[] = {ROLE_KEYS,  ROLE_AUTH,             ROLE_QUEU
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
 static const enum role acquainted[][2] = {
     {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
-    {ROLE_FRONT, ROLE_KEYS},
+    {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH},
 };
 
 static bool is_template(enum role role)
@@ -124,6 +124,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_deliver_open open;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
+    struct ipc_conn_tls tls;
     struct conn *c;
 
     switch ((int)m->type) {
@@ -135,6 +136,11 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return true;
     case IPC_conn_resume:
         conn_resume(p->m, m);
+        return true;
+    case IPC_conn_tls:
+        if (!ipc_conn_tls_get(m->body, &tls, e))
+            return false;
+        conn_tls(p->m, &tls);
         return true;
     case IPC_conn_gone:
         if (!ipc_conn_gone_get(m->body, &gone, e))

@@ -6,16 +6,13 @@
 #include "os/fd.h"
 #include "proto/imap/imap.h"
 #include "proto/imap/capability.h"
+#include "proto/sasl/sasl.h"
 #include "role/session/session.h"
-#include "text/encode.h"
-
-enum { SLOW_AFTER = 3 }; // failed logins; mox-imap-store-cli-config.md 1.1
 
 struct imap_stranger {
     struct session *s;
     struct imap_input input;
     struct str tag; // of the running command
-    unsigned failed_logins;
     bool is_first, is_ending;
 };
 
@@ -43,13 +40,8 @@ static void put_capabilities(struct imap_stranger *c)
         BUF_PUT(out(c), " STARTTLS");
     buf_put(out(c), s->is_tls || !s->port->require_tls ? STR(" AUTH=PLAIN")
                                                        : STR(" LOGINDISABLED"));
-}
-
-static void greet(struct imap_stranger *c)
-{
-    BUF_PUT(out(c), "* OK [CAPABILITY ");
-    put_capabilities(c);
-    BUF_PUT(out(c), "] mox imap\r\n");
+    if (s->has_client_key)
+        BUF_PUT(out(c), " AUTH=EXTERNAL");
 }
 
 static void cmd_capability(struct imap_stranger *c)
@@ -96,7 +88,20 @@ static void cmd_starttls(struct imap_stranger *c)
 
 /* --- login ---------------------------------------------------------------------------------------- */
 
-// The stream, the tag and what was read already go to the account, which says OK.
+static void refuse_account(struct imap_stranger *c)
+{
+    struct str text = STR("[UNAVAILABLE] cannot open the account now, try again later");
+
+    if (!c->tag.n) { // there was no greeting yet
+        c->tag = STR("*");
+        reply(c, "BYE", text);
+    } else {
+        reply(c, "NO", text);
+    }
+}
+
+// The stream, the tag and what was read already go to the account, which says OK; without a tag it
+// greets.
 static void hand_over(struct imap_stranger *c)
 {
     struct session *s = c->s;
@@ -109,137 +114,161 @@ static void hand_over(struct imap_stranger *c)
         !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, &e) ||
         !ipc_granted_get(s->packet->body, &m, &e)) {
         LOG(LOG_ERROR, "imapserver", "handing a connection over", LOG_E(&e));
-        reply(c, "NO", STR("[UNAVAILABLE] cannot open the account now, try again later"));
+        refuse_account(c);
     } else if (m.reason.n) {
-        reply(c, "NO", STR("[UNAVAILABLE] cannot open the account now, try again later"));
         LOG(LOG_ERROR, "imapserver", "account refused", LOG_S("why", m.reason));
+        refuse_account(c);
     } else {
         fd_close(&s->stream.fd); // the account has it
     }
     c->is_ending = true;
 }
 
-static bool may_login(struct imap_stranger *c)
+static bool may_send_password(const struct imap_stranger *c)
 {
-    if (c->s->is_tls || !c->s->port->require_tls)
-        return true;
-    reply(c, "NO", STR("[PRIVACYREQUIRED] tls required for login"));
-    return false;
+    return c->s->is_tls || !c->s->port->require_tls;
 }
 
-static void wait_after_failures(const struct imap_stranger *c)
+/* mox-imap-store-cli-config.md 1.3. */
+static void reply_outcome(struct imap_stranger *c, enum ipc_outcome outcome, struct str text)
 {
-    if (c->failed_logins > SLOW_AFTER)
-        os_sleep_ms(1000 * (int64_t)(c->failed_logins - SLOW_AFTER));
-}
-
-static void verify(struct imap_stranger *c, struct str plain)
-{
-    enum ipc_outcome outcome;
-    struct str text;
-    struct err e = {0};
-
-    wait_after_failures(c);
-    if (!session_auth(c->s, STR("PLAIN"), plain, &outcome, &text, &e)) {
-        LOG(LOG_ERROR, "imapserver", "asking auth", LOG_E(&e));
-        reply(c, "NO", STR("[UNAVAILABLE] cannot check the password now, try again later"));
-        c->is_ending = true; // its answers could no longer be told apart
-        return;
-    }
     switch (outcome) {
     case IPC_OK:
-        c->s->is_slow = false;
         hand_over(c);
         return;
     case IPC_SYNTAX:
-        reply(c, "BAD", STR("malformed credentials"));
+    case IPC_ABORTED:
+        reply(c, "BAD", outcome == IPC_SYNTAX ? STR("malformed credentials")
+                                              : STR("AUTHENTICATE aborted by client"));
         return;
     case IPC_TEMPORARY:
-        reply(c, "NO", STR("[UNAVAILABLE] cannot check the password now, try again"));
+        reply(c, "NO", STR("[UNAVAILABLE] cannot check credentials now, try again"));
         return;
     case IPC_LIMITED:
         BUF_PUT(out(c), "* BYE too many failed logins, try again later\r\n");
         c->is_ending = true;
         return;
+    case IPC_UNKNOWN:
+        reply(c, "NO", STR("AUTHENTICATE mechanism not supported"));
+        return;
+    case IPC_NEEDS_TLS:
+        reply(c, "NO", STR("[PRIVACYREQUIRED] tls required for this mechanism"));
+        return;
+    case IPC_ROLE:
+        reply(c, "NO", STR("[AUTHORIZATIONFAILED] cannot assume role"));
+        return;
+    case IPC_DISABLED:
+        reply(c, "NO", text);
+        return;
+    case IPC_BINDING:
+        reply(c, "NO", STR("[AUTHENTICATIONFAILED] channel binding does not match: is somebody in "
+                           "between?"));
+        return;
+    case IPC_SCRAM_FIRST:
+    case IPC_SCRAM_FINAL: {
+        AUTO_BUF line = BUF_LIMIT(4096);
+
+        BUF_PUT(&line, "[AUTHENTICATIONFAILED] scram: ");
+        buf_put(&line, text);
+        reply(c, "NO", buf_str(&line));
+        return;
+    }
     case IPC_BAD:
     case IPC_CONTINUE:
-    case IPC_UNKNOWN:
         break;
     }
-    if (++c->failed_logins >= SLOW_AFTER)
-        c->s->is_slow = true;
-    if (str_starts(text, STR("login disabled")))
-        reply(c, "NO", text);
-    else
-        reply(c, "NO", STR("[AUTHENTICATIONFAILED] bad user name or password"));
+    reply(c, "NO", STR("[AUTHENTICATIONFAILED] bad user name or password"));
+}
+
+static void finish_login(struct imap_stranger *c, enum session_login r, enum ipc_outcome outcome,
+                         struct str text)
+{
+    switch (r) {
+    case SESSION_LOGIN_OUTCOME:
+        reply_outcome(c, outcome, text);
+        return;
+    case SESSION_LOGIN_BASE64:
+        reply(c, "BAD", STR("AUTHENTICATE bad base64"));
+        return;
+    case SESSION_LOGIN_LONG:
+        reply(c, "BAD", STR("[TOOBIG] AUTHENTICATE line too long"));
+        break;
+    case SESSION_LOGIN_UNREACHABLE:
+        reply(c, "NO", STR("[UNAVAILABLE] cannot check credentials now, try again later"));
+        break;
+    case SESSION_LOGIN_GONE:
+        break;
+    }
+    c->is_ending = true;
 }
 
 static void cmd_login(struct imap_stranger *c, struct imap_parser *p)
 {
-    AUTO_BUF plain = BUF_LIMIT(IPC_MAX_SASL);
-    struct str name, password;
+    enum ipc_outcome outcome;
+    struct str name, password, text;
+    enum session_login r;
 
     if (!imap_space(p) || !imap_astring(p, &name) || !imap_space(p) ||
         !imap_astring(p, &password) || !imap_end(p)) {
         reply(c, "BAD", STR("LOGIN takes a name and a password"));
         return;
     }
-    if (!may_login(c))
+    if (!may_send_password(c)) {
+        reply(c, "NO", STR("[PRIVACYREQUIRED] tls required for login"));
         return;
-    if (session_plain_message(&plain, name, password))
-        verify(c, buf_str(&plain));
-    else
-        reply(c, "BAD", STR("LOGIN name and password have no NUL"));
-}
-
-// The client's answer to an empty challenge. False after a reply or at the end.
-static bool read_response(struct imap_stranger *c, struct buf *message)
-{
-    struct str line;
-
-    BUF_PUT(out(c), "+ \r\n");
-    if (session_read_line(c->s, IPC_MAX_SASL, &line) != SESSION_LINE) {
-        c->is_ending = true;
-        return false;
     }
-    if (str_eq(line, STR("*")))
-        reply(c, "BAD", STR("AUTHENTICATE aborted by client"));
-    else if (base64_decode_strict(message, line))
-        return true;
-    else
-        reply(c, "BAD", STR("AUTHENTICATE bad base64"));
-    return false;
+    r = session_login_begin(c->s, STR("LOGIN"), &name, &outcome, &text);
+    if (r == SESSION_LOGIN_OUTCOME && outcome == IPC_CONTINUE)
+        r = session_login_step(c->s, password, &outcome, &text);
+    finish_login(c, r, outcome, text);
 }
 
-/* RFC 9051 6.2.2, RFC 4959. */
+/* RFC 9051 6.2.2, RFC 4959. LOGIN is a command here, and no mechanism. */
 static void cmd_authenticate(struct imap_stranger *c, struct imap_parser *p)
 {
-    AUTO_BUF message = BUF_LIMIT(IPC_MAX_SASL);
-    struct str mechanism, initial;
+    struct session_dialogue d = {.prefix = STR("+ ")};
+    enum sasl_mechanism mechanism;
+    enum ipc_outcome outcome;
+    struct str text;
+    enum session_login r;
 
-    if (!imap_space(p) || !imap_word(p, &mechanism)) {
+    if (!imap_space(p) || !imap_word(p, &d.mechanism) ||
+        !((d.has_initial = cur_skip(&p->c, ' ')) || imap_end(p))) {
         reply(c, "BAD", STR("AUTHENTICATE takes a mechanism"));
         return;
     }
-    if (!str_eq(mechanism, STR("PLAIN"))) {
+    mechanism = sasl_mechanism_of(d.mechanism);
+    if (mechanism == SASL_MECHANISMS || mechanism == SASL_LOGIN) {
         reply(c, "NO", STR("AUTHENTICATE mechanism not supported"));
         return;
     }
-    if (!may_login(c))
-        return;
-    if (cur_skip(&p->c, ' ')) {
-        initial = cur_rest(&p->c);
-        if (!str_eq(initial, STR("=")) && !base64_decode_strict(&message, initial)) {
-            reply(c, "BAD", STR("AUTHENTICATE bad base64"));
-            return;
-        }
-    } else if (!imap_end(p)) {
-        reply(c, "BAD", STR("AUTHENTICATE takes a mechanism"));
-        return;
-    } else if (!read_response(c, &message)) {
+    if (sasl_info(mechanism)->is_password && !may_send_password(c)) {
+        reply(c, "NO", STR("[PRIVACYREQUIRED] tls required for login"));
         return;
     }
-    verify(c, buf_str(&message));
+    d.initial = cur_rest(&p->c);
+    r = session_login(c->s, &d, &outcome, &text);
+    finish_login(c, r, outcome, text);
+}
+
+// RFC 9051 7.1.4: who has shown a key that is registered is logged in already, and the account
+// greets. False when the session has ended.
+static bool greet(struct imap_stranger *c)
+{
+    enum ipc_outcome outcome = IPC_UNKNOWN;
+    struct str text;
+
+    if (c->s->has_client_key &&
+        session_login_by_key(c->s, &outcome, &text) == SESSION_LOGIN_OUTCOME &&
+        outcome == IPC_OK) {
+        c->tag = STR("");
+        hand_over(c);
+        return false;
+    }
+    BUF_PUT(out(c), "* OK [CAPABILITY ");
+    put_capabilities(c);
+    BUF_PUT(out(c), "] mox imap\r\n");
+    return true;
 }
 
 static void run_command(struct imap_stranger *c)
@@ -346,7 +375,7 @@ void imap_session(struct session *s)
     struct imap_stranger c = {.s = s, .is_first = true};
 
     imap_input_init(&c.input, &imap_limits_stranger);
-    greet(&c);
+    c.is_ending = !greet(&c);
     while (!c.is_ending && read_command(&c)) {
         run_command(&c);
         if (s->arena.used > 8u << 20) // tags of someone who never logs in

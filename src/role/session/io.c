@@ -126,6 +126,7 @@ static bool start_tls_by_front(struct session *s, struct str text)
     }
     s->tls_version = arena_dup(&s->arena, done.version);
     s->tls_cipher = arena_dup(&s->arena, done.cipher);
+    s->has_client_key = done.has_client_key;
     is_clean = recv(s->stream.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
     stream_close(&s->stream);
     if (!stream_open(&s->stream, packet_take_fd(s->packet, 0), &e))
@@ -162,5 +163,8 @@ bool session_start_tls(struct session *s, struct str text)
         s->tls_cipher = tls_cipher(s->stream.tls);
     }
     s->is_tls = true;
+    // RFC 3207 4.2: what was said in plain is forgotten, an exchange with auth too; and what is known
+    // of this TLS comes with a new channel.
+    channel_close(&s->auth);
     return true;
 }

@@ -11,7 +11,6 @@
 #include "os/process.h"
 #include "role/session/session.h"
 #include "role/template.h"
-#include "text/encode.h"
 
 static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
 static struct session *current;                    // the one session of a forked child
@@ -88,33 +87,6 @@ bool session_open_delivery(struct session *s, uint32_t grant, struct channel *ou
     return true;
 }
 
-bool session_auth(struct session *s, struct str mechanism, struct str response,
-                  enum ipc_outcome *outcome, struct str *text, struct err *e)
-{
-    struct ipc_auth_reply m;
-
-    if (!session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) ||
-        !IPC_SEND(&s->auth, auth_step, NULL, 0, e, .mechanism = mechanism,
-                  .response = response) ||
-        !channel_expect(&s->auth, IPC_auth_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
-        !ipc_auth_reply_get(s->packet->body, &m, e))
-        return false;
-    *outcome = (enum ipc_outcome)m.outcome;
-    *text = m.text;
-    return true;
-}
-
-bool session_plain_message(struct buf *out, struct str name, struct str password)
-{
-    if (str_find(name, 0) != STR_NONE || str_find(password, 0) != STR_NONE)
-        return false;
-    buf_put_char(out, 0);
-    buf_put(out, name);
-    buf_put_char(out, 0);
-    buf_put(out, password);
-    return !out->full;
-}
-
 static const char *protocol_name(uint8_t protocol)
 {
     return protocol == IPC_PROTOCOL_IMAP ? "imap"
@@ -143,6 +115,7 @@ static void run_session(struct role_start *start, struct packet *p)
         _exit(1);
     s.packet = p;
     s.is_tls = s.conn.is_tls;
+    s.has_client_key = s.conn.has_client_key;
     s.tls = s.conn.listener < ROLE_MAX_GIVEN ? servers[s.conn.listener] : NULL;
     current = &s;
     os_title_set("mox: session %s %.*s", protocol_name(s.port->protocol), STR_FMT(s.conn.remote));

@@ -1,7 +1,42 @@
 /*
- * What an SMTP session asks of auth, the queue and the accounts: one function, one conversation.
+ * What a session asks of auth, the queue and the accounts: one function, one conversation.
  */
 #include "role/session/session.h"
+
+static bool hear_auth(struct session *s, enum ipc_outcome *outcome, struct str *text, struct err *e)
+{
+    struct ipc_auth_reply m;
+
+    if (!channel_expect(&s->auth, IPC_auth_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_auth_reply_get(s->packet->body, &m, e))
+        return false;
+    *outcome = (enum ipc_outcome)m.outcome;
+    *text = m.text;
+    return true;
+}
+
+bool session_auth_step(struct session *s, struct str mechanism, const struct str *response,
+                       enum ipc_outcome *outcome, struct str *text, struct err *e)
+{
+    return session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) &&
+           IPC_SEND(&s->auth, auth_step, NULL, 0, e, .mechanism = mechanism,
+                    .has_response = response != NULL,
+                    .response = response ? *response : STR("")) &&
+           hear_auth(s, outcome, text, e);
+}
+
+bool session_auth_abort(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                        struct err *e)
+{
+    return IPC_SEND(&s->auth, auth_abort, NULL, 0, e) && hear_auth(s, outcome, text, e);
+}
+
+bool session_auth_key(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                      struct err *e)
+{
+    return session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) &&
+           IPC_SEND(&s->auth, auth_key, NULL, 0, e) && hear_auth(s, outcome, text, e);
+}
 
 bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
                         struct ipc_rcpt_reply *r, struct err *e)

@@ -30,6 +30,8 @@ struct session {
     struct tls_server *tls;
     bool is_tls;
     struct str tls_version, tls_cipher;
+    bool has_client_key; // the client has a certificate whose key is somebody's
+    unsigned failed_logins;
     bool is_slow; // a client that guesses passwords is kept waiting
 
     struct arena line_arena; // of the line being worked on; its protocol resets it
@@ -75,13 +77,53 @@ MUST_USE bool session_grant(struct session *s, enum ipc_service service, struct 
 MUST_USE bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out,
                                     struct err *e);
 
-/* One SASL message to auth. text: the challenge or why not, in the session's packet. */
-MUST_USE bool session_auth(struct session *s, struct str mechanism, struct str response,
-                           enum ipc_outcome *outcome, struct str *text, struct err *e);
-/* A SASL PLAIN message of a name and a password; false when one holds a NUL. */
-MUST_USE bool session_plain_message(struct buf *out, struct str name, struct str password);
+/* --- login.c ------------------------------------------------------------------------------------- */
 
-/* --- peers.c: what SMTP asks of other processes ---------------------------------------------------- */
+enum { SESSION_LOGIN_LINE = 12288 }; // RFC 4954 4
+
+enum session_login {
+    SESSION_LOGIN_OUTCOME,     // auth has decided
+    SESSION_LOGIN_BASE64,      // the client's message is none
+    SESSION_LOGIN_LONG,        // its line is longer than SESSION_LOGIN_LINE; the session must end
+    SESSION_LOGIN_UNREACHABLE, // auth cannot be asked; the session must end
+    SESSION_LOGIN_GONE,        // the client is gone, or breaks lines its own way; it must end
+};
+/* How a protocol carries an exchange. */
+struct session_dialogue {
+    struct str mechanism;
+    bool has_initial;
+    struct str initial; // in base64; "=" when empty
+    struct str prefix;  // of a challenge
+};
+/*
+ * A whole exchange between the client and auth. Delays those who failed before, and counts. text is
+ * in the session's packet.
+ */
+enum session_login session_login(struct session *s, const struct session_dialogue *d,
+                                 enum ipc_outcome *outcome, struct str *text);
+/* One message of an exchange that the session has in another form; response may be NULL. */
+enum session_login session_login_begin(struct session *s, struct str mechanism,
+                                       const struct str *response, enum ipc_outcome *outcome,
+                                       struct str *text);
+enum session_login session_login_step(struct session *s, struct str response,
+                                      enum ipc_outcome *outcome, struct str *text);
+/* Whether the client's key alone logs in: IPC_OK, and text is the name; IPC_UNKNOWN if not. */
+enum session_login session_login_by_key(struct session *s, enum ipc_outcome *outcome,
+                                        struct str *text);
+
+/* --- peers.c: what is asked of other processes ----------------------------------------------------- */
+
+/*
+ * auth: a message of an exchange; with a mechanism it begins one, and response may be NULL. text is in
+ * the session's packet.
+ */
+MUST_USE bool session_auth_step(struct session *s, struct str mechanism, const struct str *response,
+                                enum ipc_outcome *outcome, struct str *text, struct err *e);
+/* auth: the client gives the exchange up; does its key alone log it in? */
+MUST_USE bool session_auth_abort(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                                 struct err *e);
+MUST_USE bool session_auth_key(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                               struct err *e);
 
 /* auth: may this recipient be delivered to? The reply's texts live until the next question. */
 MUST_USE bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,

@@ -68,9 +68,9 @@ static void reply_hello(struct smtp_session *c)
         BUF_PUT(&b, "\nSTARTTLS");
     else if (!port->no_requiretls_extension)
         BUF_PUT(&b, "\nREQUIRETLS");
-    if (c->is_submission)
-        buf_put(&b, smtp_may_auth(c) ? STR("\nAUTH PLAIN LOGIN") : STR("\nAUTH "));
     if (c->is_submission) {
+        BUF_PUT(&b, "\n");
+        smtp_put_mechanisms(c, &b);
         buf_printf(&b, "\nFUTURERELEASE %d ", SMTP_MAX_HOLD_S);
         date_put_rfc3339(&b, os_now_unix() + SMTP_MAX_HOLD_S);
     }
@@ -121,6 +121,7 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
         // RFC 3207 4.2: all that was said before is forgotten.
         smtp_reset(c);
         c->has_hello = c->is_esmtp = false;
+        smtp_login_by_key(c);
     }
 }
 
@@ -233,6 +234,7 @@ void smtp_session(struct session *s)
     buf_put(&greeting, s->port->hostname);
     BUF_PUT(&greeting, " ESMTP mox");
     smtp_reply_put(&s->out, 220, STR(""), buf_str(&greeting));
+    smtp_login_by_key(&c);
     while (!c.is_ending)
         if (!serve_line(&c))
             break;

@@ -9,7 +9,6 @@
 #include "role/special.h"
 
 enum {
-    SMTP_SLOW_AFTER = 3,       // failed logins
     SMTP_MAX_BAD = 10,         // transactions that failed, without one that did not
     SMTP_MAX_RECEIVED = 100,   // mox-smtp-delivery.md 1.8
     SMTP_DATA_MS = 30 * 60 * 1000,
@@ -41,8 +40,7 @@ struct smtp_session {
     bool is_submission, is_pedantic;
     bool has_hello, is_esmtp;
     struct buf hello;    // what the client called itself
-    bool is_authed;
-    unsigned failed_logins;
+    bool is_authed, has_sasl; // may send mail: also by the client's key alone
     unsigned bad, good;  // transactions
     bool is_first;       // no command yet
     bool is_ending;
@@ -77,8 +75,10 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd);
 void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd);
 void smtp_cmd_data(struct smtp_session *c, const struct smtp_command *cmd);
 void smtp_cmd_bdat(struct smtp_session *c, const struct smtp_command *cmd);
-/* Passwords only where nobody on the way reads them. */
-bool smtp_may_auth(const struct smtp_session *c);
+/* The line of EHLO: "AUTH " and the mechanisms. */
+void smtp_put_mechanisms(const struct smtp_session *c, struct buf *out);
+/* TLS is there: who has a key that is registered need not say more. */
+void smtp_login_by_key(struct smtp_session *c);
 
 /*
  * localserve: fails as this address asks for at this stage; the reply was made when it is true

@@ -2,140 +2,114 @@
  * AUTH on a submission port (RFC 4954).
  */
 #include "base/log.h"
-#include "os/clock.h"
+#include "proto/sasl/sasl.h"
 #include "role/session/smtp.h"
-#include "text/encode.h"
 
 // Passwords only where nobody on the way reads them.
-bool smtp_may_auth(const struct smtp_session *c)
+static bool may_send_password(const struct smtp_session *c)
 {
     return c->s->is_tls || !c->s->port->require_tls;
 }
 
-// One line of the client in answer to a challenge, decoded. False after a reply or at the end.
-static bool read_response(struct smtp_session *c, struct str challenge, struct buf *out)
+/* mox-smtp-delivery.md 1.4: strongest first; those that bind the channel also where there is none,
+ * so that clients notice when somebody takes them away. */
+void smtp_put_mechanisms(const struct smtp_session *c, struct buf *out)
 {
-    AUTO_BUF text = BUF_LIMIT(4096);
-    struct str line;
+    bool is_first = true;
 
-    base64_encode(&text, challenge);
-    BUF_PUT(&c->s->out, "334 ");
-    buf_put(&c->s->out, buf_str(&text));
-    BUF_PUT(&c->s->out, "\r\n");
-    if (session_read_line(c->s, SMTP_MAX_LINE, &line) != SESSION_LINE) {
-        c->is_ending = true;
-        return false;
+    BUF_PUT(out, "AUTH ");
+    for (int i = 0; i < SASL_MECHANISMS && may_send_password(c); i++) {
+        if (i == SASL_EXTERNAL && !c->s->has_client_key)
+            continue;
+        buf_put(out, is_first ? STR("") : STR(" "));
+        buf_put(out, sasl_info((enum sasl_mechanism)i)->name);
+        is_first = false;
     }
-    if (str_eq(line, STR("*"))) {
-        SMTP_REPLY(c, 501, "5.5.0", "authentication aborted");
-        return false;
-    }
-    if (!base64_decode_strict(out, line)) {
-        SMTP_REPLY(c, 501, "5.5.2", "bad base64");
-        return false;
-    }
-    return true;
 }
 
-// mox-smtp-delivery.md 1.5, "Delay".
-static void wait_after_failures(const struct smtp_session *c)
-{
-    if (c->failed_logins > SMTP_SLOW_AFTER)
-        os_sleep_ms(1000 * (int64_t)(c->failed_logins - SMTP_SLOW_AFTER));
-}
-
-static void verify(struct smtp_session *c, struct str plain)
+void smtp_login_by_key(struct smtp_session *c)
 {
     enum ipc_outcome outcome;
     struct str text;
-    struct err e = {0};
 
-    wait_after_failures(c);
-    if (!session_auth(c->s, STR("PLAIN"), plain, &outcome, &text, &e)) {
-        LOG(LOG_ERROR, smtp_package(c), "asking auth", LOG_E(&e));
-        SMTP_REPLY(c, 454, "4.7.0", "cannot check the password now, try again later");
-        c->is_ending = true; // its answers could no longer be told apart
+    if (!c->is_submission || !c->s->has_client_key)
         return;
-    }
-    switch (outcome) {
-    case IPC_OK:
+    if (session_login_by_key(c->s, &outcome, &text) == SESSION_LOGIN_OUTCOME && outcome == IPC_OK)
         c->is_authed = true;
-        c->failed_logins = 0;
-        c->s->is_slow = false;
-        SMTP_REPLY(c, 235, "2.7.0", "nice");
-        return;
-    case IPC_SYNTAX:
-        SMTP_REPLY(c, 501, "5.5.4", "malformed credentials");
-        return;
-    case IPC_TEMPORARY:
-        smtp_reply(c, 454, "4.7.0", text);
-        return;
-    case IPC_BAD:
-    case IPC_LIMITED:
-    case IPC_CONTINUE:
-    case IPC_UNKNOWN:
-        break;
+}
+
+/* mox-smtp-delivery.md 1.5. */
+static void reply_outcome(struct smtp_session *c, enum ipc_outcome outcome, struct str text)
+{
+    static const struct {
+        unsigned code;
+        const char *enhanced;
+    } replies[] = {
+        [IPC_OK] = {235, "2.7.0"},           [IPC_BAD] = {535, "5.7.8"},
+        [IPC_TEMPORARY] = {454, "4.7.0"},    [IPC_LIMITED] = {535, "5.7.8"},
+        [IPC_SYNTAX] = {501, "5.5.4"},       [IPC_UNKNOWN] = {504, "5.5.4"},
+        [IPC_NEEDS_TLS] = {538, "5.7.11"},   [IPC_ROLE] = {535, "5.7.8"},
+        [IPC_DISABLED] = {525, "5.7.13"},    [IPC_BINDING] = {535, "5.7.7"},
+        [IPC_SCRAM_FIRST] = {455, "4.7.0"},  [IPC_SCRAM_FINAL] = {535, "5.7.0"},
+        [IPC_ABORTED] = {501, "5.5.0"},
+    };
+
+    if (outcome == IPC_OK) {
+        c->is_authed = c->has_sasl = true;
+        text = STR("nice");
+    } else if (outcome == IPC_ABORTED) {
+        text = STR("authentication aborted");
+    } else if (outcome == IPC_BINDING) {
+        text = STR("channel binding does not match: is somebody in between?");
     }
-    if (++c->failed_logins >= SMTP_SLOW_AFTER)
-        c->s->is_slow = true;
-    smtp_reply(c, str_starts(text, STR("login disabled")) ? 525 : 535,
-               str_starts(text, STR("login disabled")) ? "5.7.13" : "5.7.8", text);
+    smtp_reply(c, replies[outcome].code, replies[outcome].enhanced, text);
     c->is_ending = outcome == IPC_LIMITED;
 }
 
-static void auth_plain(struct smtp_session *c, struct str initial, bool has_initial)
+static void authenticate(struct smtp_session *c, const struct session_dialogue *d)
 {
-    AUTO_BUF message = BUF_LIMIT(SMTP_MAX_LINE);
+    enum ipc_outcome outcome;
+    struct str text;
 
-    if (!has_initial) {
-        if (!read_response(c, STR(""), &message))
-            return;
-    } else if (!str_eq(initial, STR("=")) && !base64_decode_strict(&message, initial)) {
+    switch (session_login(c->s, d, &outcome, &text)) {
+    case SESSION_LOGIN_OUTCOME:
+        reply_outcome(c, outcome, text);
+        return;
+    case SESSION_LOGIN_BASE64:
         SMTP_REPLY(c, 501, "5.5.2", "bad base64");
         return;
+    case SESSION_LOGIN_LONG:
+        SMTP_REPLY(c, 500, "5.5.6", "line of authentication too long");
+        break;
+    case SESSION_LOGIN_UNREACHABLE:
+        SMTP_REPLY(c, 454, "4.7.0", "cannot check credentials now, try again later");
+        break;
+    case SESSION_LOGIN_GONE:
+        break;
     }
-    verify(c, buf_str(&message));
-}
-
-/* The mechanism without a specification: name and password, each asked for. */
-static void auth_login(struct smtp_session *c, struct str initial, bool has_initial)
-{
-    AUTO_BUF name = BUF_LIMIT(SMTP_MAX_LINE);
-    AUTO_BUF password = BUF_LIMIT(SMTP_MAX_LINE);
-    AUTO_BUF message = BUF_LIMIT(2 * SMTP_MAX_LINE);
-
-    if (has_initial && !str_eq(initial, STR("=")) && !base64_decode_strict(&name, initial)) {
-        SMTP_REPLY(c, 501, "5.5.2", "bad base64");
-        return;
-    }
-    if (!has_initial && !read_response(c, STR("Username:"), &name))
-        return;
-    if (!read_response(c, STR("Password:"), &password))
-        return;
-    if (!session_plain_message(&message, buf_str(&name), buf_str(&password)))
-        SMTP_REPLY(c, 501, "5.5.4", "malformed credentials");
-    else
-        verify(c, buf_str(&message));
+    c->is_ending = true;
 }
 
 void smtp_cmd_auth(struct smtp_session *c, const struct smtp_command *cmd)
 {
-    struct str mechanism = cmd->argument, initial = {0};
-    bool has_initial = str_cut(cmd->argument, ' ', &mechanism, &initial);
+    struct session_dialogue d = {.mechanism = cmd->argument, .prefix = STR("334 ")};
+    bool is_pedantic = c->s->start->settings.is_pedantic;
+    enum sasl_mechanism mechanism;
 
-    initial = str_trim(initial);
+    d.has_initial = str_cut(cmd->argument, ' ', &d.mechanism, &d.initial);
+    if (!is_pedantic) // Windows Mail has more spaces
+        d.initial = str_trim(d.initial);
+    mechanism = sasl_mechanism_of(d.mechanism);
     if (!c->is_submission)
         SMTP_REPLY(c, 503, "5.5.1", "no authentication on this port");
-    else if (c->is_authed || c->has_mail)
+    else if (c->has_sasl || c->has_mail)
         SMTP_REPLY(c, 503, "5.5.1", "not now: authenticated already, or in a transaction");
-    else if (has_initial && !initial.n)
+    else if (d.has_initial && !d.initial.n)
         SMTP_REPLY(c, 501, "5.5.2", "initial response missing after the space");
-    else if (!str_eq(mechanism, STR("PLAIN")) && !str_eq(mechanism, STR("LOGIN")))
+    else if (mechanism == SASL_MECHANISMS)
         SMTP_REPLY(c, 504, "5.5.4", "mechanism not supported");
-    else if (!smtp_may_auth(c))
+    else if (sasl_info(mechanism)->is_password && !may_send_password(c))
         SMTP_REPLY(c, 538, "5.7.11", "TLS is required before passwords");
-    else if (str_eq(mechanism, STR("PLAIN")))
-        auth_plain(c, initial, has_initial);
     else
-        auth_login(c, initial, has_initial);
+        authenticate(c, &d);
 }

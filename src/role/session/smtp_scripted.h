@@ -10,7 +10,7 @@
  * told now, "broken..." breaks the conversation with auth, "list..." has three mailboxes, "full..."
  * refuses the message with 452, "torn..." fails when it commits, "report..." is for TLS reports;
  * all others take it. Senders of a submission: "me..." is one's own, "off..." is disabled. A login
- * is good when its message ends in "good".
+ * is good when its last message ends in "good"; after a message "more" there is another.
  */
 #pragma once
 
@@ -23,6 +23,7 @@ struct scripted {
     size_t n_packets;
     int64_t read_ms;           // how long it takes for each of them
     size_t at_packet, at_byte; // the next one, and how much of it was read
+    bool has_exchange;         // auth waits for the client's next message
 
     struct buf out;            // what the client got
     int64_t took_ms;           // by the clock of the test

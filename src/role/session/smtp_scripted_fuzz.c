@@ -6,6 +6,7 @@
 #include "base/die.h"
 #include "os/clock.h"
 #include "os/file.h"
+#include "proto/sasl/sasl.h"
 
 static struct scripted *now;
 
@@ -91,22 +92,51 @@ struct str tls_cipher(const struct tls *t)
 
 enum { GRANT_GOOD = 1, GRANT_LIST = 10, GRANT_FULL = 100, GRANT_TORN = 200 };
 
-bool session_auth(struct session *s, struct str mechanism, struct str response,
-                  enum ipc_outcome *outcome, struct str *text, struct err *e)
+// LOGIN asks for the name, SCRAM has a word to say at the end, and all others decide at once.
+bool session_auth_step(struct session *s, struct str mechanism, const struct str *response,
+                       enum ipc_outcome *outcome, struct str *text, struct err *e)
 {
-    (void)s, (void)mechanism, (void)e;
-    *outcome = str_ends(response, STR("good"))   ? IPC_OK
-               : str_ends(response, STR("limit")) ? IPC_LIMITED
-                                                  : IPC_BAD;
-    *text = STR("bad user name or password");
+    if (!mechanism.n && !now->has_exchange)
+        die("an exchange goes on that has not begun");
+    now->has_exchange = false;
+    *text = STR("");
+    if (mechanism.n && sasl_info(sasl_mechanism_of(mechanism))->needs_tls && !s->is_tls) {
+        *outcome = IPC_NEEDS_TLS;
+    } else if (response && str_ends(*response, STR("broken"))) {
+        return fail(e, ERR_TEMPORARY, "scripted");
+    } else if (!response || str_eq(mechanism, STR("LOGIN")) ||
+               str_eq(*response, STR("more"))) {
+        now->has_exchange = true;
+        *outcome = IPC_CONTINUE;
+        *text = response ? STR("and then?") : STR("begin");
+    } else {
+        *text = STR("bad user name or password");
+        *outcome = str_ends(*response, STR("good"))    ? IPC_OK
+                   : str_ends(*response, STR("limit")) ? IPC_LIMITED
+                   : str_ends(*response, STR("bound")) ? IPC_BINDING
+                   : str_ends(*response, STR("off"))   ? IPC_DISABLED
+                                                       : IPC_BAD;
+    }
     return true;
 }
 
-bool session_plain_message(struct buf *out, struct str name, struct str password)
+bool session_auth_abort(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                        struct err *e)
 {
-    buf_put(out, name);
-    buf_put(out, password);
+    (void)s, (void)e;
+    if (!now->has_exchange)
+        die("an exchange is given up that has not begun");
+    now->has_exchange = false;
+    *outcome = IPC_ABORTED;
+    *text = STR("");
     return true;
+}
+
+bool session_auth_key(struct session *s, enum ipc_outcome *outcome, struct str *text,
+                      struct err *e)
+{
+    (void)s, (void)outcome, (void)text;
+    return fail(e, ERR_BUG, "no client of ours has a key");
 }
 
 bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
