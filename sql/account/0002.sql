@@ -12,6 +12,8 @@ INSERT INTO email_state (id, flags, keywords, modseq, memberseq, dead_modseq)
     SELECT id, flags, keywords, modseq, memberseq, dead_modseq FROM email;
 CREATE INDEX email_state_modseq ON email_state (modseq);
 CREATE INDEX email_state_dead ON email_state (dead_modseq) WHERE dead_modseq IS NOT NULL;
+-- What is expunged takes no room any more, though its bytes may stay for a while.
+UPDATE account SET used_bytes = (SELECT coalesce(sum(size), 0) FROM email WHERE dead_modseq IS NULL);
 DROP INDEX email_modseq;
 DROP INDEX email_dead;
 ALTER TABLE email DROP COLUMN flags;

@@ -201,13 +201,17 @@ static bool read_aggregate(struct store *st, struct arena *a, uint64_t email,
 // An email without a place is dead: destroyed for every reader, erased when all have seen that.
 static bool bury_email(struct store *st, uint64_t email, uint64_t modseq, struct err *e)
 {
+    // The room it took is free at once, though its bytes stay until all have seen that.
+    AUTO_STMT used = db_prepare(st->db, "UPDATE account SET used_bytes = used_bytes - (SELECT size "
+                                "FROM email WHERE id = ?)", e);
     AUTO_STMT tomb = db_prepare(st->db, "INSERT OR IGNORE INTO tombstone (type, id, createseq, "
                                 "modseq) SELECT 'Email', id, createseq, ? FROM email WHERE id = ?",
                                 e);
     AUTO_STMT dead = db_prepare(st->db, "UPDATE email_state SET dead_modseq = ? WHERE id = ?", e);
 
-    if (!tomb || !dead)
+    if (!used || !tomb || !dead)
         return false;
+    stmt_bind_u64(used, 1, email);
     stmt_bind_u64(tomb, 1, modseq);
     stmt_bind_u64(tomb, 2, email);
     stmt_bind_u64(dead, 1, modseq);
@@ -215,7 +219,7 @@ static bool bury_email(struct store *st, uint64_t email, uint64_t modseq, struct
     pthread_mutex_lock(&st->lock);
     st->newest_dead = modseq;
     pthread_mutex_unlock(&st->lock);
-    return stmt_run(tomb, e) && stmt_run(dead, e);
+    return stmt_run(used, e) && stmt_run(tomb, e) && stmt_run(dead, e);
 }
 
 // After its copies changed; is_moved: one came or went.

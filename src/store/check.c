@@ -63,8 +63,8 @@ static const struct {
     {"message bytes of no message",
      "SELECT c.owner FROM chunk c LEFT JOIN email e ON e.id = c.owner WHERE e.id IS NULL"},
     {"used space differs from the messages",
-     "SELECT a.used_bytes FROM account a WHERE a.used_bytes <> (SELECT coalesce(sum(size), 0) FROM "
-     "email)"},
+     "SELECT a.used_bytes FROM account a WHERE a.used_bytes <> (SELECT coalesce(sum(e.size), 0) FROM "
+     "email e JOIN email_state s ON s.id = e.id WHERE s.dead_modseq IS NULL)"},
     {"parent mailbox is missing",
      "SELECT m.name FROM mailbox m WHERE instr(m.name, '/') > 0 AND NOT EXISTS (SELECT 1 FROM "
      "mailbox p WHERE p.name = rtrim(rtrim(m.name, replace(m.name, '/', '')), '/'))"},

@@ -54,9 +54,7 @@ static bool erase_job(struct store *st, void *ctx, struct err *e)
             return e->kind == ERR_NONE;
         }
         // Its state goes with it.
-        if (!run_with_id(st, "UPDATE account SET used_bytes = used_bytes - (SELECT size FROM email "
-                             "WHERE id = ?)", email, e) ||
-            !chunk_drop(st->db, email, e) ||
+        if (!chunk_drop(st->db, email, e) ||
             !run_with_id(st, "DELETE FROM email WHERE id = ?", email, e))
             return false;
     }

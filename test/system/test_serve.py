@@ -207,10 +207,7 @@ def a_full_mailbox_is_said():
         assert count(c) == 1
         c.store('1', '+FLAGS', '(\\Deleted)')
         c.expunge()
-        deadline, r = time.monotonic() + WAIT, '452'
-        while r.startswith('452'):  # the bytes are erased a moment later
-            assert time.monotonic() < deadline, 'there is no room again'
-            r = deliver(s, 'bob@example.org', '\r\n'.join(['x' * 70] * 200), ('250', '452 4.2.2'))
+        deliver(s, 'bob@example.org', '\r\n'.join(['x' * 70] * 200))
         # A list has it when one of its members does (mox-smtp-delivery.md 1.12).
         deliver(s, 'both@example.org', '\r\n'.join(['x' * 70] * 200))
         assert count(s.login('ann')) == 1
