@@ -2,10 +2,38 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "text/deflate.h"
+
+enum { RAW_BYTES = 8 * 1024, AHEAD_BYTES = 4 * 1024, SQUEEZE_BYTES = 64 * 1024 };
+
+struct compression {
+    struct inflater *in;
+    struct deflater *out; // NULL while nothing is written
+    struct buf raw;       // came in, not inflated yet
+    struct buf ahead;     // inflated to see whether there is something
+    struct buf squeezed;
+    bool is_end;
+    struct err e; // found while looking ahead; the next read tells
+};
+
+static void compression_free(struct compression *z)
+{
+    if (!z)
+        return;
+    inflater_free(z->in);
+    deflater_free(z->out);
+    buf_fini(&z->raw);
+    buf_fini(&z->ahead);
+    buf_fini(&z->squeezed);
+    free(z);
+}
 
 bool stream_open(struct stream *s, int fd, struct err *e)
 {
@@ -19,6 +47,8 @@ void stream_close(struct stream *s)
         tls_bye(s->tls);
     tls_free(s->tls);
     s->tls = NULL;
+    compression_free(s->compression);
+    s->compression = NULL;
     fd_close(&s->fd);
 }
 
@@ -107,10 +137,9 @@ static bool wait_for_result(struct stream *s, enum tls_result r, int64_t deadlin
     return wait_until(s, r == TLS_WANT_READ ? POLLIN : POLLOUT, deadline_ms, e);
 }
 
-bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *got, struct err *e)
+static bool read_plain(struct stream *s, char *p, size_t n, int64_t deadline, size_t *got,
+                       struct err *e)
 {
-    int64_t deadline = os_monotonic_ms() + timeout_ms;
-
     for (;;) {
         enum tls_result r = try_read(s, p, n, got, e);
 
@@ -125,10 +154,8 @@ bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *go
     }
 }
 
-bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err *e)
+static bool write_plain(struct stream *s, struct str bytes, int64_t deadline, struct err *e)
 {
-    int64_t deadline = os_monotonic_ms() + timeout_ms;
-
     while (bytes.n) {
         size_t done = 0;
         enum tls_result r = try_write(s, bytes, &done, e);
@@ -140,6 +167,152 @@ bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err
             return false;
     }
     return true;
+}
+
+/* --- compression ----------------------------------------------------------------------------------- */
+
+void stream_compress(struct stream *s, struct str unread)
+{
+    struct compression *z = heap_alloc(sizeof *z);
+
+    z->in = inflater_new();
+    z->raw = (struct buf)BUF_LIMIT(RAW_BYTES + unread.n);
+    z->ahead = (struct buf)BUF_LIMIT(AHEAD_BYTES);
+    z->squeezed = (struct buf)BUF_LIMIT(2 * SQUEEZE_BYTES);
+    buf_put(&z->raw, unread);
+    s->compression = z;
+}
+
+// What the raw bytes at hand give: *got 0 when that is nothing yet.
+static bool inflate_some(struct compression *z, char *p, size_t n, size_t *got, struct err *e)
+{
+    struct str from = buf_str(&z->raw);
+    size_t had = from.n;
+    bool is_ok = inflater_take(z->in, &from, p, n, got, &z->is_end, e);
+
+    buf_drop(&z->raw, had - from.n);
+    return is_ok;
+}
+
+static bool read_compressed(struct stream *s, char *p, size_t n, int64_t deadline, size_t *got,
+                            struct err *e)
+{
+    struct compression *z = s->compression;
+    char *room;
+    size_t n_raw;
+
+    if (z->ahead.n) {
+        struct str have = str_sub(buf_str(&z->ahead), 0, n);
+
+        memcpy(p, have.p, have.n);
+        *got = have.n;
+        buf_drop(&z->ahead, have.n);
+        return true;
+    }
+    for (;;) {
+        *got = 0;
+        if (z->e.kind) {
+            *e = z->e;
+            return false;
+        }
+        if (z->is_end)
+            return true;
+        if (!inflate_some(z, p, n, got, e))
+            return false;
+        if (*got)
+            return true;
+        if (z->is_end)
+            continue;
+        room = buf_room(&z->raw, RAW_BYTES);
+        if (!room)
+            return fail(e, ERR_BUG, "no room for compressed bytes");
+        if (!read_plain(s, room, RAW_BYTES, deadline, &n_raw, e))
+            return false;
+        if (!n_raw)
+            return true;
+        buf_claim(&z->raw, n_raw);
+    }
+}
+
+bool stream_has_input(struct stream *s)
+{
+    struct compression *z = s->compression;
+    bool has_read = false;
+    char *room;
+
+    if (!z || z->ahead.n || z->is_end || z->e.kind)
+        return z != NULL;
+    for (;; has_read = true) {
+        size_t got = 0;
+
+        room = buf_room(&z->ahead, AHEAD_BYTES);
+        if (!inflate_some(z, room, AHEAD_BYTES, &got, &z->e))
+            return true;
+        buf_claim(&z->ahead, got);
+        if (got || z->is_end)
+            return true;
+        if (has_read) // one read at a time: those who send nothing in many bytes do not hold us up
+            return false;
+        room = buf_room(&z->raw, RAW_BYTES);
+        switch (try_read(s, room, RAW_BYTES, &got, &z->e)) {
+        case TLS_DONE:
+            buf_claim(&z->raw, got);
+            break;
+        case TLS_WANT_READ:
+        case TLS_WANT_WRITE:
+            return false;
+        case TLS_CLOSED:
+            z->is_end = true;
+            return true;
+        case TLS_FAILED:
+            return true;
+        }
+    }
+}
+
+static bool write_compressed(struct stream *s, struct str bytes, int64_t deadline, struct err *e)
+{
+    struct compression *z = s->compression;
+
+    if (!z->out)
+        z->out = deflater_new();
+    while (bytes.n) {
+        struct str piece = str_sub(bytes, 0, SQUEEZE_BYTES);
+
+        bytes = str_from(bytes, piece.n);
+        buf_reset(&z->squeezed);
+        deflater_put(z->out, piece, &z->squeezed);
+        if (z->squeezed.full)
+            return fail(e, ERR_BUG, "compressed bytes do not fit");
+        if (!write_plain(s, buf_str(&z->squeezed), deadline, e))
+            return false;
+    }
+    return true;
+}
+
+void stream_rest(struct stream *s)
+{
+    if (!s->compression)
+        return;
+    deflater_free(s->compression->out);
+    s->compression->out = NULL;
+    buf_fini(&s->compression->squeezed);
+}
+
+bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, size_t *got, struct err *e)
+{
+    int64_t deadline = os_monotonic_ms() + timeout_ms;
+
+    return s->compression ? read_compressed(s, p, n, deadline, got, e)
+                          : read_plain(s, p, n, deadline, got, e);
+}
+
+bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err *e)
+{
+    int64_t deadline = os_monotonic_ms() + timeout_ms;
+
+    return s->compression ? write_compressed(s, bytes, deadline, e)
+                          : write_plain(s, bytes, deadline, e);
 }
 
 bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms, struct err *e)

@@ -1,5 +1,6 @@
 /*
- * A blocking stream with a deadline on every read and write, over a socket, plain or with TLS.
+ * A blocking stream with a deadline on every read and write, over a socket, plain or with TLS, and
+ * compressed when both ends have agreed on that.
  */
 #pragma once
 
@@ -8,6 +9,7 @@
 struct stream {
     int fd; // owned
     struct tls *tls;
+    struct compression *compression; // NULL: none
 };
 
 /* Takes over fd and makes it non-blocking. */
@@ -30,3 +32,17 @@ MUST_USE bool stream_write(struct stream *s, struct str bytes, int timeout_ms, s
 /* The handshake as a server, on a stream that was plain. */
 MUST_USE bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms,
                                struct err *e);
+
+/*
+ * From here on both directions are compressed (RFC 4978); unread was read already, and is the peer's
+ * first compressed bytes.
+ */
+void stream_compress(struct stream *s, struct str unread);
+/*
+ * Of a compressed stream: whether something can be read without waiting, or its end, or an error.
+ * That its descriptor is readable does not tell: bytes may be waiting here, or those that came may
+ * hold nothing yet.
+ */
+bool stream_has_input(struct stream *s);
+/* Nothing will happen for a while: gives back most of the memory that compressing takes. */
+void stream_rest(struct stream *s);

@@ -1,5 +1,6 @@
 #include "base/test.h"
 #include "text/date.h"
+#include "text/deflate.h"
 #include "text/encode.h"
 #include "text/prep.h"
 
@@ -199,5 +200,76 @@ TEST(passwords_are_prepared)
 
         CHECK_STR(text_opaque(&a, in.str), str_of(cases[i].opaque));
         CHECK_STR(text_saslprep(&a, in.str), str_of(cases[i].saslprep));
+    }
+}
+
+TEST(deflate_in_one_stream)
+{
+    AUTO_BUF squeezed = BUF_LIMIT(1 << 20);
+    AUTO_BUF back = BUF_LIMIT(1 << 20);
+    AUTO_BUF want = BUF_LIMIT(1 << 20);
+    struct inflater *in = inflater_new();
+    struct str from;
+    struct err e = {0};
+    bool is_end = false;
+
+    // Each in a deflater of its own, and each can be read before the next is written.
+    for (unsigned i = 0; i < 20; i++) {
+        struct deflater *d = deflater_new();
+        size_t got = 1;
+
+        buf_reset(&squeezed);
+        for (unsigned k = 0; k < i * 100; k++)
+            buf_printf(&want, "line %u\r\n", k);
+        deflater_put(d, str_from(buf_str(&want), back.n), &squeezed);
+        deflater_free(d);
+        from = buf_str(&squeezed);
+        while (got) {
+            char *p = buf_room(&back, 100);
+
+            CHECK(inflater_take(in, &from, p, 100, &got, &is_end, &e) && got <= 100);
+            buf_claim(&back, got);
+        }
+        CHECK(!from.n && !is_end && str_eq(buf_str(&back), buf_str(&want)));
+    }
+    from = STR("\xff\xff\xff");
+    {
+        size_t got;
+
+        CHECK(!inflater_take(in, &from, buf_room(&back, 100), 100, &got, &is_end, &e));
+        CHECK(e.kind == ERR_SYNTAX);
+    }
+    inflater_free(in);
+}
+
+TEST(crlf_for_bare_lf)
+{
+    static const char *const cases[][2] = {
+        {"", ""}, {"a\nb", "a\r\nb"}, {"a\r\nb\n", "a\r\nb\r\n"}, {"\n\n", "\r\n\r\n"}, {"\r\r\n", "\r\r\n"}, {"\r", "\r"}};
+
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (size_t step = 1; step < 5; step++) {
+            AUTO_BUF out = BUF_LIMIT(100);
+            struct str in = str_of(cases[i][0]);
+            char last = 0;
+
+            for (size_t at = 0; at < in.n; at += step)
+                crlf_put(&out, str_sub(in, at, step), &last);
+            CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i][1])), i);
+        }
+}
+
+TEST(crockford_numbers)
+{
+    static const struct {
+        uint64_t v;
+        const char *text;
+    } cases[] = {{0, "0"}, {31, "z"}, {32, "10"}, {18, "j"}, {UINT64_MAX, "fzzzzzzzzzzzz"}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_LIMIT(100);
+
+        crockford_put(&out, cases[i].v);
+        CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i].text)), i);
     }
 }

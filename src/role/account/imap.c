@@ -126,6 +126,8 @@ enum imap_wait imap_wait(struct imap_conn *c, int timeout_ms)
     uint64_t count;
     int n;
 
+    if (stream_has_input(&c->stream)) // and poll would not tell
+        return IMAP_WAIT_INPUT;
     do
         n = poll(fds, 2, timeout_ms);
     while (n < 0 && errno == EINTR);
@@ -137,6 +139,8 @@ enum imap_wait imap_wait(struct imap_conn *c, int timeout_ms)
         LOG(LOG_DEBUG, "imapserver", "nothing to wake for");
     if (atomic_load(&account.is_stopping))
         return IMAP_WAIT_STOP;
+    if (fds[0].revents && c->stream.compression && !stream_has_input(&c->stream))
+        return IMAP_WAIT_CHANGE; // bytes that hold nothing yet
     return fds[0].revents ? IMAP_WAIT_INPUT : IMAP_WAIT_CHANGE;
 }
 
@@ -249,6 +253,28 @@ static void cmd_enable(struct imap_conn *c, struct imap_parser *p)
     done(c);
 }
 
+/* RFC 4978. */
+static void cmd_compress(struct imap_conn *c, struct imap_parser *p)
+{
+    struct str mechanism;
+
+    if (!imap_space(p) || !imap_word(p, &mechanism) || !imap_end(p)) {
+        imap_bad(c, str_of(c->e.text));
+    } else if (!str_eq(mechanism, STR("DEFLATE"))) {
+        imap_no(c, NULL, STR("unknown mechanism"));
+    } else if (c->stream.compression) {
+        imap_no(c, "COMPRESSIONACTIVE", STR("DEFLATE is active"));
+    } else {
+        // The reply is the last that is plain. What the client sent behind the command is not: read as
+        // commands, bytes that somebody put into a plain connection would be the client's.
+        imap_ok(c, STR("COMPRESS done"));
+        if (!imap_flush(c, true))
+            return;
+        stream_compress(&c->stream, buf_str(&c->in));
+        buf_reset(&c->in);
+    }
+}
+
 static void cmd_already(struct imap_conn *c, struct imap_parser *p)
 {
     (void)p;
@@ -287,6 +313,7 @@ static const struct verb verbs[] = {
     {STR_("LOGOUT"), ANY, cmd_logout, NULL, SYNC_NOT, false},
     {STR_("ID"), ANY, cmd_id, NULL, SYNC_NOT, true},
     {STR_("ENABLE"), ANY, cmd_enable, NULL, SYNC_NOT, true},
+    {STR_("COMPRESS"), ANY, cmd_compress, NULL, SYNC_NOT, true},
     {STR_("LOGIN"), ANY, cmd_already, NULL, SYNC_NOT, true},
     {STR_("AUTHENTICATE"), ANY, cmd_already, NULL, SYNC_NOT, true},
     {STR_("STARTTLS"), ANY, cmd_starttls, NULL, SYNC_NOT, true},

@@ -304,7 +304,11 @@ static void idle(struct imap_conn *c)
             quiet_since = os_monotonic_ms();
         if (!imap_flush(c, true) || take_done(c) || c->is_ending)
             return;
-        if (quiet_ms >= IMAP_PARK_MS && !c->in.n) {
+        // The state of a compressed connection is its last 32 KiB: too much to be parked. It keeps its
+        // thread and gives back what compressing takes.
+        if (quiet_ms >= IMAP_PARK_MS && c->stream.compression) {
+            stream_rest(&c->stream);
+        } else if (quiet_ms >= IMAP_PARK_MS && !c->in.n) {
             if (park(c))
                 return;
             quiet_since = os_monotonic_ms();
