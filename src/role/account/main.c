@@ -155,6 +155,7 @@ static void main_loop(void)
         unsigned busy = atomic_load(&account.threads);
         uint64_t count;
         struct err e = {0};
+        int n;
 
         if (atomic_load(&account.is_stopping)) {
             wake_connections();
@@ -163,10 +164,12 @@ static void main_loop(void)
         }
         if (busy || has_asked)
             idle_since = os_monotonic_ms();
-        // An event always wakes us; the time is for lingering alone.
-        if (poll(fds, 3, has_more ? 0 : busy ? 1000 : 500) < 0 && errno != EINTR)
+        // An event always wakes us; the time is for lingering, and for what no event tells: that the
+        // last session has seen that a message is gone.
+        n = poll(fds, 3, has_more ? 0 : busy ? 1000 : 500);
+        if (n < 0 && errno != EINTR)
             die("poll fails");
-        has_more = (has_more || fds[1].revents) && store_tidy(account.store);
+        has_more = (has_more || !n || fds[1].revents) && store_tidy(account.store);
         if (fds[1].revents && read(account.wake_fd, &count, sizeof count) > 0)
             park_notify();
         if (fds[2].revents && account.front.fd >= 0)
