@@ -385,7 +385,7 @@ static bool prepare(struct imap_conn *c, const struct verb *v)
 
 static void run_verb(struct imap_conn *c, struct imap_parser *p, const struct verb *v, bool is_uid)
 {
-    c->used_numbers = false;
+    c->is_listing = v->run == cmd_list || v->run == cmd_lsub;
     if (v->state == SELECTED && !c->view)
         imap_no(c, NULL, STR("no mailbox is selected"));
     else if (!v->has_arguments && cur_left(&p->c))
@@ -408,6 +408,7 @@ static void run_command(struct imap_conn *c, bool is_append)
     bool is_uid;
 
     c->e = (struct err){0};
+    c->used_numbers = c->is_listing = false;
     c->tag = STR("*");
     c->command = STR("");
     if (!imap_tag(&p, &c->tag) || !imap_space(&p) || !imap_word(&p, &c->command)) {

@@ -53,6 +53,7 @@ struct imap_conn {
     // Of the running command.
     struct arena a;
     struct str tag, command;
+    bool is_listing;   // of LIST and LSUB: news of mailboxes would look like answers
     bool used_numbers; // sequence numbers in UID SEARCH: they stay until the reply (RFC 7162 3.2.10)
     struct err e;
     struct imap_conn *next;

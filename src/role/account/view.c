@@ -424,7 +424,7 @@ void imap_sync(struct imap_conn *c, enum view_sync how)
     uint64_t now = store_modseq(account.store);
     struct err e = {0};
 
-    if (how == SYNC_ALL && c->told_modseq != now)
+    if (how == SYNC_ALL && !c->is_listing && c->told_modseq != now)
         imap_events_put(c);
     if (!c->view || now == c->view->modseq)
         return;
