@@ -6,8 +6,6 @@
 #include "cmd/ctl.h"
 #include "cmd/verbs.h"
 
-#define AUTO_CTL CLEANUP(ctl_close) struct ctl_client
-
 int cmd_stop(int argc, char **argv)
 {
     struct err e = {0};

@@ -14,6 +14,8 @@ struct ctl_client {
     struct arena a;
 };
 
+#define AUTO_CTL CLEANUP(ctl_close) struct ctl_client
+
 /* Connects to the server of the configuration of the command line. */
 MUST_USE bool ctl_open(struct ctl_client *c, struct err *e);
 void ctl_close(struct ctl_client *c);

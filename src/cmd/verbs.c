@@ -27,6 +27,25 @@ const struct cmd cmd_verbs[] = {
      cmd_config_describe_static, false},
     {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",
      cmd_config_describe_domains, false},
+    {"config tlspubkey list", "[account]", "List the keys of TLS client certificates that log in.\n\n"
+     "Per key: fingerprint, type, name, account, login address, and whether IMAP connections with it\n"
+     "are left to log in with EXTERNAL.", cmd_tlspubkey_list, false},
+    {"config tlspubkey get", "fingerprint", "Print a key of a TLS client certificate.\n\n"
+     "Prints its type, name, account and address, and the certificate as PEM.",
+     cmd_tlspubkey_get, false},
+    {"config tlspubkey add", "[-no-imap-preauth] address [name] <cert.pem",
+     "Let a TLS client certificate's key log in.\n\n"
+     "Whoever connects to IMAP or submission with the key is the account of this address. Only the\n"
+     "key counts: no date of the certificate, no issuer. The name is by default the certificate's.\n"
+     "With -no-imap-preauth, IMAP connections do not begin logged in, which some clients do not\n"
+     "understand, but use AUTHENTICATE EXTERNAL.", cmd_tlspubkey_add, false},
+    {"config tlspubkey rm", "fingerprint", "Remove a key of a TLS client certificate.",
+     cmd_tlspubkey_rm, false},
+    {"config tlspubkey gen", "stem", "Make a key and a certificate for a mail client.\n\n"
+     "Writes <stem>.<YYYYMMDDhhmm>.ed25519privatekey.pkcs8.pem, .certificate.pem, and\n"
+     ".ed25519privatekey-certificate.pem with both, and prints both and the fingerprint on standard\n"
+     "error. The certificate is for \"tlspubkey add\"; the rest stays with the client.",
+     cmd_tlspubkey_gen, false},
     {"verifydata", "[data-dir]", "Check the data of all accounts and the queue.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
      "when there are any. The server may be running.", cmd_verifydata, false},

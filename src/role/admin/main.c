@@ -8,31 +8,13 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "crypto/crypto.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
-#include "role/service.h"
+#include "role/admin/admin.h"
 
-enum { MAX_CLIENTS = 32, MAX_LINE = 4096, REPLY_TIMEOUT_MS = 20000 };
-
-struct ctl;
-struct command {
-    struct str name;
-    size_t n_arguments;
-    bool (*run)(struct ctl *c, const struct str *arguments, struct err *e);
-};
-
-/* A connected command. */
-struct ctl {
-    int fd;
-    struct buf in;
-    const struct command *command; // whose arguments are being read
-    struct str arguments[4];
-    size_t n_arguments;
-    struct arena a;
-    struct event_source *source;
-    struct ctl *next;
-};
+enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000 };
 
 static struct role_start self;
 static struct ctl *clients;
@@ -40,24 +22,23 @@ static size_t n_clients;
 static struct packet *packet;
 static uid_t own_uid;
 
-static bool put(struct ctl *c, struct str text, struct err *e)
+bool admin_put(struct ctl *c, struct str text, struct err *e)
 {
     return os_write_all(c->fd, text, e);
 }
 
-// "ok", or the error as a line: the person at the terminal acts on it.
-static bool answer(struct ctl *c, const struct err *why, struct err *e)
+bool admin_answer(struct ctl *c, const struct err *why, struct err *e)
 {
     struct str line = why->kind ? arena_printf(&c->a, "%s\n", why->text) : STR("ok\n");
 
-    return put(c, line, e);
+    return admin_put(c, line, e);
 }
 
 // A stream: each piece with its size before it; the end is size 0. The receiver's "ok" lines after
 // pieces are read and ignored by `take_line`.
-static bool put_piece(struct ctl *c, struct str piece, struct err *e)
+bool admin_put_piece(struct ctl *c, struct str piece, struct err *e)
 {
-    return put(c, arena_printf(&c->a, "%zu\n", piece.n), e) && put(c, piece, e);
+    return admin_put(c, arena_printf(&c->a, "%zu\n", piece.n), e) && admin_put(c, piece, e);
 }
 
 static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
@@ -66,8 +47,7 @@ static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
     return IPC_SEND(&self.monitor, stop, NULL, 0, e);
 }
 
-// Waits for another role's answer to an administrative request.
-static bool await_reply(struct channel *ch, struct ipc_admin_reply *out, struct err *e)
+bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e)
 {
     if (!channel_expect(ch, IPC_admin_reply, packet, REPLY_TIMEOUT_MS, e) ||
         !ipc_admin_reply_get(packet->body, out, e))
@@ -75,7 +55,7 @@ static bool await_reply(struct channel *ch, struct ipc_admin_reply *out, struct 
     return out->is_ok || fail(e, ERR_DENIED, "%.*s", STR_FMT(out->text));
 }
 
-static bool peer(enum role role, struct service_peer **out, struct err *e)
+bool admin_peer(enum role role, struct service_peer **out, struct err *e)
 {
     *out = service_peer_of(role);
     return *out || fail(e, ERR_TEMPORARY, "the %s process is starting again, try once more",
@@ -88,11 +68,11 @@ static bool run_setaccountpassword(struct ctl *c, const struct str *arguments, s
     struct service_peer *auth;
     struct err why = {0};
 
-    if (peer(ROLE_AUTH, &auth, &why) &&
+    if (admin_peer(ROLE_AUTH, &auth, &why) &&
         IPC_SEND(&auth->ch, set_password, NULL, 0, &why, .account = arguments[0],
                  .password = arguments[1]))
-        (void)await_reply(&auth->ch, &reply, &why);
-    return answer(c, &why, e);
+        (void)!admin_await(&auth->ch, &reply, &why);
+    return admin_answer(c, &why, e);
 }
 
 static bool run_queuelist(struct ctl *c, const struct str *arguments, struct err *e)
@@ -105,19 +85,20 @@ static bool run_queuelist(struct ctl *c, const struct str *arguments, struct err
 
     (void)arguments;
     do {
-        if (!peer(ROLE_QUEUE, &queue, &why) ||
+        if (!admin_peer(ROLE_QUEUE, &queue, &why) ||
             !IPC_SEND(&queue->ch, queue_list, NULL, 0, &why, .after = after) ||
-            !await_reply(&queue->ch, &reply, &why))
-            return answer(c, &why, e);
-        if (is_first && (!put(c, STR("ok\n"), e) || !put_piece(c, STR("messages:\n"), e) ||
-                         (!reply.text.n && !put_piece(c, STR("(none)\n"), e))))
+            !admin_await(&queue->ch, &reply, &why))
+            return admin_answer(c, &why, e);
+        if (is_first && (!admin_put(c, STR("ok\n"), e) ||
+                         !admin_put_piece(c, STR("messages:\n"), e) ||
+                         (!reply.text.n && !admin_put_piece(c, STR("(none)\n"), e))))
             return false;
-        if (reply.text.n && !put_piece(c, reply.text, e))
+        if (reply.text.n && !admin_put_piece(c, reply.text, e))
             return false;
         is_first = false;
         after = reply.more;
     } while (after);
-    return put(c, STR("0\n"), e);
+    return admin_put(c, STR("0\n"), e);
 }
 
 static bool run_loglevels(struct ctl *c, const struct str *arguments, struct err *e)
@@ -126,7 +107,8 @@ static bool run_loglevels(struct ctl *c, const struct str *arguments, struct err
 
     (void)arguments;
     log_list_levels(&out);
-    return put(c, STR("ok\n"), e) && put_piece(c, buf_str(&out), e) && put(c, STR("0\n"), e);
+    return admin_put(c, STR("ok\n"), e) && admin_put_piece(c, buf_str(&out), e) &&
+           admin_put(c, STR("0\n"), e);
 }
 
 // The monitor tells all roles, this one too.
@@ -140,7 +122,7 @@ static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct 
     else if (log_set_level(arguments[0], arguments[1], &why))
         (void)!IPC_SEND(&self.monitor, log_level, NULL, 0, &why, .package = arguments[0],
                         .level = arguments[1]);
-    return answer(c, &why, e);
+    return admin_answer(c, &why, e);
 }
 
 static const struct command commands[] = {
@@ -176,8 +158,11 @@ static bool take_line(struct ctl *c, struct str line, struct err *e)
         for (size_t i = 0; i < COUNT(commands); i++)
             if (str_eq(line, commands[i].name))
                 command = &commands[i];
+        for (size_t i = 0; i < client_key_command_count; i++)
+            if (str_eq(line, client_key_commands[i].name))
+                command = &client_key_commands[i];
         if (!command)
-            return put(c, STR("unrecognized command\n"), e);
+            return admin_put(c, STR("unrecognized command\n"), e);
         LOG(LOG_INFO, "admin", "command", LOG_S("name", command->name));
         c->n_arguments = 0;
         arena_reset(&c->a);
@@ -247,7 +232,7 @@ static void accept_client(void *ctx, int events)
     clients = c;
     n_clients++;
     c->source = event_add(service_loop(), fd, EVENT_READ, ctl_ready, c, &e);
-    if (!c->source || !put(c, STR("ctlv0\n"), &e))
+    if (!c->source || !admin_put(c, STR("ctlv0\n"), &e))
         drop(c);
 }
 
@@ -270,6 +255,7 @@ _Noreturn void admin_main(void)
 
     role_start(&self, ROLE_ADMIN);
     packet = packet_new();
+    crypto_warm(); // certificates are parsed here
     own_uid = geteuid(); // not a call the sandbox has
     if (!self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {

@@ -95,28 +95,27 @@ static bool key_list(struct service_peer *p, struct packet *packet, struct err *
     return answer(p, &why, e);
 }
 
-// The facts as lines, and the certificate after them as base64: the command makes PEM of it.
 static bool key_get(struct service_peer *p, struct packet *packet, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF out = BUF_LIMIT(IPC_MAX_LINES);
     struct ipc_client_key_get m;
     struct client_key k;
+    struct str pem;
     struct err why = {0};
 
     if (!ipc_client_key_get_get(packet->body, &m, e))
         return false;
-    if (!client_key_get(auth.credentials, &a, m.client_key, &k, &why))
+    if (!client_key_get(auth.credentials, &a, m.client_key, &k, &why) ||
+        !cert_to_pem(&a, k.cert, &pem, &why))
         return answer(p, &why, e);
     const struct str parts[] = {STR("type: "), k.type, STR("\nname: "), k.name,
                                 STR("\naccount: "), k.account, STR("\naddress: "), k.login,
                                 STR("\nno imap preauth: "),
-                                k.no_imap_preauth ? STR("true\n") : STR("false\n")};
+                                k.no_imap_preauth ? STR("true\n") : STR("false\n"), pem};
 
     for (size_t i = 0; i < COUNT(parts); i++)
         buf_put(&out, parts[i]);
-    base64_encode(&out, k.cert);
-    BUF_PUT(&out, "\n");
     return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = true, .text = buf_str(&out));
 }
 

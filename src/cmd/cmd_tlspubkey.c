@@ -1,0 +1,140 @@
+/*
+ * config tlspubkey: keys of clients' TLS certificates.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cmd/ctl.h"
+#include "cmd/verbs.h"
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "text/date.h"
+#include "text/encode.h"
+
+enum { VALID_DAYS = 100 * 365, MAX_PEM = 256 * 1024, FILE_MODE = 0600 };
+
+static int print_stream(struct str command, struct str argument)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (!ctl_open(&c, &e) || !ctl_send(&c, command, &e) || !ctl_send(&c, argument, &e) ||
+        !ctl_ok(&c, &e) || !ctl_print_stream(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_tlspubkey_list(int argc, char **argv)
+{
+    if (argc > 2)
+        return cmd_usage("config tlspubkey list");
+    return print_stream(STR("tlspubkeylist"), argc > 1 ? str_of(argv[1]) : STR(""));
+}
+
+int cmd_tlspubkey_get(int argc, char **argv)
+{
+    if (argc != 2)
+        return cmd_usage("config tlspubkey get");
+    return print_stream(STR("tlspubkeyget"), str_of(argv[1]));
+}
+
+static bool read_stdin(struct arena *a, struct str *out, struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(MAX_PEM);
+
+    for (;;) {
+        char *room = buf_room(&text, 4096);
+        ssize_t got = room ? read(0, room, 4096) : -1;
+
+        if (got < 0)
+            return fail(e, ERR_LIMIT, "cannot read the certificate, or it is too long");
+        if (!got)
+            break;
+        buf_claim(&text, (size_t)got);
+    }
+    *out = arena_dup(a, buf_str(&text));
+    return true;
+}
+
+int cmd_tlspubkey_add(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    AUTO_BUF cert = BUF_LIMIT(MAX_PEM);
+    bool no_imap_preauth = false;
+    const struct cmd_flag flags[] = {{"no-imap-preauth", NULL, &no_imap_preauth}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    struct str pem, der;
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (at < 0 || argc - at < 1 || argc - at > 2)
+        return cmd_usage("config tlspubkey add");
+    if (!read_stdin(&a, &pem, &e) || !cert_of_pem(&a, pem, &der, &e))
+        return cmd_fail(&e);
+    base64_encode(&cert, der);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("tlspubkeyadd"), &e) ||
+        !ctl_send(&c, str_of(argv[at]), &e) ||
+        !ctl_send(&c, argc - at > 1 ? str_of(argv[at + 1]) : STR(""), &e) ||
+        !ctl_send(&c, no_imap_preauth ? STR("true") : STR("false"), &e) ||
+        !ctl_send(&c, buf_str(&cert), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_tlspubkey_rm(int argc, char **argv)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc != 2)
+        return cmd_usage("config tlspubkey rm");
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("tlspubkeyrm"), &e) ||
+        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+// <stem>.<YYYYMMDDhhmm>.<end>, in UTC.
+static const char *path_of(struct arena *a, const char *stem, int64_t now, const char *end)
+{
+    AUTO_BUF date = BUF_LIMIT(100);
+    AUTO_BUF digits = BUF_LIMIT(100);
+
+    date_put_rfc3339(&date, now);
+    for (size_t i = 0; i < date.n && digits.n < 12; i++)
+        if (ascii_is_digit(date.p[i]))
+            buf_put_char(&digits, date.p[i]);
+    return arena_cstring(a, arena_printf(a, "%s.%.*s.%s", stem, STR_FMT(buf_str(&digits)), end));
+}
+
+int cmd_tlspubkey_gen(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    AUTO_BUF fingerprint = BUF_LIMIT(100);
+    AUTO_BUF both = BUF_LIMIT(MAX_PEM);
+    int64_t now = os_now_unix();
+    struct str cert, key, der, name;
+    struct cert_key k;
+    struct err e = {0};
+
+    if (argc != 2 || !argv[1][0])
+        return cmd_usage("config tlspubkey gen");
+    name = str_of(argv[1]);
+    name = str_from(name, (size_t)(str_find_last(name, '/') + 1));
+    if (!cert_for_client(&a, name, VALID_DAYS, &cert, &key, &e) ||
+        !cert_of_pem(&a, cert, &der, &e) || !cert_key_of(&a, der, &k, &e))
+        return cmd_fail(&e);
+    buf_put(&both, key);
+    buf_put(&both, cert);
+    base64url_encode(&fingerprint, str_at(k.fingerprint, sizeof k.fingerprint));
+    if (!os_write_file(path_of(&a, argv[1], now, "ed25519privatekey.pkcs8.pem"), key, FILE_MODE,
+                       &e) ||
+        !os_write_file(path_of(&a, argv[1], now, "certificate.pem"), cert, FILE_MODE, &e) ||
+        !os_write_file(path_of(&a, argv[1], now, "ed25519privatekey-certificate.pem"),
+                       buf_str(&both), FILE_MODE, &e))
+        return cmd_fail(&e);
+    fprintf(stderr, "%.*sfingerprint: %.*s\n", STR_FMT(buf_str(&both)),
+            STR_FMT(buf_str(&fingerprint)));
+    return 0;
+}

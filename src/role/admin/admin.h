@@ -1,0 +1,40 @@
+/*
+ * What the files of admin share: a connected command, and how it is answered
+ * (mox-imap-store-cli-config.md 3.4).
+ */
+#pragma once
+
+#include "role/service.h"
+
+struct ctl;
+struct command {
+    struct str name;
+    size_t n_arguments; // lines after the name
+    bool (*run)(struct ctl *c, const struct str *arguments, struct err *e);
+};
+
+/* A connected command. Texts of the one that runs live in a. */
+struct ctl {
+    int fd;
+    struct buf in;
+    const struct command *command; // whose arguments are being read
+    struct str arguments[4];
+    size_t n_arguments;
+    struct arena a;
+    struct event_source *source;
+    struct ctl *next;
+};
+
+MUST_USE bool admin_put(struct ctl *c, struct str text, struct err *e);
+/* "ok", or the error as a line: the person at the terminal acts on it. */
+MUST_USE bool admin_answer(struct ctl *c, const struct err *why, struct err *e);
+/* A piece of a stream; after the last one comes the line "0". */
+MUST_USE bool admin_put_piece(struct ctl *c, struct str piece, struct err *e);
+/* The process of that role, or a sentence. */
+MUST_USE bool admin_peer(enum role role, struct service_peer **out, struct err *e);
+/* Waits for another role's answer to a request. Its texts live until the next. */
+MUST_USE bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e);
+
+/* client_key.c */
+extern const struct command client_key_commands[];
+extern const size_t client_key_command_count;
