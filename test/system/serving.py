@@ -1,0 +1,110 @@
+"""`mox serve` for tests: two accounts, a list, a domain that takes everything."""
+from harness import *
+
+USER = 'nobody'
+MOX_CONF = '''DataDir: data
+User: nobody
+LogLevel: debug
+Hostname: mail.example.org
+Listeners:
+	public:
+		IPs:
+			- %s
+		TLS:
+			KeyCerts:
+				-
+					CertFile: localhost.crt
+					KeyFile: localhost.key
+		SMTP:
+			Enabled: true
+			Port: 1025
+		Submission:
+			Enabled: true
+			Port: 1587
+		Submissions:
+			Enabled: true
+			Port: 1465
+		IMAP:
+			Enabled: true
+			Port: 1143
+			NoRequireSTARTTLS: true
+		IMAPS:
+			Enabled: true
+			Port: 1993
+Postmaster:
+	Account: ann
+	Mailbox: Postmaster
+'''
+DOMAINS_CONF = '''Domains:
+	example.org:
+		LocalpartCatchallSeparator: +
+		Aliases:
+			both:
+				Addresses:
+					- ann@example.org
+					- bob@example.org
+				PostPublic: true
+	rest.example: nil
+Accounts:
+	ann:
+		Domain: example.org
+		Destinations:
+			ann@example.org: nil
+			@rest.example:
+				Mailbox: Rest
+	bob:
+		Domain: example.org
+		QuotaMessageSize: 20000
+		Destinations:
+			bob@example.org: nil
+			gone@example.org:
+				SMTPError: 550 bob has gone
+'''
+
+
+class Serve(Server):
+    """`mox serve`, with certificates that localserve made."""
+
+    def start(self, *args, expect_failure=False):
+        if not os.path.exists(os.path.join(self.dir, 'localhost.key')):
+            super().start()
+            self.stop()
+            with open(os.path.join(self.dir, 'mox.conf'), 'w') as f:
+                f.write(MOX_CONF % self.ip)
+            with open(os.path.join(self.dir, 'domains.conf'), 'w') as f:
+                f.write(DOMAINS_CONF)
+            os.chmod(self.dir, 0o711)  # SQLite looks at the whole path to its file
+        self.log = open(self.log_path, 'ab')
+        start = os.path.getsize(self.log_path)
+        self.process = subprocess.Popen([self.mox, '-config', os.path.join(self.dir, 'mox.conf'), 'serve', *args],
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
+        self.wait_log('ready to serve', start, expect_failure)
+        return self
+
+    def set_conf(self, old, new):
+        path = os.path.join(self.dir, 'mox.conf')
+        with open(path) as f:
+            text = f.read()
+        assert old in text, old
+        with open(path, 'w') as f:
+            f.write(text.replace(old, new))
+
+    def login(self, name):
+        c = imaplib.IMAP4(self.ip, IMAP, timeout=WAIT)
+        c.login(name + '@example.org', name + ' password')
+        return c
+
+    def connect(self, port, source='127.0.0.1'):
+        return Wire(socket.create_connection((self.ip, port), timeout=WAIT, source_address=(source, 0)))
+
+
+@contextlib.contextmanager
+def serving():
+    s = Serve().start()
+    try:
+        for name in ('ann', 'bob'):
+            code, _, err = s.command('setaccountpassword', name, input=name + ' password\n')
+            assert code == 0, err
+        yield s
+    finally:
+        s.close()
