@@ -7,11 +7,43 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+// A sorted set has the numbers of the set, and no others, in ascending ranges with gaps.
+static void check_sorted(struct arena *a, const struct imap_set *set)
+{
+    enum { STAR = 1000, LOW = 3, HIGH = 5000 };
+    struct imap_set sorted = imap_set_sorted(a, set, STAR, LOW, HIGH);
+
+    for (size_t i = 0; i < sorted.n; i++)
+        if (sorted.ranges[i].first > sorted.ranges[i].last || sorted.ranges[i].first < LOW ||
+            sorted.ranges[i].last > HIGH ||
+            (i && sorted.ranges[i].first <= sorted.ranges[i - 1].last + 1))
+            die("set is not sorted");
+    for (size_t i = 0; i < set->n && i < 100; i++) {
+        uint64_t n = set->ranges[i].first == IMAP_STAR ? STAR : set->ranges[i].first;
+
+        if (imap_set_has(&sorted, n) != (n >= LOW && n <= HIGH))
+            die("number of a set is lost");
+    }
+}
+
+// What the parser says of match data holds: both ascend, with as many numbers.
+static void check_select(struct arena *a, const struct imap_select *s)
+{
+    if (s->has_known)
+        check_sorted(a, &s->known);
+    if (!s->has_match)
+        return;
+    if (!s->match_numbers.n || !s->match_uids.n)
+        die("match data without numbers");
+    check_sorted(a, &s->match_numbers);
+    check_sorted(a, &s->match_uids);
+}
+
 static void parse_all(struct str text)
 {
     AUTO_BUF out = BUF_LIMIT(1 << 22);
 
-    for (int which = 0; which < 12; which++) {
+    for (int which = 0; which < 18; which++) {
         AUTO_ARENA a = ARENA_LIMIT(64 << 20);
         struct err e = {0};
         struct imap_parser p = {cur_of(text), &a, which & 1, &e};
@@ -21,6 +53,7 @@ static void parse_all(struct str text)
         struct imap_fetch fetch;
         struct imap_search search;
         struct imap_list list;
+        struct imap_select select;
         unsigned items;
 
         if (!imap_tag(&p, &tag) || !imap_space(&p) || !imap_word(&p, &word))
@@ -28,7 +61,10 @@ static void parse_all(struct str text)
         cur_skip(&p.c, ' ');
         switch (which / 2) {
         case 0:
-            if (imap_sequence_set(&p, &set) && imap_space(&p) && imap_fetch_arguments(&p, &fetch))
+            if (!imap_sequence_set(&p, &set))
+                break;
+            check_sorted(&a, &set);
+            if (imap_space(&p) && imap_fetch_arguments(&p, &fetch))
                 for (size_t i = 0; i < fetch.n; i++)
                     imap_fetch_name_put(&out, &fetch.items[i]);
             break;
@@ -51,6 +87,17 @@ static void parse_all(struct str text)
             break;
         case 5:
             (void)!imap_astring(&p, &name);
+            break;
+        case 6:
+            if (imap_select_arguments(&p, &select))
+                check_select(&a, &select);
+            break;
+        case 7:
+            (void)!imap_enable_arguments(&p, &flags);
+            break;
+        case 8:
+            if (imap_id_arguments(&p, &flags) && flags.n % 2)
+                die("half a pair");
             break;
         }
     }

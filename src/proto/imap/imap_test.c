@@ -71,7 +71,13 @@ static bool parses(const char *text, int which)
     struct imap_list list;
     struct imap_set set;
     struct imap_words flags;
-    bool ok = which == 0   ? imap_fetch_arguments(&p, &fetch)
+    struct imap_select select;
+    unsigned items;
+    bool ok = which == 5   ? imap_select_arguments(&p, &select)
+              : which == 6 ? imap_enable_arguments(&p, &flags)
+              : which == 7 ? imap_id_arguments(&p, &flags)
+              : which == 8 ? imap_status_items(&p, &items) && imap_end(&p)
+              : which == 0   ? imap_fetch_arguments(&p, &fetch)
               : which == 1 ? imap_search_arguments(&p, &search)
               : which == 2 ? imap_list_arguments(&p, &list)
               : which == 3 ? imap_sequence_set(&p, &set) && imap_end(&p)
@@ -122,6 +128,51 @@ TEST(imap_arguments)
         {"\\Seen work", 4, true},
         {"()", 4, true},
         {"(\\)", 4, false},
+        {"1 (FLAGS)", 0, false},
+        {"FLAGS (CHANGEDSINCE 5 VANISHED)", 0, true},
+        {"FLAGS (VANISHED CHANGEDSINCE 5)", 0, true},
+        {"FLAGS (VANISHED)", 0, false},
+        {"FLAGS (VANISHED CHANGEDSINCE 5 VANISHED)", 0, false},
+        {"FLAGS (CHANGEDSINCE 9223372036854775808)", 0, false},
+        {"RETURN (SAVE) $", 1, true},
+        {"RETURN (MIN  MAX) ALL", 1, false},
+        {"RETURN ( MIN) ALL", 1, false},
+        {"Inbox", 5, true},
+        {"\"a b\" (CONDSTORE)", 5, true},
+        {"Inbox (CONDSTORE QRESYNC (1 2))", 5, true},
+        {"Inbox (QRESYNC (67890007 90060115194045000 41:211,214:541))", 5, true},
+        {"Inbox (QRESYNC (1 2 1:29997 (5000,7500,9000,9990:9999 15000,22500,27000,29970,29973,29976,"
+         "29979,29982,29985,29988,29991,29994,29997)))", 5, true}, // RFC 7162 3.2.5.2
+        {"Inbox (QRESYNC (1 2 (1,3:4 2,5:6)))", 5, true},
+        {"Inbox (QRESYNC (1 2 (1:4294967295 1:4294967295)))", 5, true},
+        {"Inbox (QRESYNC (1 2 (1:2 1:3)))", 5, false},
+        {"Inbox (QRESYNC (1 2 (2,1 1,2)))", 5, false},
+        {"Inbox (QRESYNC (1 2 (1,1 1,2)))", 5, false},
+        {"Inbox (QRESYNC (1 2 1:*))", 5, false},
+        {"Inbox (QRESYNC (1 2 $))", 5, false},
+        {"Inbox (QRESYNC (0 2))", 5, false},
+        {"Inbox (QRESYNC (1 0))", 5, false},
+        {"Inbox (QRESYNC (1 9223372036854775807))", 5, true},
+        {"Inbox (QRESYNC (1 9223372036854775808))", 5, false},
+        {"Inbox (QRESYNC (4294967296 1))", 5, false},
+        {"Inbox (QRESYNC 1 2)", 5, false},
+        {"Inbox (CONDSTORE CONDSTORE)", 5, false},
+        {"Inbox ()", 5, false},
+        {"Inbox (CONDSTORE) x", 5, false},
+        {"CONDSTORE X-GOOD+IDEA", 6, true},
+        {"", 6, false},
+        {"CONDSTORE ", 6, false},
+        {"(CONDSTORE)", 6, false},
+        {"NIL", 7, true},
+        {"()", 7, true},
+        {"(\"name\" \"x\" \"os\" NIL)", 7, true},
+        {"(\"name\" \"x\" \"NAME\" \"y\")", 7, false},
+        {"(\"name\")", 7, false},
+        {"(name x)", 7, false},
+        {"(\"0123456789012345678901234567890\" \"x\")", 7, false},
+        {"(MESSAGES size)", 8, true},
+        {"()", 8, false},
+        {"(MESSAGES  SIZE)", 8, false},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -139,6 +190,47 @@ TEST(imap_search_depth_is_limited)
     CHECK(!parses(deep.p, 1));
 }
 
+TEST(imap_sets_sorted)
+{
+    static const struct {
+        const char *in;
+        uint64_t low, high;
+        const char *out;
+    } cases[] = {
+        {"5,3,4", 1, 100, "3:5 "},
+        {"9:7,1", 1, 100, "1:1 7:9 "},
+        {"*,2", 1, 100, "2:2 10:10 "},
+        {"12:*", 1, 100, "10:12 "},
+        {"*:4", 1, 100, "4:10 "},
+        {"1:4294967295,5,1:*", 3, 8, "3:8 "},
+        {"1,2,9", 3, 8, ""},
+        {"1:3,3:5,7", 1, 100, "1:5 7:7 "},
+        {"4294967295", 1, UINT32_MAX, "4294967295:4294967295 "},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        AUTO_BUF out = BUF_LIMIT(1000);
+        struct err e = {0};
+        struct imap_parser p = {cur_of(str_of(cases[i].in)), &a, false, &e};
+        struct imap_set set, sorted;
+
+        CHECK(imap_sequence_set(&p, &set));
+        sorted = imap_set_sorted(&a, &set, 10, cases[i].low, cases[i].high);
+        for (size_t k = 0; k < sorted.n; k++)
+            buf_printf(&out, "%llu:%llu ", (unsigned long long)sorted.ranges[k].first,
+                       (unsigned long long)sorted.ranges[k].last);
+        CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i].out)), i);
+        for (uint64_t n = 0; n < 20; n++) {
+            bool is_in = false;
+
+            for (size_t k = 0; k < sorted.n; k++)
+                is_in |= n >= sorted.ranges[k].first && n <= sorted.ranges[k].last;
+            CHECK_CASE(imap_set_has(&sorted, n) == is_in, i);
+        }
+    }
+}
+
 TEST(imap_list_patterns)
 {
     static const struct {
@@ -149,6 +241,8 @@ TEST(imap_list_patterns)
         {"a/%", "a/b", true},   {"a/%", "a/b/c", false}, {"a*c", "a/b/c", true},
         {"%/c", "a/b/c", false}, {"*/c", "a/b/c", true}, {"", "", true},
         {"", "a", false},       {"*%", "a/b", true},     {"%*", "a/b", true},
+        {"**", "a/b", true},     {"%%", "a/b", false},   {"%*%", "a/b", true},
+        {"a%%%b", "axb", true},  {"aaaa*", "aaa", false}, {"***a***", "a", true},
         {"a%b*c", "axxb/yc", true}, {"a%b", "a/b", false}, {"*a%c", "xa/yabc", true},
     };
 
