@@ -98,6 +98,7 @@ bool parse_message(struct arena *a, const struct store_new *m, struct parsed *ou
     out->is_dsn = message_is_dsn(out->root);
     out->has_attachment = message_has_attachment(out->root);
     out->preview = message_preview(a, first_text(a, m, out->root));
+    header_summary(a, m, out->root, &out->header);
     out->has_sent = date_parse(out->root->envelope->date, &sent);
     out->sent_unix = out->has_sent ? sent.unix_seconds : 0;
     return true;
@@ -237,7 +238,8 @@ static bool insert_email(struct store *st, const struct add_one *one, uint64_t t
     *email = db_last_id(st->db);
     stmt_bind_u64(state, 1, *email);
     stmt_bind_u64(state, 2, modseq);
-    return stmt_run(state, e); // its flags come with its first copy
+    return stmt_run(state, e) && // its flags come with its first copy
+           insert_header(st, *email, p->header, e);
 }
 
 static bool add_email(struct store *st, struct add_one *one, const struct writer_mailbox *mailbox,

@@ -250,8 +250,8 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
                    struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "INSERT INTO placement (mailbox, uid, email, flags, keywords, "
-                             "createseq, modseq, saved_unix) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, "
-                             "?7)", e);
+                             "createseq, modseq, saved_unix, size, received_unix, thread) VALUES "
+                             "(?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)", e);
     struct mailbox_change *m = change_of(st, mailbox);
     uint64_t modseq;
 
@@ -264,6 +264,9 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
     stmt_bind_str(s, 5, c->keywords);
     stmt_bind_u64(s, 6, modseq);
     stmt_bind_i64(s, 7, os_now_unix());
+    stmt_bind_u64(s, 8, c->size);
+    stmt_bind_i64(s, 9, c->received_unix);
+    stmt_bind_u64(s, 10, c->thread);
     count_copy(m, 1, c->flags, c->size);
     return stmt_run(s, e) && note_keywords(st, mailbox, c->keywords, e) &&
            count_thread(st, m, c, is_shown(c->flags), is_thread_unread(c->flags), e) &&
@@ -274,10 +277,9 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
 static bool next_copy(struct store *st, struct arena *a, uint64_t mailbox, uint64_t from,
                       uint32_t to, struct copy *out, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, "
-                             "m.size, m.thread, m.received_unix FROM placement p CROSS JOIN email m "
-                             "ON m.id = p.email WHERE p.mailbox = ? AND p.uid BETWEEN ? AND ? ORDER "
-                             "BY p.uid LIMIT 1", e);
+    AUTO_STMT s = db_prepare(st->db, "SELECT uid, email, flags, keywords, modseq, size, "
+                             "thread, received_unix FROM placement WHERE mailbox = ? AND uid "
+                             "BETWEEN ? AND ? ORDER BY uid LIMIT 1", e);
 
     arena_reset(a);
     if (!s)

@@ -52,6 +52,9 @@ static const struct {
     {"copy of a message that is not there",
      "SELECT p.uid FROM placement p LEFT JOIN email_state e ON e.id = p.email WHERE e.id IS NULL OR "
      "e.dead_modseq IS NOT NULL"},
+    {"copy differs from its message",
+     "SELECT p.uid FROM placement p JOIN email e ON e.id = p.email WHERE p.size <> e.size OR "
+     "p.received_unix <> e.received_unix OR p.thread <> e.thread"},
     {"message without a place is not marked dead",
      "SELECT e.id FROM email_state e WHERE e.dead_modseq IS NULL AND NOT EXISTS (SELECT 1 FROM "
      "placement p WHERE p.email = e.id)"},

@@ -92,8 +92,8 @@ bool store_quota_get(struct store *st, struct store_reader *r, struct store_quot
 
 bool store_deleted_bytes(struct store_reader *r, uint64_t mailbox, uint64_t *out, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "SELECT coalesce(sum(m.size), 0) FROM placement p JOIN email m "
-                             "ON m.id = p.email WHERE p.mailbox = ? AND p.flags & 8", e);
+    AUTO_STMT s = db_prepare(r->db, "SELECT coalesce(sum(size), 0) FROM placement WHERE mailbox = ? "
+                             "AND flags & 8", e);
 
     if (!s)
         return false;
@@ -159,13 +159,11 @@ bool store_rows(struct store_reader *r, uint64_t mailbox, uint64_t since, store_
                 void *ctx, struct err *e)
 {
     AUTO_STMT s = db_prepare(r->db, since ?
-                             "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, m.size, "
-                             "m.received_unix FROM placement p INDEXED BY placement_modseq JOIN "
-                             "email m ON m.id = p.email WHERE p.mailbox = ? AND p.modseq > ? "
-                             "ORDER BY p.uid" :
-                             "SELECT p.uid, p.email, p.flags, p.keywords, p.modseq, m.size, "
-                             "m.received_unix FROM placement p JOIN email m ON m.id = p.email "
-                             "WHERE p.mailbox = ? AND p.modseq > ? ORDER BY p.uid", e);
+                             "SELECT uid, email, flags, keywords, modseq, size, received_unix FROM "
+                             "placement INDEXED BY placement_modseq WHERE mailbox = ? AND modseq > "
+                             "? ORDER BY uid" :
+                             "SELECT uid, email, flags, keywords, modseq, size, received_unix FROM "
+                             "placement WHERE mailbox = ? AND modseq > ? ORDER BY uid", e);
 
     if (!s)
         return false;

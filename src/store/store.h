@@ -182,6 +182,17 @@ void store_texts_close(struct store_texts *t);
 MUST_USE bool store_saved_unix(struct store_reader *r, uint64_t mailbox, uint32_t uid,
                                int64_t *out, struct err *e);
 
+/*
+ * The fields that are searched for most, without the message: store_header_kind tells whether a field
+ * is among them (-1: no), store_header_next takes the next text of that kind, decoded or not. exists:
+ * false for a message that has none kept, whose own header has to be looked at.
+ */
+typedef void store_header_fn(void *ctx, struct str fields); // valid during the callback
+MUST_USE bool store_header_read(struct store_reader *r, uint64_t email, store_header_fn *fn,
+                                void *ctx, bool *exists, struct err *e);
+int store_header_kind(struct str name);
+bool store_header_next(struct str *fields, int kind, struct str *out);
+
 typedef bool store_bytes_fn(void *ctx, struct str bytes);
 /* Bytes [offset, offset + n) of the message, in pieces; less when it is shorter. */
 MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,

@@ -124,12 +124,16 @@ bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struc
 /* A message as parsed before its transaction. */
 struct parsed {
     struct part *root;
-    struct str envelope, bodystructure, tree, summary;
+    struct str envelope, bodystructure, tree, header;
     struct str message_id, subject_base, preview;
     bool is_reply, is_dsn, has_attachment, has_sent;
     int64_t sent_unix;
     uint64_t size;
 };
+/* header.c: p NULL when the header is too long for it. */
+void header_summary(struct arena *a, const struct store_new *m, const struct part *root,
+                    struct str *out);
+bool insert_header(struct store *st, uint64_t email, struct str fields, struct err *e);
 bool parse_message(struct arena *a, const struct store_new *m, struct parsed *out, struct err *e);
 /* mox-imap-store-cli-config.md 2.8 and store-for-jmap.md 2.1. */
 bool assign_thread(struct store *st, struct arena *a, const struct parsed *p,

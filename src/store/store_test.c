@@ -380,6 +380,7 @@ TEST(the_first_schema_is_opened)
     check_clean();
     CHECK(count_of("SELECT flags = 4 AND keywords = 'work' AND modseq = 3 AND memberseq = 2 FROM "
                    "email_state") == 1);
+    CHECK(count_of("SELECT size = 11 AND received_unix = 1000 AND thread = 1 FROM placement") == 1);
     CHECK(store_flags(st, &c, count_uid, &n, &e));
     CHECK(count_of("SELECT flags FROM email_state") == (FLAG_SEEN | FLAG_FLAGGED));
     store_close(st);

@@ -65,12 +65,37 @@ static bool contains(struct candidate *m, struct str text, struct str what)
            str_find_str(utf8_fold(&m->a, text), utf8_fold(&m->a, what)) >= 0;
 }
 
+/* What is looked for in the fields that the store keeps apart. */
+struct lookup {
+    struct candidate *m;
+    int kind;
+    struct str what;
+    bool is_match, is_date;
+    struct date date;
+};
+
+static void look_up(void *ctx, struct str fields)
+{
+    struct lookup *l = ctx;
+    struct str text;
+
+    while (!l->is_match && store_header_next(&fields, l->kind, &text))
+        l->is_match = l->is_date ? date_parse(text, &l->date) : contains(l->m, text, l->what);
+}
+
 // Substring in a header field; decoded and as it stands. Address fields too.
 static bool header_matches(struct candidate *m, struct str name, struct str what)
 {
-    struct cur c = cur_of(header_of(m));
+    struct lookup l = {.m = m, .kind = store_header_kind(name), .what = what};
     struct header_field field;
+    struct cur c;
+    bool exists = false;
 
+    if (l.kind >= 0 && !store_header_read(m->c->reader, m->row->email, look_up, &l, &exists, m->e))
+        return false;
+    if (exists)
+        return l.is_match;
+    c = cur_of(header_of(m));
     while (header_next(&c, &field)) {
         struct str value;
 
@@ -193,18 +218,21 @@ static int64_t day_of(int64_t unix_seconds)
     return unix_seconds >= 0 ? unix_seconds / 86400 : (unix_seconds - 86399) / 86400;
 }
 
-/* RFC 9051 6.4.4: the date as the header has it, whatever its zone; the envelope begins with it. */
+/* RFC 9051 6.4.4: the date as the header has it, whatever its zone; without one that of arrival. */
 static int64_t sent_day(struct candidate *m)
 {
+    struct lookup l = {.m = m, .kind = store_header_kind(STR("Date")), .is_date = true};
     struct str start, text, rest;
-    struct date date;
+    bool exists;
 
-    if (!need_email(m))
+    if (!store_header_read(m->c->reader, m->row->email, look_up, &l, &exists, m->e))
         return 0;
-    if (str_cut(m->email.envelope, '"', &start, &rest) && start.n == 1 &&
-        str_cut(rest, '"', &text, &rest) && date_parse(text, &date))
-        return day_of(date.unix_seconds + 60 * (int64_t)date.zone_minutes);
-    return day_of(m->email.sent_unix);
+    // The envelope begins with the date.
+    if (!exists && need_email(m) && str_cut(m->email.envelope, '"', &start, &rest) &&
+        start.n == 1 && str_cut(rest, '"', &text, &rest))
+        l.is_match = date_parse(text, &l.date);
+    return l.is_match ? day_of(l.date.unix_seconds + 60 * (int64_t)l.date.zone_minutes)
+                      : day_of(m->row->received_unix);
 }
 
 static bool matches(struct candidate *m, const struct imap_search_key *k)
