@@ -332,7 +332,7 @@ TEST(imap_envelope)
         {"To: undisclosed recipients:;\r\nCc: a@x, Team: b@x, C <c@x>; , d\r\nBcc: open: e@x\r\n\r\n",
          "(NIL NIL NIL NIL NIL ((NIL NIL \"undisclosed recipients\" NIL)(NIL NIL NIL NIL)) "
          "((NIL NIL \"a\" \"x\")(NIL NIL \"Team\" NIL)(NIL NIL \"b\" \"x\")(\"C\" NIL \"c\" \"x\")"
-         "(NIL NIL NIL NIL)(\"d\" NIL \"\" \"\")) ((NIL NIL \"open\" NIL)(NIL NIL \"e\" \"x\")"
+         "(NIL NIL NIL NIL)(NIL NIL \"d\" \"\")) ((NIL NIL \"open\" NIL)(NIL NIL \"e\" \"x\")"
          "(NIL NIL NIL NIL)) NIL NIL)"},
         {"Subject: =?utf-8?q?=C3=A4?=\r\nFrom: =?utf-8?q?=C3=A4?= <a@x>\r\nSender: s@x\r\n"
          "Reply-To: r@x\r\n\r\n",

@@ -47,14 +47,17 @@ static void put_upper(struct buf *out, struct str s)
 static void put_address(struct buf *out, const struct address *one)
 {
     bool is_mailbox = one->kind == ADDRESS_MAILBOX;
+    // A word alone is somebody on the writer's own machine.
+    bool is_word = is_mailbox && !one->localpart.n && !one->domain.n &&
+                   str_find(one->name, ' ') == STR_NONE;
 
     buf_put_char(out, '(');
-    imap_nstring_put(out, is_mailbox && one->name.n ? one->name : (struct str){0});
+    imap_nstring_put(out, is_mailbox && one->name.n && !is_word ? one->name : (struct str){0});
     BUF_PUT(out, " NIL ");
     if (one->kind == ADDRESS_GROUP_END)
         BUF_PUT(out, "NIL");
     else
-        imap_string_put(out, is_mailbox ? one->localpart : one->name);
+        imap_string_put(out, is_mailbox && !is_word ? one->localpart : one->name);
     buf_put_char(out, ' ');
     if (is_mailbox)
         imap_string_put(out, one->domain);
@@ -203,7 +206,8 @@ static void put_multipart(struct buf *out, const struct part *p, bool extended)
     for (const struct part *child = p->child; child; child = child->next)
         imap_bodystructure_put(out, child, extended);
     if (!p->child) // the grammar wants one part at least
-        BUF_PUT(out, "(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)");
+        buf_put(out, extended ? STR("(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0 NIL NIL NIL NIL)")
+                              : STR("(\"TEXT\" \"PLAIN\" NIL NIL NIL \"7BIT\" 0 0)"));
     buf_put_char(out, ' ');
     put_upper(out, p->subtype);
     if (extended) {

@@ -197,7 +197,10 @@ static bool put_fields(struct fetching *f, size_t at, struct span span, struct b
         if (!str_ends(field.raw, STR("\n")))
             BUF_PUT(out, "\r\n");
     }
-    BUF_PUT(out, "\r\n");
+    // A message that ends without a blank line has none to tell.
+    if (f->header.n == MOST_HEADER || str_eq(buf_str(&f->header), STR("\r\n")) ||
+        str_ends(buf_str(&f->header), STR("\n\r\n")))
+        BUF_PUT(out, "\r\n");
     return true;
 }
 
