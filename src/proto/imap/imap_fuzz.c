@@ -4,6 +4,7 @@
  */
 #include "base/die.h"
 #include "proto/imap/imap.h"
+#include "proto/imap/structure.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -103,18 +104,72 @@ static void parse_all(struct str text)
     }
 }
 
+// Parentheses that close, strings that end: what is wrong there would take the client out of step.
+static void check_balanced(struct str text)
+{
+    struct cur c = cur_of(text);
+    long depth = 0;
+
+    while (cur_left(&c)) {
+        int ch = cur_next(&c);
+        uint64_t n;
+        struct str ignored;
+
+        depth += ch == '(' ? 1 : ch == ')' ? -1 : 0;
+        if (depth < 0)
+            die("a parenthesis too many");
+        if (ch == '{' && (!cur_u64(&c, SIZE_MAX, &n) || !cur_skip_str(&c, STR("}\r\n")) ||
+                          !cur_take(&c, n, &ignored)))
+            die("a literal that is none");
+        if (ch != '"')
+            continue;
+        while ((ch = cur_next(&c)) != '"') {
+            if (ch == '\\')
+                ch = cur_next(&c);
+            if (ch <= 0 || ch == '\r' || ch == '\n' || ch > 127)
+                die("a quoted string with what it cannot hold");
+        }
+    }
+    if (depth)
+        die("a parenthesis is missing");
+}
+
+// The bytes as a message: its structure is well-formed whatever they are.
+static void structure_of(struct str message)
+{
+    AUTO_ARENA a = ARENA_LIMIT(512 << 20);
+    AUTO_BUF out = BUF_LIMIT(64 << 20);
+    bool is_broken;
+    struct part *root = mime_parse(&a, message, &is_broken);
+
+    imap_envelope_put(&out, root->envelope);
+    check_balanced(buf_str(&out));
+    for (int extended = 0; extended < 2; extended++) {
+        buf_reset(&out);
+        imap_bodystructure_put(&out, root, extended);
+        check_balanced(buf_str(&out));
+    }
+}
+
 // All commands and announcements of the input, in pieces of step bytes, as text.
 static void take(struct str in, size_t step, struct buf *out, bool is_parsed)
 {
     struct imap_input input;
+    uint64_t data = 0; // of a message, which is not fed
 
     imap_input_init(&input, &imap_limits_stranger);
     for (size_t at = 0; at < in.n; at += step) {
         struct str piece = str_sub(in, at, step);
 
         while (piece.n) {
-            enum imap_input_result r = imap_input_feed(&input, &piece);
+            size_t skip = data < piece.n ? (size_t)data : piece.n;
+            enum imap_input_result r;
 
+            piece = str_from(piece, skip);
+            data -= skip;
+            if (!piece.n)
+                break;
+            r = imap_input_feed(&input, &piece);
             if (r == IMAP_INPUT_MORE)
                 break;
             buf_printf(out, "%d:%zu:", (int)r, input.bytes.n);
@@ -127,8 +182,12 @@ static void take(struct str in, size_t step, struct buf *out, bool is_parsed)
                 imap_input_fini(&input);
                 return;
             }
-            if (r != IMAP_INPUT_CONTINUE)
+            if (r == IMAP_INPUT_DATA) {
+                data = input.data_size;
+                imap_input_taken(&input);
+            } else if (r != IMAP_INPUT_CONTINUE) {
                 imap_input_reset(&input);
+            }
         }
     }
     imap_input_fini(&input);
@@ -140,6 +199,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_BUF pieces = BUF_LIMIT(64 << 20);
     struct str in = str_at(data, size);
 
+    if (size > 200000)
+        return 0;
+    structure_of(in);
     take(in, size + 1, &whole, true);
     take(in, 1 + size % 7, &pieces, false);
     if (!str_eq(buf_str(&whole), buf_str(&pieces)))
