@@ -140,6 +140,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_tls, 1)                                                                               \
     F(str, remote, 64)                                                                             \
     F(str, local, 64)                                                                              \
+    F(str, version, 16)                                                                            \
+    F(str, cipher, 64)                                                                             \
     IPC_TLS_FACTS(F)
 /* front -> monitor: the connection has TLS now. */
 #define ipc_conn_tls_FIELDS(F)                                                                     \
@@ -206,6 +208,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u32, listener, 0)                                                                            \
     F(u8, is_tls, 1)                                                                               \
     F(u8, has_client_key, 1)                                                                       \
+    F(str, version, 16)                                                                            \
+    F(str, cipher, 64)                                                                             \
     F(str, remote, 64)                                                                             \
     F(str, local, 64)
 /* monitor -> account template: fork an account. Descriptors: its directory, channel to monitor. */

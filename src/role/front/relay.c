@@ -171,8 +171,10 @@ static void announce(struct relay *r)
     is_ok = is_ok && IPC_SEND(front_monitor(), conn_new, fds, n, &e, .conn = r->conn,
                               .listener = r->port->index, .is_tls = r->tls != NULL,
                               .remote = str_of(r->remote), .local = str_of(r->local),
-                              .tls = f.tls, .binding_type = f.binding_type,
-                              .binding = f.binding_data, .client_key = f.client_key);
+                              .version = r->tls ? tls_version(r->tls) : STR(""),
+                              .cipher = r->tls ? tls_cipher(r->tls) : STR(""), .tls = f.tls,
+                              .binding_type = f.binding_type, .binding = f.binding_data,
+                              .client_key = f.client_key);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
     if (!is_ok) {

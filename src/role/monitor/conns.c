@@ -354,8 +354,8 @@ static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
     fds[2] = p->n_fds > 1 ? p->fds[1] : -1;
     is_ok = IPC_SEND(&template->ch, session_start, fds, p->n_fds > 1 ? 3 : 2, e, .conn = c->id,
                      .listener = info->listener, .is_tls = info->is_tls,
-                     .has_client_key = info->client_key.n > 0, .remote = info->remote,
-                     .local = info->local);
+                     .has_client_key = info->client_key.n > 0, .version = info->version,
+                     .cipher = info->cipher, .remote = info->remote, .local = info->local);
     fd_close(&pair[1]);
     c->ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_SESSION};
     c->template = template;

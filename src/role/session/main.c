@@ -115,6 +115,8 @@ static void run_session(struct role_start *start, struct packet *p)
         _exit(1);
     s.packet = p;
     s.is_tls = s.conn.is_tls;
+    s.tls_version = arena_dup(&s.arena, s.conn.version);
+    s.tls_cipher = arena_dup(&s.arena, s.conn.cipher);
     s.has_client_key = s.conn.has_client_key;
     s.tls = s.conn.listener < ROLE_MAX_GIVEN ? servers[s.conn.listener] : NULL;
     current = &s;
