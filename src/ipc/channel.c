@@ -169,6 +169,11 @@ bool channel_expect(struct channel *ch, enum ipc_type type, struct packet *p, in
     return false;
 }
 
+bool channel_has_room(const struct channel *ch)
+{
+    return ch->fd >= 0 && wait_for(ch->fd, POLLOUT, 0);
+}
+
 bool channel_send(struct channel *ch, enum ipc_type type, struct str body, const int *fds,
                   size_t n_fds, struct err *e)
 {

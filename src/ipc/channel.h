@@ -53,6 +53,9 @@ MUST_USE bool channel_expect(struct channel *ch, enum ipc_type type, struct pack
 MUST_USE bool channel_send(struct channel *ch, enum ipc_type type, struct str body, const int *fds,
                            size_t n_fds, struct err *e);
 
+/* Whether a message can be sent now without waiting: false when the peer does not read. */
+bool channel_has_room(const struct channel *ch);
+
 void channel_close(struct channel *ch);
 
 /* IPC_SEND(&ch, verdict, fds, n_fds, &e, .code = 250, .text = text) */

@@ -9,6 +9,7 @@
 
 #include "ipc/codec.h"
 #include "ipc/role.h"
+#include "policy/dns.h"
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
@@ -32,7 +33,8 @@ enum {
 };
 
 /* The services a session or an account may ask the monitor for. */
-enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3 };
+enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
+                   IPC_SERVICE_RESOLVE = 4 };
 
 enum ipc_protocol {
     IPC_PROTOCOL_SMTP = 1,
@@ -228,7 +230,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /* --- session -> monitor ------------------------------------------------------------------------ */
 
 /* A channel to a service, granted when first asked for. */
-#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_KEYS)
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_RESOLVE)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
@@ -391,12 +393,32 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     F(u8, is_ok, 1)                                                                                \
     F(str, signature, IPC_MAX_SIGNATURE)
 
+/* --- resolve ------------------------------------------------------------------------------------ */
+
+/* asker -> resolve: a question. No answer is wanted to request 0, only that it be known soon. */
+#define ipc_resolve_FIELDS(F)                                                                      \
+    F(u64, request, 0)                                                                             \
+    F(u32, type, UINT16_MAX)                                                                       \
+    F(str, name, DNS_MAX_NAME)
+/*
+ * resolve -> asker: as struct dns_answer. records: for each the length of its data in two octets
+ * and the data (policy/dns_wire.h).
+ */
+#define ipc_resolved_FIELDS(F)                                                                     \
+    F(u64, request, 0)                                                                             \
+    F(u8, status, DNS_BOGUS)                                                                       \
+    F(u8, is_secure, 1)                                                                            \
+    F(u32, ttl, 0)                                                                                 \
+    F(str, name, DNS_MAX_NAME_TEXT)                                                                \
+    F(str, records, DNS_MAX_ANSWER)                                                                \
+    F(str, why, IPC_MAX_TEXT)
+
 /* --- the table: message, from, to, descriptors at least and at most ---------------------------- */
 
 #define R_(role) ROLE_BIT(ROLE_##role)
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
-     R_(ADMIN))
+     R_(RESOLVE) | R_(ADMIN))
 
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
@@ -459,7 +481,9 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(submit_data, R_(SESSION), R_(QUEUE), 1, 1)                                                   \
     M(queue_list, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
-    M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)
+    M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)                                        \
+    M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), R_(RESOLVE), 0, 0)                  \
+    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), 0, 0)
 
 #define IPC_ENUM_(message, from, to, min_fds, max_fds) IPC_##message,
 enum ipc_type { IPC_none, IPC_MESSAGES(IPC_ENUM_) IPC_TYPE_COUNT };

@@ -56,6 +56,8 @@ static const int fork_calls[] = {SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(get
 static const int accept_calls[] = {SCMP_SYS(accept4), SCMP_SYS(getpeername), SCMP_SYS(getsockname)};
 static const int epoll_calls[] = {SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
                                   SCMP_SYS(epoll_create1)};
+static const int dns_calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getsockname),
+                                SCMP_SYS(getpeername), SCMP_SYS(pipe2)}; // libevent: its own pipe
 static const int memfile_calls[] = {SCMP_SYS(memfd_create), SCMP_SYS(pwrite64),
                                     SCMP_SYS(ftruncate)};
 static const int nested_calls[] = {SCMP_SYS(seccomp), SCMP_SYS(landlock_create_ruleset),
@@ -81,6 +83,7 @@ static const struct call_set call_sets[] = {
     {accept_calls, COUNT(accept_calls), SANDBOX_ACCEPT},
     {epoll_calls, COUNT(epoll_calls), SANDBOX_EPOLL},
     {memfile_calls, COUNT(memfile_calls), SANDBOX_MEMFILE},
+    {dns_calls, COUNT(dns_calls), SANDBOX_DNS},
     {nested_calls, COUNT(nested_calls), SANDBOX_NESTED},
 };
 
@@ -89,6 +92,22 @@ static bool allow(scmp_filter_ctx ctx, int call)
     int rc = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 0);
 
     return rc == 0 || rc == -EEXIST || rc == -EDOM; // EDOM: not on this architecture
+}
+
+// UDP and TCP; nothing raw, no packets, no other families.
+static bool allow_internet_sockets(scmp_filter_ctx ctx)
+{
+    static const int families[] = {AF_INET, AF_INET6}, types[] = {SOCK_DGRAM, SOCK_STREAM};
+    const scmp_datum_t flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    bool ok = true;
+
+    for (size_t f = 0; f < COUNT(families); f++)
+        for (size_t t = 0; t < COUNT(types); t++)
+            ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                                   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[f]),
+                                   SCMP_A1(SCMP_CMP_MASKED_EQ, ~flags & 0xffffffff,
+                                           (scmp_datum_t)types[t])) == 0;
+    return ok;
 }
 
 // Calls of which only some arguments are harmless.
@@ -115,6 +134,8 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
     if (features & SANDBOX_SOCKETPAIR)
         ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
                                SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
+    if (features & SANDBOX_DNS)
+        ok &= allow_internet_sockets(ctx);
     // glibc asks for clone3 first and takes ENOSYS for an answer; its arguments cannot be seen.
     ok &= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     if (features & SANDBOX_THREADS)
@@ -229,14 +250,22 @@ enum {
     FS_TRUNCATE = 1 << 14,
     FS_IOCTL_DEV = 1 << 15,
     NET_BIND_AND_CONNECT = 3,
+    NET_CONNECT = 2,
+    RULE_NET_PORT = 2,
+    DNS_PORT = 53,
     SCOPE_ALL = 3, // abstract sockets, signals
+};
+
+struct net_port_attr {
+    uint64_t allowed_access, port;
 };
 
 struct ruleset_attr {
     uint64_t handled_fs, handled_net, scoped;
 };
 
-static bool enter_landlock(const int *dirs, size_t n_dirs, struct err *e)
+static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, size_t n_dirs,
+                           struct err *e)
 {
     int abi = sandbox_landlock_abi();
     struct ruleset_attr attr = {.handled_fs = (1 << 13) - 1};
@@ -275,6 +304,12 @@ static bool enter_landlock(const int *dirs, size_t n_dirs, struct err *e)
         if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
             return fail_errno(e, "Landlock rule for a directory");
     }
+    if (abi >= 4 && (p->features & SANDBOX_DNS)) {
+        struct net_port_attr dns = {NET_CONNECT, DNS_PORT};
+
+        if (syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &dns, 0) < 0)
+            return fail_errno(e, "Landlock rule for a port");
+    }
     if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
         return fail_errno(e, "entering Landlock");
     return true;
@@ -305,7 +340,7 @@ bool sandbox_enter(const struct sandbox *s, const int *dirs, size_t n_dirs, stru
         return false;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fail_errno(e, "prctl");
-    if (!enter_landlock(dirs, n_dirs, e) || !drop_capabilities(e))
+    if (!enter_landlock(s->profile, dirs, n_dirs, e) || !drop_capabilities(e))
         return false;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->program) < 0)
         return fail_errno(e, "seccomp of %s", s->profile->name);
@@ -326,6 +361,8 @@ size_t sandbox_allowed(const struct sandbox_profile *p, int *out, size_t max)
         out[n++] = by_argument[i];
     if ((p->features & SANDBOX_SOCKETPAIR) && n < max)
         out[n++] = SCMP_SYS(socketpair);
+    if ((p->features & SANDBOX_DNS) && n < max)
+        out[n++] = SCMP_SYS(socket);
     if ((p->features & (SANDBOX_THREADS | SANDBOX_FORK)) && n < max)
         out[n++] = SCMP_SYS(clone);
     return n;

@@ -38,6 +38,30 @@ TEST(dns_names)
     CHECK(!dns_name_is_ok(buf_str(&name)));
 }
 
+TEST(dns_names_on_the_wire)
+{
+    static const struct {
+        const char *name;
+        struct str wire;
+    } cases[] = {
+        {".", STR_("\0")},
+        {"a", STR_("\001a\0")},
+        {"mx.example", STR_("\002mx\007example\0")},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF wire = BUF_LIMIT(1000);
+        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+        struct dns_record got;
+        struct err e = {0};
+
+        dns_name_put_wire(&wire, str_of(cases[i].name));
+        CHECK_STR(buf_str(&wire), cases[i].wire);
+        CHECK_CASE(dns_rdata_parse(&a, DNS_PTR, buf_str(&wire), &got, &e), i);
+        CHECK_STR(got.name, str_of(cases[i].name));
+    }
+}
+
 TEST(dns_names_escaped)
 {
     AUTO_BUF out = BUF_LIMIT(1000);

@@ -26,6 +26,24 @@ void dns_name_put_escaped(struct buf *out, struct str name)
             put_byte(out, (unsigned char)name.p[i]);
 }
 
+void dns_name_put_wire(struct buf *out, struct str name)
+{
+    struct str label, rest;
+
+    if (str_eq(name, STR(".")))
+        name.n = 0;
+    while (name.n) {
+        if (!str_cut(name, '.', &label, &rest)) {
+            label = name;
+            rest = (struct str){0};
+        }
+        buf_put_char(out, (char)(unsigned char)label.n);
+        buf_put(out, label);
+        name = rest;
+    }
+    buf_put_char(out, 0);
+}
+
 static bool take_u8(struct cur *c, uint8_t *out)
 {
     int ch = cur_next(c);

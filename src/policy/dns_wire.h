@@ -19,5 +19,8 @@ MUST_USE bool dns_records_parse(struct arena *a, enum dns_type type, struct str 
 /* The writer's side: appends one record's data. False, and nothing added, when it is too long. */
 MUST_USE bool dns_records_put(struct buf *out, struct str rdata);
 
+/* A name that dns_name_is_ok allows, as labels (RFC 1035 3.1). */
+void dns_name_put_wire(struct buf *out, struct str name);
+
 /* A name of a question for a program that reads \DDD and "\.": every unusual byte is escaped. */
 void dns_name_put_escaped(struct buf *out, struct str name);

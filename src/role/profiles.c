@@ -26,6 +26,11 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_QUEUE] = {"queue", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL | SANDBOX_MEMFILE,
                     1024 * MIB},
     [ROLE_KEYS] = {"keys", SANDBOX_EPOLL, 128 * MIB},
+    // Answers of strangers, and the network to get them. The kernel cannot be told "the DNS and no
+    // more": seccomp allows internet sockets to any address but no listening and no accepting, so
+    // that UDP may go anywhere; Landlock, from ABI 4, lets TCP connect to port 53 alone. What a
+    // captured resolve could send there is what it knows: questions. It has no files and no keys.
+    [ROLE_RESOLVE] = {"resolve", SANDBOX_EPOLL | SANDBOX_THREADS | SANDBOX_DNS, 512 * MIB},
     [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL, 512 * MIB},
 };
 

@@ -150,6 +150,8 @@ void role_run(struct str name)
         queue_main();
     case ROLE_KEYS:
         keys_main();
+    case ROLE_RESOLVE:
+        resolve_main();
     case ROLE_ADMIN:
         admin_main();
     case ROLE_MONITOR: // main starts it itself

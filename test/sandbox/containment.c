@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -76,16 +77,46 @@ static void try_all_calls(const struct sandbox_profile *p)
     }
 }
 
+// A role that asks the DNS: internet sockets, but none that others can come to, and TCP to one port
+// where the kernel can tell.
+static void try_dns(int landlock)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int udp = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+    if (tcp < 0 || udp < 0)
+        finding("no internet socket", errno);
+    refused("raw socket", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+    refused("packet socket", socket(AF_PACKET, SOCK_RAW, 0));
+    refused("socket of vm", socket(40 /* AF_VSOCK */, SOCK_STREAM, 0));
+    refused("listening", listen(tcp, 1));
+    refused("accepting", accept4(tcp, NULL, NULL, 0));
+    if (landlock < 4)
+        return;
+    to.sin_port = htons(25);
+    refused("TCP to another port", connect(tcp, (struct sockaddr *)&to, sizeof to));
+    to.sin_port = 0;
+    refused("binding a TCP port", bind(tcp, (struct sockaddr *)&to, sizeof to));
+    to.sin_port = htons(53);
+    if (connect(tcp, (struct sockaddr *)&to, sizeof to) < 0 && errno != ECONNREFUSED)
+        finding("TCP to the DNS", errno);
+}
+
 static void try_by_name(const struct sandbox_profile *p, int landlock, const char *own)
 {
     bool has_files = p->features & SANDBOX_FILES;
     struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/stdout"};
     int fd;
 
-    refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
+    if (p->features & SANDBOX_DNS)
+        try_dns(landlock);
+    else {
+        refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
+        refused("connect", connect(0, (struct sockaddr *)&to, sizeof to));
+    }
     refused("unix socket", socket(AF_UNIX, SOCK_STREAM, 0));
     refused("netlink socket", socket(AF_NETLINK, SOCK_RAW, 0));
-    refused("connect", connect(0, (struct sockaddr *)&to, sizeof to));
     refused("kill", kill(getppid(), 0));
     refused("signal to all", kill(-1, 0));
     refused("chmod", chmod(own, 0777));

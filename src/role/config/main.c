@@ -230,7 +230,7 @@ static void compile(struct compile *c)
         !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
         !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
         !send_part(ROLE_QUEUE, plain, 1, &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
-        !send_part(ROLE_ADMIN, plain, 1, &e))
+        !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, plain, 1, &e))
         finish(false, str_of(e.text));
     finish(true, STR(""));
 }

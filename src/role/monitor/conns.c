@@ -187,7 +187,8 @@ static void grant_service(struct conn *c, uint8_t service)
 {
     static const enum role roles[] = {[IPC_SERVICE_AUTH] = ROLE_AUTH,
                                       [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
-                                      [IPC_SERVICE_KEYS] = ROLE_KEYS};
+                                      [IPC_SERVICE_KEYS] = ROLE_KEYS,
+                                      [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE};
     struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
                                                           : NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
@@ -198,6 +199,8 @@ static void grant_service(struct conn *c, uint8_t service)
     const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_allowed = service == IPC_SERVICE_AUTH ||
                       (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
+                      (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
+                                                           c->protocol == IPC_PROTOCOL_SUBMISSION)) ||
                       (service == IPC_SERVICE_QUEUE &&
                        (c->protocol == IPC_PROTOCOL_SMTP || c->account.n));
     struct err e = {0};

@@ -12,7 +12,7 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static const enum role started[] = {ROLE_KEYS,  ROLE_AUTH,             ROLE_QUEUE,
+static const enum role started[] = {ROLE_KEYS,  ROLE_RESOLVE,          ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
                                     ROLE_ADMIN};
 
