@@ -52,6 +52,14 @@ const struct cmd cmd_verbs[] = {
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
      "input.", cmd_message_parse, false},
+    {"dns lookup", "[ptr | mx | cname | ips | a | aaaa | ns | txt | srv | tlsa] name",
+     "Look up records in the DNS.\n\n"
+     "Answers are validated with DNSSEC from the root on: \"with dnssec\" says that they are proved\n"
+     "right, \"without dnssec\" that their zone is not signed. ptr takes an IP address; ips is a\n"
+     "and aaaa. Needs no running server.\n\n"
+     "The environment variable MOX_RESOLVER names addresses of resolvers to ask instead of\n"
+     "recursing from the root, MOX_TRUST_ANCHOR a file of trust anchors, or none.",
+     cmd_dns_lookup, false},
     {"localserve", "[-dir dir] [-ip ip] [-initonly]", "Start a mail server for trying things out.\n\n"
      "Listens on localhost: SMTP 1025, submission 1587 and with TLS 1465, IMAP 1143 and with TLS\n"
      "1993. All mail, to whatever address, arrives in account mox (mox@localhost, password\n"
