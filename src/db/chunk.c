@@ -139,18 +139,49 @@ static bool unpack(struct stmt *s, uint64_t owner, struct str *out, char **memor
     return true;
 }
 
+/* Where the chunk begins that has the byte at offset. */
+struct place {
+    uint64_t number, at;
+};
+
+// All chunks but the first and the last are full. One past the end when there is no such chunk.
+static bool find_place(struct db *d, uint64_t owner, uint64_t offset, struct place *out,
+                       struct err *e)
+{
+    AUTO_STMT s = NULL;
+    uint64_t first;
+
+    *out = (struct place){0};
+    if (!offset)
+        return true;
+    s = db_prepare(d, "SELECT size FROM chunk WHERE owner = ? AND number = 0", e);
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, owner);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE;
+    first = stmt_u64(s, 0);
+    if (offset >= first) {
+        uint64_t further = (offset - first) / CHUNK_BYTES;
+
+        *out = (struct place){1 + further, first + further * CHUNK_BYTES};
+    }
+    return true;
+}
+
 bool chunk_read(struct db *d, uint64_t owner, uint64_t offset, uint64_t n, chunk_fn *fn, void *ctx,
                 struct err *e)
 {
     AUTO_STMT s = db_prepare(d, "SELECT number, size, codec, sum, bytes FROM chunk "
                                 "WHERE owner = ? AND number >= ? ORDER BY number", e);
-    // All chunks but the last are full, so the first one wanted is known.
-    uint64_t at = offset / CHUNK_BYTES * CHUNK_BYTES;
+    struct place place;
+    uint64_t at;
 
-    if (!s)
+    if (!s || !find_place(d, owner, offset, &place, e))
         return false;
+    at = place.at;
     stmt_bind_u64(s, 1, owner);
-    stmt_bind_u64(s, 2, offset / CHUNK_BYTES);
+    stmt_bind_u64(s, 2, place.number);
     while (n && stmt_step(s, e)) {
         char *memory = NULL;
         struct str bytes, part;

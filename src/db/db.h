@@ -77,8 +77,9 @@ MUST_USE bool db_check(struct db *d, struct buf *problems, struct err *e);
 MUST_USE bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e);
 
 /*
- * Message bytes: table chunk(owner, number, size, codec, sum, bytes). put appends; read gives the
- * bytes [offset, offset + n) of an owner in order to the callback.
+ * Message bytes: table chunk(owner, number, size, codec, sum, bytes). put appends: every chunk but
+ * the first and the last has CHUNK_BYTES. read gives the bytes [offset, offset + n) of an owner in
+ * order to the callback.
  */
 enum { CHUNK_BYTES = 256 * 1024 };
 MUST_USE bool chunk_put(struct db *d, uint64_t owner, unsigned number, struct str bytes,

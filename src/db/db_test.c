@@ -88,6 +88,19 @@ TEST(chunks_come_back_in_any_range)
         buf_printf(&all, "line %d\r\n", i * 7919);
     d = db_open("t.db", sql_queue, sql_queue_count, &e);
     CHECK(d != NULL);
+    // A short first chunk, such as a message's header.
+    CHECK(chunk_put(d, 1, number++, str_sub(buf_str(&all), 0, 700), &e));
+    for (size_t at = 700; at < all.n; at += CHUNK_BYTES)
+        CHECK(chunk_put(d, 1, number++, str_sub(buf_str(&all), at, CHUNK_BYTES), &e));
+    check_read(d, buf_str(&all), 0, 700);
+    check_read(d, buf_str(&all), 690, 20);
+    check_read(d, buf_str(&all), 700, 1);
+    check_read(d, buf_str(&all), 700 + CHUNK_BYTES - 3, 6);
+    check_read(d, buf_str(&all), 700 + CHUNK_BYTES, 5);
+    check_read(d, buf_str(&all), all.n - 1, 100);
+    check_read(d, buf_str(&all), all.n + 5, 100);
+    CHECK(chunk_drop(d, 1, &e));
+    number = 0;
     for (size_t at = 0; at < all.n; at += CHUNK_BYTES)
         CHECK(chunk_put(d, 1, number++, str_sub(buf_str(&all), at, CHUNK_BYTES), &e));
     check_read(d, buf_str(&all), 0, all.n);

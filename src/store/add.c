@@ -123,6 +123,7 @@ struct chunk_writer {
     struct store *st;
     uint64_t owner;
     unsigned number;
+    size_t first; // bytes of the first chunk
     struct buf bytes;
     struct err *e;
 };
@@ -140,23 +141,29 @@ static bool write_bytes(void *ctx, struct str bytes)
     struct chunk_writer *w = ctx;
 
     while (bytes.n) {
-        struct str part = str_sub(bytes, 0, CHUNK_BYTES - w->bytes.n);
+        size_t full = w->number ? CHUNK_BYTES : w->first;
+        struct str part = str_sub(bytes, 0, full - w->bytes.n);
 
         buf_put(&w->bytes, part);
         bytes = str_from(bytes, part.n);
-        if (w->bytes.n == CHUNK_BYTES && !flush_chunk(w))
+        if (w->bytes.n == full && !flush_chunk(w))
             return false;
     }
     return true;
 }
 
-static bool store_bytes(struct store *st, uint64_t email, const struct store_new *m, struct err *e)
+// The header is a chunk of its own: who asks for headers alone need not unpack what follows.
+static bool store_bytes(struct store *st, uint64_t email, const struct add_one *one, struct err *e)
 {
     struct chunk_writer w = {.st = st, .owner = email, .bytes = BUF_LIMIT(CHUNK_BYTES), .e = e};
+    const struct store_new *m = one->m;
+    uint64_t header = one->parsed.root->body_start;
     char *block = heap_alloc(BLOCK);
-    bool ok = each_block(m, block, BLOCK, write_bytes, &w, e) &&
-              (!(w.bytes.n || !w.number) || flush_chunk(&w));
+    bool ok;
 
+    w.first = header && header < CHUNK_BYTES ? (size_t)header : CHUNK_BYTES;
+    ok = each_block(m, block, BLOCK, write_bytes, &w, e) &&
+         (!(w.bytes.n || !w.number) || flush_chunk(&w));
     buf_fini(&w.bytes);
     free(block);
     return ok;
@@ -258,7 +265,7 @@ static bool add_email(struct store *st, struct add_one *one, const struct writer
            assign_thread(st, &one->arena, &one->parsed, m->received_unix, &copy.thread, e) &&
            insert_email(st, one, copy.thread, &copy.email, e) &&
            remember_references(st, &one->arena, &one->parsed, copy.thread, m->received_unix, e) &&
-           store_bytes(st, copy.email, m, e) &&
+           store_bytes(st, copy.email, one, e) &&
            add_placement(st, mailbox->id, &copy, &out->uid, e) && (out->email = copy.email);
 }
 
