@@ -19,7 +19,7 @@ SINGLESTEP, GETREGS, SETREGS, ATTACH = 9, 12, 13, 16
 ALL_TASKS = 0x40000000  # __WALL
 
 CALLS = {'open': 2, 'poll': 7, 'sendmsg': 46, 'recvmsg': 47, 'clone': 56, 'execve': 59, 'kill': 62,
-         'socket': 41, 'connect': 42, 'bind': 49, 'chmod': 90, 'chown': 92, 'truncate': 76, 'unlink': 87,
+         'socket': 41, 'connect': 42, 'bind': 49, 'listen': 50, 'chmod': 90, 'chown': 92, 'truncate': 76, 'unlink': 87,
          'rename': 82, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
 
 
@@ -141,12 +141,26 @@ def refused(result, what):
     assert result in (-errno.EPERM, -errno.EACCES, -errno.ENOSYS), (what, result)
 
 
-def try_the_machine(c, server, has_files):
+def landlock_abi():
+    return libc.syscall(444, 0, 0, 1)
+
+
+def try_the_machine(c, server, has_files, has_dns=False):
     """What no role may do with the machine, whatever it serves."""
-    refused(c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0), 'internet socket')
+    port_25 = b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8
+    if has_dns:  # internet sockets, but nobody can come to them, and TCP goes to port 53
+        tcp = c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0)
+        assert tcp >= 0, tcp
+        refused(c.call('socket', socket.AF_INET, socket.SOCK_RAW, 1), 'raw socket')
+        refused(c.call('listen', tcp, 1), 'listen')
+        if landlock_abi() >= 4:
+            refused(c.call('connect', tcp, port_25, 16), 'connect')
+            refused(c.call('bind', tcp, port_25, 16), 'bind')
+    else:
+        refused(c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0), 'internet socket')
+        refused(c.call('connect', 0, port_25, 16), 'connect')
+        refused(c.call('bind', 0, port_25, 16), 'bind')
     refused(c.call('socket', socket.AF_UNIX, socket.SOCK_STREAM, 0), 'unix socket')
-    refused(c.call('connect', 0, b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8, 16), 'connect')
-    refused(c.call('bind', 0, b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8, 16), 'bind')
     refused(c.call('kill', server.process.pid, 0), 'signal')
     refused(c.call('chmod', server.dir, 0o777), 'chmod')
     refused(c.call('chown', server.dir, 0, 0), 'chown')
@@ -258,7 +272,7 @@ def captured_services_are_confined_to_their_directories():
     own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'account-template': 'accounts/mox/account.db'}
     with running() as s:
         s.imap().logout()
-        for role in ('keys', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
+        for role in ('keys', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
             start = len(s.log_text())
             c = Captive(s.pids('mox: ' + role)[0])
             for path in own.values():
@@ -267,7 +281,7 @@ def captured_services_are_confined_to_their_directories():
                     assert result >= 0, (role, path, result)
                 else:
                     refused(result, (role, path))
-            try_the_machine(c, s, role in own)
+            try_the_machine(c, s, role in own, role == 'resolve')
             assert c.call('execve', '/bin/sh', 0, 0) == 'killed', role
             c.release()
             s.wait_log('role ended unexpectedly', start)

@@ -248,7 +248,8 @@ def only_one_server_per_directory():
 @test
 def roles_come_back_after_a_crash():
     with running() as s:
-        for role in ('keys', 'auth', 'queue', 'front', 'session-template', 'account-template', 'admin'):
+        for role in ('keys', 'resolve', 'auth', 'queue', 'front', 'session-template', 'account-template',
+                     'admin'):
             start = len(s.log_text())
             old = s.pids('mox: ' + role)
             os.kill(old[0], signal.SIGKILL)
