@@ -4,7 +4,8 @@ Each keeps a model of the mailbox from what it was told; in the end all models, 
 QRESYNC, agree with a fresh SELECT.
 
 usage: check_clients.py [--parked] [seed [seeds]]: so many seeds (5), from this one on (1). --parked has
-all clients park themselves between two rounds, which takes longer.
+all clients park themselves between two rounds, which takes longer. With CHECKER_LOG=path the whole
+conversation of a client that failed goes to path.seed.
 """
 import os
 import random
@@ -391,6 +392,9 @@ class Walker:
             with self.world.lock:
                 if not self.world.failure:
                     lines = list(self.c.history)[-60:] if self.c else []
+                    if self.c and os.environ.get('CHECKER_LOG'):  # all that it said and heard
+                        with open('%s.%d' % (os.environ['CHECKER_LOG'], self.world.seed), 'w') as f:
+                            f.write('\n'.join(self.c.history))
                     model = self.c and self.c.box and self.c.box.messages
                     self.world.failure = '%s (enabled %s): %s\n%s\nmodel %s\n%s' % (
                         self.name, self.c and sorted(self.c.enabled), e, '\n'.join(lines), model,

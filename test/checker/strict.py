@@ -238,7 +238,7 @@ class Command:
 class Client:
     def __init__(self, name, ip, port, tls=False):
         self.name = name
-        self.history = collections.deque(maxlen=400)
+        self.history = collections.deque(maxlen=20000)
         self.sock = socket.create_connection((ip, port), timeout=60)
         if tls:
             c = ssl.create_default_context()
