@@ -350,6 +350,12 @@ static struct str combine(struct arena *a, struct str x, struct str y, enum stor
     return store_keywords_join(a, &names);
 }
 
+static void tell_found(const struct flags_job *j, const struct copy *c, uint64_t after)
+{
+    if (j->c->found)
+        j->c->found(j->c->found_ctx, c->uid, c->modseq, after);
+}
+
 static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct copy *c,
                       struct err *e)
 {
@@ -363,17 +369,20 @@ static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct
     struct str keywords;
     uint64_t modseq;
 
-    if (change->found)
-        change->found(change->found_ctx, c->uid, c->modseq);
-    if (change->has_unchanged_since && c->modseq > change->unchanged_since)
+    if (change->has_unchanged_since && c->modseq > change->unchanged_since) {
+        tell_found(j, c, c->modseq);
         return j->failed(j->ctx, c->uid) || fail(e, ERR_LIMIT, "too many messages");
+    }
     keywords = combine(a, c->keywords, change->keywords, change->op);
-    if (flags == c->flags && str_eq(keywords, c->keywords))
-        return true; // no change, no modseq
+    if (flags == c->flags && str_eq(keywords, c->keywords)) {
+        tell_found(j, c, c->modseq); // no change, no modseq
+        return true;
+    }
     s = db_prepare(st->db, "UPDATE placement SET flags = ?, keywords = ?, modseq = ? "
                    "WHERE mailbox = ? AND uid = ?", e);
     if (!s || !job_modseq(st, &modseq, e))
         return false;
+    tell_found(j, c, modseq);
     stmt_bind_u64(s, 1, flags);
     stmt_bind_str(s, 2, keywords);
     stmt_bind_u64(s, 3, modseq);

@@ -63,6 +63,7 @@ struct stored {
     struct imap_conn *c;
     const struct view_set *rows;
     unsigned char *state; // per row
+    uint64_t *after;      // per row: the modseq it has by this command
     uint32_t *failed;    // uids, ascending
     size_t n_failed, cap_failed, n_found, at;
 };
@@ -75,7 +76,7 @@ static size_t row_of(struct stored *s, uint32_t uid)
     return s->at;
 }
 
-static void note_found(void *ctx, uint32_t uid, uint64_t modseq)
+static void note_found(void *ctx, uint32_t uid, uint64_t before, uint64_t after)
 {
     struct stored *s = ctx;
     size_t i = row_of(s, uid);
@@ -84,8 +85,9 @@ static void note_found(void *ctx, uint32_t uid, uint64_t modseq)
     if (i == s->rows->n)
         return;
     s->state[i] |= STORED_FOUND;
+    s->after[i] = after;
     // Somebody else changed it since it was told: then silence would hide that (RFC 9051 6.4.6).
-    if (modseq > s->c->view->rows[s->rows->at[i]].modseq)
+    if (before > s->c->view->rows[s->rows->at[i]].modseq)
         s->state[i] |= STORED_TOLD;
 }
 
@@ -109,7 +111,8 @@ static void put_stored(struct imap_conn *c, const struct stored *s, bool is_sile
 
         if (!(s->state[i] & STORED_FOUND))
             continue;
-        if (!is_silent || (s->state[i] & STORED_TOLD))
+        // The same when somebody changed it since the store did, for the view is newer than that.
+        if (!is_silent || (s->state[i] & STORED_TOLD) || row->modseq > s->after[i])
             imap_row_put(&c->out, c->view, at, c->has_condstore);
         else if (c->has_condstore)
             buf_printf(&c->out, "* %u FETCH (UID %u MODSEQ (%llu))\r\n", at + 1, row->uid,
@@ -164,6 +167,7 @@ void cmd_store(struct imap_conn *c, struct imap_parser *p, bool is_uid)
         imap_enable_condstore(c);
     view_ranges(&c->a, c->view, &rows, &ranges, &a.change.n_ranges);
     s.state = arena_alloc(&c->a, rows.n + 1);
+    s.after = ARENA_ARRAY(&c->a, rows.n + 1, uint64_t);
     a.change.mailbox = c->view->mailbox;
     a.change.ranges = ranges;
     a.change.found = note_found;
