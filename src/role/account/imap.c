@@ -355,16 +355,22 @@ static const struct verb *find_verb(struct str name)
 static void sync_before_reply(struct imap_conn *c, const struct verb *v, bool is_uid)
 {
     AUTO_BUF reply = BUF_LIMIT(1 << 20);
+    bool syncs = v->sync == SYNC_AFTER || (v->sync == SYNC_UID && is_uid);
+    bool is_behind = v->sync == SYNC_UID && c->has_qresync && c->view && c->view->is_behind;
     ptrdiff_t at;
 
-    if (v->sync == SYNC_NOT || (v->sync == SYNC_UID && !is_uid) || c->is_ending ||
-        c->used_numbers || c->out.n < 2)
+    syncs &= !c->used_numbers;
+    if ((!syncs && !is_behind) || c->is_ending || c->out.n < 2)
         return;
     // The tagged reply is the last line, and has no literal. Long output was written before it.
     at = str_find_last(str_sub(buf_str(&c->out), 0, c->out.n - 1), '\n');
     buf_put(&reply, str_from(buf_str(&c->out), (size_t)(at + 1)));
     c->out.n -= reply.n;
-    imap_sync(c, SYNC_ALL);
+    if (syncs)
+        imap_sync(c, SYNC_ALL);
+    else // RFC 7162 3.2, 6: or the client takes the highest MODSEQ that it saw for all it knows
+        buf_printf(&c->out, "* OK [HIGHESTMODSEQ %llu] more is to be told\r\n",
+                   (unsigned long long)c->view->highest);
     buf_put(&c->out, buf_str(&reply));
 }
 

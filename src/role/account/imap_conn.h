@@ -22,6 +22,8 @@ struct view {
     uint64_t modseq;               // of the account: it knows everything up to this
     uint64_t flags_modseq;         // and the flags of its messages up to this
     uint64_t highest;              // the mailbox's then: HIGHESTMODSEQ
+    bool is_behind;                // flags were told that are newer than what is still held back
+    bool has_unknown;              // some rows' flags are to be read before they are told
     bool is_read_only;
     bool is_loaded;        // rows are there: read when first needed, SELECT does without
     struct view_row *rows; // by uid

@@ -159,6 +159,7 @@ static bool load(struct view *v, struct store_reader *r, struct err *e)
         if (v->rows[i].modseq > v->modseq) { // what it looked like then is not known: say it anew
             v->rows[i].modseq = 0;
             v->rows[i].flags = UINT32_MAX;
+            v->has_unknown = true;
         }
     if (!store_expunged(r, v->mailbox, v->modseq, add_expunged, v, e))
         return false;
@@ -246,6 +247,15 @@ static bool note_gone(void *ctx, const struct store_gone *gone)
     return true;
 }
 
+static bool note_held(void *ctx, const struct store_gone *gone)
+{
+    struct changes *ch = ctx;
+
+    (void)gone;
+    ch->v->is_behind = true;
+    return true;
+}
+
 // Brings the rows up to the present; in a read transaction.
 static bool read_changes(struct changes *ch, struct store_reader *r, enum view_sync how,
                          struct err *e)
@@ -270,13 +280,17 @@ static bool read_changes(struct changes *ch, struct store_reader *r, enum view_s
         ch->had = v->n;
         if (!store_rows(r, v->mailbox, v->flags_modseq,
                         how == SYNC_ALL ? note_row : note_flags, ch, e) ||
-            (how == SYNC_ALL && !store_expunged(r, v->mailbox, v->modseq, note_gone, ch, e)))
+            !store_expunged(r, v->mailbox, v->modseq, how == SYNC_ALL ? note_gone : note_held, ch,
+                            e))
             return false;
+        v->has_unknown = false;
+        v->is_behind |= ch->has_skipped;
     }
     // Rows have modseqs of their own; the view's stays behind while something is held back.
     if (!ch->has_skipped)
         v->flags_modseq = now;
     if (how == SYNC_ALL) {
+        v->is_behind = false;
         v->modseq = now;
         v->highest = highest;
     }
@@ -426,7 +440,8 @@ void imap_sync(struct imap_conn *c, enum view_sync how)
 
     if (how == SYNC_ALL && !c->is_listing && c->told_modseq != now)
         imap_events_put(c);
-    if (!c->view || now == c->view->modseq)
+    // A reader sees a commit before the store's modseq says so.
+    if (!c->view || (now == c->view->modseq && !c->view->has_unknown))
         return;
     if (!sync_conn(c, how, NULL, &e)) {
         LOG(LOG_ERROR, "imapserver", "cannot read the mailbox", LOG_E(&e));
