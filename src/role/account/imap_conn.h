@@ -87,6 +87,8 @@ struct view *view_open_at(uint64_t mailbox, struct str name, uint32_t uidvalidit
                           uint64_t modseq, uint64_t highest);
 /* Reads the rows unless they are there. */
 MUST_USE bool view_load(struct view *v, struct store_reader *r, struct err *e);
+/* The same inside a read transaction of the caller. */
+MUST_USE bool view_load_within(struct view *v, struct store_reader *r, struct err *e);
 /* No longer needed: kept for a while, since the same mailbox is often selected again, or freed. */
 void view_give(struct view *v);
 void view_free(struct view *v);
@@ -145,6 +147,8 @@ void imap_created_put(struct imap_conn *c, struct str asked, struct str name);
 void imap_enable_condstore(struct imap_conn *c);
 /* The answer to QRESYNC of SELECT (RFC 7162 3.2.5). False with *e. */
 MUST_USE bool imap_resync(struct imap_conn *c, const struct imap_select *s, struct err *e);
+/* Whether that will look at messages, which then are of the same moment as the rest of SELECT. */
+bool imap_resync_needs_rows(const struct view *v, const struct imap_select *s);
 /* "VANISHED (EARLIER)" for the uids of a set, after a modseq (RFC 7162 3.2.6). */
 MUST_USE bool imap_vanished_since(struct imap_conn *c, const struct imap_set *known,
                                   uint64_t since, struct err *e);

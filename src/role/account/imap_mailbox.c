@@ -73,13 +73,14 @@ static void put_selected(struct imap_conn *c, const struct store_mailbox *m,
         buf_printf(&c->out, "* OK [HIGHESTMODSEQ %llu] x\r\n", (unsigned long long)m->modseq);
 }
 
-// All that SELECT says, of one moment. Rows are not read for it.
-static bool open_mailbox(struct imap_conn *c, struct str name, bool is_read_only, struct err *e)
+// All that SELECT says, of one moment. Rows are read for QRESYNC alone.
+static bool open_mailbox(struct imap_conn *c, const struct imap_select *s, bool is_read_only,
+                         struct err *e)
 {
     struct store_names keywords = {0};
     struct store_mailbox m;
     uint32_t first_unseen = 0;
-    bool is_ok = store_read_begin(c->reader, e) && find(c, name, &m, e) &&
+    bool is_ok = store_read_begin(c->reader, e) && find(c, s->mailbox, &m, e) &&
                  store_keywords(c->reader, &c->a, m.id, &keywords, e);
 
     if (is_ok && !c->has_rev2 && m.unseen)
@@ -87,9 +88,14 @@ static bool open_mailbox(struct imap_conn *c, struct str name, bool is_read_only
                                     : store_first_unseen(c->reader, m.id, &first_unseen, e);
     if (is_ok)
         is_ok = (c->view = view_open(c->reader, &m, e)) != NULL;
+    if (is_ok && imap_resync_needs_rows(c->view, s))
+        is_ok = view_load_within(c->view, c->reader, e);
     store_read_end(c->reader);
-    if (!is_ok)
+    if (!is_ok) {
+        view_free(c->view);
+        c->view = NULL;
         return false;
+    }
     // From here on what is expunged is kept for us.
     store_session_seen(account.store, c->session, c->view->modseq);
     c->view->is_read_only = is_read_only;
@@ -117,7 +123,7 @@ static void select_mailbox(struct imap_conn *c, struct imap_parser *p, bool is_r
     c->has_condstore |= s.has_condstore;
     // Expunged messages are kept from before the picture is taken, so that none is lost in between.
     store_session_seen(account.store, c->session, store_modseq(account.store));
-    if (!open_mailbox(c, s.mailbox, is_read_only, &e)) {
+    if (!open_mailbox(c, &s, is_read_only, &e)) {
         imap_store_failed(c, &e, "NONEXISTENT");
         return;
     }

@@ -183,6 +183,13 @@ static void put_flags(struct imap_conn *c, const struct imap_set *known, uint64_
     }
 }
 
+bool imap_resync_needs_rows(const struct view *v, const struct imap_select *s)
+{
+    // When nothing changed, and there is nothing to compare with, it does not.
+    return s->has_qresync && s->uidvalidity == v->uidvalidity && v->uidnext != 1 &&
+           (s->modseq < v->highest || s->has_match);
+}
+
 bool imap_resync(struct imap_conn *c, const struct imap_select *s, struct err *e)
 {
     struct view *v = c->view;
@@ -191,13 +198,8 @@ bool imap_resync(struct imap_conn *c, const struct imap_select *s, struct err *e
     uint64_t since = s->modseq, removals_since = since;
     uint32_t match = 0;
 
-    if (s->uidvalidity != v->uidvalidity || v->uidnext == 1)
+    if (!imap_resync_needs_rows(v, s))
         return true;
-    // Nothing changed, and nothing to compare with: no message needs to be looked at.
-    if (since >= v->highest && !s->has_match)
-        return true;
-    if (!view_load(v, c->reader, e))
-        return false;
     if (s->has_match) {
         match = last_match(v, s);
         if (!check_step(c, s, &removals_since, e))

@@ -172,6 +172,11 @@ static bool load(struct view *v, struct store_reader *r, struct err *e)
     return true;
 }
 
+bool view_load_within(struct view *v, struct store_reader *r, struct err *e)
+{
+    return v->is_loaded || load(v, r, e);
+}
+
 bool view_load(struct view *v, struct store_reader *r, struct err *e)
 {
     bool is_ok = v->is_loaded;
