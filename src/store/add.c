@@ -116,6 +116,8 @@ struct add_job {
     const struct store_new *messages;
     size_t n;
     struct add_one *parsed; // of the only message; NULL when there are more
+    uint64_t old_mailbox;   // and the message that it replaces; uid 0: none
+    uint32_t old_uid;
     struct store_added *out;
 };
 
@@ -280,6 +282,12 @@ static bool parse_and_add(struct store *st, const struct store_new *m,
     return ok;
 }
 
+static bool remove_old(struct store *st, const struct add_job *j, struct err *e)
+{
+    return remove_placement(st, j->old_mailbox, j->old_uid, e) ||
+           (e->kind == ERR_NONE && fail(e, ERR_CONFLICT, "the message is gone"));
+}
+
 static bool add_job(struct store *st, void *ctx, struct err *e)
 {
     struct add_job *j = ctx;
@@ -295,27 +303,40 @@ static bool add_job(struct store *st, void *ctx, struct err *e)
             return false;
     }
     if (j->parsed)
-        return add_email(st, j->parsed, &mailbox, &j->out[0], e);
+        return add_email(st, j->parsed, &mailbox, &j->out[0], e) &&
+               (!j->old_uid || remove_old(st, j, e));
     for (size_t i = 0; i < j->n; i++)
         if (!parse_and_add(st, &j->messages[i], &mailbox, &j->out[i], e))
             return false;
     return true;
 }
 
-bool store_add(struct store *st, struct str mailbox, bool create, const struct store_new *messages,
-               size_t n, struct store_added *out, struct err *e)
+static bool run_add(struct store *st, struct add_job *j, struct err *e)
 {
-    struct add_one one = {.arena = ARENA_LIMIT(2 * MIME_MEMORY), .m = messages};
-    struct add_job j = {.mailbox = mailbox, .create = create, .messages = messages, .n = n,
-                        .out = out};
+    struct add_one one = {.arena = ARENA_LIMIT(2 * MIME_MEMORY), .m = j->messages};
     bool ok = true;
 
     // One message is parsed while others write. What many come to would be memory in proportion.
-    if (n == 1) {
-        j.parsed = &one;
-        ok = parse_message(&one.arena, messages, &one.parsed, e);
+    if (j->n == 1) {
+        j->parsed = &one;
+        ok = parse_message(&one.arena, j->messages, &one.parsed, e);
     }
-    ok = ok && store_write(st, add_job, &j, e);
+    ok = ok && store_write(st, add_job, j, e);
     arena_fini(&one.arena);
     return ok;
+}
+
+bool store_add(struct store *st, struct str mailbox, bool create, const struct store_new *messages,
+               size_t n, struct store_added *out, struct err *e)
+{
+    return run_add(st, &(struct add_job){.mailbox = mailbox, .create = create,
+                                         .messages = messages, .n = n, .out = out}, e);
+}
+
+bool store_replace(struct store *st, uint64_t old_mailbox, uint32_t old_uid, struct str mailbox,
+                   const struct store_new *message, struct store_added *out, struct err *e)
+{
+    return run_add(st, &(struct add_job){.mailbox = mailbox, .messages = message, .n = 1,
+                                         .old_mailbox = old_mailbox, .old_uid = old_uid,
+                                         .out = out}, e);
 }

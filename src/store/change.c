@@ -433,6 +433,14 @@ bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struc
            refresh_email(st, c->email, true, e);
 }
 
+bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct copy c;
+
+    return next_copy(st, &a, mailbox, uid, uid, &c, e) && remove_copy(st, mailbox, &c, e);
+}
+
 struct expunge_job {
     uint64_t mailbox;
     const struct store_range *ranges;

@@ -243,6 +243,14 @@ MUST_USE bool store_add(struct store *st, struct str mailbox, bool create,
                         const struct store_new *messages, size_t n, struct store_added *out,
                         struct err *e);
 
+/*
+ * Adds one message and expunges another, both or neither. As store_add; ERR_CONFLICT when the old one
+ * is gone.
+ */
+MUST_USE bool store_replace(struct store *st, uint64_t old_mailbox, uint32_t old_uid,
+                            struct str mailbox, const struct store_new *message,
+                            struct store_added *out, struct err *e);
+
 /* A message that flags are changed of, with the modseq it had, and the one it has by this change. */
 typedef void store_found_fn(void *ctx, uint32_t uid, uint64_t before, uint64_t after);
 enum store_flags_op { FLAGS_SET, FLAGS_ADD, FLAGS_REMOVE };

@@ -120,6 +120,8 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
                    struct err *e);
 /* Expunges one copy, with its tombstone. */
 bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struct err *e);
+/* The same by uid; false, without an error, when it is not there. */
+bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e);
 
 /* A message as parsed before its transaction. */
 struct parsed {

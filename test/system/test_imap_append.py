@@ -218,6 +218,49 @@ def quotas_are_told_and_kept():
 
 
 @test
+def replace_is_one_step():
+    c, d = Client(server(), 'repl', [SMALL] * 3), Client(server())
+    d.cmd('SELECT repl')
+    new = b'Subject: new\r\n\r\n'
+    c.n += 1
+    c.w.write('%d REPLACE 2 repl (\\Draft) "01-Jan-2020 10:00:00 +0000" {%d}\r\n' % (c.n, len(new)))
+    assert c.w.line().startswith('+')
+    c.w.write(new + b'\r\n')
+    lines = c.finish()
+    assert re.match(rb'\* OK \[APPENDUID \d+ 4\]', lines[0]) and b'[HIGHESTMODSEQ ' in lines[-1], lines
+    assert b'* 2 EXPUNGE' in lines and any(b' EXISTS' in l for l in lines), lines
+    f = c.fetch('FLAGS BODY.PEEK[] INTERNALDATE', 3)
+    assert f['BODY[]'] == new and f['FLAGS'] == ['\\Draft'] and f['INTERNALDATE'].startswith(b' 1-Jan-2020')
+    lines = d.cmd('NOOP')
+    assert b'* 2 EXPUNGE' in lines and b'* 3 EXISTS' in lines, lines
+    # Into another mailbox, by uid, with an unasked literal.
+    c.cmd('CREATE repl2', None)
+    lines = raw(c, b'UID REPLACE 4 repl2 {%d+}\r\n' % len(new) + new + b'\r\n', 'OK')
+    assert messages(c, 'repl2') == 1 and messages(c, 'repl') == 2
+    # What is refused changes nothing, and leaves the connection in step.
+    lit = b'{%d+}\r\n' % len(new) + new + b'\r\n'
+    for start, want in ((b'REPLACE 9 repl ', 'NO'), (b'UID REPLACE 4 repl ', 'NO'), (b'REPLACE 1 none ', 'NO'),
+                        (b'REPLACE 1:2 repl ', 'BAD'), (b'REPLACE 0 repl ', 'BAD'), (b'REPLACE $ repl ', 'BAD'),
+                        (b'REPLACE 1 repl (\\Foo) ', 'BAD')):
+        raw(c, start + lit, want)
+    raw(c, b'REPLACE 1 repl ' + lit[:-2] + b' ' + lit, 'BAD')
+    raw(c, b'REPLACE 1 repl {0+}\r\n\r\n', 'NO')
+    assert messages(c, 'repl') == 2
+    # Gone in between: nothing is added.
+    c.n += 1
+    c.w.write('%d REPLACE * repl {%d}\r\n' % (c.n, len(new)))
+    assert c.w.line().startswith('+')
+    d.cmd('STORE 2 +FLAGS (\\Deleted)')
+    d.cmd('EXPUNGE')
+    c.w.write(new + b'\r\n')
+    assert b'* 2 EXPUNGE' in c.finish('NO') and messages(c, 'repl') == 1
+    c.cmd('EXAMINE repl')
+    raw(c, b'REPLACE 1 repl ' + lit, 'NO')
+    c.cmd('UNSELECT')
+    raw(c, b'REPLACE 1 repl ' + lit, 'NO')
+
+
+@test
 def imaplib_and_curl_append():
     c = server().imap()
     c.delete('curl'), c.create('curl')

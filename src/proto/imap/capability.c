@@ -10,7 +10,7 @@ void imap_capabilities_put(struct buf *out)
                  "AUTH=SCRAM-SHA-1-PLUS AUTH=SCRAM-SHA-1 AUTH=CRAM-MD5 ID APPENDLIMIT=");
     buf_put_u64(out, IMAP_APPEND_LIMIT);
     BUF_PUT(out, " CONDSTORE QRESYNC STATUS=SIZE QUOTA QUOTA=RES-STORAGE NAMESPACE "
-                 "COMPRESS=DEFLATE MULTIAPPEND PREVIEW");
+                 "COMPRESS=DEFLATE MULTIAPPEND PREVIEW REPLACE");
 }
 
 bool imap_is_command(struct str name)
@@ -21,7 +21,7 @@ bool imap_is_command(struct str name)
         STR_("NAMESPACE"), STR_("STATUS"), STR_("APPEND"), STR_("IDLE"), STR_("CLOSE"),
         STR_("UNSELECT"), STR_("EXPUNGE"), STR_("SEARCH"), STR_("FETCH"), STR_("STORE"),
         STR_("COPY"), STR_("MOVE"), STR_("UID"), STR_("CHECK"),
-        STR_("GETQUOTA"), STR_("GETQUOTAROOT"), STR_("SETQUOTA"), STR_("COMPRESS"),
+        STR_("GETQUOTA"), STR_("GETQUOTAROOT"), STR_("SETQUOTA"), STR_("COMPRESS"), STR_("REPLACE"),
     };
 
     for (size_t i = 0; i < COUNT(names); i++)

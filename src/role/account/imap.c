@@ -434,8 +434,8 @@ static void run_command(struct imap_conn *c, bool is_append)
     }
     v = find_verb(c->command);
     if (!v) {
-        imap_bad(c, str_eq(c->command, STR("APPEND")) ? STR("APPEND needs a literal")
-                                                      : STR("unknown command"));
+        imap_bad(c, str_eq(c->command, STR("APPEND")) || str_eq(c->command, STR("REPLACE"))
+                        ? STR("a literal is missing") : STR("unknown command"));
         return;
     }
     run_verb(c, &p, v, is_uid);

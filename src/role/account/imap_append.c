@@ -1,6 +1,7 @@
 /*
  * APPEND (RFC 9051 6.3.12) of one message or many (RFC 3502), with its limits (RFC 7889), literals
- * (RFC 7888) and forms of binary and UTF-8 messages (RFC 3516, RFC 6855).
+ * (RFC 7888) and forms of binary and UTF-8 messages (RFC 3516, RFC 6855). REPLACE (RFC 8508), which is
+ * an APPEND of one message that takes the place of another.
  *
  * Messages go to a spool as they come; nothing is in the mailbox before all are there.
  */
@@ -26,6 +27,7 @@ struct append {
     struct os_spool spool;
     bool is_utf8; // "UTF8 (~{n}": a parenthesis closes it (RFC 6855 4)
     struct err e; // the spool's first error: what still comes is read over
+    uint32_t old_uid; // of REPLACE; 0: APPEND
 };
 
 /* append-message: flags, date and the announcement of the literal. False with c->e. */
@@ -227,6 +229,31 @@ static void store_all(struct append *a)
     imap_ok(c, buf_str(&code));
 }
 
+/*
+ * RFC 8508 4.3: where the new one is, before the old one disappears. The answer tells in any case how far
+ * a client with CONDSTORE is.
+ */
+static void replace(struct append *a)
+{
+    struct imap_conn *c = a->c;
+    struct store_added added;
+
+    a->messages[0].fd = a->spool.fd;
+    if (!a->e.kind && store_replace(account.store, c->view->mailbox, a->old_uid, a->mailbox,
+                                    a->messages, &added, &a->e)) {
+        buf_printf(&c->out, "* OK [APPENDUID %u %u] replaced\r\n", added.uidvalidity, added.uid);
+        imap_sync(c, SYNC_ALL);
+        imap_ok(c, arena_printf(&c->a, "[HIGHESTMODSEQ %llu] REPLACE done",
+                                (unsigned long long)c->view->highest));
+        return;
+    }
+    imap_sync(c, SYNC_ALL);
+    if (a->e.kind == ERR_CONFLICT)
+        imap_no(c, NULL, str_of(a->e.text));
+    else
+        imap_store_failed(c, &a->e, "TRYCREATE");
+}
+
 // Messages one after the other, from the first one's arguments on.
 static void take_all(struct append *a, struct imap_parser *p)
 {
@@ -243,32 +270,80 @@ static void take_all(struct append *a, struct imap_parser *p)
         if (!read_rest(a, &rest, &is_end))
             return;
         p->c = cur_of(rest);
-        if ((a->is_utf8 && !imap_close(p)) || (is_end ? !imap_end(p) : !imap_space(p))) {
+        if ((a->is_utf8 && !imap_close(p)) || (is_end || a->old_uid ? !imap_end(p) : !imap_space(p))) {
             imap_bad(c, str_of(c->e.text));
             if (!is_end)
                 skip_rest(a);
             return;
         }
-        if (is_end) {
+        if (is_end && a->old_uid)
+            replace(a);
+        else if (is_end)
             store_all(a);
+        if (is_end)
             return;
-        }
     }
+}
+
+// The one message that is named. False after a reply.
+static bool find_old(struct append *a, const struct imap_set *set, bool is_uid)
+{
+    struct imap_conn *c = a->c;
+    struct view_set rows;
+    struct err e = {0};
+
+    if (set->is_saved || set->n != 1 || set->ranges[0].first != set->ranges[0].last) {
+        imap_bad(c, STR("one number expected"));
+        return false;
+    }
+    if (!c->view || c->view->is_read_only) {
+        imap_no(c, NULL, c->view ? STR("the mailbox is open read-only")
+                                 : STR("no mailbox is selected"));
+        return false;
+    }
+    if (!view_load(c->view, c->reader, &e)) {
+        imap_store_failed(c, &e, NULL);
+        return false;
+    }
+    if (!view_resolve(c, set, is_uid, &rows, &e) || !rows.n) {
+        imap_no(c, NULL, STR("no such message"));
+        return false;
+    }
+    a->old_uid = c->view->rows[rows.at[0]].uid;
+    return true;
+}
+
+// Everything before the first message's own arguments. False after a reply.
+static bool start(struct append *a, struct imap_parser *p)
+{
+    struct imap_conn *c = a->c;
+    struct str ignored;
+    struct imap_set old;
+    bool is_uid, is_ok = imap_tag(p, &ignored) && imap_space(p);
+
+    is_uid = is_ok && imap_skip_word(p, STR("UID"));
+    is_ok = is_ok && (!is_uid || imap_space(p)) && imap_word(p, &c->command) && imap_space(p);
+    if (is_ok && str_eq(c->command, STR("REPLACE"))) {
+        is_ok = imap_sequence_set(p, &old) && imap_space(p);
+        if (is_ok && !find_old(a, &old, is_uid))
+            return false;
+    }
+    is_ok = is_ok && imap_mailbox(p, &a->mailbox) && imap_space(p);
+    if (!is_ok)
+        imap_bad(c, str_of(c->e.text));
+    return is_ok;
 }
 
 void cmd_append(struct imap_conn *c)
 {
     struct imap_parser p = {cur_of(buf_str(&c->input.bytes)), &c->a, c->has_utf8, &c->e};
     struct append a = {.c = c, .spool = OS_SPOOL_EMPTY};
-    struct str ignored;
 
     c->tag = arena_dup(&c->a, c->tag); // the input goes on in its place
-    if (imap_tag(&p, &ignored) && imap_space(&p) && imap_word(&p, &ignored) && imap_space(&p) &&
-        imap_mailbox(&p, &a.mailbox) && imap_space(&p)) {
+    if (start(&a, &p)) {
         a.mailbox = arena_dup(&c->a, a.mailbox);
         take_all(&a, &p);
     } else {
-        imap_bad(c, str_of(c->e.text));
         skip_rest(&a);
     }
     os_spool_close(&a.spool);
