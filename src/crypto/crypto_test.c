@@ -123,8 +123,8 @@ TEST(self_signed_certificate_serves)
 TEST(certificates_of_clients)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    struct str cert, key, der, again, pem, both;
-    struct cert_key k, other;
+    struct str cert, key, der = {0}, again = {0}, pem = {0}, both;
+    struct cert_key k = {0}, other = {0};
     struct err e = {0};
 
     CHECK(cert_for_client(&a, STR("my laptop"), 30, &cert, &key, &e));
