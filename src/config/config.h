@@ -51,6 +51,12 @@ enum lookup_result directory_find(const struct directory *d, struct arena *a, st
  */
 struct str directory_login(const struct directory *d, struct arena *a, struct str localpart,
                            struct str domain, struct str *disabled);
+/* Whether a message from this address may go to one of ours: a list takes it from some only. */
+bool directory_may_post(const struct directory *d, struct arena *a, struct str localpart,
+                        struct str domain, struct str from_localpart, struct str from_domain);
+/* Whether an address is a list's. */
+bool directory_is_list(const struct directory *d, struct arena *a, struct str localpart,
+                       struct str domain);
 /* Whether an address is for reports about TLS, of a domain or of this host. */
 bool directory_is_tlsrpt(const struct directory *d, struct arena *a, struct str localpart,
                          struct str domain);

@@ -344,3 +344,44 @@ bool directory_is_disabled(const struct directory *d, struct arena *a, struct st
 
     return entry && sconf_bool(entry->node, "Disabled");
 }
+
+// The entry of an address, when it is one of ours.
+static const struct entry *entry_of(const struct directory *d, struct arena *a,
+                                    struct str localpart, struct str domain)
+{
+    struct str ascii = ascii_of(a, domain), key;
+    const struct domain_entry *own = ascii.n ? map_get(&d->domains, ascii) : NULL;
+
+    return own ? find_entry(d, a, own, localpart, ascii, &key) : NULL;
+}
+
+bool directory_is_list(const struct directory *d, struct arena *a, struct str localpart,
+                       struct str domain)
+{
+    const struct entry *entry = entry_of(d, a, localpart, domain);
+
+    return entry && entry->alias;
+}
+
+/* mox-smtp-delivery.md 1.12, "Aliases". */
+bool directory_may_post(const struct directory *d, struct arena *a, struct str localpart,
+                        struct str domain, struct str from_localpart, struct str from_domain)
+{
+    const struct entry *list = entry_of(d, a, localpart, domain);
+    const struct entry *from = entry_of(d, a, from_localpart, from_domain);
+
+    if (!list || !list->alias)
+        return true;
+    if (from == list)
+        return sconf_bool(list->alias, "AllowMsgFrom");
+    if (sconf_bool(list->alias, "PostPublic"))
+        return true;
+    SCONF_EACH (n, sconf_get(list->alias, "Addresses")) {
+        ptrdiff_t at = str_find_last(n->value, '@');
+
+        if (from && entry_of(d, a, str_sub(n->value, 0, (size_t)at),
+                             str_from(n->value, (size_t)(at + 1))) == from)
+            return true;
+    }
+    return false;
+}

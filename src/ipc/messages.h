@@ -272,6 +272,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
  * auth -> asker: code 250 and grants for local accounts (several for an alias: grant, grant+1 and
  * so on); 250 and none for a remote address a submitter may send to; else the reply code, enhanced
  * code and text to refuse with. is_report: an address for reports about TLS, which must not need it.
+ * is_list: not everyone may write to it, see list_check.
  */
 #define ipc_rcpt_reply_FIELDS(F)                                                                   \
     F(u64, request, 0)                                                                             \
@@ -280,11 +281,18 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, text, IPC_MAX_TEXT)                                                                     \
     F(u32, grant, 0)                                                                               \
     F(u32, n_grants, IPC_MAX_TARGETS)                                                              \
-    F(u8, is_report, 1)
+    F(u8, is_report, 1)                                                                            \
+    F(u8, is_list, 1)
 /* session -> auth: may the user logged in on this connection send as this address? */
 #define ipc_from_check_FIELDS(F)                                                                   \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
+/* session -> auth: may a message from this address go to this list? The answer is a from_reply. */
+#define ipc_list_check_FIELDS(F)                                                                   \
+    F(str, localpart, IPC_MAX_ADDRESS)                                                             \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(str, from_localpart, IPC_MAX_ADDRESS)                                                        \
+    F(str, from_domain, IPC_MAX_ADDRESS)
 #define ipc_from_reply_FIELDS(F) F(u8, outcome, IPC_LAST_OUTCOME)
 /* auth -> monitor: the user of this connection has proved who they are. */
 #define ipc_login_ok_FIELDS(F)                                                                     \
@@ -460,6 +468,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(rcpt_check, R_(SESSION) | R_(QUEUE), R_(AUTH), 0, 0)                                         \
     M(rcpt_reply, R_(AUTH), R_(SESSION) | R_(QUEUE), 0, 0)                                         \
     M(from_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
+    M(list_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
     M(from_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
     M(login_ok, R_(AUTH), R_(MONITOR), 0, 0)                                                       \
     M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \

@@ -275,3 +275,23 @@ TEST(smtp_bdat_bytes_as_they_are)
     TALK(&d, over, 220, 250, 250, 250, 250, 552, 503, 221); // both chunks swallowed whole
     CHECK(!d.delivered);
 }
+
+TEST(smtp_lists_take_mail_of_some)
+{
+    const struct str stranger[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+                                       "From: <a@b>\r\n\r\nx\r\n.")};
+    const struct str mixed[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\n"
+                                    "RCPT TO:<unknown@d>\r\nDATA\r\nFrom: <a@b>\r\n\r\nx\r\n.")};
+    const struct str two[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+                                  "From: <member@b>, <a@b>\r\n\r\nx\r\n.")};
+    const struct str member[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+                                     "From: <member@b>\r\n\r\nx\r\n.")};
+    AUTO_SCRIPTED a = {0}, b = {0}, c = {0}, d = {0};
+
+    TALK(&a, stranger, 220, 250, 250, 250, 354, 550);
+    CHECK(str_find_str(buf_str(&a.out), STR("550 5.7.2 the list takes no mail")) >= 0);
+    TALK(&b, mixed, 220, 250, 250, 250, 250, 354, 554);
+    TALK(&c, two, 220, 250, 250, 250, 354, 550);
+    TALK(&d, member, 220, 250, 250, 250, 354, 250);
+    CHECK(!a.delivered && !b.delivered && !c.delivered && d.delivered == 2);
+}

@@ -44,6 +44,10 @@ DOMAINS_CONF = '''Domains:
 					- ann@example.org
 					- bob@example.org
 				PostPublic: true
+			team:
+				Addresses:
+					- ann@example.org
+					- bob@example.org
 	rest.example: nil
 Accounts:
 	ann:

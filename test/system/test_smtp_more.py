@@ -650,6 +650,30 @@ def strangers_cannot_relay():
 
 
 @test
+def lists_take_mail_of_their_members():
+    with serving() as s:
+        ann = s.login('ann')
+        w = hello(s=s)
+        for sender, code in (('stranger@elsewhere.example', '550 5.7.2'), ('Team@example.org', '550 5.7.2'),
+                             ('nobody@example.org', '550 5.7.2'), ('BOB+x@example.org', '250')):
+            envelope(w, 'a@elsewhere.example', ['team@example.org'])
+            data(w, 'From: <%s>\r\n\r\nx' % sender, code)
+        # Whom a closed list refuses gets it to a public one.
+        w.cmd('MAIL FROM:<a@elsewhere.example>', '250')
+        w.cmd('RCPT TO:<both@example.org>', '250')
+        data(w, 'From: <a@elsewhere.example>\r\n\r\nx', '250')
+        w.close()
+        assert int(ann.select('INBOX')[1][0]) == 2
+        t = Wire(insecure_context().wrap_socket(socket.create_connection((s.ip, SUBMISSIONS), timeout=WAIT)))
+        t.smtp_hello()
+        t.cmd('AUTH PLAIN AGFubkBleGFtcGxlLm9yZwBhbm4gcGFzc3dvcmQ=', '235')
+        t.cmd('MAIL FROM:<team@example.org>', '550 5.7.1')  # not without AllowMsgFrom
+        envelope(t, 'ann@example.org', ['team@example.org'])
+        data(t, 'From: <ann@example.org>\r\n\r\nx', '250')
+        t.close()
+
+
+@test
 def tls_is_required_but_for_reports():
     with serving() as s:
         s.stop()

@@ -67,6 +67,7 @@ void record_write(void);
 
 bool auth_rcpt_check(struct service_peer *p, struct packet *m, struct err *e);
 bool auth_from_check(struct service_peer *p, struct packet *m, struct err *e);
+bool auth_list_check(struct service_peer *p, struct packet *m, struct err *e);
 
 /* --- manage.c: requests of admin ------------------------------------------------------------------- */
 

@@ -48,6 +48,7 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
     struct ipc_rcpt_check m;
     struct targets targets;
     uint32_t first = 0;
+    bool is_list;
 
     if (!ipc_rcpt_check_get(packet->body, &m, e))
         return false;
@@ -75,13 +76,16 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
         return reply_rcpt(p, m.request, is_temporary ? 451 : 550, is_temporary ? "4.3.0" : "5.1.1",
                           str_trim(str_from(text, 3)), e);
     }
+    is_list = directory_is_list(auth.loaded->directory, &a, m.localpart, m.domain);
     if (is_submission)
-        return reply_rcpt(p, m.request, 250, "2.1.0", STR(""), e);
+        return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250,
+                        .enhanced = STR("2.1.0"), .is_list = is_list);
     if (targets.n > IPC_MAX_TARGETS)
         targets.n = IPC_MAX_TARGETS;
     return give_grants(p, &targets, &first, e) &&
            IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
                     .grant = first, .n_grants = (uint32_t)targets.n,
+                    .is_list = is_list,
                     .is_report = directory_is_tlsrpt(auth.loaded->directory, &a, m.localpart,
                                                      m.domain));
 }
@@ -100,4 +104,17 @@ bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *
         outcome = directory_is_disabled(auth.loaded->directory, &a, m.domain) ? IPC_TEMPORARY
                                                                               : IPC_OK;
     return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = (uint8_t)outcome);
+}
+
+bool auth_list_check(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct ipc_list_check m;
+
+    if (!ipc_list_check_get(packet->body, &m, e))
+        return false;
+    return IPC_SEND(&p->ch, from_reply, NULL, 0, e,
+                    .outcome = directory_may_post(auth.loaded->directory, &a, m.localpart, m.domain,
+                                                  m.from_localpart, m.from_domain)
+                                   ? IPC_OK : IPC_BAD);
 }

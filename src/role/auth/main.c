@@ -100,6 +100,8 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
         return auth_rcpt_check(p, m, e);
     case IPC_from_check:
         return auth_from_check(p, m, e);
+    case IPC_list_check:
+        return auth_list_check(p, m, e);
     default:
         return manage_message(p, m, e);
     }

@@ -61,6 +61,22 @@ bool session_check_from(struct session *s, struct str localpart, struct str doma
     return true;
 }
 
+bool session_check_list(struct session *s, const struct ipc_list_check *question, bool *is_allowed,
+                        struct err *e)
+{
+    struct ipc_from_reply r;
+
+    if (!session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) ||
+        !IPC_SEND(&s->auth, list_check, NULL, 0, e, .localpart = question->localpart,
+                  .domain = question->domain, .from_localpart = question->from_localpart,
+                  .from_domain = question->from_domain) ||
+        !channel_expect(&s->auth, IPC_from_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
+        !ipc_from_reply_get(s->packet->body, &r, e))
+        return false;
+    *is_allowed = r.outcome == IPC_OK;
+    return true;
+}
+
 bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                      const struct str *recipients, int fd, uint64_t size, struct ipc_verdict *v,
                      struct err *e)

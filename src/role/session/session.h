@@ -131,6 +131,9 @@ MUST_USE bool session_check_rcpt(struct session *s, struct str localpart, struct
 /* auth: may the user who is logged in send as this address? IPC_TEMPORARY: not now. */
 MUST_USE bool session_check_from(struct session *s, struct str localpart, struct str domain,
                                  enum ipc_outcome *outcome, struct err *e);
+/* auth: may a message from this address, or from none, go to this list? */
+MUST_USE bool session_check_list(struct session *s, const struct ipc_list_check *question,
+                                 bool *is_allowed, struct err *e);
 /* queue: keep this message; recipients are as many as the envelope says. v: whether it is kept. */
 MUST_USE bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                               const struct str *recipients, int fd, uint64_t size,

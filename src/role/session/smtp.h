@@ -20,7 +20,8 @@ enum {
 
 struct smtp_rcpt {
     struct str address; // as given, canonical quoting
-    struct str localpart;
+    struct str localpart, domain;
+    bool is_list;
     uint32_t grant, n_grants; // none: at delivery, an address that does not exist
 };
 
@@ -112,6 +113,16 @@ struct smtp_message {
 };
 /* mox-smtp-delivery.md 1.8: what the session must know of it; false after a reply (smtp_check.c). */
 MUST_USE bool smtp_check_message(struct smtp_session *c, struct smtp_message *m);
+
+/*
+ * The address of From. False unless there is one such field with one address in it; is_strict: and
+ * nothing had to be forgiven to read it.
+ */
+bool smtp_find_from(struct smtp_session *c, const struct smtp_message *m, struct address *out,
+                    bool *is_strict);
+/* Whether the message may go to this recipient, a list or not (mox-smtp-delivery.md 1.12). */
+MUST_USE bool smtp_may_post(struct smtp_session *c, const struct smtp_message *m,
+                            const struct smtp_rcpt *rcpt, bool *is_allowed, struct err *e);
 
 /* Text that nobody guesses, of letters, digits, "-" and "_". */
 void smtp_put_random_name(struct buf *out);

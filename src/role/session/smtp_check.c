@@ -156,3 +156,38 @@ bool smtp_check_message(struct smtp_session *c, struct smtp_message *m)
     }
     return check_structure(c, m);
 }
+
+bool smtp_find_from(struct smtp_session *c, const struct smtp_message *m, struct address *out,
+                    bool *is_strict)
+{
+    struct address_list from;
+    struct header_field field;
+
+    if (header_count(m->header, STR("From")) != 1 ||
+        !header_find(m->header, STR("From"), &field))
+        return false;
+    address_parse_list(&c->a, field.value, &from);
+    if (from.n != 1)
+        return false;
+    *out = from.items[0];
+    *is_strict = !from.has_errors;
+    return true;
+}
+
+bool smtp_may_post(struct smtp_session *c, const struct smtp_message *m,
+                   const struct smtp_rcpt *rcpt, bool *is_allowed, struct err *e)
+{
+    struct ipc_list_check question = {.localpart = rcpt->localpart, .domain = rcpt->domain};
+    struct address from = {0};
+    bool is_strict;
+
+    *is_allowed = true;
+    if (!rcpt->is_list)
+        return true;
+    if (smtp_find_from(c, m, &from, &is_strict) && from.localpart.n <= IPC_MAX_ADDRESS &&
+        from.domain.n <= IPC_MAX_ADDRESS) {
+        question.from_localpart = from.localpart;
+        question.from_domain = from.domain;
+    }
+    return session_check_list(c->s, &question, is_allowed, e);
+}

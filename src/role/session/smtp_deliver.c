@@ -76,8 +76,23 @@ static void hear_verdict(struct smtp_session *c, struct delivery *d)
         failed(c, d, v.code, v.enhanced, v.text);
 }
 
+// What is known of a recipient without asking its mailbox.
+static void judge(struct smtp_session *c, const struct smtp_message *m, struct delivery *d)
+{
+    const struct smtp_rcpt *rcpt = &c->rcpts[d->rcpt];
+    struct err e = {0};
+    bool is_allowed;
+
+    if (!rcpt->n_grants)
+        failed(c, d, 550, STR("5.1.1"), STR("no such address here"));
+    else if (!smtp_may_post(c, m, rcpt, &is_allowed, &e))
+        failed_for_now(c, d, "asking auth about a list", &e);
+    else if (!is_allowed)
+        failed(c, d, 550, STR("5.7.2"), STR("the list takes no mail from this address"));
+}
+
 // Where the message goes: each mailbox behind each recipient.
-static struct delivery *plan(struct smtp_session *c, size_t *n)
+static struct delivery *plan(struct smtp_session *c, const struct smtp_message *m, size_t *n)
 {
     struct delivery *all;
     size_t at = 0;
@@ -90,10 +105,11 @@ static struct delivery *plan(struct smtp_session *c, size_t *n)
     for (size_t i = 0; i < c->n_rcpts; i++) {
         size_t end = at + (c->rcpts[i].n_grants ? c->rcpts[i].n_grants : 1);
 
+        struct delivery first = {.rcpt = i, .account = {-1}};
+
+        judge(c, m, &first);
         for (; at < end; at++)
-            all[at] = (struct delivery){.rcpt = i, .account = {-1}};
-        if (!c->rcpts[i].n_grants)
-            failed(c, &all[at - 1], 550, STR("5.1.1"), STR("no such address here"));
+            all[at] = first;
     }
     return all;
 }
@@ -147,8 +163,10 @@ static void refuse(struct smtp_session *c, const struct delivery *all, size_t n)
                   str_eq(str_of(all[i].enhanced), str_of(all[0].enhanced));
         has_permanent = has_permanent || all[i].code >= 500;
     }
-    for (size_t i = 0; i < n && i < MAX_REASONS && n > 1; i++) {
-        if (i)
+    for (size_t i = 0, lines = 0; i < n && lines < MAX_REASONS && c->n_rcpts > 1; i++) {
+        if (i && all[i].rcpt == all[i - 1].rcpt)
+            continue; // one line for a recipient, also when it is a list
+        if (lines++)
             BUF_PUT(&text, "\n");
         buf_put(&text, c->rcpts[all[i].rcpt].address);
         BUF_PUT(&text, ": ");
@@ -156,7 +174,7 @@ static void refuse(struct smtp_session *c, const struct delivery *all, size_t n)
             buf_printf(&text, "%u %s ", all[i].code, all[i].enhanced);
         buf_put(&text, all[i].text);
     }
-    if (n == 1)
+    if (c->n_rcpts == 1)
         buf_put(&text, all[0].text);
     if (is_same)
         smtp_reply(c, all[0].code, all[0].enhanced, buf_str(&text));
@@ -215,7 +233,7 @@ void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
         c->is_ending = true;
         return;
     }
-    all = plan(c, &n);
+    all = plan(c, m, &n);
     committed = run_deliveries(c, m, all, n);
     LOG(LOG_INFO, "smtpserver", "message", LOG_S("from", c->reverse_path),
         LOG_N("recipients", c->n_rcpts), LOG_N("delivered", committed), LOG_N("size", m->size));

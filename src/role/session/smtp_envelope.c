@@ -144,7 +144,13 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_address *to)
         SMTP_REPLY(c, 452, "4.5.3", "too many members of lists for one message");
     } else {
         *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) = (struct smtp_rcpt){
-            path_of(c, to), arena_dup(&c->a, to->localpart), r.grant, r.n_grants};
+            .address = path_of(c, to),
+            .localpart = arena_dup(&c->a, to->localpart),
+            .domain = arena_dup(&c->a, to->domain),
+            .is_list = r.is_list,
+            .grant = r.grant,
+            .n_grants = r.n_grants,
+        };
         c->n_targets += r.n_grants;
         SMTP_REPLY(c, 250, "2.1.0", "now on the list");
     }

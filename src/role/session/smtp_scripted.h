@@ -7,7 +7,7 @@
  * main.c.
  *
  * Recipients: "unknown..." does not exist, "refused..." is another server's, "later..." cannot be
- * told now, "broken..." breaks the conversation with auth, "list..." has three mailboxes, "full..."
+ * told now, "closed..." is a list that takes mail of "member..." only, "broken..." breaks the conversation with auth, "list..." has three mailboxes, "full..."
  * refuses the message with 452, "torn..." fails when it commits, "report..." is for TLS reports;
  * all others take it. Senders of a submission: "me..." is one's own, "off..." is disabled. A login
  * is good when its last message ends in "good"; after a message "more" there is another.

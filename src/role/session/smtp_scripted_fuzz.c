@@ -158,7 +158,9 @@ bool session_check_rcpt(struct session *s, struct str localpart, struct str doma
     else if (is_unknown)
         r->n_grants = 0;
     else if (str_starts(localpart, STR("list")))
-        r->grant = GRANT_LIST, r->n_grants = 3;
+        r->grant = GRANT_LIST, r->n_grants = 3, r->is_list = true;
+    else if (str_starts(localpart, STR("closed")))
+        r->grant = GRANT_LIST, r->n_grants = 2, r->is_list = true;
     else if (str_starts(localpart, STR("full")))
         r->grant = GRANT_FULL;
     else if (str_starts(localpart, STR("torn")))
@@ -174,6 +176,15 @@ bool session_check_from(struct session *s, struct str localpart, struct str doma
     *outcome = str_starts(localpart, STR("me"))    ? IPC_OK
                : str_starts(localpart, STR("off")) ? IPC_TEMPORARY
                                                    : IPC_BAD;
+    return true;
+}
+
+bool session_check_list(struct session *s, const struct ipc_list_check *question, bool *is_allowed,
+                        struct err *e)
+{
+    (void)s, (void)e;
+    *is_allowed = !str_starts(question->localpart, STR("closed")) ||
+                  str_starts(question->from_localpart, STR("member"));
     return true;
 }
 

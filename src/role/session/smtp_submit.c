@@ -33,17 +33,14 @@ static bool check_header(struct smtp_session *c, const struct smtp_message *m)
 
 static bool check_from(struct smtp_session *c, const struct smtp_message *m)
 {
-    struct address_list from;
-    struct header_field field;
     enum ipc_outcome outcome;
+    struct address from;
     struct err e = {0};
+    bool is_strict;
 
-    if (!header_find(m->header, STR("From"), &field))
-        return refuse(c, STR("a message has exactly one From header"));
-    address_parse_list(&c->a, field.value, &from);
-    if (from.n != 1 || from.has_errors)
+    if (!smtp_find_from(c, m, &from, &is_strict) || !is_strict)
         return refuse(c, STR("the From header has exactly one address"));
-    if (!session_check_from(c->s, from.items[0].localpart, from.items[0].domain, &outcome, &e)) {
+    if (!session_check_from(c->s, from.localpart, from.domain, &outcome, &e)) {
         smtp_reply_broken(c, "asking auth about a From address", &e);
         return false;
     }
@@ -135,6 +132,24 @@ bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct s
     return session_enqueue(c->s, &envelope, rcpts, m->fd, m->size, v, e);
 }
 
+static bool check_lists(struct smtp_session *c, const struct smtp_message *m)
+{
+    for (size_t i = 0; i < c->n_rcpts; i++) {
+        struct err e = {0};
+        bool is_allowed;
+
+        if (!smtp_may_post(c, m, &c->rcpts[i], &is_allowed, &e)) {
+            smtp_reply_broken(c, "asking auth about a list", &e);
+            return false;
+        }
+        if (!is_allowed) {
+            SMTP_REPLY(c, 550, "5.7.2", "the list takes no mail from this address");
+            return false;
+        }
+    }
+    return true;
+}
+
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
 {
     // A copy for each of several recipients is the same to the byte: it names none of them.
@@ -143,7 +158,7 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
     struct ipc_verdict v;
     struct err e = {0};
 
-    if (!check_header(c, m) || !check_from(c, m))
+    if (!check_header(c, m) || !check_from(c, m) || !check_lists(c, m))
         return;
     for (size_t i = 0; i < c->n_rcpts; i++)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
