@@ -17,6 +17,7 @@ struct stmt {
 
 struct db {
     sqlite3 *handle;
+    bool is_doomed; // the transaction that is open may not be committed
     struct map statements; // text -> struct stmt
 };
 
@@ -55,6 +56,8 @@ static struct db *open_handle(const char *name, int flags, struct err *e)
     sqlite3_db_config(d->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     return d;
 }
+
+static bool prepare_control(struct db *d, struct err *e);
 
 static bool user_version(struct db *d, uint64_t *out, struct err *e)
 {
@@ -109,7 +112,7 @@ struct db *db_open(const char *name, const struct db_migration *migrations, size
                 "PRAGMA cache_size = -8192;"
                 "PRAGMA journal_size_limit = 67108864",
                 e) &&
-        db_exec(d, mmap_pragma, e) && migrate(d, migrations, n, e))
+        db_exec(d, mmap_pragma, e) && migrate(d, migrations, n, e) && prepare_control(d, e))
         return d;
     fail_in(e, "%s", name);
     db_close(d);
@@ -146,14 +149,43 @@ void db_close(struct db *d)
     free(d);
 }
 
+// Prepared like all others: in the middle of trouble there may be no memory for parsing SQL.
+static const char begin_sql[] = "BEGIN IMMEDIATE", commit_sql[] = "COMMIT",
+                  rollback_sql[] = "ROLLBACK", savepoint_sql[] = "SAVEPOINT job",
+                  release_sql[] = "RELEASE job", undo_sql[] = "ROLLBACK TO job";
+
+static bool control(struct db *d, const char *sql, struct err *e)
+{
+    AUTO_STMT s = db_prepare(d, sql, e);
+
+    return s && stmt_run(s, e);
+}
+
+static bool prepare_control(struct db *d, struct err *e)
+{
+    static const char *const all[] = {begin_sql, commit_sql, rollback_sql, savepoint_sql,
+                                      release_sql, undo_sql};
+
+    for (size_t i = 0; i < COUNT(all); i++) {
+        AUTO_STMT s = db_prepare(d, all[i], e);
+
+        if (!s)
+            return false;
+    }
+    return true;
+}
+
 bool db_begin(struct db *d, struct err *e)
 {
-    return db_exec(d, "BEGIN IMMEDIATE", e);
+    d->is_doomed = false;
+    return control(d, begin_sql, e);
 }
 
 bool db_commit(struct db *d, struct err *e)
 {
-    if (db_exec(d, "COMMIT", e))
+    if (d->is_doomed)
+        (void)fail(e, ERR_TEMPORARY, "database: a change could not be undone");
+    else if (control(d, commit_sql, e))
         return true;
     db_rollback(d);
     return false;
@@ -161,9 +193,11 @@ bool db_commit(struct db *d, struct err *e)
 
 void db_rollback(struct db *d)
 {
+    struct err ignored = {0};
+
     // A failing disk may have rolled back already; then there is nothing left to undo.
     if (!sqlite3_get_autocommit(d->handle))
-        sqlite3_exec(d->handle, "ROLLBACK", NULL, NULL, NULL);
+        (void)control(d, rollback_sql, &ignored);
 }
 
 bool db_savepoint(struct db *d, struct err *e)
@@ -171,18 +205,22 @@ bool db_savepoint(struct db *d, struct err *e)
     // A failing disk may have rolled all back; a savepoint alone would then be its own transaction.
     if (sqlite3_get_autocommit(d->handle))
         return fail(e, ERR_TEMPORARY, "database: the transaction was rolled back");
-    return db_exec(d, "SAVEPOINT job", e);
+    return control(d, savepoint_sql, e);
 }
 
 bool db_release(struct db *d, struct err *e)
 {
-    return db_exec(d, "RELEASE job", e);
+    return control(d, release_sql, e);
 }
 
 void db_undo(struct db *d)
 {
-    if (!sqlite3_get_autocommit(d->handle))
-        sqlite3_exec(d->handle, "ROLLBACK TO job; RELEASE job", NULL, NULL, NULL);
+    struct err ignored = {0};
+
+    // If it cannot be undone alone, nothing of the transaction may stay.
+    if (!sqlite3_get_autocommit(d->handle) &&
+        !(control(d, undo_sql, &ignored) && control(d, release_sql, &ignored)))
+        d->is_doomed = true;
 }
 
 struct stmt *db_prepare(struct db *d, const char *sql, struct err *e)

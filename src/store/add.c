@@ -72,17 +72,28 @@ static struct str first_text(struct arena *a, const struct store_new *m, const s
     return arena_dup(a, buf_str(&utf8));
 }
 
-bool parse_message(struct arena *a, const struct store_new *m, struct parsed *out, struct err *e)
+// The tree of a message, or of one that is not to be parsed: a text without a header.
+static bool parse_tree(struct arena *a, const struct store_new *m, bool is_opaque,
+                       struct part **out, struct err *e)
 {
     struct mime_parser *parser = mime_parser_new(a);
     char *block = arena_alloc(a, BLOCK);
+    bool is_broken, ok = is_opaque || each_block(m, block, BLOCK, feed, parser, e);
+
+    *out = mime_parser_end(parser, &is_broken);
+    if (is_opaque)
+        (*out)->body_end = m->prefix.n + m->size;
+    return ok;
+}
+
+static bool parse(struct arena *a, const struct store_new *m, bool is_opaque, struct parsed *out,
+                  struct err *e)
+{
     AUTO_BUF b = BUF_LIMIT(64 << 20);
     struct date sent;
-    bool is_broken, ok = each_block(m, block, BLOCK, feed, parser, e);
 
-    *out = (struct parsed){.root = mime_parser_end(parser, &is_broken),
-                           .size = m->prefix.n + m->size};
-    if (!ok)
+    *out = (struct parsed){.size = m->prefix.n + m->size};
+    if (!parse_tree(a, m, is_opaque, &out->root, e))
         return false;
     imap_envelope_put(&b, out->root->envelope);
     out->envelope = arena_dup(a, buf_str(&b));
@@ -97,11 +108,24 @@ bool parse_message(struct arena *a, const struct store_new *m, struct parsed *ou
         a, encoded_word_decode(a, out->root->envelope->subject), &out->is_reply);
     out->is_dsn = message_is_dsn(out->root);
     out->has_attachment = message_has_attachment(out->root);
-    out->preview = message_preview(a, first_text(a, m, out->root));
-    header_summary(a, m, out->root, &out->header);
+    if (!is_opaque) {
+        out->preview = message_preview(a, first_text(a, m, out->root));
+        header_summary(a, m, out->root, &out->header);
+    }
     out->has_sent = date_parse(out->root->envelope->date, &sent);
     out->sent_unix = out->has_sent ? sent.unix_seconds : 0;
     return true;
+}
+
+bool parse_message(struct store *st, struct arena *a, const struct store_new *m,
+                   struct parsed *out, struct err *e)
+{
+    bool is_opaque;
+    struct suspect *s = suspect_begin(st, m, &is_opaque);
+    bool ok = parse(a, m, is_opaque, out, e);
+
+    suspect_end(st, s);
+    return ok;
 }
 
 struct add_one {
@@ -276,7 +300,7 @@ static bool parse_and_add(struct store *st, const struct store_new *m,
                           struct err *e)
 {
     struct add_one one = {.arena = ARENA_LIMIT(2 * MIME_MEMORY), .m = m};
-    bool ok = parse_message(&one.arena, m, &one.parsed, e) && add_email(st, &one, mailbox, out, e);
+    bool ok = parse_message(st, &one.arena, m, &one.parsed, e) && add_email(st, &one, mailbox, out, e);
 
     arena_fini(&one.arena);
     return ok;
@@ -319,7 +343,7 @@ static bool run_add(struct store *st, struct add_job *j, struct err *e)
     // One message is parsed while others write. What many come to would be memory in proportion.
     if (j->n == 1) {
         j->parsed = &one;
-        ok = parse_message(&one.arena, j->messages, &one.parsed, e);
+        ok = parse_message(st, &one.arena, j->messages, &one.parsed, e);
     }
     ok = ok && store_write(st, add_job, j, e);
     arena_fini(&one.arena);

@@ -76,6 +76,7 @@ struct store *store_open(const struct store_options *o, struct err *e)
         take_epoch(st, e) && db_commit(st->db, e)) {
         st->newest_dead = st->modseq;
         forget_job_events(st); // nobody is there to be told
+        suspects_open(st);
         return st;
     }
     db_rollback(st->db);
@@ -87,6 +88,7 @@ void store_close(struct store *st)
 {
     if (!st)
         return;
+    suspects_close(st);
     db_close(st->db);
     free_events(st);
     pthread_mutex_destroy(&st->lock);

@@ -38,6 +38,7 @@ enum { TOUCHED_EMAIL = 1, TOUCHED_MAILBOX = 2, TOUCHED_THREAD = 4 };
 struct store {
     struct db *db;
     uint64_t quota_bytes;
+    struct suspect *suspects; // shared with those who come after us; NULL when that failed
     uint64_t writer; // our epoch; another one in the file means that we are no longer the writer
 
     pthread_mutex_t lock; // of what follows
@@ -136,7 +137,18 @@ struct parsed {
 void header_summary(struct arena *a, const struct store_new *m, const struct part *root,
                     struct str *out);
 bool insert_header(struct store *st, uint64_t email, struct str fields, struct err *e);
-bool parse_message(struct arena *a, const struct store_new *m, struct parsed *out, struct err *e);
+
+bool parse_message(struct store *st, struct arena *a, const struct store_new *m,
+                   struct parsed *out, struct err *e);
+
+/* suspect.c: before and after a message is parsed. is_opaque: it may not be, it ended us twice. */
+struct suspect;
+void suspects_open(struct store *st);
+void suspects_close(struct store *st);
+struct suspect *suspect_begin(struct store *st, const struct store_new *m, bool *is_opaque);
+void suspect_end(struct store *st, struct suspect *s);
+/* Called while a message counts as being parsed. */
+extern void (*store_parsing_for_test)(void);
 /* mox-imap-store-cli-config.md 2.8 and store-for-jmap.md 2.1. */
 bool assign_thread(struct store *st, struct arena *a, const struct parsed *p,
                    int64_t received_unix, uint64_t *thread, struct err *e);

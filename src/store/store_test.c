@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@
 #include "db/sql.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "store/store.h"
+#include "store/store_priv.h"
 
 static char test_dir[64];
 
@@ -32,6 +33,7 @@ static void enter_new_dir(void)
 static void remove_dir(void)
 {
     CHECK(unlink("account.db") == 0);
+    unlink("parsing");
     unlink("account.db-wal");
     unlink("account.db-shm");
     CHECK(chdir("/") == 0 && rmdir(test_dir) == 0);
@@ -606,6 +608,51 @@ TEST(threads_share_commits)
         CHECK(many[i].n == 50);
     r = store_reader_open(&e);
     CHECK(store_rows(r, 1, 0, count_row, &n, &e) && n == 400);
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
+static void die_here(void)
+{
+    _exit(9);
+}
+
+TEST(a_message_that_ended_us_twice_is_not_parsed)
+{
+    struct str text = STR("Subject: deadly\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n");
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF got = BUF_LIMIT(10000);
+    struct store_reader *r;
+    struct store_added added;
+    struct store_email email;
+    struct err e = {0};
+    struct store *st;
+
+    enter_new_dir();
+    for (int i = 0; i < 2; i++) {
+        int status;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            store_parsing_for_test = die_here;
+            st = open_here(0, &e);
+            (void)!add(st, "Inbox", text, STR(""), &added, &e);
+            _exit(0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 9);
+    }
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", text, STR(""), &added, &e));
+    r = store_reader_open(&e);
+    CHECK(store_email_get(r, &a, added.email, &email, &e));
+    CHECK(str_find_str(email.envelope, STR("deadly")) == STR_NONE);
+    CHECK(store_email_read(r, added.email, 0, UINT64_MAX, collect, &got, &e));
+    CHECK(str_eq(str_from(buf_str(&got), 13), text));
+    CHECK(add(st, "Inbox", STR("Subject: harmless\r\n\r\n"), STR(""), &added, &e));
+    CHECK(store_email_get(r, &a, added.email, &email, &e));
+    CHECK(str_find_str(email.envelope, STR("harmless")) != STR_NONE);
     store_reader_close(r);
     store_close(st);
     check_clean();
