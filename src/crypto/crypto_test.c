@@ -111,7 +111,7 @@ TEST(self_signed_certificate_serves)
     k = private_key_parse(key, &e);
     CHECK(k != NULL);
     signer.ctx = k;
-    s = tls_server_new(&signer, false, &e);
+    s = tls_server_new(&signer, TLS_LEAST_1_2, false);
     CHECK(tls_server_add_cert(s, cert, 7, &e));
     CHECK(!tls_server_add_cert(s, STR("no certificate"), 7, &e));
     tls_server_free(s);

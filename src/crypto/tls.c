@@ -15,6 +15,7 @@ struct tls_server {
     const struct key_signer *signer;
     SSL_CTX *contexts[MAX_CERTS]; // one per certificate; the first is the default
     size_t n;
+    enum tls_least least;
     bool has_tickets;
 };
 
@@ -35,12 +36,13 @@ static void clear_errors(struct err *e, const char *what)
     fail(e, ERR_TEMPORARY, "%s: %s", what, text);
 }
 
-struct tls_server *tls_server_new(const struct key_signer *signer, bool has_tickets, struct err *e)
+struct tls_server *tls_server_new(const struct key_signer *signer, enum tls_least least,
+                                  bool has_tickets)
 {
     struct tls_server *s = heap_alloc(sizeof *s);
 
-    (void)e;
     s->signer = signer;
+    s->least = least;
     s->has_tickets = has_tickets;
     return s;
 }
@@ -107,7 +109,7 @@ static SSL_CTX *new_context(struct tls_server *s)
     if (!s->has_tickets)
         options |= SSL_OP_NO_TICKET;
     SSL_CTX_set_options(ctx, (uint64_t)options);
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_min_proto_version(ctx, s->least == TLS_LEAST_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);

@@ -21,9 +21,11 @@ struct key_signer {
 
 struct tls_server;
 
-/* TLS 1.2 and 1.3, no renegotiation, no compression; tickets as told. signer outlives it. */
-struct tls_server *tls_server_new(const struct key_signer *signer, bool has_tickets,
-                                  struct err *e);
+enum tls_least { TLS_LEAST_1_2, TLS_LEAST_1_3 };
+
+/* TLS from this version on, no renegotiation, no compression; tickets as told. signer outlives it. */
+struct tls_server *tls_server_new(const struct key_signer *signer, enum tls_least least,
+                                  bool has_tickets);
 void tls_server_free(struct tls_server *s);
 /* Adds a certificate chain (PEM) whose key has this number. The first is the default. */
 MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,

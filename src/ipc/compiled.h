@@ -31,6 +31,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u8, require_tls, 1)                                                                          \
     F(u8, no_requiretls_extension, 1)                                                              \
     F(u8, no_client_auth, 1)                                                                       \
+    F(u8, needs_tls13, 1)                                                                          \
     F(u32, port, 65535)                                                                            \
     F(str, ip, 64)                                                                                 \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \

@@ -52,6 +52,29 @@ def addresses_lead_to_their_accounts():
         assert s.command('stop')[0] == 0
 
 
+def tls_versions(s, *args):
+    found = []
+    for version in ('-tls1_2', '-tls1_3'):
+        r = subprocess.run(['openssl', 's_client', '-connect', '%s:%d' % (s.ip, args[0]), version, *args[1:]],
+                           input='', capture_output=True, text=True, timeout=WAIT)
+        if 'Cipher is ' in r.stdout and 'Cipher is (NONE)' not in r.stdout:
+            found.append(version)
+    return found
+
+
+@test
+def tls_begins_with_the_version_configured():
+    ports = ((SMTP, '-starttls', 'smtp'), (IMAP, '-starttls', 'imap'), (IMAPS,))
+    with serving() as s:
+        for args in ports:
+            assert tls_versions(s, *args) == ['-tls1_2', '-tls1_3'], args
+        s.stop()
+        s.set_conf('\t\tTLS:\n', '\t\tTLS:\n\t\t\tMinVersion: TLSv1.3\n')
+        s.start()
+        for args in ports:
+            assert tls_versions(s, *args) == ['-tls1_3'], args
+
+
 @test
 def services_that_are_not_there_are_named():
     with serving() as s:

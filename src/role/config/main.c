@@ -102,6 +102,7 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
                          .require_tls = is_smtp ? sconf_bool(s, "RequireSTARTTLS") : !has_switch,
                          .no_requiretls_extension = sconf_bool(s, "NoRequireTLS"),
                          .no_client_auth = sconf_bool(tls, "ClientAuthDisabled"),
+                         .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = (uint32_t)sconf_u64(s, "Port", services[i].port), .ip = ip->value,
                          .hostname = listener_hostname(c, l),
                          .max_message_bytes = sconf_u64(l, "SMTPMaxMessageSize", 104857600));

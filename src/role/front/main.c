@@ -102,14 +102,16 @@ static void load_certificates(void)
 {
     for (size_t i = 0; i < self.n_tls_files; i++) {
         struct given_file *f = &self.tls_files[i];
+        const struct ipc_listener *port = role_port(&self, f->listener);
         struct err e = {0};
         struct str pem;
 
-        if (f->listener >= ROLE_MAX_GIVEN)
+        if (f->listener >= ROLE_MAX_GIVEN || !port)
             continue;
         if (!servers[f->listener])
-            servers[f->listener] = tls_server_new(&signer, true, &e);
-        if (!servers[f->listener] || !os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) ||
+            servers[f->listener] =
+                tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, true);
+        if (!os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) ||
             !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
             LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
         fd_close(&f->fd);

@@ -43,12 +43,14 @@ static void load_certificates(struct role_start *s)
 
     for (size_t i = 0; i < s->n_tls_files; i++) {
         struct given_file *f = &s->tls_files[i];
+        const struct ipc_listener *port = role_port(s, f->listener);
         struct str pem;
 
-        if (f->listener >= ROLE_MAX_GIVEN)
+        if (f->listener >= ROLE_MAX_GIVEN || !port)
             continue;
         if (!servers[f->listener])
-            servers[f->listener] = tls_server_new(&signer, false, &e);
+            servers[f->listener] =
+                tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
         if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
             !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
             LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
