@@ -390,14 +390,19 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 
 /* --- keys -------------------------------------------------------------------------------------- */
 
-/* front, session -> keys: sign a digest with a key of the configuration. */
+/*
+ * front, session -> keys: sign a digest with a key of the configuration. The answer has the same
+ * number, for askers that do not wait for ever.
+ */
 enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
 #define ipc_sign_FIELDS(F)                                                                         \
+    F(u64, request, 0)                                                                             \
     F(u32, key, 0)                                                                                 \
     F(u8, type, IPC_SIGN_RSA)                                                                      \
     F(u32, parameter, 0)                                                                           \
     F(str, digest, IPC_MAX_DIGEST)
 #define ipc_signed_FIELDS(F)                                                                       \
+    F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
     F(str, signature, IPC_MAX_SIGNATURE)
 

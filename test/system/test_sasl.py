@@ -8,6 +8,7 @@ import smtplib
 import sqlite3
 
 from harness import *
+from serving import serving
 
 
 def b64(data):
@@ -468,7 +469,7 @@ def a_new_password_is_new_for_all():
 
 def cram(c, user=LOGIN, password=PASSWORD):
     challenge = c.begin('CRAM-MD5')
-    assert re.fullmatch(rb'<\d+\.\d+@localhost>', challenge), challenge
+    assert re.fullmatch(rb'<\d+\.\d+@(localhost|mail\.example\.org)>', challenge), challenge
     return c.step('%s %s' % (user, hmac.new(password.encode(), challenge, hashlib.md5).hexdigest()))
 
 
@@ -658,6 +659,120 @@ def limiter_is_one_for_all():
                 c.close()
         c = Smtp(s, source=source())  # others are not concerned
         assert Scram(c).run()
+        c.close()
+
+
+@test
+def names_from_outside_stay_inside_their_lines():
+    with running() as s:
+        for carrier in BOTH:
+            c = carrier(s, source=source())
+            forged = 'x@localhost\r\nl=info m=forged\n\x1b[2J'
+            c.begin('PLAIN', '\0%s\0%s' % (forged, PASSWORD))
+            assert c.end.startswith(('535 5.7.8', 'a NO [AUTHENTICATIONFAILED] bad user')), c.end
+            assert not Scram(c, user=forged).run()
+            assert cram(c, forged) is None
+            c.close()
+            # A command where an answer is due is an answer, if not a good one.
+            c = carrier(s, insecure_context(), source())
+            assert c.begin('PLAIN') == b'' and c.line('STARTTLS') is None
+            assert c.end.startswith(('501 5.5.4', 'a BAD malformed')), c.end
+            assert c.begin('PLAIN', '\0%s\0%s' % (LOGIN, PASSWORD)) is None and c.is_ok(), c.end
+            c.close()
+        wait_attempt(s, login=forged, mechanism='plain', result='baduser')
+        assert not [l for l in s.log_text().splitlines() if l.startswith('l=info m=forged') or '\x1b' in l]
+
+
+@test
+def imap_login_arguments():
+    with running() as s:
+        w = dial(s, IMAP, source=source())
+        w.line()
+        for literals, want in (((LOGIN, ''), 'NO'), (('', PASSWORD), 'BAD'), (('x' * 2000, PASSWORD), 'BAD'),
+                               ((LOGIN, 'x' * 2000), 'BAD'), ((LOGIN, PASSWORD), 'OK')):
+            w.write('a LOGIN {%d+}\r\n%s {%d+}\r\n%s\r\n' % (len(literals[0]), literals[0],
+                                                            len(literals[1]), literals[1]))
+            assert w.imap_until('a')[-1].startswith('a ' + want), want
+        w.close()
+
+
+@test
+def unknown_users_cost_the_same():
+    with running() as s:
+        took = {LOGIN: [], 'nobody@localhost': []}
+        for _ in range(5):
+            for user in took:
+                c = Smtp(s, source=source())
+                start = time.monotonic()
+                c.begin('PLAIN', '\0%s\0%s' % (user, 'wrong password'))
+                took[user].append(time.monotonic() - start)
+                assert c.end.startswith('535 5.7.8 bad user name or password'), c.end
+                c.close()
+        a, b = (sorted(v)[2] for v in took.values())
+        # A password is hashed for both, which takes 20 ms or more; without, the answer takes 1 or 2.
+        assert a < 4 * b and b < 4 * a, took
+
+
+@test
+def disabled_logins():
+    with configured(domains=[('\tmox:\n\t\tDomain: localhost\n',
+                              '\tmox:\n\t\tLoginDisabled: on holiday\n\t\tDomain: localhost\n')]) as s:
+        key, cert, _ = generate(s, 'laptop')
+        assert s.command('config', 'tlspubkey', 'add', LOGIN, input=cert)[0] == 0
+        for carrier, want in ((Smtp, '525 5.7.13 login disabled for account: on holiday'),
+                              (Imap, 'a NO login disabled for account: on holiday')):
+            c = carrier(s, insecure_context(), source())
+            for log_in in (lambda: c.begin('PLAIN', '\0%s\0%s' % (LOGIN, PASSWORD)), lambda: cram(c),
+                           lambda: Scram(c).run()):
+                log_in()
+                assert c.end.startswith(want), c.end
+            # Only who has proved to be the user hears of it.
+            c.begin('PLAIN', '\0%s\0%s' % (LOGIN, 'wrong password'))
+            assert c.end.startswith(('535 5.7.8', 'a NO [AUTHENTICATIONFAILED]')), c.end
+            c.close()
+            c = carrier(s, with_key(key), source())
+            if carrier is Smtp:
+                c.w.cmd('MAIL FROM:<mox@localhost>', '530')
+            assert c.begin('EXTERNAL', '') is None and c.end.startswith(want), c.end
+            c.close()
+        wait_attempt(s, mechanism='scram-sha-256', result='logindisabled', account='mox')
+
+
+@test
+def a_key_is_for_its_account_alone():
+    with serving() as s:
+        key, cert, _ = generate(s, 'laptop')
+        assert s.command('config', 'tlspubkey', 'add', 'bob+phone@example.org', input=cert)[0] == 0
+        assert '\tbob\tbob+phone@example.org\t' in s.command('config', 'tlspubkey', 'list')[1]
+        ann, bob = [('%s@example.org' % n, n + ' password') for n in ('ann', 'bob')]
+        c = Smtp(s, with_key(key), source())
+        c.w.cmd('MAIL FROM:<ann@example.org>', '550 5.7.1')
+        for log_in in (lambda: c.begin('PLAIN', '\0%s\0%s' % ann), lambda: cram(c, *ann)):
+            # The password is right, and the key is bob's.
+            log_in()
+            assert c.end.startswith('535 5.7.8'), c.end
+        assert Scram(c, user=bob[0], password=bob[1]).run(), c.end
+        c.w.cmd('MAIL FROM:<bob@example.org>', '250')
+        c.close()
+        for identity, want in (('ann@example.org', False), ('gone@example.org', True), ('', True)):
+            c = Smtp(s, with_key(key), source())
+            assert c.begin('EXTERNAL', identity) is None and c.is_ok() == want, c.end
+            c.close()
+        c = Imap(s, with_key(key), source())
+        assert c.hello.endswith('mox imap welcomes bob+phone@example.org'), c.hello
+        c.close()
+        # The address moves to somebody else, or away: the key is nobody's then.
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(path) as f:
+            text = f.read()
+        s.stop()
+        with open(path, 'w') as f:
+            f.write(text.replace('\t\t\tbob@example.org: nil\n', '').replace(
+                '\t\t\tann@example.org: nil\n', '\t\t\tann@example.org: nil\n\t\t\tbob@example.org: nil\n'))
+        s.start()
+        c = Imap(s, with_key(key), source())
+        assert c.hello.startswith('* OK'), c.hello
+        assert c.begin('EXTERNAL', '') is None and c.end.startswith('a NO [AUTHENTICATIONFAILED]'), c.end
         c.close()
 
 

@@ -276,10 +276,12 @@ static bool check_password(struct service_peer *p, struct exchange *x, struct st
     struct password stored = {0};
     struct err why = {0};
 
-    if (!name.n || name.n > SASL_MAX_NAME || !password.n || password.n > PASSWORD_MAX_BYTES ||
+    if (!name.n || name.n > SASL_MAX_NAME || password.n > PASSWORD_MAX_BYTES ||
         !utf8_is_valid(name) || str_find(name, 0) != STR_NONE || str_find(password, 0) != STR_NONE)
         return malformed(p, x, e);
     set_login(x, name);
+    if (!password.n) // which nobody has
+        return refuse(p, x, IPC_BAD, x->account.n ? "badpassword" : "baduser", e);
     x->job.password = arena_dup(&x->a, text_opaque(&x->a, password));
     if (x->account.n && !credentials_password(auth.credentials, &x->a, x->account, &stored, &why) &&
         why.kind != ERR_NOT_FOUND)

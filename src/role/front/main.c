@@ -52,22 +52,42 @@ void front_conn_closed(const char *remote)
         ratelimit_subtract(&at_once, str_of(remote), 1);
 }
 
+// Waits for the answer to the last request. Those that came too late for the ones before are passed
+// over: a peer that was slow once is still good for the next.
+static bool await(struct service_peer *p, enum ipc_type type, uint64_t request, int timeout_ms,
+                  struct err *e)
+{
+    int64_t deadline = os_monotonic_ms() + timeout_ms;
+    uint64_t got = 0;
+
+    do {
+        int64_t left = deadline - os_monotonic_ms();
+        struct cur c;
+
+        if (!channel_expect(&p->ch, type, packet, left > 0 ? (int)left : 0, e))
+            return false;
+        c = cur_of(packet->body);
+        if (!ipc_get_u64(&c, 0, &got)) // the first field of all answers
+            return fail(e, ERR_SYNTAX, "an answer without a number");
+    } while (got != request);
+    return true;
+}
+
 static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
                  struct buf *out, struct err *e)
 {
+    static uint64_t request;
     struct service_peer *keys = service_peer_of(ROLE_KEYS);
     struct ipc_signed m;
 
     (void)ctx;
     if (!keys)
         return fail(e, ERR_TEMPORARY, "the key process is starting again");
-    if (!IPC_SEND(&keys->ch, sign, NULL, 0, e, .key = key, .type = (uint8_t)type,
-                  .parameter = parameter, .digest = digest) ||
-        !channel_expect(&keys->ch, IPC_signed, packet, KEYS_TIMEOUT_MS, e) ||
-        !ipc_signed_get(packet->body, &m, e)) {
-        service_peer_close(keys); // its answers can no longer be told apart
+    if (!IPC_SEND(&keys->ch, sign, NULL, 0, e, .request = ++request, .key = key,
+                  .type = (uint8_t)type, .parameter = parameter, .digest = digest) ||
+        !await(keys, IPC_signed, request, KEYS_TIMEOUT_MS, e) ||
+        !ipc_signed_get(packet->body, &m, e))
         return false;
-    }
     if (!m.is_ok)
         return fail(e, ERR_DENIED, "the key process refused");
     buf_put(out, m.signature);
@@ -80,19 +100,14 @@ bool front_is_key_known(const struct relay *r, struct str fingerprint)
 {
     static uint64_t request;
     struct service_peer *auth = service_peer_of(ROLE_AUTH);
-    int64_t deadline = os_monotonic_ms() + AUTH_TIMEOUT_MS;
     struct ipc_key_checked m = {0};
     struct err e = {0};
     bool is_ok = auth && IPC_SEND(&auth->ch, key_check, NULL, 0, &e, .request = ++request,
                                   .client_key = fingerprint, .protocol = r->port->protocol,
-                                  .remote = str_of(r->remote), .local = str_of(r->local));
+                                  .remote = str_of(r->remote), .local = str_of(r->local)) &&
+                 await(auth, IPC_key_checked, request, AUTH_TIMEOUT_MS, &e) &&
+                 ipc_key_checked_get(packet->body, &m, &e);
 
-    while (is_ok && m.request != request) { // answers that came too late are passed over
-        int64_t left = deadline - os_monotonic_ms();
-
-        is_ok = channel_expect(&auth->ch, IPC_key_checked, packet, left > 0 ? (int)left : 0, &e) &&
-                ipc_key_checked_get(packet->body, &m, &e);
-    }
     if (!is_ok)
         LOG(LOG_ERROR, "front", "asking for a client's key", LOG_E(&e), LOG_X("cid", r->conn));
     return is_ok && m.is_known;
@@ -248,7 +263,7 @@ static bool on_monitor(struct packet *m, struct err *e)
 
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 {
-    if (p->role == ROLE_AUTH && m->type == IPC_key_checked)
+    if (m->type == IPC_key_checked || m->type == IPC_signed)
         return true; // nobody waits for it any more
     return p->role == ROLE_ACCOUNT ? park_message(p, m, e)
                                    : fail(e, ERR_DENIED, "unexpected message");

@@ -35,7 +35,7 @@ static bool on_message(struct service_peer *p, struct packet *packet, struct err
     is_ok = sign(&m, &out, &why) && !out.full;
     if (!is_ok)
         LOG(LOG_ERROR, "keys", "cannot sign", LOG_E(&why), LOG_X("cid", p->conn));
-    return IPC_SEND(&p->ch, signed, NULL, 0, e, .is_ok = is_ok,
+    return IPC_SEND(&p->ch, signed, NULL, 0, e, .request = m.request, .is_ok = is_ok,
                     .signature = is_ok ? buf_str(&out) : STR(""));
 }
 
