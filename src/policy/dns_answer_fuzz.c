@@ -18,6 +18,24 @@ static void check_name(struct str name)
             die("byte %d in a name", name.p[i]);
 }
 
+// A name without escapes can be asked for again, and is the same after that.
+static void check_round_trip(struct arena *a, struct str name)
+{
+    AUTO_BUF wire = BUF_LIMIT(300), list = BUF_LIMIT(400), escaped = BUF_LIMIT(DNS_MAX_NAME_TEXT);
+    struct dns_answer again = {0};
+    struct err e = {0};
+
+    if (!name.n || str_find(name, '\\') != STR_NONE)
+        return;
+    dns_name_put_wire(&wire, name);
+    dns_name_put_escaped(&escaped, name);
+    if (!dns_name_is_ok(name) || !str_eq(buf_str(&escaped), name) ||
+        !dns_records_put(&list, buf_str(&wire)) ||
+        !dns_records_parse(a, DNS_PTR, buf_str(&list), &again, &e) || again.n != 1 ||
+        !str_eq(again.records[0].name, name))
+        die("a name is not the same when written");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum dns_type types[] = {DNS_A,   DNS_NS,   DNS_CNAME, DNS_PTR, DNS_MX,
@@ -39,6 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct dns_record *r = &answer.records[i];
 
         check_name(r->name);
+        check_round_trip(&a, r->name);
         if ((type == DNS_A && r->data.n != 4) || (type == DNS_AAAA && r->data.n != 16) ||
             r->data.n > UINT16_MAX)
             die("record %zu has %zu octets", i, r->data.n);
