@@ -11,9 +11,11 @@ bool job_modseq(struct store *st, uint64_t *out, struct err *e)
 {
     AUTO_STMT update = NULL;
     AUTO_STMT s = NULL;
+    bool is_counted;
 
     if (!st->job_modseq) {
-        update = db_prepare(st->db, "UPDATE account SET modseq = modseq + 1 WHERE writer = ?", e);
+        update = db_prepare(st->db, "UPDATE account SET modseq = modseq + 1 WHERE writer = ? "
+                            "AND modseq < 9223372036854775807", e);
         s = db_prepare(st->db, "SELECT modseq FROM account WHERE writer = ?", e);
         if (!update || !s)
             return false;
@@ -21,8 +23,11 @@ bool job_modseq(struct store *st, uint64_t *out, struct err *e)
         stmt_bind_u64(s, 1, st->writer);
         if (!stmt_run(update, e))
             return false;
+        is_counted = db_changes(st->db);
         if (!stmt_step(s, e))
             return fail(e, ERR_TEMPORARY, "another process has taken over this account");
+        if (!is_counted) // RFC 7162 7: 63 bits
+            return fail(e, ERR_LIMIT, "account has no modseqs left");
         st->job_modseq = stmt_u64(s, 0);
     }
     *out = st->job_modseq;

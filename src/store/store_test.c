@@ -390,6 +390,47 @@ TEST(the_first_schema_is_opened)
     remove_dir();
 }
 
+static void change_with_sql(const char *sql)
+{
+    struct err e = {0};
+    struct db *d = db_open("account.db", sql_account, sql_account_count, &e);
+
+    CHECK(d && db_exec(d, sql, &e));
+    db_close(d);
+}
+
+TEST(uids_and_modseqs_end)
+{
+    struct store_range all = {1, UINT32_MAX};
+    struct store_flags_change c = {.mailbox = 1, .ranges = &all, .n_ranges = 1, .op = FLAGS_ADD,
+                                   .flags = FLAG_SEEN};
+    struct store_added added;
+    struct err e = {0};
+    struct store *st;
+    size_t n = 0;
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    store_close(st);
+    change_with_sql("UPDATE mailbox SET uidnext = 4294967294 WHERE name = 'Inbox'");
+    st = open_here(0, &e);
+    CHECK(add(st, "Inbox", STR("Subject: x\r\n\r\n"), STR(""), &added, &e));
+    CHECK(added.uid == 4294967294);
+    CHECK(!add(st, "Inbox", STR("Subject: x\r\n\r\n"), STR(""), &added, &e) && e.kind == ERR_LIMIT);
+    store_close(st);
+    change_with_sql("UPDATE account SET modseq = 9223372036854775806");
+    e = (struct err){0};
+    st = open_here(0, &e);
+    CHECK(store_flags(st, &c, count_uid, &n, &e) && store_modseq(st) == INT64_MAX);
+    c.op = FLAGS_REMOVE;
+    CHECK(!store_flags(st, &c, count_uid, &n, &e) && e.kind == ERR_LIMIT);
+    CHECK(count_of("SELECT typeof(modseq) = 'integer' FROM account") == 1);
+    CHECK(count_of("SELECT flags FROM placement") == FLAG_SEEN);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
 // CPU time of changing n messages of one thread in one mailbox.
 static int64_t cost_of_changes(size_t n)
 {

@@ -1,4 +1,7 @@
 """What IMAP clients are told of changes: CONDSTORE, QRESYNC, ENABLE, IDLE, untagged LIST."""
+import glob
+import sqlite3
+
 from harness import *
 
 shared = None
@@ -326,6 +329,65 @@ def qresync_syntax_and_absurd_ranges():
     lines = resync(w, 'empty', number(lines, 'UIDVALIDITY'), 1, ' 1:10 (1 1)')
     assert not untagged(lines, 'VANISHED')
     resync(w, 'nothing', 1, 1, '', 'NO')
+
+
+@test
+def history_that_is_forgotten():
+    """Where removals are no longer known, all uids that are not there are told; matches keep that short."""
+    with running() as s:
+        w = session(s)
+        fresh(w, 'old', 10)
+        lines = w.imap_cmd('a SELECT old (CONDSTORE)')
+        uidvalidity, modseq = number(lines, 'UIDVALIDITY'), number(lines, 'HIGHESTMODSEQ')
+        w.imap_cmd('b UID STORE 2,5:6,9:10 +FLAGS (\\Deleted)')
+        w.imap_cmd('c EXPUNGE')
+        s.stop()
+        db = sqlite3.connect(glob.glob(os.path.join(s.dir, '**', 'mox', 'account.db'), recursive=True)[0])
+        db.execute('DELETE FROM expunged')
+        db.execute('UPDATE mailbox SET expunge_floor = (SELECT modseq FROM account)')
+        db.commit()
+        db.close()
+        s.start()
+        w = session(s, 'QRESYNC')
+        for more, want in (('', '2,5:6,9:10'), (' 1:4', '2'), (' 5:4000000000', '5:6,9:10'), (' 5,6,5:5', '5:6'), (' 7:8', None),
+                           (' (3,5 4,8)', '9:10'), (' 1:6 (1 1)', '2,5:6'), (' 1:6 (3 4)', '5:6')):
+            lines = resync(w, 'old', uidvalidity, modseq, more)
+            got = untagged(lines, 'VANISHED')
+            assert got == (['* VANISHED (EARLIER) ' + want] if want else []), (more, lines)
+        lines = w.imap_cmd('d UID FETCH 1:* (FLAGS) (CHANGEDSINCE %d VANISHED)' % modseq)
+        assert lines[0] == '* VANISHED (EARLIER) 2,5:6', lines  # "*" is 8
+        lines = w.imap_cmd('e UID FETCH 1:100 (FLAGS) (CHANGEDSINCE %d VANISHED)' % modseq)
+        assert lines[0] == '* VANISHED (EARLIER) 2,5:6,9:10', lines
+
+
+@test
+def uids_come_to_an_end():
+    with running() as s:
+        w = session(s)
+        fresh(w, 'end', 0)
+        s.stop()
+        db = sqlite3.connect(glob.glob(os.path.join(s.dir, '**', 'mox', 'account.db'), recursive=True)[0])
+        db.execute("UPDATE mailbox SET uidnext = 4294967293 WHERE name = 'end'")
+        db.commit()
+        db.close()
+        s.start()
+        w = session(s, 'QRESYNC')
+        append(w, 'end', 2)
+        w.write('a APPEND end {5+}\r\na: b\n\r\n')
+        assert w.imap_until('a')[-1].split()[1] == 'NO'
+        lines = w.imap_cmd('b SELECT end')
+        assert '* OK [UIDNEXT 4294967295] x' in lines
+        uidvalidity = number(lines, 'UIDVALIDITY')
+        lines = w.imap_cmd('c UID FETCH 1:4294967295 (UID)')
+        assert untagged(lines, '* 2 FETCH', 'UID 4294967294'), lines
+        assert untagged(w.imap_cmd('d UID FETCH 4294967295:* (UID)'), 'UID 4294967294')
+        w.imap_cmd('e STORE 2 +FLAGS (\\Deleted)')
+        assert w.imap_cmd('f EXPUNGE')[0] == '* VANISHED 4294967294'
+        lines = resync(w, 'end', uidvalidity, 1, ' 4294967290:4294967295')
+        assert '* VANISHED (EARLIER) 4294967294' in lines, lines
+        w.imap_cmd('g COPY 1 Sent')
+        w.imap_cmd('h SELECT Sent')
+        w.imap_cmd('i COPY 1 end', 'NO')
 
 
 @test
