@@ -313,6 +313,19 @@ void store_texts_close(struct store_texts *t)
     free(t);
 }
 
+bool store_thread_of(struct store_reader *r, uint64_t email, uint64_t *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "SELECT thread FROM email WHERE id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    if (!stmt_step(s, e))
+        return false;
+    *out = stmt_u64(s, 0);
+    return true;
+}
+
 bool store_saved_unix(struct store_reader *r, uint64_t mailbox, uint32_t uid, int64_t *out,
                       struct err *e)
 {

@@ -178,6 +178,7 @@ MUST_USE bool store_texts_get(struct store_texts *t, uint64_t email, struct stor
                               struct err *e);
 void store_texts_rest(struct store_texts *t);
 void store_texts_close(struct store_texts *t);
+MUST_USE bool store_thread_of(struct store_reader *r, uint64_t email, uint64_t *out, struct err *e);
 /* When a message came into its mailbox; false, without an error, when it is there no more. */
 MUST_USE bool store_saved_unix(struct store_reader *r, uint64_t mailbox, uint32_t uid,
                                int64_t *out, struct err *e);

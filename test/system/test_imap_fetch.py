@@ -146,11 +146,22 @@ def ids_dates_and_previews():
     assert c.one('PREVIEW (LAZY)', 1).startswith(b'line')
     p = c.one('PREVIEW', 2).decode()
     assert p.startswith('schöner Text') and 190 <= len(p) <= 200, p
-    c.cmd('CREATE ids2', None)
+    c.cmd('DELETE ids2', None)
+    made = re.search(rb'\[MAILBOXID \((b[0-9a-z]+)\)\]', c.cmd('CREATE ids2')[-1]).group(1)
     c.cmd('COPY 1 ids2')
-    c.cmd('SELECT ids2')
+    assert b'* OK [MAILBOXID (' + made + b')] x' in c.cmd('SELECT ids2')
     assert c.one('EMAILID') == f['EMAILID'] and c.one('THREADID') == f['THREADID']
-    c.cmd('DELETE ids2')
+    assert b'(MESSAGES 1 MAILBOXID (' + made + b'))' in c.cmd('STATUS ids2 (MESSAGES MAILBOXID)')[0]
+    c.cmd('RENAME ids2 ids3')
+    assert b'(MAILBOXID (' + made + b'))' in c.cmd('STATUS ids3 (MAILBOXID)')[0]
+    c.cmd('DELETE ids3')
+    c.cmd('SELECT ids')
+    day = time.strftime('%d-%b-%Y', time.strptime(f['SAVEDATE'].decode().strip(), '%d-%b-%Y %H:%M:%S +0000'))
+    for query, want in (('EMAILID ' + f['EMAILID'][0], b'* SEARCH 1'), ('EMAILID ' + f['EMAILID'][0].upper(), b'* SEARCH'),
+                        ('THREADID ' + f['THREADID'][0], b'* SEARCH 1'), ('NOT EMAILID m0', b'* SEARCH 1 2'),
+                        ('SAVEDON ' + day, b'* SEARCH 1 2'), ('SAVEDBEFORE ' + day, b'* SEARCH'),
+                        ('SAVEDSINCE ' + day, b'* SEARCH 1 2'), ('SAVEDATESUPPORTED', b'* SEARCH 1 2')):
+        assert want in c.cmd('SEARCH ' + query), query
 
 
 def ten_thousand_parts(n):

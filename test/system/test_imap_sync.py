@@ -72,7 +72,8 @@ def select_in_both_revisions():
     assert lines[2].endswith('\\*)] x') and 'word' not in lines[2], lines
     assert lines[3:6] == ['* 0 RECENT', '* 3 EXISTS', '* OK [UNSEEN 2] x'], lines
     assert lines[6].startswith('* OK [UIDVALIDITY ') and lines[7] == '* OK [UIDNEXT 4] x'
-    assert lines[8] == '* LIST () "/" both' and lines[9] == 'b OK [READ-WRITE] x' and len(lines) == 10
+    assert lines[8] == '* LIST () "/" both' and lines[9].startswith('* OK [MAILBOXID (b')
+    assert lines[10] == 'b OK [READ-WRITE] x' and len(lines) == 11
     assert w.imap_cmd('c EXAMINE both')[-1] == 'c OK [READ-ONLY] x'
     assert '* OK [PERMANENTFLAGS ()] x' in w.imap_cmd('d EXAMINE both')
     # A mailbox is closed even when the next one cannot be opened.

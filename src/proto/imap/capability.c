@@ -10,7 +10,7 @@ void imap_capabilities_put(struct buf *out)
                  "AUTH=SCRAM-SHA-1-PLUS AUTH=SCRAM-SHA-1 AUTH=CRAM-MD5 ID APPENDLIMIT=");
     buf_put_u64(out, IMAP_APPEND_LIMIT);
     BUF_PUT(out, " CONDSTORE QRESYNC STATUS=SIZE QUOTA QUOTA=RES-STORAGE NAMESPACE "
-                 "COMPRESS=DEFLATE MULTIAPPEND PREVIEW REPLACE");
+                 "COMPRESS=DEFLATE MULTIAPPEND PREVIEW REPLACE SAVEDATE OBJECTID");
 }
 
 bool imap_is_command(struct str name)

@@ -301,6 +301,7 @@ bool imap_status_items(struct imap_parser *p, unsigned *out)
         {STR_("RECENT"), STATUS_RECENT},           {STR_("APPENDLIMIT"), STATUS_APPENDLIMIT},
         {STR_("HIGHESTMODSEQ"), STATUS_HIGHESTMODSEQ},
         {STR_("DELETED-STORAGE"), STATUS_DELETED_STORAGE},
+        {STR_("MAILBOXID"), STATUS_MAILBOXID},
     };
 
     *out = 0;

@@ -1,5 +1,5 @@
 /*
- * The arguments of SEARCH (RFC 9051 6.4.4, RFC 7162 3.1.5).
+ * The arguments of SEARCH (RFC 9051 6.4.4, RFC 7162 3.1.5, RFC 8474, RFC 8514).
  */
 #include "proto/imap/imap.h"
 #include "text/date.h"
@@ -29,6 +29,7 @@ static const struct key_rule rules[] = {
     {STR_("CC"), SEARCH_HEADER, ARG_STRING, STR_("Cc")},
     {STR_("DELETED"), SEARCH_FLAG, ARG_NONE, STR_("\\Deleted")},
     {STR_("DRAFT"), SEARCH_FLAG, ARG_NONE, STR_("\\Draft")},
+    {STR_("EMAILID"), SEARCH_EMAILID, ARG_STRING, STR_("")},
     {STR_("FLAGGED"), SEARCH_FLAG, ARG_NONE, STR_("\\Flagged")},
     {STR_("FROM"), SEARCH_HEADER, ARG_STRING, STR_("From")},
     {STR_("HEADER"), SEARCH_HEADER, ARG_HEADER, STR_("")},
@@ -42,6 +43,10 @@ static const struct key_rule rules[] = {
     {STR_("ON"), SEARCH_ON, ARG_DATE, STR_("")},
     {STR_("OR"), SEARCH_OR, ARG_TWO_KEYS, STR_("")},
     {STR_("RECENT"), SEARCH_NONE, ARG_NONE, STR_("")},
+    {STR_("SAVEDATESUPPORTED"), SEARCH_ALL, ARG_NONE, STR_("")}, // each message has one
+    {STR_("SAVEDBEFORE"), SEARCH_SAVEDBEFORE, ARG_DATE, STR_("")},
+    {STR_("SAVEDON"), SEARCH_SAVEDON, ARG_DATE, STR_("")},
+    {STR_("SAVEDSINCE"), SEARCH_SAVEDSINCE, ARG_DATE, STR_("")},
     {STR_("SEEN"), SEARCH_FLAG, ARG_NONE, STR_("\\Seen")},
     {STR_("SENTBEFORE"), SEARCH_SENTBEFORE, ARG_DATE, STR_("")},
     {STR_("SENTON"), SEARCH_SENTON, ARG_DATE, STR_("")},
@@ -50,6 +55,7 @@ static const struct key_rule rules[] = {
     {STR_("SMALLER"), SEARCH_SMALLER, ARG_NUMBER, STR_("")},
     {STR_("SUBJECT"), SEARCH_HEADER, ARG_STRING, STR_("Subject")},
     {STR_("TEXT"), SEARCH_TEXT, ARG_STRING, STR_("")},
+    {STR_("THREADID"), SEARCH_THREADID, ARG_STRING, STR_("")},
     {STR_("TO"), SEARCH_HEADER, ARG_STRING, STR_("To")},
     {STR_("UID"), SEARCH_UID, ARG_UID_SET, STR_("")},
     {STR_("UNANSWERED"), SEARCH_NOT_FLAG, ARG_NONE, STR_("\\Answered")},

@@ -13,6 +13,7 @@
 #include "os/fd.h"
 #include "proto/imap/capability.h"
 #include "role/account/imap_conn.h"
+#include "text/encode.h"
 
 /* --- replies --------------------------------------------------------------------------------------- */
 
@@ -40,6 +41,12 @@ static void done(struct imap_conn *c)
     put_tagged(c, "OK");
     buf_put(&c->out, c->command);
     BUF_PUT(&c->out, " done\r\n");
+}
+
+void imap_id_put(struct buf *out, char type, uint64_t number)
+{
+    buf_put_char(out, type);
+    crockford_put(out, number);
 }
 
 void imap_no(struct imap_conn *c, const char *code, struct str text)

@@ -65,6 +65,8 @@ struct imap_conn {
 
 /* Tagged replies: "OK FETCH done", "NO [code] FETCH text", "BAD ...". */
 void imap_ok(struct imap_conn *c, struct str code_and_text);
+/* An object's id (RFC 8474, store-for-jmap.md 2.1): b mailbox, m email, t thread. */
+void imap_id_put(struct buf *out, char type, uint64_t number);
 void imap_no(struct imap_conn *c, const char *code, struct str text);
 void imap_bad(struct imap_conn *c, struct str text);
 /* NO with the kind and text of an error of the store; missing: the code for ERR_NOT_FOUND. */

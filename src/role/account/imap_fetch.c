@@ -128,15 +128,15 @@ static bool put_item(struct fetching *f, size_t at, struct err *e)
     case FETCH_SAVEDATE:
         return put_saved_date(f, e);
     case FETCH_EMAILID:
-        BUF_PUT(out, "EMAILID (m"); // store-for-jmap.md 2.1
-        crockford_put(out, f->row->email);
+        BUF_PUT(out, "EMAILID (");
+        imap_id_put(out, 'm', f->row->email);
         BUF_PUT(out, ")");
         return true;
     case FETCH_THREADID:
         if (!fetch_need_text(f, e))
             return false;
-        BUF_PUT(out, "THREADID (t");
-        crockford_put(out, f->text.thread);
+        BUF_PUT(out, "THREADID (");
+        imap_id_put(out, 't', f->text.thread);
         BUF_PUT(out, ")");
         return true;
     case FETCH_FLAGS:

@@ -68,7 +68,9 @@ static void put_selected(struct imap_conn *c, const struct store_mailbox *m,
     buf_printf(&c->out, "* OK [UIDVALIDITY %u] x\r\n* OK [UIDNEXT %u] x\r\n* LIST () \"/\" ",
                m->uidvalidity, m->uidnext);
     put_name(c, m->name);
-    BUF_PUT(&c->out, "\r\n");
+    BUF_PUT(&c->out, "\r\n* OK [MAILBOXID (");
+    imap_id_put(&c->out, 'b', m->id);
+    BUF_PUT(&c->out, ")] x\r\n");
     if (c->has_condstore)
         buf_printf(&c->out, "* OK [HIGHESTMODSEQ %llu] x\r\n", (unsigned long long)m->modseq);
 }
@@ -200,6 +202,23 @@ static bool create_use(struct imap_conn *c, struct imap_parser *p, struct str *u
     return true;
 }
 
+/* RFC 8474 4.1. */
+static void created_done(struct imap_conn *c, struct str name)
+{
+    AUTO_BUF text = BUF_LIMIT(256);
+    struct store_mailbox m;
+    struct err e = {0};
+
+    if (!store_mailbox_find(c->reader, &c->a, name, &m, &e)) { // somebody has deleted it again
+        ok_done(c);
+        return;
+    }
+    BUF_PUT(&text, "[MAILBOXID (");
+    imap_id_put(&text, 'b', m.id);
+    BUF_PUT(&text, ")] CREATE done");
+    imap_ok(c, buf_str(&text));
+}
+
 void cmd_create(struct imap_conn *c, struct imap_parser *p)
 {
     struct str name, asked, use = STR("");
@@ -226,7 +245,7 @@ void cmd_create(struct imap_conn *c, struct imap_parser *p)
         imap_store_failed(c, &e, NULL);
     } else {
         imap_created_put(c, asked, name);
-        ok_done(c);
+        created_done(c, name);
     }
 }
 
@@ -331,6 +350,11 @@ static void put_status(struct imap_conn *c, const struct store_mailbox *m, unsig
                        (unsigned long long)numbers[i].value);
             is_first = false;
         }
+    if (items & STATUS_MAILBOXID) {
+        buf_put(&c->out, is_first ? STR("MAILBOXID (") : STR(" MAILBOXID ("));
+        imap_id_put(&c->out, 'b', m->id);
+        BUF_PUT(&c->out, ")");
+    }
     BUF_PUT(&c->out, ")\r\n");
     if (items & STATUS_HIGHESTMODSEQ)
         imap_enable_condstore(c);

@@ -235,6 +235,31 @@ static int64_t sent_day(struct candidate *m)
                       : day_of(m->row->received_unix);
 }
 
+// The day it came into the mailbox; one that was expunged meanwhile matches as it arrived.
+static int64_t saved_day(struct candidate *m)
+{
+    int64_t saved;
+
+    return day_of(store_saved_unix(m->c->reader, m->c->view->mailbox, m->row->uid, &saved, m->e)
+                      ? saved : m->row->received_unix);
+}
+
+static bool has_id(char type, uint64_t number, struct str value)
+{
+    AUTO_BUF id = BUF_LIMIT(32);
+
+    imap_id_put(&id, type, number);
+    return str_eq(buf_str(&id), value);
+}
+
+static bool has_thread(struct candidate *m, struct str value)
+{
+    uint64_t thread;
+
+    return store_thread_of(m->c->reader, m->row->email, &thread, m->e) &&
+           has_id('t', thread, value);
+}
+
 static bool matches(struct candidate *m, const struct imap_search_key *k)
 {
     switch (k->op) {
@@ -260,6 +285,16 @@ static bool matches(struct candidate *m, const struct imap_search_key *k)
         return sent_day(m) == k->day;
     case SEARCH_SENTSINCE:
         return sent_day(m) >= k->day;
+    case SEARCH_SAVEDBEFORE:
+        return saved_day(m) < k->day;
+    case SEARCH_SAVEDON:
+        return saved_day(m) == k->day;
+    case SEARCH_SAVEDSINCE:
+        return saved_day(m) >= k->day;
+    case SEARCH_EMAILID:
+        return has_id('m', m->row->email, k->value);
+    case SEARCH_THREADID:
+        return has_thread(m, k->value);
     case SEARCH_LARGER:
         return m->row->size > k->number;
     case SEARCH_SMALLER:
