@@ -215,9 +215,16 @@ def a_captured_session_cannot_open_an_account():
         # A grant that auth did not give, and a service this protocol has no use for.
         assert c.send(monitor, message('deliver_open', (4, 1))) > 0
         assert b'no such grant' in c.receive(monitor)[1]
-        for service in (2, 3):  # queue, keys
+        for service in (2, 3, 4):  # queue, keys, resolve
             assert c.send(monitor, message('grant', (1, service))) > 0
             assert b'may not use that service' in c.receive(monitor)[1]
+        c.release()
+        w = s.connect(SMTP)  # mail comes with questions for the DNS
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        monitor = sockets(c.pid)[1]
+        assert c.send(monitor, message('grant', (1, 4))) > 0
+        assert c.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
         c.release()
 
 

@@ -75,6 +75,18 @@ bool session_grant(struct session *s, enum ipc_service service, struct channel *
     return true;
 }
 
+static bool connect_resolve(void *ctx, struct channel *out, struct err *e)
+{
+    return session_grant(ctx, IPC_SERVICE_RESOLVE, out, ROLE_RESOLVE, e);
+}
+
+struct dns session_dns(struct session *s)
+{
+    if (!s->resolver.connect)
+        s->resolver = (struct resolver)RESOLVER(connect_resolve, s);
+    return resolver_dns(&s->resolver);
+}
+
 bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)
 {
     struct ipc_granted m;

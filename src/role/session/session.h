@@ -5,6 +5,7 @@
 #pragma once
 
 #include "crypto/stream.h"
+#include "ipc/resolve.h"
 #include "role/start.h"
 
 enum {
@@ -25,6 +26,7 @@ struct session {
     struct ipc_session_start conn; // texts live in the arena
     struct stream stream;
     struct channel monitor, front, auth, queue, keys; // fd -1 until granted
+    struct resolver resolver;
     struct packet *packet;
     struct arena arena; // of the connection
     struct tls_server *tls;
@@ -73,6 +75,11 @@ bool session_start_tls(struct session *s, struct str text);
 /* Asks the monitor for a channel to a service, unless there is one. */
 MUST_USE bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
                             enum role peer, struct err *e);
+/*
+ * Whoever answers DNS questions: resolve, by a channel of its own that is asked for at the first
+ * one, which takes the session's packet.
+ */
+struct dns session_dns(struct session *s);
 /* A channel for one delivery. */
 MUST_USE bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out,
                                     struct err *e);
