@@ -19,10 +19,13 @@ bench: build
 	@tools/install-deps bench
 	@test/bench/run $(ROWS)
 
-# Longer versions of the crash tests, and of the random SMTP sessions.
+# Longer versions of the crash tests, the random SMTP sessions, the clients at random, and 5,000 idle ones.
 soak: build
 	@$(BUILD)/mox-smtp-sequences 1000000
 	@ROUNDS=50 python3 test/crash/test_crash.py
+	@python3 test/checker/check_clients.py 1000 500
+	@python3 test/checker/check_clients.py --parked 2000 20
+	@CONNECTIONS=5000 python3 test/load/test_idle.py
 
 # Every fuzz target for ten minutes.
 fuzz: deps

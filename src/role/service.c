@@ -67,7 +67,8 @@ static void peer_ready(void *ctx, int events)
     struct err e = {0};
     bool ok = true;
 
-    (void)events;
+    if ((events & EVENT_WRITE) && handlers->writable)
+        handlers->writable(p);
     switch (channel_receive(&p->ch, packet, 0, &e)) {
     case CHANNEL_MESSAGE:
         ok = handlers->message(p, packet, &e);

@@ -29,6 +29,8 @@ struct service_handlers {
     /* The rest is optional. */
     void (*opened)(struct service_peer *p);
     void (*closed)(struct service_peer *p);
+    /* Room to send to a peer, for those whose source waits for EVENT_WRITE. */
+    void (*writable)(struct service_peer *p);
     /* A message of the monitor other than peer, stop and log_level. */
     bool (*monitor)(struct packet *m, struct err *e);
     void (*tick)(void); // every second

@@ -63,5 +63,10 @@ bool account_thread(void *(*fn)(void *), void *ctx);
 /* imap_idle.c */
 void park_answer(uint64_t conn, bool is_parked, struct str state);
 void park_forget_all(void);
-/* After a commit: what clients of parked connections have to be told. */
+/* Whether clients of parked connections have to be told something. */
+bool park_has_news(void);
+/*
+ * Tells them as long as front takes it without waiting: it may be sending to us meanwhile, and two that
+ * wait for each other's room get nowhere.
+ */
 void park_notify(void);

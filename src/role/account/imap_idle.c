@@ -113,16 +113,41 @@ static struct str heap_dup(struct str s)
     return (struct str){p, s.n};
 }
 
+static struct parked *untold;    // the first of those that may have something to hear
+static struct parked *last_parked;
+static uint64_t told;            // the modseq that those before untold have heard of
+
 static void forget(uint64_t conn)
 {
-    for (struct parked **at = &account.parked; *at; at = &(*at)->next)
+    struct parked *before = NULL;
+
+    for (struct parked **at = &account.parked; *at; before = *at, at = &(*at)->next)
         if ((*at)->conn == conn) {
             struct parked *gone = *at;
 
             *at = gone->next;
+            if (untold == gone)
+                untold = gone->next;
+            if (last_parked == gone)
+                last_parked = before;
             parked_free(gone);
             return;
         }
+}
+
+// At the end, where it is told of what was committed while it was on its way to us.
+static void remember(uint64_t conn, struct str state)
+{
+    struct parked *p = heap_alloc(sizeof *p);
+
+    *p = (struct parked){conn, heap_dup(state), NULL};
+    if (last_parked)
+        last_parked->next = p;
+    else
+        account.parked = p;
+    last_parked = p;
+    if (!untold)
+        untold = p;
 }
 
 void park_answer(uint64_t conn, bool is_parked, struct str state)
@@ -132,12 +157,8 @@ void park_answer(uint64_t conn, bool is_parked, struct str state)
         if (c->conn == conn && c->park == PARK_ASKED)
             c->park = is_parked ? PARK_YES : PARK_NO;
     forget(conn);
-    if (is_parked) {
-        struct parked *p = heap_alloc(sizeof *p);
-
-        *p = (struct parked){conn, heap_dup(state), account.parked};
-        account.parked = p;
-    }
+    if (is_parked)
+        remember(conn, state);
     pthread_cond_broadcast(&account.answered);
     pthread_mutex_unlock(&account.lock);
 }
@@ -218,24 +239,34 @@ static bool tell_parked(struct telling *t, struct parked *p)
     return true;
 }
 
+bool park_has_news(void)
+{
+    if (account.parked && told != store_modseq(account.store)) {
+        told = store_modseq(account.store);
+        untold = account.parked;
+    }
+    return untold && account.front.fd >= 0;
+}
+
 void park_notify(void)
 {
     static struct store_reader *reader; // of the main thread
-    static uint64_t told;
-    uint64_t now = store_modseq(account.store);
     struct telling t = {0};
     struct err e = {0};
 
-    if (!account.parked || told == now)
-        return;
     if (!reader && !(reader = store_reader_open(&e))) {
         LOG(LOG_ERROR, "imapserver", "cannot open a reader", LOG_E(&e));
+        untold = NULL;
         return;
     }
-    told = now;
     t.reader = reader;
-    for (struct parked *p = account.parked; p && tell_parked(&t, p); p = p->next)
-        ;
+    while (untold && channel_has_room(&account.front)) {
+        struct parked *p = untold;
+
+        untold = p->next;
+        if (!tell_parked(&t, p))
+            break;
+    }
     buf_fini(&t.lines);
 }
 

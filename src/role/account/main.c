@@ -153,6 +153,7 @@ static void main_loop(void)
                                 {.fd = account.wake_fd, .events = POLLIN},
                                 {.fd = account.front.fd, .events = POLLIN}};
         unsigned busy = atomic_load(&account.threads);
+        bool has_news = park_has_news();
         uint64_t count;
         struct err e = {0};
         int n;
@@ -162,18 +163,22 @@ static void main_loop(void)
             if (!busy)
                 return;
         }
-        if (busy || has_asked)
+        if (busy || has_asked || has_news)
             idle_since = os_monotonic_ms();
         // An event always wakes us; the time is for lingering, and for what no event tells: that the
         // last session has seen that a message is gone.
+        if (has_news)
+            fds[2].events |= POLLOUT;
         n = poll(fds, 3, has_more ? 0 : busy ? 1000 : 500);
         if (n < 0 && errno != EINTR)
             die("poll fails");
         has_more = (has_more || !n || fds[1].revents) && store_tidy(account.store);
-        if (fds[1].revents && read(account.wake_fd, &count, sizeof count) > 0)
-            park_notify();
-        if (fds[2].revents && account.front.fd >= 0)
+        if (fds[1].revents && read(account.wake_fd, &count, sizeof count) < 0)
+            LOG(LOG_DEBUG, "store", "nothing to wake for");
+        if ((fds[2].revents & ~POLLOUT) && account.front.fd >= 0)
             hear_front();
+        if ((fds[2].revents & POLLOUT) && park_has_news())
+            park_notify();
         if (fds[0].revents) {
             has_asked = false;
             idle_since = os_monotonic_ms();

@@ -43,6 +43,7 @@ struct relay {
     int64_t deadline_ms;             // of the handshake; 0: none
     char remote[64], local[64];
     struct str account, parked; // heap; while parked
+    bool is_known;              // its account's process knows that it is parked
     struct event_source *client_source, *server_source, *control_source;
     int client_events, server_events;
     struct relay *next, **link;
@@ -74,6 +75,7 @@ void front_conn_closed(const char *remote);
 /* park.c: messages of accounts. */
 bool park_message(struct service_peer *p, struct packet *m, struct err *e);
 void park_opened(struct service_peer *p);
+void park_writable(struct service_peer *p);
 /* Something happened on a parked connection: back to its account. */
 void park_resume(struct relay *r);
 /* The client of a parked connection is gone. */

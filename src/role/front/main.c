@@ -281,6 +281,7 @@ static void on_stop(void)
 _Noreturn void front_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .opened = park_opened,
+                                                     .writable = park_writable,
                                                      .monitor = on_monitor, .tick = relays_tick,
                                                      .stop = on_stop};
     struct err e = {0};

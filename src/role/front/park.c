@@ -109,6 +109,7 @@ static bool on_park(struct service_peer *p, struct packet *m, struct err *e)
     r->state = RELAY_PARKED;
     r->account = heap_dup(p->account);
     r->parked = heap_dup(park.state);
+    r->is_known = true;
     r->next = parked;
     r->link = &parked;
     if (r->next)
@@ -158,12 +159,29 @@ bool park_message(struct service_peer *p, struct packet *m, struct err *e)
 
 void park_opened(struct service_peer *p)
 {
+    if (p->role != ROLE_ACCOUNT)
+        return;
+    for (struct relay *r = parked; r; r = r->next)
+        if (str_eq(r->account, p->account))
+            r->is_known = false;
+    event_change(service_loop(), p->source, EVENT_READ | EVENT_WRITE);
+}
+
+// A process of an account that has just begun hears what is parked, as fast as it reads and no faster.
+void park_writable(struct service_peer *p)
+{
     struct err e = {0};
 
-    for (struct relay *r = parked; r && p->role == ROLE_ACCOUNT; r = r->next)
-        if (str_eq(r->account, p->account) &&
-            !IPC_SEND(&p->ch, parked, NULL, 0, &e, .conn = r->conn, .state = r->parked))
+    for (struct relay *r = parked; r; r = r->next) {
+        if (r->is_known || !str_eq(r->account, p->account))
+            continue;
+        if (!channel_has_room(&p->ch))
             return;
+        if (!IPC_SEND(&p->ch, parked, NULL, 0, &e, .conn = r->conn, .state = r->parked))
+            break; // it is gone, and so will be its channel
+        r->is_known = true;
+    }
+    event_change(service_loop(), p->source, EVENT_READ);
 }
 
 void park_end_all(void)
