@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
 
-CONNECTIONS = int(os.environ.get('CONNECTIONS', 300))
+CONNECTIONS = int(os.environ.get('CONNECTIONS', 1000))
 MOST_AWAKE = 400
 MOST_KIB = 60  # each, of private memory: a generous ceiling; the goal is 20
 
