@@ -1,6 +1,7 @@
 #include "base/test.h"
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
+#include "ipc/resolve.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -119,6 +120,7 @@ TEST(only_these_may_say_it)
         {IPC_conn_gone, R_(FRONT)},     {IPC_park, R_(ACCOUNT)},         {IPC_parked_send, R_(ACCOUNT)},
         {IPC_detached, R_(ACCOUNT)},    {IPC_signed, R_(KEYS)},          {IPC_auth_reply, R_(AUTH)},
         {IPC_rcpt_reply, R_(AUTH)},     {IPC_from_reply, R_(AUTH)},
+        {IPC_resolved, R_(RESOLVE)},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -147,4 +149,73 @@ TEST(compiled_records_in_sequence)
     c = cur_of(str_sub(buf_str(&b), 0, b.n - 1));
     CHECK(compiled_next(&c, &type, &body, &e));
     CHECK(!compiled_next(&c, &type, &body, &e) && e.kind == ERR_SYNTAX);
+}
+
+/* A resolve that has said everything before it is asked. */
+struct scripted_resolve {
+    struct channel ch;
+    const struct ipc_resolved *answers;
+    size_t n;
+    unsigned n_connects;
+};
+
+static bool connect_scripted(void *ctx, struct channel *out, struct err *e)
+{
+    struct scripted_resolve *r = ctx;
+
+    channel_close(&r->ch);
+    make_pair(out, ROLE_SESSION, &r->ch, ROLE_RESOLVE);
+    for (size_t i = 0; i < r->n; i++)
+        CHECK(IPC_SEND(&r->ch, resolved, NULL, 0, e, .request = r->answers[i].request,
+                       .status = r->answers[i].status, .is_secure = r->answers[i].is_secure,
+                       .name = r->answers[i].name, .records = r->answers[i].records,
+                       .why = r->answers[i].why));
+    r->n_connects++;
+    shutdown(r->ch.fd, SHUT_WR);
+    return true;
+}
+
+TEST(answers_of_resolve_are_input_like_any_other)
+{
+    static const struct {
+        struct ipc_resolved answers[3];
+        size_t n;
+        enum dns_status want;
+        bool is_secure;
+        const char *why;
+    } cases[] = {
+        {{{.request = 1, .is_secure = 1, .name = STR_("a"), .records = STR_("\0\4\1\2\3\4")}}, 1, DNS_OK,
+         true, ""},
+        // Those of questions that were given up come first.
+        {{{.request = 7, .status = DNS_BOGUS}, {.request = 1, .status = DNS_NXDOMAIN, .is_secure = 1}},
+         2, DNS_NXDOMAIN, true, ""},
+        {{{.request = 1, .status = DNS_BOGUS, .is_secure = 1, .why = STR_("forged")}}, 1, DNS_BOGUS,
+         false, "forged"},
+        {{{.request = 1, .status = DNS_TEMPORARY, .is_secure = 1}}, 1, DNS_TEMPORARY, false, ""},
+        {{{.request = 1, .is_secure = 1}}, 1, DNS_TEMPORARY, false, "an answer without records"},
+        {{{.request = 1, .records = STR_("\0\4\1")}}, 1, DNS_TEMPORARY, false,
+         "truncated list of records"},
+        {{{.request = 1, .records = STR_("\0\1\1")}}, 1, DNS_TEMPORARY, false, "malformed A record"},
+        {{{.request = 2, .status = DNS_NXDOMAIN}}, 1, DNS_TEMPORARY, false, "resolve is not there"},
+        {{{0}}, 0, DNS_TEMPORARY, false, "resolve is not there"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        struct scripted_resolve script = {{-1}, cases[i].answers, cases[i].n, 0};
+        struct resolver r = RESOLVER(connect_scripted, &script);
+        struct dns dns = resolver_dns(&r);
+        struct dns_answer got;
+
+        dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+        CHECK_CASE(got.status == cases[i].want && got.is_secure == cases[i].is_secure, i);
+        CHECK_STR(got.why, str_of(cases[i].why));
+        CHECK_CASE(got.n == (got.status == DNS_OK), i);
+        // After a resolve that has ended, the next question goes to the next one.
+        dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+        CHECK_CASE(script.n_connects == (str_eq(str_of(cases[i].why), STR("resolve is not there")) ? 2 : 1),
+                   i);
+        resolver_fini(&r);
+        channel_close(&script.ch);
+    }
 }
