@@ -23,6 +23,7 @@ enum {
     IMAP_WRITE_MS = 5 * 60 * 1000,
     IMAP_LITERAL_MS = 30 * 1000,
     IMAP_PARK_MS = 5 * 1000,        // of idling, before a connection is parked
+    IMAP_CROWD = 100,               // with more threads, at once
     IMAP_OUT_BYTES = 64 * 1024,     // output is written when this much is waiting
     IMAP_COMMAND_MEMORY = 256 << 20,
 };

@@ -323,12 +323,19 @@ static bool take_done(struct imap_conn *c)
     return true;
 }
 
+// A person's few connections are parked when they prove to be quiet; of a crowd each one makes room.
+static int park_after_ms(void)
+{
+    return atomic_load(&account.threads) > IMAP_CROWD ? 0 : IMAP_PARK_MS;
+}
+
 static void idle(struct imap_conn *c)
 {
     int64_t quiet_since = os_monotonic_ms();
 
     while (!c->is_ending) {
         int64_t quiet_ms = os_monotonic_ms() - quiet_since;
+        int wait_ms = park_after_ms();
 
         imap_sync(c, SYNC_ALL);
         if (c->out.n)
@@ -337,9 +344,9 @@ static void idle(struct imap_conn *c)
             return;
         // The state of a compressed connection is its last 32 KiB: too much to be parked. It keeps its
         // thread and gives back what compressing takes.
-        if (quiet_ms >= IMAP_PARK_MS && c->stream.compression) {
+        if (quiet_ms >= wait_ms && c->stream.compression) {
             stream_rest(&c->stream);
-        } else if (quiet_ms >= IMAP_PARK_MS && !c->in.n) {
+        } else if (quiet_ms >= wait_ms && !c->in.n) {
             if (park(c))
                 return;
             quiet_since = os_monotonic_ms();
