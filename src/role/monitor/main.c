@@ -81,9 +81,9 @@ static bool check_landlock(const struct monitor *m, struct err *e)
     if (sandbox_landlock_abi())
         return true;
     if (!m->options.is_localserve && !m->options.may_lack_landlock)
-        return fail(e, ERR_DENIED, "this kernel has no Landlock, so an account's process could reach "
-                    "the mail of others if it were taken over: boot with lsm=landlock (and those "
-                    "that /sys/kernel/security/lsm names), or start with -without-landlock");
+        return fail(e, ERR_DENIED, "this kernel has no Landlock, so an account's process that was "
+                    "taken over could reach the mail of others: boot with lsm=landlock, or start "
+                    "with -without-landlock");
     LOG(LOG_ERROR, "mox", "no Landlock in this kernel: one account's process is not kept from the "
         "files of another");
     return true;
