@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,7 @@ static void main_loop(void)
 {
     int64_t idle_since = os_monotonic_ms();
     bool has_asked = false, has_more = true;
+    unsigned most = 0; // threads at once, since memory was last given back
 
     for (;;) {
         struct pollfd fds[3] = {{.fd = account.monitor.fd, .events = POLLIN},
@@ -165,6 +167,8 @@ static void main_loop(void)
         }
         if (busy || has_asked || has_news)
             idle_since = os_monotonic_ms();
+        if (busy > most)
+            most = busy;
         // An event always wakes us; the time is for lingering, and for what no event tells: that the
         // last session has seen that a message is gone.
         if (has_news)
@@ -173,6 +177,11 @@ static void main_loop(void)
         if (n < 0 && errno != EINTR)
             die("poll fails");
         has_more = (has_more || !n || fds[1].revents) && store_tidy(account.store);
+        // What threads had and freed stays ours until it is asked back: 20 MB after 500 of them.
+        if (!n && most > busy) {
+            malloc_trim(0);
+            most = busy;
+        }
         if (fds[1].revents && read(account.wake_fd, &count, sizeof count) < 0)
             LOG(LOG_DEBUG, "store", "nothing to wake for");
         if ((fds[2].revents & ~POLLOUT) && account.front.fd >= 0)
