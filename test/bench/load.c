@@ -21,6 +21,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,13 +155,31 @@ static void expect(struct link *l, const char *start)
     }
 }
 
-/* A message whose header is its own; what follows is the same lines. */
+/*
+ * Lines of base64 that stand for a body, in which a compressor finds nothing that repeats: more of
+ * them than it looks back.
+ */
+static char pool[1 << 20];
+
+static void fill_pool(void)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint64_t x = 88172645463325252; // xorshift
+
+    for (size_t i = 0; i < sizeof pool; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        pool[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : alphabet[x & 63];
+    }
+}
+
+/* Each message has its own header and another part of the pool as its body. */
 static char *make_message(size_t *n)
 {
-    static const char text[] = "The quick brown fox jumps over the lazy dog, again and again. 0123456789\r\n";
-    size_t room = o.bytes + 2 * sizeof text + 1024, at;
-    char *m = malloc(room);
     int number = atomic_fetch_add(&numbers, 1);
+    size_t room = o.bytes + 1024, at, from = (size_t)number * 64 * 167 % sizeof pool;
+    char *m = malloc(room);
 
     if (!m)
         die("message", "out of memory");
@@ -171,8 +190,9 @@ static char *make_message(size_t *n)
                           o.from ? o.from : "sender@example.org", o.recipient ? o.recipient : o.user,
                           number, number, (long)time(NULL), getpid());
     while (at < o.bytes) {
-        memcpy(m + at, text, sizeof text - 1);
-        at += sizeof text - 1;
+        memcpy(m + at, pool + from, 64);
+        at += 64;
+        from = (from + 64) % sizeof pool;
     }
     *n = at;
     return m;
@@ -377,6 +397,7 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
 
+    fill_pool();
     tls = SSL_CTX_new(TLS_client_method());
     if (!tls || argc < 8)
         die("usage", "see the comment in load.c");

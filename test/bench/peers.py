@@ -93,6 +93,10 @@ class Mox(Server):
     def fill(self, mailbox, first, n):
         mailboxes.append(self, mailbox, first, n)
 
+    def has_queued(self):
+        """Whether messages may be on their way from the queue: one asks the mailbox."""
+        return False
+
     def forget_structure(self):
         """ENVELOPE and BODYSTRUCTURE are made at delivery; there is no cache that could be cold."""
 
@@ -269,6 +273,9 @@ class Peers(Server):
 
     def fill(self, mailbox, first, n):
         mailboxes.write_maildir(os.path.join(self.dir, 'mail', '.' + mailbox), 'mail', first, n)
+
+    def has_queued(self):
+        return any(os.listdir(os.path.join(self.dir, 'queue', sub)) for sub in ('maildrop', 'incoming', 'active'))
 
     def forget_structure(self):
         for name in glob.glob(os.path.join(self.dir, 'mail', '.Big*', 'dovecot.index.cache')):
