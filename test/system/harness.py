@@ -244,8 +244,8 @@ def wait_parked(s, n):
         time.sleep(0.05)
 
 
-def run(*argv, input=None, ok=True):
-    r = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=WAIT)
+def run(*argv, input=None, ok=True, env=None):
+    r = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=WAIT, env=env)
     if ok:
         assert r.returncode == 0, '%s: %d\n%s\n%s' % (argv, r.returncode, r.stdout, r.stderr)
     return r
