@@ -21,14 +21,15 @@ def text(r, n):
     return '\r\n'.join(lines) + '\r\n'
 
 
-def make(number, bodies=[]):
-    """Message number so and so, as bytes. Bodies repeat, so that making them is not what takes time."""
-    if not bodies:
-        r = random.Random(1)
-        bodies += [text(r, n) for n in (1500, 2500, 4000, 6000, 9000, 12000, 3000, 5000)]
-        bodies.append(base64.encodebytes(r.randbytes(90000)).decode().replace('\n', '\r\n'))
+# Bodies repeat, so that making them is not what takes time.
+TEXTS = [text(random.Random(n), n) for n in (1500, 2500, 4000, 6000, 9000, 12000, 3000, 5000)]
+PAPER = base64.encodebytes(random.Random(1).randbytes(90000)).decode().replace('\n', '\r\n')
+
+
+def make(number):
+    """Message number so and so, as bytes."""
     r = random.Random(number)
-    plain = bodies[number % 8]
+    plain = TEXTS[number % 8]
     head = ('Return-Path: <person%d@example.net>\r\n'
             'Received: from mail%d.example.net (mail%d.example.net [192.0.2.%d])\r\n'
             '\tby mx.example.org with ESMTPS id %x for <mox@example.org>;\r\n\tTue, 14 Jul 2026 10:%02d:%02d +0000\r\n'
@@ -41,11 +42,11 @@ def make(number, bodies=[]):
     if number % 10 < 6:
         return (head + 'Content-Type: text/plain; charset=utf-8\r\n\r\nNumber %d\r\n' % number + plain).encode()
     parts = [('text/plain; charset=utf-8', '', plain),
-             ('text/html; charset=utf-8', '', '<html><body><p>' + bodies[(number + 3) % 8] + '</p></body></html>\r\n')]
+             ('text/html; charset=utf-8', '', '<html><body><p>' + TEXTS[(number + 3) % 8] + '</p></body></html>\r\n')]
     if number % 10 == 9:
         parts.append(('application/pdf; name="paper%d.pdf"' % number,
                       'Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename="paper.pdf"\r\n',
-                      bodies[8]))
+                      PAPER))
     edge = '=_edge_%d' % number
     out = head + 'Content-Type: multipart/%s; boundary="%s"\r\n\r\n' % ('mixed' if len(parts) == 3 else 'alternative', edge)
     for kind, more, body in parts:
