@@ -16,6 +16,7 @@ enum {
     IPC_MAX_NAME = 255,      // account names, package names
     IPC_MAX_MAILBOX = 1024,
     IPC_MAX_TEXT = 2048,     // a sentence for a reply or a person
+    IPC_MAX_DELIVERY_ID = 64,
     IPC_MAX_SASL = 16384,    // one SASL message
     IPC_MAX_UNREAD = 65536,  // input read by a session and not yet used
     IPC_MAX_PARKED = 4096,   // state of a parked connection
@@ -350,10 +351,11 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_account_end_FIELDS(F)
 /*
  * session, queue -> account: a message for the mailbox this channel was granted for, in a sealed
- * memory file; prefix is put before it. delivery_id makes a repetition harmless.
+ * memory file; prefix is put before it. delivery_id makes a repetition harmless: it says which
+ * message for which recipient this is, "s.", the session's own, or "q.", the queue's.
  */
 #define ipc_offer_FIELDS(F)                                                                        \
-    F(str, delivery_id, 64)                                                                        \
+    F(str, delivery_id, IPC_MAX_DELIVERY_ID)                                                       \
     F(u64, size, 0)                                                                                \
     F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
     F(str, hello, IPC_MAX_ADDRESS)                                                                 \
@@ -382,7 +384,14 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u64, hold_until_unix, 0)                                                                     \
     F(str, future_release, 64)                                                                     \
     F(str, prefix, IPC_MAX_PREFIX)
-#define ipc_submit_rcpt_FIELDS(F) F(str, address, IPC_MAX_ADDRESS)
+/*
+ * One recipient. From port 25 only, about what its accounts have said already: delivery_id, as those
+ * know it that have the message, or refused, the reply for which it is not to be tried.
+ */
+#define ipc_submit_rcpt_FIELDS(F)                                                                  \
+    F(str, address, IPC_MAX_ADDRESS)                                                               \
+    F(str, delivery_id, IPC_MAX_DELIVERY_ID)                                                       \
+    F(str, refused, IPC_MAX_TEXT)
 /* The message itself, a sealed memory file; the answer is a verdict. */
 #define ipc_submit_data_FIELDS(F) F(u64, size, 0)
 /* admin -> queue: list, from this entry on; the answer is an admin_reply with lines. */

@@ -30,7 +30,7 @@ static bool count_new(struct queue *q, const struct queue_new *m, uint64_t *n, s
         if (!s)
             return false;
         stmt_bind_str(s, 1, m->account);
-        stmt_bind_str(s, 2, m->recipients[i]);
+        stmt_bind_str(s, 2, m->recipients[i].address);
         *n += !stmt_step(s, e);
         if (e->kind)
             return false;
@@ -94,7 +94,7 @@ bool queue_limits_take(struct queue *q, const struct queue_new *m, int64_t now, 
     if (!check(q, m, now, e) || !forget_old(q, m->account, now, e))
         return false;
     for (size_t i = 0; i < m->n_recipients; i++)
-        if (!note(q, m->account, m->recipients[i], now, e))
+        if (!note(q, m->account, m->recipients[i].address, now, e))
             return false;
     return true;
 }

@@ -8,6 +8,14 @@
 #include "os/file.h"
 #include "text/date.h"
 
+enum {
+    FIRST_WAIT_S = 1, // of an account of ours; doubled each time
+    LAST_WAIT_S = 3600,
+    FIRST_LONG_WAIT_S = 450, // doubled as well
+    LAST_LONG_WAIT_S = 8 * 3600,
+};
+static const int64_t NEVER_UNIX = 253402300799; // the last second of the year 9999
+
 struct queue *queue_open(struct err *e)
 {
     struct queue *q = heap_alloc(sizeof *q);
@@ -111,14 +119,20 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
         return false;
     message = db_last_id(q->db);
     for (size_t i = 0; i < m->n_recipients; i++) {
+        const struct queue_recipient *to = &m->recipients[i];
         AUTO_STMT entry = db_prepare(q->db, "INSERT INTO entry (message, recipient, "
-                                            "next_attempt_unix) VALUES (?,?,?)", e);
+                                            "next_attempt_unix, delivery_id, last_error) "
+                                            "VALUES (?,?,?,?,?)", e);
 
         if (!entry)
             return false;
         stmt_bind_u64(entry, 1, message);
-        stmt_bind_str(entry, 2, m->recipients[i]);
-        stmt_bind_i64(entry, 3, m->hold_until_unix > now ? m->hold_until_unix : now);
+        stmt_bind_str(entry, 2, to->address);
+        stmt_bind_i64(entry, 3, to->refused.n                ? NEVER_UNIX
+                                : m->hold_until_unix > now ? m->hold_until_unix
+                                                           : now);
+        stmt_bind_str(entry, 4, to->delivery_id);
+        stmt_bind_str(entry, 5, to->refused);
         if (!stmt_run(entry, e))
             return false;
     }
@@ -135,7 +149,8 @@ bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t
 {
     AUTO_STMT s = db_prepare(q->db,
                              "SELECT e.id, e.message, e.recipient, m.reverse_path, m.queued_unix, "
-                             "m.size, e.attempts FROM entry e JOIN message m ON m.id = e.message "
+                             "m.size, e.attempts, m.account, e.delivery_id "
+                             "FROM entry e JOIN message m ON m.id = e.message "
                              "WHERE e.next_attempt_unix <= ? ORDER BY e.next_attempt_unix, e.id "
                              "LIMIT ?", e);
 
@@ -145,11 +160,26 @@ bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t
     stmt_bind_i64(s, 1, os_now_unix());
     stmt_bind_u64(s, 2, max);
     while (*n < max && stmt_step(s, e))
-        out[(*n)++] = (struct queue_entry){stmt_u64(s, 0), stmt_u64(s, 1),
-                                           arena_dup(a, stmt_str(s, 2)),
-                                           arena_dup(a, stmt_str(s, 3)), stmt_i64(s, 4),
-                                           stmt_u64(s, 5), (uint32_t)stmt_u64(s, 6)};
+        out[(*n)++] = (struct queue_entry){.id = stmt_u64(s, 0),
+                                           .message = stmt_u64(s, 1),
+                                           .recipient = arena_dup(a, stmt_str(s, 2)),
+                                           .reverse_path = arena_dup(a, stmt_str(s, 3)),
+                                           .queued_unix = stmt_i64(s, 4),
+                                           .size = stmt_u64(s, 5),
+                                           .attempts = (uint32_t)stmt_u64(s, 6),
+                                           .account = arena_dup(a, stmt_str(s, 7)),
+                                           .delivery_id = arena_dup(a, stmt_str(s, 8))};
     return e->kind == ERR_NONE;
+}
+
+int64_t queue_wait_s(enum queue_failure how, uint32_t attempts)
+{
+    bool is_long = how == QUEUE_FAILED_FOR_GOOD;
+    int64_t wait_s = (int64_t)(is_long ? FIRST_LONG_WAIT_S : FIRST_WAIT_S)
+                     << (attempts < 12 ? attempts : 12);
+    int64_t last_s = is_long ? LAST_LONG_WAIT_S : LAST_WAIT_S;
+
+    return wait_s < last_s ? wait_s : last_s;
 }
 
 struct file_ctx {
@@ -261,7 +291,10 @@ static void put_entry(struct buf *out, struct stmt *s)
     BUF_PUT(out, "> to:<");
     put_plain(out, stmt_str(s, 3));
     BUF_PUT(out, "> next ");
-    put_duration(out, stmt_i64(s, 4) - now);
+    if (stmt_i64(s, 4) == NEVER_UNIX)
+        BUF_PUT(out, "never");
+    else
+        put_duration(out, stmt_i64(s, 4) - now);
     BUF_PUT(out, " last ");
     if (stmt_is_null(s, 5))
         BUF_PUT(out, "-");

@@ -14,7 +14,7 @@ TEST(queue_add_due_retry_done)
     char dir[] = "/tmp/mox-queue-XXXXXX";
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF out = BUF_LIMIT(1 << 20);
-    const struct str to[] = {STR_("a@x"), STR_("b@x")};
+    const struct queue_recipient to[] = {{.address = STR_("a@x")}, {.address = STR_("b@x")}};
     struct queue_entry due[4];
     struct err e = {0};
     struct queue *q;
@@ -61,7 +61,7 @@ TEST(queue_holds_until_release)
     char dir[] = "/tmp/mox-queue-XXXXXX";
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF out = BUF_LIMIT(1 << 20);
-    const struct str to[] = {STR_("a@x")};
+    const struct queue_recipient to[] = {{.address = STR_("a@x")}};
     struct queue_entry due[4];
     struct err e = {0};
     struct queue *q;
@@ -87,6 +87,51 @@ TEST(queue_holds_until_release)
     queue_close(q);
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);
+}
+
+TEST(queue_keeps_what_was_refused)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF out = BUF_LIMIT(1 << 20);
+    const struct queue_recipient to[] = {{.address = STR_("a@x"), .delivery_id = STR_("s.abc.0")},
+                                         {.address = STR_("b@x"), .refused = STR_("550 no")}};
+    struct queue_entry due[4];
+    struct err e = {0};
+    struct queue *q;
+    uint64_t last;
+    size_t n;
+    AUTO_FD fd = os_memfile("t", &e);
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    os_clock_set_for_test(1000000);
+    q = queue_open(&e);
+    CHECK(q && os_write_all(fd, STR("body"), &e));
+    CHECK(queue_add(q, &(struct queue_new){.recipients = to, .n_recipients = 2, .fd = fd,
+                                           .size = 4}, &e));
+    os_clock_set_for_test(INT64_C(9000000000) * 1000); // the year 2255
+    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    CHECK_STR(due[0].delivery_id, STR("s.abc.0"));
+    CHECK(due[0].account.n == 0);
+    CHECK(queue_done(q, &due[0], &e));
+    CHECK(queue_list(q, 0, &out, &last, &e));
+    CHECK_STR(buf_str(&out), STR("    2 1970-01-01T00:16:40Z from:<> to:<b@x> next never last - "
+                                 "error \"550 no\"\n"));
+    queue_close(q);
+    os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(queue_waits)
+{
+    // mox-smtp-delivery.md 3.1: 7.5m, 15m, 30m, 1h, 2h, 4h, 8h, and no more often after that.
+    static const int64_t minutes[] = {7, 15, 30, 60, 120, 240, 480, 480, 480};
+
+    for (uint32_t i = 0; i < COUNT(minutes); i++)
+        CHECK_CASE(queue_wait_s(QUEUE_FAILED_FOR_GOOD, i) / 60 == minutes[i], i);
+    CHECK(queue_wait_s(QUEUE_FAILED_FOR_GOOD, UINT32_MAX) == 8 * 3600);
+    CHECK(queue_wait_s(QUEUE_FAILED_FOR_NOW, 0) == 1 && queue_wait_s(QUEUE_FAILED_FOR_NOW, 3) == 8);
+    CHECK(queue_wait_s(QUEUE_FAILED_FOR_NOW, UINT32_MAX) == 3600);
 }
 
 TEST(queue_of_the_first_version)
@@ -116,8 +161,8 @@ TEST(queue_of_the_first_version)
     CHECK(chdir("/") == 0);
 }
 
-static bool send_to(struct queue *q, const struct str *to, size_t n, uint32_t max, uint32_t first,
-                    struct err *e)
+static bool send_to(struct queue *q, const struct queue_recipient *to, size_t n, uint32_t max,
+                    uint32_t first, struct err *e)
 {
     AUTO_FD fd = os_memfile("t", e);
 
@@ -130,7 +175,9 @@ static bool send_to(struct queue *q, const struct str *to, size_t n, uint32_t ma
 TEST(queue_limits_of_a_day)
 {
     char dir[] = "/tmp/mox-queue-XXXXXX";
-    const struct str to[] = {STR_("a@x"), STR_("b@x"), STR_("c@x"), STR_("d@x"), STR_("e@x")};
+    const struct queue_recipient to[] = {{.address = STR_("a@x")}, {.address = STR_("b@x")},
+                                         {.address = STR_("c@x")}, {.address = STR_("d@x")},
+                                         {.address = STR_("e@x")}};
     struct err e = {0};
     struct queue *q;
 

@@ -15,7 +15,7 @@ enum { FAR_FUTURE = 4000000000 };
 static void add(struct queue *q, int to, unsigned i)
 {
     AUTO_FD fd = message_file(i);
-    struct str rcpt = STR("to@example.org");
+    struct queue_recipient rcpt = {.address = STR("to@example.org")};
     struct queue_new m = {.account = STR("mox"), .reverse_path = STR("from@example.org"),
                           .prefix = STR("Received: x\r\n"), .recipients = &rcpt,
                           .n_recipients = 1, .fd = fd,

@@ -642,10 +642,7 @@ def strangers_cannot_relay():
             w.cmd('RCPT TO:<%s>' % to, '250')
         data(w, 'Subject: x\r\n\r\nx', '250')
         assert int(ann.select('INBOX')[1][0]) == 1
-        deadline = time.monotonic() + WAIT
-        while 'error "no such address here"' not in queue_list(s):
-            assert time.monotonic() < deadline, queue_list(s)
-            time.sleep(0.05)
+        wait_queue(s, 'to:<nobody@example.org> next never last - error "refused and kept here: 550 5.1.1 no such address')
         w.close()
 
 
@@ -671,6 +668,74 @@ def lists_take_mail_of_their_members():
         envelope(t, 'ann@example.org', ['team@example.org'])
         data(t, 'From: <ann@example.org>\r\n\r\nx', '250')
         t.close()
+
+
+def inbox(s, name, n):
+    """Waits for n messages, which must not be more."""
+    deadline = time.monotonic() + WAIT
+    c = s.login(name)
+    while (now := int(c.select('INBOX')[1][0])) < n:
+        assert time.monotonic() < deadline, (name, now, queue_list(s))
+        time.sleep(0.05)
+    assert now == n, (name, now)
+    return c
+
+
+def wait_queue(s, pattern):
+    deadline = time.monotonic() + WAIT
+    while not re.search(pattern, out := queue_list(s)):
+        assert time.monotonic() < deadline, out
+        time.sleep(0.05)
+
+
+@test
+def a_list_is_kept_for_members_without_room():
+    """250 is a promise to every member that could not take it now, and to no other a second time."""
+    with serving() as s:
+        w = hello(s=s)
+        for to, size in (('bob@example.org', 16000), ('both@example.org', 8000)):
+            envelope(w, 'a@elsewhere.example', [to])
+            data(w, 'From: <a@elsewhere.example>\r\n\r\n' + ('x' * 62 + '\r\n') * (size // 64), '250')
+        inbox(s, 'ann', 1)
+        wait_queue(s, r'to:<both@example.org> next \S+ last \d+s error "mailbox full"')
+        c = inbox(s, 'bob', 1)
+        c.store('1', '+FLAGS', r'(\Deleted)')
+        c.expunge()
+        c.logout()
+        wait_queue(s, r'\(none\)')
+        inbox(s, 'bob', 1)
+        inbox(s, 'ann', 1)
+        # The first of a list has no room; the queue asks the second all the same.
+        s.stop()
+        path = os.path.join(s.dir, 'domains.conf')
+        text = open(path).read()
+        members = ['\t\t\t\t\t- %s@example.org\n' % name for name in ('ann', 'bob')]
+        open(path, 'w').write(text.replace(''.join(members), ''.join(members[::-1])))
+        s.start()
+        t = Wire(insecure_context().wrap_socket(socket.create_connection((s.ip, SUBMISSIONS), timeout=WAIT)))
+        t.smtp_hello()
+        t.cmd('AUTH PLAIN AGFubkBleGFtcGxlLm9yZwBhbm4gcGFzc3dvcmQ=', '235')
+        envelope(t, 'ann@example.org', ['both@example.org'])
+        data(t, 'From: <ann@example.org>\r\n\r\n' + ('x' * 62 + '\r\n') * 250, '250')
+        inbox(s, 'ann', 2)
+        wait_queue(s, r'to:<both@example.org> next \S+ last \d+s error "mailbox full"')
+        t.close()
+        w.close()
+
+
+@test
+def what_a_list_refused_does_not_come_through_the_queue():
+    with serving() as s:
+        w = hello(s=s)
+        envelope(w, 'a@elsewhere.example', ['ann@example.org', 'team@example.org'])
+        data(w, 'From: <a@elsewhere.example>\r\n\r\nx', '250')
+        wait_queue(s, r'to:<team@example.org> next never last - error "refused and kept here: 550 5.7.2 the list takes')
+        # The queue has done what it had to do when this arrives.
+        envelope(w, 'a@elsewhere.example', ['both@example.org'])
+        data(w, 'From: <a@elsewhere.example>\r\n\r\nx', '250')
+        inbox(s, 'ann', 2)
+        inbox(s, 'bob', 1)
+        w.close()
 
 
 @test

@@ -16,7 +16,8 @@ enum { DELIVERY_MS = 5 * 60 * 1000 };
 struct delivery {
     struct channel ch;
     uint64_t conn;
-    char mailbox[IPC_MAX_MAILBOX + 1], remote[65];
+    bool is_queued; // the queue offers it, and not a session
+    char mailbox[IPC_MAX_MAILBOX + 1], remote[65], address[IPC_MAX_ADDRESS + 1];
 };
 
 static bool answer(struct delivery *d, unsigned code, const char *enhanced, const char *text,
@@ -37,12 +38,18 @@ static bool answer_failure(struct delivery *d, const struct err *why, struct err
 
 static bool store(struct delivery *d, const struct ipc_offer *offer, int fd, struct err *e)
 {
-    struct store_new m = {.prefix = offer->prefix, .fd = fd, .size = offer->size,
-                          .received_unix = os_now_unix(), .delivery_id = offer->delivery_id,
-                          .reverse_path = offer->reverse_path, .hello = offer->hello,
-                          .remote_ip = str_of(d->remote)};
+    AUTO_BUF id = BUF_LIMIT(IPC_MAX_DELIVERY_ID + IPC_MAX_ADDRESS + 1);
+    struct store_new m;
     struct store_added added;
 
+    // Of a list, several addresses may be of this account.
+    buf_put(&id, offer->delivery_id);
+    BUF_PUT(&id, " ");
+    buf_put(&id, str_of(d->address));
+    m = (struct store_new){.prefix = offer->prefix, .fd = fd, .size = offer->size,
+                          .received_unix = os_now_unix(), .delivery_id = buf_str(&id),
+                          .reverse_path = offer->reverse_path, .hello = offer->hello,
+                          .remote_ip = str_of(d->remote)};
     if (!store_add(account.store, str_of(d->mailbox), true, &m, 1, &added, e))
         return false;
     LOG(LOG_INFO, "store", "delivered", LOG_S("account", account.name),
@@ -63,6 +70,9 @@ static bool serve(struct delivery *d, struct packet *offer_packet, struct packet
     // What could change while it is parsed would be read twice.
     if (!os_memfile_is_sealed(fd))
         return fail(e, ERR_DENIED, "the message is not sealed");
+    // A captured session could else have the queue's next message taken for a repetition.
+    if (!d->is_queued && !str_starts(offer.delivery_id, STR("s.")))
+        return fail(e, ERR_DENIED, "the delivery id is not a session's");
     if (!answer(d, 250, "2.0.0", "", e) ||
         !channel_expect(&d->ch, IPC_commit, p, DELIVERY_MS, e))
         return false;
@@ -97,8 +107,10 @@ void deliver_start(const struct ipc_peer *who, int fd)
 
     d->ch = (struct channel){fd, ROLE_ACCOUNT, (enum role)who->role};
     d->conn = who->conn;
+    d->is_queued = who->role == ROLE_QUEUE;
     memcpy(d->mailbox, who->mailbox.p, who->mailbox.n);
     memcpy(d->remote, who->remote.p, who->remote.n);
+    memcpy(d->address, who->address.p, who->address.n);
     if (!account_thread(run, d)) {
         LOG(LOG_ERROR, "store", "too many deliveries at once", LOG_S("account", account.name));
         channel_close(&d->ch);

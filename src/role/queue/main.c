@@ -18,10 +18,8 @@
 enum {
     MAX_DELIVERIES = 16, // at once
     MAX_RCPT = 1000,
-    FIRST_RETRY_S = 1, // a local delivery that failed for now; doubled each time
-    LAST_RETRY_S = 3600,
     MAX_ANSWERS = 256, // that wait for one commit
-    REMOTE_RETRY_S = 3600,
+    HOUR_S = 3600, // until the next look at what nothing can be done about
     DELIVERY_TIMEOUT_MS = 300 * 1000,
 };
 
@@ -30,7 +28,7 @@ struct submission {
     struct arena a;
     bool is_open;
     struct queue_new message;
-    struct str *recipients;
+    struct queue_recipient *recipients;
     size_t n, cap;
     uint32_t expected;
     bool is_waiting; // for the commit
@@ -45,6 +43,8 @@ struct delivery {
     struct arena a;
     struct queue_entry entry;
     uint32_t grant, n_grants, target; // target: which of the grants is being served
+    bool has_it;                      // one of them
+    struct str failed, refused;       // why another does not have it, for now or for good
     int message_fd;
     struct channel account;
     struct event_source *source;
@@ -92,15 +92,25 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     return true;
 }
 
-static bool on_submit_rcpt(struct submission *s, struct packet *m, struct err *e)
+static bool on_submit_rcpt(struct service_peer *p, struct packet *m, struct err *e)
 {
+    struct submission *s = p->data;
     struct ipc_submit_rcpt rcpt;
 
     if (!ipc_submit_rcpt_get(m->body, &rcpt, e))
         return false;
     if (!s->is_open || s->n >= s->expected)
         return fail(e, ERR_DENIED, "more recipients than were announced");
-    *ARENA_PUSH(&s->a, s->recipients, &s->n, &s->cap) = arena_dup(&s->a, rcpt.address);
+    if ((rcpt.delivery_id.n || rcpt.refused.n) && p->protocol != IPC_PROTOCOL_SMTP)
+        return fail(e, ERR_DENIED, "a submission that an account has seen");
+    if (rcpt.delivery_id.n && !str_starts(rcpt.delivery_id, STR("s.")))
+        return fail(e, ERR_DENIED, "the delivery id is not a session's");
+    *ARENA_PUSH(&s->a, s->recipients, &s->n, &s->cap) = (struct queue_recipient){
+        .address = arena_dup(&s->a, rcpt.address),
+        .delivery_id = arena_dup(&s->a, rcpt.delivery_id),
+        .refused = rcpt.refused.n
+                       ? arena_printf(&s->a, "refused and kept here: %.*s", STR_FMT(rcpt.refused))
+                       : STR("")};
     return true;
 }
 
@@ -199,10 +209,14 @@ static void put_off(struct delivery *d, struct str why, int64_t wait_s)
 
 static void try_later(struct delivery *d, struct str why)
 {
-    unsigned doublings = d->entry.attempts < 12 ? d->entry.attempts : 12;
-    int64_t wait_s = (int64_t)FIRST_RETRY_S << doublings;
+    put_off(d, why, queue_wait_s(QUEUE_FAILED_FOR_NOW, d->entry.attempts));
+}
 
-    put_off(d, why, wait_s < LAST_RETRY_S ? wait_s : LAST_RETRY_S);
+// Nobody can tell the sender yet: it is kept, for whoever looks at the queue.
+static void fail_for_good(struct delivery *d, struct str why)
+{
+    put_off(d, arena_printf(&d->a, "failed permanently and kept here: %.*s", STR_FMT(why)),
+            queue_wait_s(QUEUE_FAILED_FOR_GOOD, d->entry.attempts));
 }
 
 static void delivered(struct delivery *d)
@@ -216,11 +230,42 @@ static void delivered(struct delivery *d)
     finish(d);
 }
 
+static void open_next(struct delivery *d);
+
+// Of a list, each member is asked, whatever became of those before it. One that has it satisfies the
+// list, but those that may take it later get it then; a repetition is known by its id.
+static void end_target(struct delivery *d)
+{
+    event_remove(service_loop(), d->source);
+    d->source = NULL;
+    if (d->account.fd >= 0)
+        channel_close(&d->account);
+    d->account.fd = -1;
+    if (++d->target < d->n_grants)
+        open_next(d);
+    else if (d->failed.n)
+        try_later(d, d->failed);
+    else if (d->has_it)
+        delivered(d);
+    else
+        fail_for_good(d, d->refused);
+}
+
+static void target_failed(struct delivery *d, struct str why)
+{
+    LOG(LOG_INFO, "queue", "a mailbox does not have it yet", LOG_S("to", d->entry.recipient),
+        LOG_S("why", why));
+    if (!d->failed.n)
+        d->failed = arena_dup(&d->a, why);
+    end_target(d);
+}
+
 static void open_next(struct delivery *d)
 {
     struct err e = {0};
 
     d->step = STEP_OPEN;
+    d->deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS;
     if (!IPC_SEND(&self.monitor, deliver_open, NULL, 0, &e, .grant = d->grant + d->target))
         try_later(d, str_of(e.text));
 }
@@ -256,11 +301,17 @@ static bool on_rcpt_reply(struct packet *m, struct err *e)
         return true; // it was given up meanwhile
     d->grant = r.grant;
     d->n_grants = r.n_grants;
-    if (r.code != 250)
+    if (r.code >= 500)
+        fail_for_good(d, arena_printf(&d->a, "%u %.*s %.*s", r.code, STR_FMT(r.enhanced),
+                                      STR_FMT(r.text)));
+    else if (r.code != 250)
         try_later(d, r.text);
+    else if (!r.n_grants && !d->entry.account.n)
+        // Whatever a session of port 25 says: nobody relays through this server.
+        fail_for_good(d, STR("it came from outside, and the recipient is at another server"));
     else if (!r.n_grants)
         put_off(d, STR("this version delivers to its own accounts only; mail for other servers "
-                       "waits here"), REMOTE_RETRY_S);
+                       "waits here"), HOUR_S);
     else
         open_next(d);
     return true;
@@ -268,8 +319,10 @@ static bool on_rcpt_reply(struct packet *m, struct err *e)
 
 static bool send_offer(struct delivery *d, struct err *e)
 {
-    struct str id = arena_printf(&d->a, "q.%llu.%lld.%u", (unsigned long long)d->entry.id,
-                                 (long long)d->entry.queued_unix, d->target);
+    struct str id = d->entry.delivery_id.n
+                        ? d->entry.delivery_id
+                        : arena_printf(&d->a, "q.%llu.%lld", (unsigned long long)d->entry.id,
+                                       (long long)d->entry.queued_unix);
     AUTO_BUF prefix = BUF_LIMIT(8192);
 
     BUF_PUT(&prefix, "Delivered-To: ");
@@ -295,21 +348,21 @@ static void on_account(void *ctx, int events)
         // nothing yet
     } else if (r != CHANNEL_MESSAGE || m->type != IPC_verdict ||
                !ipc_verdict_get(m->body, &v, &e)) {
-        try_later(d, STR("the account's process ended"));
+        target_failed(d, STR("the account's process ended"));
+    } else if (v.code >= 500) {
+        if (!d->refused.n)
+            d->refused = arena_printf(&d->a, "%u %.*s %.*s", v.code, STR_FMT(v.enhanced),
+                                      STR_FMT(v.text));
+        end_target(d);
     } else if (v.code != 250) {
-        try_later(d, v.text);
+        target_failed(d, v.text);
     } else if (d->step == STEP_OFFER) {
         d->step = STEP_COMMIT;
         if (!IPC_SEND(&d->account, commit, NULL, 0, &e))
-            try_later(d, str_of(e.text));
+            target_failed(d, str_of(e.text));
     } else {
-        event_remove(service_loop(), d->source);
-        d->source = NULL;
-        channel_close(&d->account);
-        if (++d->target < d->n_grants)
-            open_next(d);
-        else
-            delivered(d);
+        d->has_it = true;
+        end_target(d);
     }
     packet_close_fds(m);
     packet_free(m);
@@ -326,14 +379,14 @@ static bool on_granted(struct packet *m, struct err *e)
     if (!d)
         return true; // it was given up meanwhile
     if (!m->n_fds) {
-        try_later(d, g.reason);
+        target_failed(d, g.reason);
         return true;
     }
     d->account = (struct channel){packet_take_fd(m, 0), ROLE_QUEUE, ROLE_ACCOUNT};
     d->step = STEP_OFFER;
     d->source = event_add(service_loop(), d->account.fd, EVENT_READ, on_account, d, e);
     if (!d->source || !send_offer(d, e))
-        try_later(d, str_of(e->text));
+        target_failed(d, str_of(e->text));
     return true;
 }
 
@@ -356,9 +409,11 @@ static void start_delivery(struct delivery *d, const struct queue_entry *entry)
                            .deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS};
     d->entry.recipient = arena_dup(&d->a, entry->recipient);
     d->entry.reverse_path = arena_dup(&d->a, entry->reverse_path);
+    d->entry.account = arena_dup(&d->a, entry->account);
+    d->entry.delivery_id = arena_dup(&d->a, entry->delivery_id);
     if (!address_parse_spec(&d->a, d->entry.recipient, &to)) {
         if (!str_eq_ci(d->entry.recipient, STR("postmaster"))) {
-            put_off(d, STR("the recipient is no address"), LAST_RETRY_S);
+            fail_for_good(d, STR("the recipient is no address"));
             return;
         }
         to = (struct address){.localpart = d->entry.recipient};
@@ -368,7 +423,7 @@ static void start_delivery(struct delivery *d, const struct queue_entry *entry)
     if (special.code) {
         put_off(d, arena_printf(&d->a, special.is_timeout ? "%u timeout due to special localpart"
                                                           : "%u failure due to special localpart",
-                                special.code), LAST_RETRY_S);
+                                special.code), HOUR_S);
         return;
     }
     if (!read_message(d, &e) ||
@@ -441,7 +496,7 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
     case IPC_submit:
         return on_submit(p, m, e);
     case IPC_submit_rcpt:
-        return on_submit_rcpt(p->data, m, e);
+        return on_submit_rcpt(p, m, e);
     case IPC_submit_data:
         return on_submit_data(p, m, e);
     case IPC_rcpt_reply:
@@ -484,8 +539,12 @@ static void on_tick(void)
     int64_t now = os_monotonic_ms();
 
     for (size_t i = 0; i < MAX_DELIVERIES; i++)
-        if (deliveries[i].step != STEP_FREE && deliveries[i].deadline_ms < now)
-            try_later(&deliveries[i], STR("the account gave no answer in time"));
+        if (deliveries[i].step != STEP_FREE && deliveries[i].deadline_ms < now) {
+            if (deliveries[i].step == STEP_CHECK)
+                try_later(&deliveries[i], STR("no answer about the recipient in time"));
+            else
+                target_failed(&deliveries[i], STR("the account gave no answer in time"));
+        }
     commit();
     has_work = true;
 }

@@ -78,8 +78,8 @@ bool session_check_list(struct session *s, const struct ipc_list_check *question
 }
 
 bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
-                     const struct str *recipients, int fd, uint64_t size, struct ipc_verdict *v,
-                     struct err *e)
+                     const struct ipc_submit_rcpt *recipients, int fd, uint64_t size,
+                     struct ipc_verdict *v, struct err *e)
 {
     if (!session_grant(s, IPC_SERVICE_QUEUE, &s->queue, ROLE_QUEUE, e) ||
         !IPC_SEND(&s->queue, submit, NULL, 0, e, .reverse_path = envelope->reverse_path,
@@ -90,7 +90,8 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                   .future_release = envelope->future_release, .prefix = envelope->prefix))
         return false;
     for (size_t i = 0; i < envelope->recipients; i++)
-        if (!IPC_SEND(&s->queue, submit_rcpt, NULL, 0, e, .address = recipients[i]))
+        if (!IPC_SEND(&s->queue, submit_rcpt, NULL, 0, e, .address = recipients[i].address,
+                      .delivery_id = recipients[i].delivery_id, .refused = recipients[i].refused))
             return false;
     return IPC_SEND(&s->queue, submit_data, &fd, 1, e, .size = size) &&
            channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&

@@ -143,7 +143,7 @@ MUST_USE bool session_check_list(struct session *s, const struct ipc_list_check 
                                  bool *is_allowed, struct err *e);
 /* queue: keep this message; recipients are as many as the envelope says. v: whether it is kept. */
 MUST_USE bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
-                              const struct str *recipients, int fd, uint64_t size,
+                              const struct ipc_submit_rcpt *recipients, int fd, uint64_t size,
                               struct ipc_verdict *v, struct err *e);
 /* account: a message for the delivery that auth granted; the verdict comes later. */
 MUST_USE bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,

@@ -129,12 +129,10 @@ void smtp_put_random_name(struct buf *out);
 /* mox-smtp-delivery.md 1.9; rcpt: the one recipient it names, or NULL (smtp_received.c). */
 MUST_USE bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
                                 const struct smtp_rcpt *rcpt, struct buf *out, struct err *e);
-/*
- * To the queue, which answers when it is stored (smtp_submit.c). is_done: recipients that are left
- * out; may be NULL.
- */
+/* To the queue, which answers when it is stored (smtp_submit.c). */
 MUST_USE bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
-                           const bool *is_done, struct ipc_verdict *v, struct err *e);
+                           const struct ipc_submit_rcpt *rcpts, size_t n, struct ipc_verdict *v,
+                           struct err *e);
 /* The message of a transaction, up to the final reply (smtp_submit.c, smtp_deliver.c). */
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m);
 void smtp_deliver(struct smtp_session *c, const struct smtp_message *m);

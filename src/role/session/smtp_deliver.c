@@ -47,13 +47,20 @@ static bool put_prefix(struct smtp_session *c, const struct smtp_message *m,
     return smtp_put_received(c, m, rcpt, out, e);
 }
 
+// The same for all mailboxes of a recipient: each account adds which of its own it is.
+static struct str delivery_id(struct smtp_session *c, const struct smtp_message *m,
+                              const struct delivery *d)
+{
+    return arena_printf(&c->a, "s.%.*s.%zu", STR_FMT(m->id), d->rcpt);
+}
+
 static void offer(struct smtp_session *c, struct delivery *d, const struct smtp_message *m,
                   uint32_t grant)
 {
     const struct smtp_rcpt *rcpt = &c->rcpts[d->rcpt];
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
-    struct ipc_offer o = {.delivery_id = arena_printf(&c->a, "s.%.*s.%u", STR_FMT(m->id), grant),
-                          .size = m->size, .reverse_path = c->reverse_path, .hello = buf_str(&c->hello)};
+    struct ipc_offer o = {.delivery_id = delivery_id(c, m, d), .size = m->size,
+                          .reverse_path = c->reverse_path, .hello = buf_str(&c->hello)};
     struct err e = {0};
 
     d->is_open = true;
@@ -183,25 +190,46 @@ static void refuse(struct smtp_session *c, const struct delivery *all, size_t n)
                    buf_str(&text));
 }
 
-// Some have it: what is promised to the others is kept by the queue. A list has it when one of its
-// members does.
+/*
+ * Whether something is left to do for a recipient, whose deliveries are n: a mailbox that failed for
+ * now, or a sender who is to hear that all refuse. A list whose members refuse is content with the
+ * one that has it (mox-smtp-delivery.md 1.12, "Aliases").
+ */
+static bool is_left(struct smtp_session *c, const struct smtp_message *m, const struct delivery *d,
+                    size_t n, struct ipc_submit_rcpt *out)
+{
+    bool has_it = false;
+
+    *out = (struct ipc_submit_rcpt){.address = c->rcpts[d->rcpt].address};
+    for (size_t i = 0; i < n; i++) {
+        if (d[i].has_failed && d[i].code < 500) {
+            // Repeated for all mailboxes of the recipient: those that have it know the id.
+            out->delivery_id = delivery_id(c, m, d);
+            return true;
+        }
+        has_it = has_it || !d[i].has_failed;
+    }
+    out->refused = arena_printf(&c->a, "%u %s %.*s", d->code, d->enhanced, STR_FMT(d->text));
+    return !has_it;
+}
+
+// Some have it: what is promised to the others is kept by the queue.
 static void queue_rest(struct smtp_session *c, const struct smtp_message *m,
                        const struct delivery *all, size_t n)
 {
-    bool *is_done = ARENA_ARRAY(&c->a, c->n_rcpts, bool);
+    struct ipc_submit_rcpt *left = ARENA_ARRAY(&c->a, c->n_rcpts, struct ipc_submit_rcpt);
     AUTO_BUF received = BUF_LIMIT(8192);
     struct ipc_verdict v;
     struct err e = {0};
-    size_t done = 0;
+    size_t n_left = 0;
 
-    for (size_t i = 0; i < n; i++)
-        if (!all[i].has_failed)
-            is_done[all[i].rcpt] = true;
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        done += is_done[i];
-    if (done == c->n_rcpts ||
-        (smtp_put_received(c, m, NULL, &received, &e) &&
-         smtp_enqueue(c, m, buf_str(&received), is_done, &v, &e) && v.code == 250)) {
+    for (size_t i = 0, own; i < n; i += own) {
+        for (own = 1; i + own < n && all[i + own].rcpt == all[i].rcpt;)
+            own++;
+        n_left += is_left(c, m, &all[i], own, &left[n_left]);
+    }
+    if (!n_left || (smtp_put_received(c, m, NULL, &received, &e) &&
+                    smtp_enqueue(c, m, buf_str(&received), left, n_left, &v, &e) && v.code == 250)) {
         smtp_accepted(c);
         return;
     }

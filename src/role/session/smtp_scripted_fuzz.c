@@ -206,11 +206,11 @@ static void take(int fd, uint64_t size, struct str prefix)
 }
 
 bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
-                     const struct str *recipients, int fd, uint64_t size, struct ipc_verdict *v,
-                     struct err *e)
+                     const struct ipc_submit_rcpt *recipients, int fd, uint64_t size,
+                     struct ipc_verdict *v, struct err *e)
 {
     (void)s, (void)e;
-    if (!envelope->recipients || !recipients[envelope->recipients - 1].n)
+    if (!envelope->recipients || !recipients[envelope->recipients - 1].address.n)
         die("a message without recipients is queued");
     take(fd, size, envelope->prefix);
     now->queued++;

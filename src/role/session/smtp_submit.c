@@ -117,17 +117,15 @@ static void set_hold(struct smtp_session *c, struct ipc_submit *m)
 }
 
 bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
-                  const bool *is_done, struct ipc_verdict *v, struct err *e)
+                  const struct ipc_submit_rcpt *rcpts, size_t n, struct ipc_verdict *v,
+                  struct err *e)
 {
-    struct str *rcpts = ARENA_ARRAY(&c->a, c->n_rcpts, struct str);
-    struct ipc_submit envelope = {.reverse_path = c->reverse_path, .is_8bit = m->has_8bit,
+    struct ipc_submit envelope = {.reverse_path = c->reverse_path, .recipients = (uint32_t)n,
+                                  .is_8bit = m->has_8bit,
                                   .is_binary = m->is_binary, .is_smtputf8 = m->needs_utf8,
                                   .require_tls = c->mail.require_tls ? 1 : wants_no_tls(m) ? 2 : 0,
                                   .prefix = prefix};
 
-    for (size_t i = 0; i < c->n_rcpts; i++)
-        if (!is_done || !is_done[i])
-            rcpts[envelope.recipients++] = c->rcpts[i].address;
     set_hold(c, &envelope);
     return session_enqueue(c->s, &envelope, rcpts, m->fd, m->size, v, e);
 }
@@ -154,6 +152,7 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
 {
     // A copy for each of several recipients is the same to the byte: it names none of them.
     const struct smtp_rcpt *only = c->n_rcpts == 1 ? &c->rcpts[0] : NULL;
+    struct ipc_submit_rcpt *rcpts = ARENA_ARRAY(&c->a, c->n_rcpts, struct ipc_submit_rcpt);
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
     struct ipc_verdict v;
     struct err e = {0};
@@ -163,9 +162,11 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
     for (size_t i = 0; i < c->n_rcpts; i++)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
             return;
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        rcpts[i].address = c->rcpts[i].address;
     if (!smtp_put_received(c, m, only, &prefix, &e) || !put_missing(c, m, &prefix, &e) ||
         !put_authentication(c, &prefix, &e) ||
-        !smtp_enqueue(c, m, buf_str(&prefix), NULL, &v, &e)) {
+        !smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);
         return;
     }
