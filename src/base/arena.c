@@ -214,3 +214,18 @@ void *heap_resize(void *p, size_t count, size_t size)
         die("out of memory");
     return p;
 }
+
+struct str heap_dup(struct str s)
+{
+    char *p = heap_alloc(s.n + 1);
+
+    if (s.n)
+        memcpy(p, s.p, s.n);
+    return (struct str){p, s.n};
+}
+
+void heap_free(struct str *s)
+{
+    free((void *)(uintptr_t)s->p);
+    *s = (struct str){0};
+}

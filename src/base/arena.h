@@ -59,3 +59,6 @@ struct str arena_upper(struct arena *a, struct str s);
 void *heap_alloc(size_t n);
 void *heap_array(size_t count, size_t size);
 void *heap_resize(void *p, size_t count, size_t size);
+/* Text with its own lifetime. Freeing empties it; what is empty may be freed. */
+struct str heap_dup(struct str s);
+void heap_free(struct str *s);

@@ -18,20 +18,11 @@ bool note_event(struct store *st, struct store_event event, struct err *e)
     return true;
 }
 
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return str_at(p, s.n);
-}
-
 static void free_event(struct store_event *event)
 {
-    free((void *)(uintptr_t)event->name.p);
-    free((void *)(uintptr_t)event->old_name.p);
-    free((void *)(uintptr_t)event->special_use.p);
+    heap_free(&event->name);
+    heap_free(&event->old_name);
+    heap_free(&event->special_use);
 }
 
 // What the transaction's jobs noted, under the lock, once it is committed.

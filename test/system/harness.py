@@ -275,6 +275,16 @@ def configured(main=(), domains=(), **kw):
         yield s.start()
 
 
+_shared = []
+
+
+def server():
+    """One server for the tests of a suite that leave nothing behind; it ends with the suite."""
+    if not _shared:
+        _shared.append(Server().start())
+    return _shared[0]
+
+
 _tests = []
 
 
@@ -287,17 +297,27 @@ def main(suite):
     """Runs the tests of the calling module, or those whose name contains the argument."""
     passed = failed = 0
     wanted = sys.argv[1] if len(sys.argv) > 1 else ''
-    for fn in _tests:
-        if wanted not in fn.__name__:
-            continue
+    def attempt(fn):
         try:
             fn()
         except Exception:
-            failed += 1
             print('FAIL %s %s' % (suite, fn.__name__), flush=True)
             traceback.print_exc()
+            return False
+        return True
+
+    def shared_server_ends_well():
+        _shared.pop().close()
+
+    for fn in _tests:
+        if wanted not in fn.__name__:
             continue
-        passed += 1
-        print('PASS %s %s' % (suite, fn.__name__), flush=True)
+        if attempt(fn):
+            passed += 1
+            print('PASS %s %s' % (suite, fn.__name__), flush=True)
+        else:
+            failed += 1
+    if _shared:
+        failed += not attempt(shared_server_ends_well)
     print('%s: %d passed, %d failed' % (suite, passed, failed), flush=True)
     sys.exit(1 if failed else 0)

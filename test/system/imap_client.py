@@ -2,10 +2,28 @@
 import os
 import re
 
-from harness import IMAP, LOGIN, PASSWORD
+from harness import IMAP, LOGIN, PASSWORD, server
 
 # Under the address sanitizer what was freed is kept for a while.
 MEMORY_IS_NOT_REAL = 'ASAN_OPTIONS' in os.environ
+
+
+def session(s=None, enable=''):
+    """A connection that has logged in, to the shared server or another."""
+    w = (s or server()).connect(IMAP)
+    w.line()
+    w.imap_cmd('l LOGIN %s %s' % (LOGIN, PASSWORD))
+    if enable:
+        w.imap_cmd('l ENABLE ' + enable)
+    return w
+
+
+def append(w, box, n=1, flags=''):
+    """Small messages, each with a number in its fields and its text."""
+    for i in range(n):
+        body = 'From: a%d@example.org\r\nSubject: s%d\r\n\r\nbody %d\r\n' % (i, i, i)
+        w.write('p APPEND %s %s{%d+}\r\n%s\r\n' % (box, flags and '(%s) ' % flags, len(body), body))
+        assert w.imap_until('p')[-1].startswith('p OK')
 
 
 class Client:

@@ -1,16 +1,6 @@
 """IMAP against a running server, with imaplib and raw bytes."""
 from harness import *
 
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
 MESSAGE = (b'From: Ann <ann@example.org>\r\nTo: Bob <bob@example.com>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n'
            b'Date: Tue, 01 Sep 2026 10:00:00 +0200\r\nMessage-Id: <m%d@example.org>\r\nMIME-Version: 1.0\r\n'
            b'Content-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\nContent-Type: text/plain\r\n\r\n'
@@ -424,8 +414,4 @@ def nothing_in_a_name_breaks_a_line():
     w.imap_cmd('d LOGOUT')
 
 
-try:
-    main('imap')
-finally:
-    if shared:
-        shared.close()
+main('imap')

@@ -2,16 +2,6 @@
 from harness import *
 from imap_client import MEMORY_IS_NOT_REAL, Client
 
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
 SMALL = b'Subject: small\r\n\r\nbody\r\n'
 GROUP = '"01-Jan-2020 10:00:00 +0100"'
 
@@ -275,8 +265,4 @@ def imaplib_and_curl_append():
     c.logout()
 
 
-try:
-    main('imap-append')
-finally:
-    if shared:
-        shared.close()
+main('imap-append')

@@ -5,16 +5,6 @@ import zlib
 from harness import *
 from imap_client import MEMORY_IS_NOT_REAL, Client
 
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
 def squeeze(mode=zlib.Z_SYNC_FLUSH, level=6):
     c = zlib.compressobj(level, zlib.DEFLATED, -15)
     return lambda data: c.compress(data) + c.flush(mode)
@@ -215,8 +205,4 @@ def idle_connections_take_little():
         first.cmd('NOOP')
 
 
-try:
-    main('imap-compress')
-finally:
-    if shared:
-        shared.close()
+main('imap-compress')

@@ -4,16 +4,6 @@ import base64
 from harness import *
 from imap_client import MEMORY_IS_NOT_REAL, Client
 
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
 INNER = (b'Subject: inner\r\nFrom: i@example.org\r\nContent-Type: multipart/alternative; boundary=in\r\n\r\n'
          b'--in\r\nContent-Type: text/plain\r\n\r\nplain\r\n--in\r\nContent-Type: text/html\r\n\r\n<b>\r\n--in--\r\n')
 NESTED = (b'Date: Tue, 01 Sep 2026 10:00:00 +0200\r\nFrom: Ann <ann@example.org>\r\nTo: Team: b@example.com;\r\n'
@@ -254,8 +244,4 @@ def imaplib_and_curl_read_messages():
     assert got.stdout == INNER.split(b'\r\n\r\n', 1)[1], got
 
 
-try:
-    main('imap-fetch')
-finally:
-    if shared:
-        shared.close()
+main('imap-fetch')

@@ -1,24 +1,6 @@
 """SEARCH: every key, return options, saved results, charsets, and what grows with its input."""
 from harness import *
-
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
-def session(s=None, enable=''):
-    w = (s or server()).connect(IMAP)
-    w.line()
-    w.imap_cmd('l LOGIN %s %s' % (LOGIN, PASSWORD))
-    if enable:
-        w.imap_cmd('l ENABLE ' + enable)
-    return w
-
+from imap_client import session
 
 MESSAGES = [
     ('(\\Seen \\Answered)', '"01-Jan-2020 23:30:00 -0500"', 'From: Ann <ann@example.org>\r\nTo: bob@example.com\r\n'
@@ -231,8 +213,4 @@ def work_is_linear():
     assert large < 4 * small + 0.5, (small, large)
 
 
-try:
-    main('imap_search')
-finally:
-    if shared:
-        shared.close()
+main('imap_search')

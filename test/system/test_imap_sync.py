@@ -3,32 +3,7 @@ import glob
 import sqlite3
 
 from harness import *
-
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
-def session(s=None, enable=''):
-    w = (s or server()).connect(IMAP)
-    w.line()
-    w.imap_cmd('l LOGIN %s %s' % (LOGIN, PASSWORD))
-    if enable:
-        w.imap_cmd('l ENABLE ' + enable)
-    return w
-
-
-def append(w, box, n=1, flags=''):
-    for i in range(n):
-        body = 'From: a%d@example.org\r\nSubject: s%d\r\n\r\nbody %d\r\n' % (i, i, i)
-        w.write('p APPEND %s %s{%d+}\r\n%s\r\n' % (box, flags and '(%s) ' % flags, len(body), body))
-        assert w.imap_until('p')[-1].startswith('p OK')
-
+from imap_client import append, session
 
 def fresh(w, box, n=0):
     w.write('f DELETE %s\r\n' % box)
@@ -558,8 +533,4 @@ def views_are_used_again():
         w.imap_cmd('f UNSELECT')
 
 
-try:
-    main('imap_sync')
-finally:
-    if shared:
-        shared.close()
+main('imap_sync')

@@ -4,16 +4,6 @@ import ssl
 
 from harness import *
 
-shared = None
-
-
-def server():
-    global shared
-    if not shared:
-        shared = Server().start()
-    return shared
-
-
 def newest():
     """The newest message of the Inbox as bytes."""
     c = server().imap()
@@ -379,8 +369,4 @@ def random_commands_in_any_order():
     assert 'crashed' not in server().log_text()
 
 
-try:
-    main('smtp')
-finally:
-    if shared:
-        shared.close()
+main('smtp')

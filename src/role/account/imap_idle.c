@@ -100,17 +100,8 @@ static bool take_saved(struct imap_conn *c, struct str saved, struct err *e)
 
 static void parked_free(struct parked *p)
 {
-    free((void *)(uintptr_t)p->state.p);
+    heap_free(&p->state);
     free(p);
-}
-
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return (struct str){p, s.n};
 }
 
 static struct parked *untold;    // the first of those that may have something to hear
@@ -233,7 +224,7 @@ static bool tell_parked(struct telling *t, struct parked *p)
                   .lines = buf_str(&t->lines), .state = buf_str(&state)))
         return false;
     pthread_mutex_lock(&account.lock);
-    free((void *)(uintptr_t)p->state.p);
+    heap_free(&p->state);
     p->state = heap_dup(buf_str(&state));
     pthread_mutex_unlock(&account.lock);
     return true;

@@ -108,15 +108,6 @@ static void remember(const struct exchange *x)
 
 /* --- beginnings and ends -------------------------------------------------------------------------- */
 
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return (struct str){p, s.n};
-}
-
 static bool reply(struct service_peer *p, enum ipc_outcome outcome, struct str text, struct err *e)
 {
     return IPC_SEND(&p->ch, auth_reply, NULL, 0, e, .outcome = (uint8_t)outcome, .text = text);
@@ -214,7 +205,7 @@ static bool admit(struct service_peer *p, struct exchange *x, struct err *e)
     if (!IPC_SEND(&auth.start.monitor, login_ok, NULL, 0, &why, .conn = p->conn,
                   .account = x->account, .login = x->login))
         return trouble(p, x, "telling the monitor of a login", &why, e);
-    free((void *)(uintptr_t)client->account.p);
+    heap_free(&client->account);
     client->account = heap_dup(x->account);
     client->is_by_key = false;
     ratelimit_reset(&per_minute, p->remote);

@@ -117,7 +117,7 @@ static void on_closed(struct service_peer *p)
     struct client *client = p->data;
 
     login_closed(p);
-    free((void *)(uintptr_t)client->account.p);
+    heap_free(&client->account);
     free(client);
 }
 

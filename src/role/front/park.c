@@ -14,15 +14,6 @@
 
 static struct relay *parked; // all parked ones, through next and link
 
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return (struct str){p, s.n};
-}
-
 static void unlink_parked(struct relay *r)
 {
     *r->link = r->next;
@@ -69,8 +60,8 @@ void park_resume(struct relay *r)
     is_ok = relay_make_stream(r, &stream, &e) &&
             IPC_SEND(front_monitor(), conn_resume, &stream, 1, &e, .conn = r->conn,
                      .state = r->parked);
-    free((void *)(uintptr_t)r->parked.p);
-    free((void *)(uintptr_t)r->account.p);
+    heap_free(&r->parked);
+    heap_free(&r->account);
     r->parked = r->account = (struct str){0};
     r->state = RELAY_OPEN;
     if (!is_ok) {
@@ -141,7 +132,7 @@ static bool on_parked_send(struct service_peer *p, struct packet *m, struct err 
     b->p = heap_resize(b->p, b->n + send.lines.n + 1, 1);
     memcpy(b->p + b->n, send.lines.p, send.lines.n);
     b->n += send.lines.n;
-    free((void *)(uintptr_t)r->parked.p);
+    heap_free(&r->parked);
     r->parked = heap_dup(send.state);
     event_change(service_loop(), r->client_source, EVENT_READ | EVENT_WRITE);
     r->client_events = EVENT_READ | EVENT_WRITE;

@@ -98,8 +98,8 @@ void relay_close(struct relay *r)
     }
     fd_close(&r->client);
     pending_free(&r->to_client);
-    free((void *)(uintptr_t)r->account.p);
-    free((void *)(uintptr_t)r->parked.p);
+    heap_free(&r->account);
+    heap_free(&r->parked);
     front_conn_closed(r->remote);
     free(r);
 }

@@ -30,7 +30,7 @@ static void account_free(struct account *a, bool has_crashed)
             i = 0;
         }
     }
-    free((void *)(uintptr_t)a->name.p);
+    heap_free(&a->name);
     free(a);
 }
 

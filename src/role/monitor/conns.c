@@ -12,21 +12,6 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return (struct str){p, s.n};
-}
-
-static void heap_free(struct str *s)
-{
-    free((void *)(uintptr_t)s->p);
-    *s = (struct str){0};
-}
-
 static struct str key_of(uint64_t id, char out[20])
 {
     snprintf(out, 20, "%016llx", (unsigned long long)id);

@@ -390,15 +390,6 @@ void roles_stop(struct monitor *m, bool all)
     }
 }
 
-static struct str heap_dup(struct str s)
-{
-    char *p = heap_alloc(s.n + 1);
-
-    if (s.n)
-        memcpy(p, s.p, s.n);
-    return (struct str){p, s.n};
-}
-
 void level_set(struct monitor *m, struct str package, struct str level)
 {
     struct map_entry *entry;
@@ -418,7 +409,7 @@ void level_set(struct monitor *m, struct str package, struct str level)
     }
     if (!own)
         return;
-    free((void *)(uintptr_t)own->level.p);
+    heap_free(&own->level);
     own->level = heap_dup(level);
     for (struct process *p = m->processes; p; p = p->next)
         if (p->is_ready && p->ch.fd >= 0)
