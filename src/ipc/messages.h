@@ -96,13 +96,14 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, level, 16)
 /*
  * monitor -> role: a channel to a peer. conn is the connection it acts for (0: none); account is
- * whom the peer has logged in as or is; protocol as of its listener; remote its client's address. The
- * maxima are the account's, for what it sends; 0 for none.
+ * whom the peer has logged in as or is; protocol and listener are those it came in by, and say to keys
+ * which a session may use; remote is its client's address. The maxima are the account's, for what it sends; 0 for none.
  */
 #define ipc_peer_FIELDS(F)                                                                         \
     F(u8, role, ROLE_COUNT - 1)                                                                    \
     F(u64, conn, 0)                                                                                \
     F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(u32, listener, 0)                                                                            \
     F(u8, is_tls, 1)                                                                               \
     F(u32, max_per_day, 0)                                                                         \
     F(u32, max_first_per_day, 0)                                                                   \

@@ -123,6 +123,7 @@ static bool add_peer(struct packet *m, struct err *e)
     p->role = (enum role)info.role;
     p->conn = info.conn;
     p->protocol = info.protocol;
+    p->listener = info.listener;
     p->is_tls = info.is_tls;
     p->max_per_day = info.max_per_day;
     p->max_first_per_day = info.max_first_per_day;

@@ -14,6 +14,7 @@ struct service_peer {
     enum role role;
     uint64_t conn;
     uint8_t protocol;
+    uint32_t listener;
     bool is_tls;
     uint32_t max_per_day, max_first_per_day;
     struct str account, login, remote, local;

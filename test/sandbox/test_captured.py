@@ -11,6 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
+from serving import serving
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -20,7 +21,7 @@ ALL_TASKS = 0x40000000  # __WALL
 
 CALLS = {'open': 2, 'poll': 7, 'sendmsg': 46, 'recvmsg': 47, 'clone': 56, 'execve': 59, 'kill': 62,
          'socket': 41, 'connect': 42, 'bind': 49, 'listen': 50, 'chmod': 90, 'chown': 92, 'truncate': 76, 'unlink': 87,
-         'rename': 82, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
+         'rename': 82, 'memfd_create': 319, 'write': 1, 'fcntl': 72, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
 
 
 class Regs(ctypes.Structure):
@@ -100,10 +101,20 @@ class Captive:
         assert self.call('poll', ready, 1, WAIT * 1000) == 1
         room = self.put(b'\0' * 4096)
         vector = self.put(struct.pack('QQ', room, 4096))
-        n = self.call('recvmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, vector, 1, 0, 0, 0, 0), 0)
+        control = self.put(b'\0' * 64)
+        n = self.call('recvmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, vector, 1, control, 64, 0, 0), 0)
         assert n >= 0, n
         got = self.get(room, n)
+        size, _, kind, fd = struct.unpack('Qiii', self.get(control, 20))
+        self.fd = fd if size and kind == socket.SCM_RIGHTS else None  # of the last message
         return (got[0], got[1:]) if n else None
+
+    def channel_to(self, monitor, service):
+        """What a session is granted when it asks for a service."""
+        assert self.send(monitor, message('grant', (1, service))) > 0
+        assert self.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
+        assert self.fd is not None
+        return self.fd
 
     def release(self):
         self.mem.close()
@@ -225,6 +236,57 @@ def a_captured_session_cannot_open_an_account():
         monitor = sockets(c.pid)[1]
         assert c.send(monitor, message('grant', (1, 4))) > 0
         assert c.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
+        c.release()
+
+
+@root_test
+def a_captured_session_signs_as_its_own_listener_only():
+    """A key per port, the first that of port 25: with the others it could stand in for the other services."""
+    with running() as s:
+        w = s.connect(SMTP)
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        keys = c.channel_to(sockets(c.pid)[1], 3)
+        for key, is_ok in ((1, 1), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (255, 0)):
+            assert c.send(keys, message('sign', (8, key), (4, key), (1, 1), (4, 0), b'd' * 32)) > 0
+            kind, body = c.receive(keys)
+            assert kind == NUMBERS['signed'] and body[:9] == struct.pack('<QB', key, is_ok), (key, body)
+            assert (len(body) > 13) == bool(is_ok), body
+        c.release()
+
+
+@root_test
+def a_captured_session_relays_nothing():
+    """Port 25 may give to the queue what some recipients could not take; another server gets none of it."""
+    with serving() as s:
+        w = s.connect(SMTP)
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        queue = c.channel_to(sockets(c.pid)[1], 2)
+        text = b'Subject: buy\r\n\r\nbuy\r\n'
+        fd = c.call('memfd_create', 'spam', 2)
+        assert fd >= 0 and c.call('write', fd, text, len(text)) == len(text)
+        assert c.call('fcntl', fd, 1033, 15) == 0  # F_ADD_SEALS
+        assert c.send(queue, message('submit', b'ann@example.org', (4, 2), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'',
+                                     b'')) > 0
+        for to in (b'victim@far.example', b'bob@example.org'):
+            assert c.send(queue, message('submit_rcpt', to, b'', b'')) > 0
+        assert c.send(queue, message('submit_data', (8, len(text))), [fd]) > 0
+        kind, body = c.receive(queue)
+        assert kind == NUMBERS['verdict'] and body[:4] == struct.pack('<I', 250), body
+        c.release()
+        s.wait_log('m="delivered" pkg=queue to=bob@example.org')
+        s.wait_log('m="delivery put off" pkg=queue to=victim@far.example')
+        assert ('failed permanently and kept here: it came from outside, and the recipient is at another server'
+                in s.command('queue', 'list')[1])
+        # Nor can it take a delivery id of the queue's own, and so have another's message taken for a repetition.
+        w = s.connect(SMTP, '127.0.0.2')  # the address of the other is paused
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        queue = c.channel_to(sockets(c.pid)[1], 2)
+        assert c.send(queue, message('submit', b'', (4, 1), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', b'')) > 0
+        assert c.send(queue, message('submit_rcpt', b'ann@example.org', b'q.1.1', b'')) > 0
+        assert c.receive(queue) is None
         c.release()
 
 

@@ -11,14 +11,26 @@
 
 enum { MAX_KEY_NUMBER = 256 };
 
-static struct private_key *keys[MAX_KEY_NUMBER];
+static struct {
+    struct private_key *key;
+    uint32_t listener;
+} keys[MAX_KEY_NUMBER];
 
-static bool sign(const struct ipc_sign *m, struct buf *out, struct err *e)
+// A session signs as the listener that its connection came in by, and as no other.
+static bool may_use(const struct service_peer *p, uint32_t key)
 {
-    const struct private_key *k = m->key < MAX_KEY_NUMBER ? keys[m->key] : NULL;
+    return p->role != ROLE_SESSION || keys[key].listener == p->listener;
+}
+
+static bool sign(const struct service_peer *p, const struct ipc_sign *m, struct buf *out,
+                 struct err *e)
+{
+    const struct private_key *k = m->key < MAX_KEY_NUMBER ? keys[m->key].key : NULL;
 
     if (!k)
         return fail(e, ERR_NOT_FOUND, "no key %u", m->key);
+    if (!may_use(p, m->key))
+        return fail(e, ERR_DENIED, "key %u is not of this session's listener", m->key);
     return m->type == IPC_SIGN_RSA ? private_key_rsa(k, m->digest, m->parameter, out, e)
                                    : private_key_sign_ecdsa(k, m->digest, out, e);
 }
@@ -32,7 +44,7 @@ static bool on_message(struct service_peer *p, struct packet *packet, struct err
 
     if (!ipc_sign_get(packet->body, &m, e))
         return false;
-    is_ok = sign(&m, &out, &why) && !out.full;
+    is_ok = sign(p, &m, &out, &why) && !out.full;
     if (!is_ok)
         LOG(LOG_ERROR, "keys", "cannot sign", LOG_E(&why), LOG_X("cid", p->conn));
     return IPC_SEND(&p->ch, signed, NULL, 0, e, .request = m.request, .is_ok = is_ok,
@@ -47,8 +59,10 @@ static void load_keys(struct role_start *s)
         struct str pem;
 
         if (f->key >= MAX_KEY_NUMBER || !os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
-            !(keys[f->key] = private_key_parse(pem, &e)))
+            !(keys[f->key].key = private_key_parse(pem, &e)))
             LOG(LOG_ERROR, "keys", "private key not usable", LOG_E(&e), LOG_N("key", f->key));
+        else
+            keys[f->key].listener = f->listener;
         fd_close(&f->fd);
     }
 }

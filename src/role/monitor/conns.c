@@ -177,7 +177,7 @@ static void grant_service(struct conn *c, uint8_t service)
     struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
                                                           : NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
-                           .is_tls = c->is_tls, .account = c->account, .login = c->login,
+                           .listener = c->listener, .is_tls = c->is_tls, .account = c->account, .login = c->login,
                            .remote = str_of(c->remote), .local = str_of(c->local),
                            .tls = c->tls, .binding_type = c->binding_type,
                            .binding = c->binding, .client_key = c->client_key};
@@ -367,6 +367,7 @@ void conn_new(struct monitor *m, struct packet *p)
     c = heap_alloc(sizeof *c);
     c->m = m;
     c->id = info.conn;
+    c->listener = info.listener;
     c->protocol = m->ports[info.listener].info.protocol;
     c->is_tls = info.is_tls;
     c->ch.fd = -1;

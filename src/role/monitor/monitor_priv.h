@@ -53,6 +53,7 @@ struct conn {
     uint64_t id;
     enum conn_state state;
     uint8_t protocol;
+    uint32_t listener;
     bool is_tls;
     char remote[64], local[64];
     struct str tls, binding_type, binding, client_key; // in tls_facts; for auth, see IPC_TLS_FACTS
