@@ -16,6 +16,7 @@ enum { DELIVERY_MS = 5 * 60 * 1000 };
 struct delivery {
     struct channel ch;
     uint64_t conn;
+    struct packet *findings, *offer, *p; // what was received; texts point into them
     bool is_queued; // the queue offers it, and not a session
     char mailbox[IPC_MAX_MAILBOX + 1], remote[65], address[IPC_MAX_ADDRESS + 1];
 };
@@ -57,16 +58,38 @@ static bool store(struct delivery *d, const struct ipc_offer *offer, int fd, str
     return true;
 }
 
-static bool serve(struct delivery *d, struct packet *offer_packet, struct packet *p, struct err *e)
+// Of mail from outside, what was found out about its sender comes before the offer.
+static bool hear_offer(struct delivery *d, struct ipc_findings *findings, bool *has_findings,
+                       struct ipc_offer *offer, struct err *e)
 {
+    struct packet *first = d->findings;
+
+    *has_findings = false;
+    if (channel_receive(&d->ch, first, DELIVERY_MS, e) != CHANNEL_MESSAGE)
+        return e->kind == ERR_NONE ? fail(e, ERR_TEMPORARY, "no message is offered") : false;
+    if (first->type == IPC_offer) {
+        d->findings = d->offer;
+        d->offer = first;
+        return ipc_offer_get(first->body, offer, e);
+    }
+    *has_findings = first->type == IPC_findings;
+    return (*has_findings || fail(e, ERR_BUG, "unexpected message")) &&
+           ipc_findings_get(first->body, findings, e) &&
+           channel_expect(&d->ch, IPC_offer, d->offer, DELIVERY_MS, e) &&
+           ipc_offer_get(d->offer->body, offer, e);
+}
+
+static bool serve(struct delivery *d, struct err *e)
+{
+    struct ipc_findings findings;
     struct ipc_offer offer;
     AUTO_FD fd = -1;
     struct err why = {0};
+    bool has_findings;
 
-    if (!channel_expect(&d->ch, IPC_offer, offer_packet, DELIVERY_MS, e) ||
-        !ipc_offer_get(offer_packet->body, &offer, e))
+    if (!hear_offer(d, &findings, &has_findings, &offer, e))
         return false;
-    fd = packet_take_fd(offer_packet, 0);
+    fd = packet_take_fd(d->offer, 0);
     // What could change while it is parsed would be read twice.
     if (!os_memfile_is_sealed(fd))
         return fail(e, ERR_DENIED, "the message is not sealed");
@@ -74,7 +97,7 @@ static bool serve(struct delivery *d, struct packet *offer_packet, struct packet
     if (!d->is_queued && !str_starts(offer.delivery_id, STR("s.")))
         return fail(e, ERR_DENIED, "the delivery id is not a session's");
     if (!answer(d, 250, "2.0.0", "", e) ||
-        !channel_expect(&d->ch, IPC_commit, p, DELIVERY_MS, e))
+        !channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e))
         return false;
     return store(d, &offer, fd, &why) ? answer(d, 250, "2.0.0", "", e)
                                       : answer_failure(d, &why, e);
@@ -82,18 +105,21 @@ static bool serve(struct delivery *d, struct packet *offer_packet, struct packet
 
 static void *run(void *ctx)
 {
-    struct packet *offer = packet_new(), *p = packet_new();
     struct delivery *d = ctx;
     struct err e = {0};
     uint64_t one = 1;
 
     log_set_cid(d->conn);
-    if (!serve(d, offer, p, &e))
+    d->findings = packet_new();
+    d->offer = packet_new();
+    d->p = packet_new();
+    if (!serve(d, &e))
         LOG(LOG_INFO, "store", "delivery given up", LOG_E(&e), LOG_S("account", account.name));
     channel_close(&d->ch);
-    packet_close_fds(offer);
-    packet_free(offer);
-    packet_free(p);
+    packet_close_fds(d->offer);
+    packet_free(d->findings);
+    packet_free(d->offer);
+    packet_free(d->p);
     free(d);
     atomic_fetch_sub(&account.threads, 1);
     if (write(account.wake_fd, &one, sizeof one) < 0)

@@ -98,13 +98,23 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
            ipc_verdict_get(s->packet->body, v, e);
 }
 
-bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,
-                   struct channel *account, struct err *e)
+static bool send_findings(struct channel *account, const struct ipc_findings *f, struct err *e)
+{
+    AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES);
+
+    ipc_findings_put(&body, f);
+    return body.full ? fail(e, ERR_LIMIT, "the findings are too long")
+                     : channel_send(account, IPC_findings, buf_str(&body), NULL, 0, e);
+}
+
+bool session_offer(struct session *s, uint32_t grant, const struct ipc_findings *findings,
+                   const struct ipc_offer *offer, int fd, struct channel *account, struct err *e)
 {
     return session_open_delivery(s, grant, account, e) &&
+           (!findings || send_findings(account, findings, e)) &&
            IPC_SEND(account, offer, &fd, 1, e, .delivery_id = offer->delivery_id,
                     .size = offer->size, .reverse_path = offer->reverse_path,
-                    .hello = offer->hello, .prefix = offer->prefix);
+                    .hello = offer->hello, .rcpt = offer->rcpt, .prefix = offer->prefix);
 }
 
 bool session_hear_verdict(struct session *s, struct channel *account, struct ipc_verdict *v,

@@ -145,9 +145,13 @@ MUST_USE bool session_check_list(struct session *s, const struct ipc_list_check 
 MUST_USE bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                               const struct ipc_submit_rcpt *recipients, int fd, uint64_t size,
                               struct ipc_verdict *v, struct err *e);
-/* account: a message for the delivery that auth granted; the verdict comes later. */
-MUST_USE bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,
-                            struct channel *account, struct err *e);
+/*
+ * account: a message for the delivery that auth granted; the verdict comes later. Without findings
+ * the account takes it for local mail and accepts it.
+ */
+MUST_USE bool session_offer(struct session *s, uint32_t grant, const struct ipc_findings *findings,
+                            const struct ipc_offer *offer, int fd, struct channel *account,
+                            struct err *e);
 MUST_USE bool session_hear_verdict(struct session *s, struct channel *account,
                                    struct ipc_verdict *v, struct err *e);
 /* account: store it; the next verdict says that it is done. */

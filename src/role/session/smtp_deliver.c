@@ -60,13 +60,14 @@ static void offer(struct smtp_session *c, struct delivery *d, const struct smtp_
     const struct smtp_rcpt *rcpt = &c->rcpts[d->rcpt];
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
     struct ipc_offer o = {.delivery_id = delivery_id(c, m, d), .size = m->size,
-                          .reverse_path = c->reverse_path, .hello = buf_str(&c->hello)};
+                          .reverse_path = c->reverse_path, .hello = buf_str(&c->hello),
+                          .rcpt = rcpt->address};
     struct err e = {0};
 
     d->is_open = true;
     if (put_prefix(c, m, rcpt, &prefix, &e)) {
         o.prefix = buf_str(&prefix);
-        if (session_offer(c->s, grant, &o, m->fd, &d->account, &e))
+        if (session_offer(c->s, grant, NULL, &o, m->fd, &d->account, &e))
             return;
     }
     failed_for_now(c, d, "offering a message", &e);

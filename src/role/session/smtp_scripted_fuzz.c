@@ -219,10 +219,10 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
 }
 
 // What stands in for the channel: the grant, and whether the offer was answered.
-bool session_offer(struct session *s, uint32_t grant, const struct ipc_offer *offer, int fd,
-                   struct channel *account, struct err *e)
+bool session_offer(struct session *s, uint32_t grant, const struct ipc_findings *findings,
+                   const struct ipc_offer *offer, int fd, struct channel *account, struct err *e)
 {
-    (void)s, (void)e;
+    (void)s, (void)e, (void)findings;
     take(fd, offer->size, offer->prefix);
     *account = (struct channel){.fd = -1, .self = (enum role)grant, .peer = ROLE_MONITOR};
     return true;
