@@ -87,7 +87,7 @@ def status_and_list_status():
     assert re.fullmatch(r'\* STATUS st \(MESSAGES 3 UIDNEXT 4 UIDVALIDITY \d+ UNSEEN 2 DELETED 1 SIZE 135 RECENT 0 '
                         r'HIGHESTMODSEQ \d+\)', line), line
     lines = [l for l in w.imap_cmd('c LIST "" st* RETURN (STATUS (MESSAGES SIZE) SUBSCRIBED)') if l[0] == '*']
-    assert lines == ['* LIST (\\Subscribed \\HasChildren) "/" st', '* STATUS st (MESSAGES 3 SIZE 63)',
+    assert lines == ['* LIST (\\Subscribed \\HasChildren) "/" st', '* STATUS st (MESSAGES 3 SIZE 135)',
                      '* LIST (\\Subscribed \\HasNoChildren) "/" st/b', '* STATUS st/b (MESSAGES 0 SIZE 0)'], lines
     # Neither for what does not exist nor for a parent that only stands for others (RFC 5819 2).
     w.imap_cmd('d SUBSCRIBE st/ghost')
