@@ -12,6 +12,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
+#include "policy/psl.h"
 #include "role/account/account.h"
 #include "role/template.h"
 #include "text/encode.h"
@@ -272,6 +273,7 @@ _Noreturn void account_template_main(void)
     role_start(&s, ROLE_ACCOUNT_TEMPLATE);
     crypto_warm();
     charset_warm();
+    psl_warm();
     read_initial(&s);
     template_loop(&s, IPC_account_start, run_account);
 }

@@ -9,6 +9,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "policy/psl.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
@@ -152,6 +153,7 @@ _Noreturn void session_template_main(void)
 
     role_start(&s, ROLE_SESSION_TEMPLATE);
     crypto_warm();
+    psl_warm();
     load_certificates(&s);
     template_loop(&s, IPC_session_start, run_session);
 }
