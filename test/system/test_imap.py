@@ -1,4 +1,6 @@
 """IMAP against a running server, with imaplib and raw bytes."""
+import struct
+
 from harness import *
 
 MESSAGE = (b'From: Ann <ann@example.org>\r\nTo: Bob <bob@example.com>\r\nSubject: =?utf-8?q?caf=C3=A9?=\r\n'
@@ -358,6 +360,74 @@ def parked_connections_hear_and_come_back():
         w.close()
         c.logout()
         assert ok(s.imap().select('park')) == [b'2']
+
+
+def front_ticks(s):
+    """What front has computed so far, in clock ticks."""
+    with open('/proc/%d/stat' % s.pids('mox: front')[0]) as f:
+        return sum(int(x) for x in f.read().rsplit(')', 1)[1].split()[11:13])
+
+
+def held_by_kernel(sock):
+    """Octets on their way in a TCP connection of this machine, in both ends' buffers."""
+    ends = []
+    for ip, port in (sock.getsockname(), sock.getpeername()):
+        ends.append('%08X:%04X' % (struct.unpack('=I', socket.inet_aton(ip))[0], port))
+    with open('/proc/net/tcp') as f:
+        rows = [line.split() for line in f]
+    return sum(int(n, 16) for r in rows if r[1:3] in (ends, ends[::-1]) for n in r[4].split(':'))
+
+
+def late_reader(s):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    sock.settimeout(WAIT)
+    sock.connect((s.ip, IMAP))
+    w = Wire(sock)
+    w.line()
+    w.imap_cmd('a LOGIN %s %s' % (LOGIN, PASSWORD))
+    w.imap_cmd('b SELECT late')
+    return w
+
+
+@test
+def clients_that_read_late_are_not_parked_before_they_have_all():
+    """What an account has written and front could not pass on yet is not lost with the account's thread."""
+    with running() as s:
+        c = s.imap()
+        fresh(c, 'late')
+        ok(c.append('late', None, None, b'Subject: x\r\n\r\n' + b'0123456789abcde\n' * 65536 * 8))
+        # How much does a connection take whose client does not read?
+        w = late_reader(s)
+        w.write('c FETCH 1 BODY.PEEK[]\r\n')
+        taken, before = 0, -1
+        while not taken or taken != before:
+            before = taken
+            time.sleep(0.5)
+            taken = held_by_kernel(w.sock)
+        w.close()
+        # Now some whose output ends near there: in the kernel's buffers, or between account and front. In
+        # a crowd they are parked as soon as the account has written it all.
+        crowd = [late_reader(s) for _ in range(101)]
+        sizes = [taken + k * 4000 for k in range(30)]
+        late = [late_reader(s) for _ in sizes]
+        for w, size in zip(late, sizes):
+            w.write('c FETCH 1 BODY.PEEK[TEXT]<0.%d>\r\nd IDLE\r\n' % size)
+        s.wait_log('parked')
+        for w, size in zip(late, sizes):
+            lines = w.imap_until('c')
+            assert sum(len(l) + 2 for l in lines) > size and lines[-1].startswith('c OK'), (size, lines[-1])
+            assert w.line() == '+ waiting'
+        # Then all are parked like any other, and front has nothing to do for them.
+        wait_parked(s, len(late))
+        before = front_ticks(s)
+        time.sleep(1)
+        assert front_ticks(s) - before < os.sysconf('SC_CLK_TCK') / 2, 'front is busy with parked connections'
+        for w in late:
+            w.write('DONE\r\n')
+            w.imap_until('d')
+        for w in late + crowd:
+            w.close()
 
 
 @test

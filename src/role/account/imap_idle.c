@@ -286,8 +286,8 @@ static bool park(struct imap_conn *c)
     is_parked = c->park == PARK_YES;
     c->park = PARK_NONE;
     pthread_mutex_unlock(&account.lock);
-    if (is_parked)
-        LOG(LOG_DEBUG, "imapserver", "connection parked", LOG_X("cid", c->conn));
+    LOG(LOG_DEBUG, "imapserver", is_parked ? "connection parked" : "connection not parked",
+        LOG_X("cid", c->conn));
     c->is_handed = is_parked;
     c->is_ending |= is_parked;
     return is_parked;

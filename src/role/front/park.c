@@ -72,14 +72,26 @@ void park_resume(struct relay *r)
     relay_move(r);
 }
 
-// The sender has the other end of our stream, and nothing unread is in it.
-static bool may_park(const struct relay *r, int fd)
+static bool has_unread(int fd)
 {
     char byte;
 
-    return r && r->state == RELAY_OPEN && r->server >= 0 && !r->to_server.n && !r->client_ended &&
-           r->server_inode && os_inode(fd) == r->server_inode &&
-           recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+// The sender has the other end of our stream.
+static bool is_its_own(const struct relay *r, int fd)
+{
+    return r && r->state == RELAY_OPEN && r->server >= 0 && r->server_inode &&
+           os_inode(fd) == r->server_inode;
+}
+
+// Nothing is on its way in either direction: what the client has not taken yet, or has just said, would
+// be lost with the stream.
+static bool is_quiet(const struct relay *r, int fd)
+{
+    return !r->client_ended && !r->to_server.n && !r->to_client.n && !has_unread(fd) &&
+           !has_unread(r->server);
 }
 
 static bool on_park(struct service_peer *p, struct packet *m, struct err *e)
@@ -90,11 +102,11 @@ static bool on_park(struct service_peer *p, struct packet *m, struct err *e)
     if (!ipc_park_get(m->body, &park, e))
         return false;
     r = relay_find(park.conn);
-    if (!may_park(r, m->fds[0]))
-        return IPC_SEND(&p->ch, unparked, NULL, 0, e, .conn = park.conn);
-    relay_move(r); // the account's last lines
-    r = relay_find(park.conn);
-    if (!may_park(r, m->fds[0]))
+    if (is_its_own(r, m->fds[0])) {
+        relay_move(r); // the account's last lines
+        r = relay_find(park.conn);
+    }
+    if (!is_its_own(r, m->fds[0]) || !is_quiet(r, m->fds[0]))
         return IPC_SEND(&p->ch, unparked, NULL, 0, e, .conn = park.conn);
     relay_drop_server(r);
     r->state = RELAY_PARKED;
@@ -106,8 +118,7 @@ static bool on_park(struct service_peer *p, struct packet *m, struct err *e)
     if (r->next)
         r->next->link = &r->next;
     parked = r;
-    event_change(service_loop(), r->client_source,
-                 r->to_client.n ? EVENT_READ | EVENT_WRITE : EVENT_READ);
+    event_change(service_loop(), r->client_source, EVENT_READ);
     r->client_events = EVENT_READ;
     return IPC_SEND(&p->ch, parked, NULL, 0, e, .conn = r->conn, .state = r->parked);
 }
