@@ -58,6 +58,20 @@ TEST(mime_every_cut_gives_the_same_tree)
     }
 }
 
+TEST(a_message_that_is_announced_and_does_not_come)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct str top = STR("Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n");
+    AUTO_EXACT in = exact_copy(arena_printf(&a, "%.*s--b\r\nContent-Type: message/rfc822\r\n"
+                                            "--b--\r\nepilogue: is no field\r\n", STR_FMT(top)));
+    bool is_broken;
+    struct part *root = mime_parse(&a, in.str, &is_broken);
+
+    CHECK(!is_broken && root->body_start == top.n && root->body_end == in.str.n);
+    CHECK(root->child && root->child->is_message && root->child->child);
+    CHECK(root->child->child->body_end <= root->child->body_end && !root->child->next);
+}
+
 TEST(broken_messages_are_kept_as_they_are)
 {
     static const struct {

@@ -252,7 +252,7 @@ static void end_header(struct mime_parser *p, uint64_t body_start)
 // Everything inside levels[to] ends at offset end.
 static void close_to(struct mime_parser *p, size_t to, uint64_t end, uint64_t lines)
 {
-    if (p->in_header) { // it has no body
+    while (p->in_header) { // it has no body; nor has the message that it may announce
         struct part *part = p->levels[p->depth].part;
 
         end_header(p, end);
