@@ -40,6 +40,13 @@ struct targets {
 };
 /* Who answers for addresses; made from a checked configuration, which must outlive it. */
 struct directory;
+/*
+ * What a directory needs of a checked configuration, in the form of the two files, and a configuration
+ * of that: good for a directory and for the names of accounts, and not checked again.
+ */
+void config_put_directory(const struct config *c, struct buf *main, struct buf *domains);
+MUST_USE bool config_read_directory(struct arena *a, struct str main, struct str domains,
+                                    struct config *out, struct err *e);
 struct directory *directory_new(const struct config *c);
 void directory_free(struct directory *d);
 /* mox-imap-store-cli-config.md, "Address lookup order". Texts live in a or in the configuration. */

@@ -145,13 +145,19 @@ TEST(sconf_durations)
 
 TEST(directory_lookup)
 {
+    static const struct str transports = STR_(
+        "Transports:\n\trelay:\n\t\tSubmissions:\n\t\t\tHost: relay.example\n\t\t\tAuth:\n"
+        "\t\t\t\tUsername: u\n\t\t\t\tPassword: secret\n");
     static const struct str d = STR_(
         "Domains:\n\tEx\xc3\xa4mple.org:\n\t\tLocalpartCatchallSeparator: +\n\t\tAliases:\n"
         "\t\t\tall:\n\t\t\t\tAddresses:\n\t\t\t\t\t- a@ex\xc3\xa4mple.org\n"
         "\t\t\t\t\t- b@ex\xc3\xa4mple.org\n"
+        "\t\tDKIM:\n\t\t\tSelectors:\n\t\t\t\tsel:\n\t\t\t\t\tPrivateKeyFile: secret.pem\n"
         "\tdis.example:\n\t\tDisabled: true\n"
         "Accounts:\n\ta:\n\t\tDomain: ex\xc3\xa4mple.org\n\t\tDestinations:\n"
-        "\t\t\ta@ex\xc3\xa4mple.org:\n\t\t\t\tMailbox: A\n\t\t\tx@dis.example: nil\n"
+        "\t\t\ta@ex\xc3\xa4mple.org:\n\t\t\t\tRulesets:\n\t\t\t\t\t-\n"
+        "\t\t\t\t\t\tSMTPMailFromRegexp: secret\n\t\t\t\t\t\tMailbox: S\n"
+        "\t\t\t\tMailbox: A\n\t\t\tx@dis.example: nil\n"
         "\tmox:\n\t\tDomain: ex\xc3\xa4mple.org\n\t\tDestinations:\n\t\t\tb@ex\xc3\xa4mple.org: nil\n"
         "\t\t\tgone@ex\xc3\xa4mple.org:\n\t\t\t\tSMTPError: 550 gone\n");
     static const struct {
@@ -175,14 +181,24 @@ TEST(directory_lookup)
     AUTO_BUF m = BUF_LIMIT(1 << 20);
     AUTO_BUF unused = BUF_LIMIT(1 << 20);
     AUTO_BUF problems = BUF_LIMIT(1 << 20);
-    struct config c;
+    AUTO_BUF part_m = BUF_LIMIT(1 << 20);
+    AUTO_BUF part_d = BUF_LIMIT(1 << 20);
+    struct config c, part;
     struct directory *dir;
     struct str disabled;
+    struct err e = {0};
 
     config_localserve(&m, &unused, &localhost_ip, 1);
+    buf_put(&m, transports);
     load(&a, buf_str(&m), d, &c, &problems);
     CHECK_STR(buf_str(&problems), STR(""));
-    dir = directory_new(&c);
+    // As auth has it: without what is nobody's business there.
+    config_put_directory(&c, &part_m, &part_d);
+    CHECK(str_find_str(buf_str(&part_m), STR("secret")) < 0 &&
+          str_find_str(buf_str(&part_m), STR("KeyFile")) < 0);
+    CHECK(str_find_str(buf_str(&part_d), STR("secret")) < 0);
+    CHECK(config_read_directory(&a, buf_str(&part_m), buf_str(&part_d), &part, &e));
+    dir = directory_new(&part);
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct targets t;
 

@@ -1,4 +1,8 @@
-/* Parsing never fails or reads past its input, and each change of a parsed text parses again. */
+/*
+ * Parsing never fails or reads past its input, each change of a parsed text parses again, and so does
+ * the part for auth of whatever was good.
+ */
+#include "base/die.h"
 #include "config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,6 +25,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         buf_reset(&changed);
         sconf_write_added(&changed, &file, file.root->child, STR("y: z\n"));
     }
-    (void)!config_load(&a, STR("mox.conf"), text, STR("domains.conf"), text, &config, &out);
+    if (config_load(&a, STR("mox.conf"), text, STR("domains.conf"), text, &config, &out)) {
+        AUTO_BUF main = BUF_LIMIT(64 << 20);
+        AUTO_BUF domains = BUF_LIMIT(64 << 20);
+        struct config part;
+        struct err e = {0};
+
+        config_put_directory(&config, &main, &domains);
+        if (!config_read_directory(&a, buf_str(&main), buf_str(&domains), &part, &e))
+            die("a good configuration, and its part does not parse: %s", e.text);
+    }
     return 0;
 }

@@ -56,7 +56,10 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
 #define ipc_level_FIELDS(F)                                                                        \
     F(str, package, IPC_MAX_NAME)                                                                  \
     F(str, level, 16)
-/* auth: the text of a checked file, in pieces that follow each other; file 0 mox.conf, 1 domains. */
+/*
+ * auth: what a directory needs of a checked file (config_put_directory), in pieces that follow each
+ * other; file 0 mox.conf, 1 domains.conf.
+ */
 #define ipc_text_piece_FIELDS(F)                                                                   \
     F(u8, file, 1)                                                                                 \
     F(str, bytes, IPC_MAX_RECORD)

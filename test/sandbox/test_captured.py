@@ -337,6 +337,26 @@ def a_captured_account_is_alone_with_its_mail():
 
 
 @root_test
+def auth_never_had_the_passwords_of_transports():
+    with serving() as s:
+        s.stop()
+        with open(os.path.join(s.dir, 'mox.conf'), 'a') as f:
+            f.write('Transports:\n\trelay:\n\t\tSubmissions:\n\t\t\tHost: relay.example\n\t\t\tAuth:\n'
+                    '\t\t\t\tUsername: us\n\t\t\t\tPassword: ' + 'relays-own-' + 'secret\n')
+        s.start()
+        pid = s.pids('mox: auth')[0]
+        found = set()
+        with open('/proc/%d/maps' % pid) as maps, open('/proc/%d/mem' % pid, 'rb') as mem:
+            for line in maps:
+                start, end = (int(x, 16) for x in line.split()[0].split('-'))
+                if ' rw' in line:
+                    mem.seek(start)
+                    data = mem.read(end - start)
+                    found |= {w for w in (b'relays-own-secret', b'bob@example.org') if w in data}
+        assert found == {b'bob@example.org'}, found
+
+
+@root_test
 def captured_services_are_confined_to_their_directories():
     own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'account-template': 'accounts/mox/account.db'}
     with running() as s:

@@ -37,14 +37,11 @@ static struct loaded *load(struct str compiled, struct err *e)
 {
     struct buf texts[2] = {BUF_LIMIT(SCONF_MAX_BYTES), BUF_LIMIT(SCONF_MAX_BYTES)};
     struct loaded *l = heap_alloc(sizeof *l);
-    AUTO_BUF problems = BUF_LIMIT(1 << 16);
     bool is_ok = collect_texts(compiled, texts, e);
 
     l->a = (struct arena)ARENA_LIMIT(512 << 20);
-    if (is_ok && !config_load(&l->a, STR("mox.conf"), arena_dup(&l->a, buf_str(&texts[0])),
-                              STR("domains.conf"), arena_dup(&l->a, buf_str(&texts[1])),
-                              &l->config, &problems))
-        is_ok = fail(e, ERR_BUG, "%.*s", STR_FMT(buf_str(&problems)));
+    is_ok = is_ok && config_read_directory(&l->a, arena_dup(&l->a, buf_str(&texts[0])),
+                                           arena_dup(&l->a, buf_str(&texts[1])), &l->config, e);
     buf_fini(&texts[0]);
     buf_fini(&texts[1]);
     if (!is_ok) {

@@ -209,6 +209,8 @@ static void compile(struct compile *c)
     const struct buf *const for_account[] = {&c->common, &c->mailboxes};
     const struct buf *const for_auth[] = {&c->common, &c->texts};
     const struct buf *const plain[] = {&c->common};
+    AUTO_BUF main_part = BUF_LIMIT(SCONF_MAX_BYTES);
+    AUTO_BUF domains_part = BUF_LIMIT(SCONF_MAX_BYTES);
     struct err e = {0};
 
     put_common(c);
@@ -223,8 +225,11 @@ static void compile(struct compile *c)
                      .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
                      .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200));
     put_initial_mailboxes(c);
-    put_text(c, 0, c->config->main.text);
-    put_text(c, 1, c->config->domains.text);
+    config_put_directory(c->config, &main_part, &domains_part);
+    if (main_part.full || domains_part.full)
+        finish(false, STR("the configuration is too large\n"));
+    put_text(c, 0, buf_str(&main_part));
+    put_text(c, 1, buf_str(&domains_part));
     if (!send_part(ROLE_MONITOR, for_monitor, COUNT(for_monitor), &e) ||
         !send_part(ROLE_FRONT, with_ports, COUNT(with_ports), &e) ||
         !send_part(ROLE_SESSION_TEMPLATE, with_ports, COUNT(with_ports), &e) ||
