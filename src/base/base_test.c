@@ -234,3 +234,23 @@ TEST(ip_addresses)
         CHECK_CASE(!ip_is_loopback(&a), i);
     }
 }
+
+TEST(ip_unmapping)
+{
+    static const struct {
+        const char *ip, *want;
+    } cases[] = {
+        {"::ffff:192.0.2.1", "192.0.2.1"}, {"::fffe:192.0.2.1", "::fffe:c000:201"},
+        {"192.0.2.1", "192.0.2.1"},        {"::1", "::1"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_BUF out = BUF_LIMIT(100);
+        struct ip ip;
+
+        CHECK_CASE(ip_parse(str_of(cases[i].ip), &ip), i);
+        ip = ip_unmapped(&ip);
+        ip_put(&out, &ip);
+        CHECK_STR(buf_str(&out), str_of(cases[i].want));
+    }
+}

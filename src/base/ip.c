@@ -81,6 +81,17 @@ bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits)
            (n % 8 == 0 || ((ip->bytes[n / 8] ^ network->bytes[n / 8]) & last) == 0);
 }
 
+struct ip ip_unmapped(const struct ip *ip)
+{
+    static const struct ip mapped = {6, {[10] = 0xff, [11] = 0xff}};
+    struct ip four = {.family = 4};
+
+    if (!ip_in_network(ip, &mapped, 96))
+        return *ip;
+    memcpy(four.bytes, ip->bytes + 12, 4);
+    return four;
+}
+
 bool ip_is_loopback(const struct ip *ip)
 {
     static const struct ip six = {6, {[15] = 1}};

@@ -30,5 +30,7 @@ void ip_put_arpa(struct buf *out, const struct ip *ip);
 bool ip_eq(const struct ip *a, const struct ip *b);
 /* Whether both are of one family and equal in their first bits; bits past the end count as all. */
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
+/* The IPv4 address that an IPv6 address ::ffff:192.0.2.1 stands for; any other as it is. */
+struct ip ip_unmapped(const struct ip *ip);
 /* 127.0.0.0/8 or ::1. */
 bool ip_is_loopback(const struct ip *ip);
