@@ -194,6 +194,7 @@ static const char zone_text[] =
     "_s._tcp.example.com SRV 1 2 443 six.example.com\n"
     "nothing.example.com TLSA !nodata\n"
     "forged.example.com * !bogus\n"
+    "odd\\032name.\\255.example.com A 192.0.2.3\n"
     "to-secure.example.com CNAME six.example.com\n"
     "$secure no\n"
     "to-insecure.example.com CNAME six.example.com\n";
@@ -222,6 +223,7 @@ TEST(dns_scripted_zone)
         {"_s._tcp.example.com", "SRV", DNS_OK, 1, true},
         {"nothing.example.com", "TLSA", DNS_NODATA, 0, true},
         {"forged.example.com", "A", DNS_BOGUS, 0, false},
+        {"odd name.\xff.example.com", "A", DNS_OK, 1, true},
         {"to-secure.example.com", "AAAA", DNS_OK, 1, true},
         {"to-insecure.example.com", "AAAA", DNS_OK, 1, false},
         {"a..b", "A", DNS_NXDOMAIN, 0, false},
@@ -263,7 +265,7 @@ TEST(dns_zone_lines_that_are_wrong)
         "a..b A 1.2.3.4", "example.com MX mx", "example.com MX 65536 mx", "example.com HINFO x",
         "example.com A 1.2.3.4 5.6.7.8", "example.com * 1.2.3.4", "example.com A !never",
         "example.com TXT \"open", "example.com TXT \"a\\300\"", "example.com TLSA 3 1 1 0",
-        "example.com TLSA 3 1 1 xx",
+        "example.com TLSA 3 1 1 xx", "a\\25 A 1.2.3.4", "a\\256 A 1.2.3.4", "a\\b12 A 1.2.3.4",
     };
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct dns_zone zone;

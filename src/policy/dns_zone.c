@@ -43,6 +43,26 @@ static struct str name_of(struct arena *a, struct str word)
     return arena_lower(a, word);
 }
 
+// The name at the beginning of a line: "\032" is a space in it.
+static struct str owner_of(struct arena *a, struct str word)
+{
+    AUTO_BUF name = BUF_LIMIT(4 * DNS_MAX_NAME);
+    struct cur c = cur_of(word);
+    struct str digits;
+    uint64_t v;
+    int ch;
+
+    while ((ch = cur_next(&c)) >= 0) {
+        if (ch == '\\') {
+            if (!cur_take(&c, 3, &digits) || !str_u64(digits, 255, &v))
+                return STR("");
+            ch = (int)v;
+        }
+        buf_put_char(&name, (char)(unsigned char)ch);
+    }
+    return name_of(a, buf_str(&name));
+}
+
 static bool take_host(struct arena *a, struct cur *c, struct str *out)
 {
     *out = name_of(a, take_word(c));
@@ -195,7 +215,7 @@ static bool parse_line(struct arena *a, struct str line, struct dns_zone *z, boo
         return true;
     }
     entry = ARENA_PUSH(a, z->entries, &z->n, &z->cap);
-    entry->name = name_of(a, name);
+    entry->name = owner_of(a, name);
     entry->is_secure = *is_secure;
     type = take_word(&c);
     entry->is_any = str_eq(type, STR("*"));

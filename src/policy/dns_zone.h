@@ -11,7 +11,8 @@
  *     slow.example      *      !timeout              (any type; !servfail, !nxdomain, !nodata, !bogus)
  *     $secure           yes                          (from here on; at first nothing is secure)
  *
- * A name counts as existing when a line has it or a name below it. A name is compared without regard
+ * In the name at the beginning of a line, \DDD is the byte with that number; in CNAME and other data
+ * it is not. A name counts as existing when a line has it or a name below it. A name is compared without regard
  * to case, a later line adds a record, and what begins with ! replaces all records of that type.
  */
 #pragma once
