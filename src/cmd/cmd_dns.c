@@ -39,17 +39,9 @@ static void show_address(struct buf *out, const struct dns_record *r)
         ip_put(out, &ip);
 }
 
-// Text is a stranger's, and this may be a terminal.
 static void show_text(struct buf *out, const struct dns_record *r)
 {
-    for (size_t i = 0; i < r->data.n; i++) {
-        unsigned char c = (unsigned char)r->data.p[i];
-
-        if (c >= ' ' && c < 127 && c != '\\')
-            buf_put_char(out, (char)c);
-        else
-            buf_printf(out, "\\%03u", c);
-    }
+    own_dns_put_text(out, r->data);
 }
 
 static void show_srv(struct buf *out, const struct dns_record *r)
@@ -91,11 +83,6 @@ static const struct lookup {
     {"srv", DNS_SRV, 0, show_srv},     {"tlsa", DNS_TLSA, 0, show_tlsa},
 };
 
-static const char *dnssec(bool is_secure)
-{
-    return is_secure ? "with dnssec" : "without dnssec";
-}
-
 static bool fail_lookup(const struct lookup *l, struct str name, const struct dns_answer *a,
                         struct err *e)
 {
@@ -104,10 +91,10 @@ static bool fail_lookup(const struct lookup *l, struct str name, const struct dn
         return true;
     case DNS_NXDOMAIN:
         return fail(e, ERR_NOT_FOUND, "looking up %s of %.*s: no such name (%s)", l->word,
-                    STR_FMT(name), dnssec(a->is_secure));
+                    STR_FMT(name), own_dns_security(a->is_secure));
     case DNS_NODATA:
         return fail(e, ERR_NOT_FOUND, "looking up %s of %.*s: no such record (%s)", l->word,
-                    STR_FMT(name), dnssec(a->is_secure));
+                    STR_FMT(name), own_dns_security(a->is_secure));
     case DNS_TEMPORARY:
         return fail(e, ERR_TEMPORARY, "looking up %s of %.*s: temporary failure: %.*s", l->word,
                     STR_FMT(name), STR_FMT(a->why));
@@ -157,10 +144,10 @@ static void show(const struct lookup *l, const struct dns_answer answers[2], boo
 
     if (l->type == DNS_CNAME) {
         put_host(&out, answers[0].records[0].name);
-        buf_printf(&out, " (%s)\n", dnssec(is_secure));
+        buf_printf(&out, " (%s)\n", own_dns_security(is_secure));
     } else
         buf_printf(&out, "%s records (%zu, %s):\n", l->word, answers[0].n + answers[1].n,
-                   dnssec(is_secure));
+                   own_dns_security(is_secure));
     for (size_t i = 0; i < 2 && l->type != DNS_CNAME; i++)
         for (size_t k = 0; k < answers[i].n; k++) {
             BUF_PUT(&out, "- ");

@@ -66,3 +66,20 @@ bool own_dns_open(struct dns *out, struct err *e)
     *out = resolver_dns(&resolver);
     return true;
 }
+
+const char *own_dns_security(bool is_secure)
+{
+    return is_secure ? "with dnssec" : "without dnssec";
+}
+
+void own_dns_put_text(struct buf *out, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+
+        if (c >= ' ' && c < 127 && c != '\\')
+            buf_put_char(out, (char)c);
+        else
+            buf_printf(out, "\\%03u", c);
+    }
+}

@@ -10,3 +10,8 @@
  * It logs errors only, unless -loglevel says otherwise.
  */
 MUST_USE bool own_dns_open(struct dns *out, struct err *e);
+
+/* "with dnssec" or "without dnssec" */
+const char *own_dns_security(bool is_secure);
+/* A stranger's text for a terminal: other bytes than printable ASCII as \DDD, and the backslash too. */
+void own_dns_put_text(struct buf *out, struct str text);

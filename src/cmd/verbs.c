@@ -60,6 +60,19 @@ const struct cmd cmd_verbs[] = {
      "The environment variable MOX_RESOLVER names addresses of resolvers to ask instead of\n"
      "recursing from the root, MOX_TRUST_ANCHOR a file of trust anchors, or none.",
      cmd_dns_lookup, false},
+    {"dnsbl check", "zone ip", "Ask a DNS block list about an IP address.\n\n"
+     "Prints \"status: pass\" when the address is not listed, \"fail\" when it is, with the list's\n"
+     "explanation, and \"temperror\" when the list does not say. Needs no running server.",
+     cmd_dnsbl_check, false},
+    {"dnsbl checkhealth", "zone", "Check that a DNS block list works.\n\n"
+     "A list must have its test address 127.0.0.2 and must not have 127.0.0.1. Says also whether\n"
+     "it has the test addresses of a list of IPv6 addresses.", cmd_dnsbl_checkhealth, false},
+    {"spf check", "domain ip", "Evaluate the SPF record of a domain for an IP address.\n\n"
+     "Says whether mail from user@domain may come from the address, and which part of the record\n"
+     "says so. Needs no running server.", cmd_spf_check, false},
+    {"spf lookup", "domain", "Look up the SPF record of a domain and print it.", cmd_spf_lookup, false},
+    {"spf parse", "txtrecord", "Check an SPF record for errors.\n\n"
+     "Prints nothing when there are none.", cmd_spf_parse, false},
     {"localserve", "[-dir dir] [-ip ip] [-initonly]", "Start a mail server for trying things out.\n\n"
      "Listens on localhost: SMTP 1025, submission 1587 and with TLS 1465, IMAP 1143 and with TLS\n"
      "1993. All mail, to whatever address, arrives in account mox (mox@localhost, password\n"
