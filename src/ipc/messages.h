@@ -209,7 +209,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 
 /* --- templates -------------------------------------------------------------------------------- */
 
-/* monitor -> session template: fork a session. Descriptors: stream, channel to monitor, [front]. */
+/* monitor -> session template -> spare session: serve this connection. Descriptors: stream, channel to monitor, [front]. */
 #define ipc_session_start_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
     F(u32, listener, 0)                                                                            \
@@ -516,7 +516,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(conn_resume, R_(FRONT), R_(MONITOR), 1, 1)                                                   \
     M(conn_gone, R_(FRONT), R_(MONITOR), 0, 0)                                                     \
     M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
-    M(session_start, R_(MONITOR), R_(SESSION_TEMPLATE), 2, 3)                                      \
+    M(session_start, R_(MONITOR) | R_(SESSION_TEMPLATE), R_(SESSION_TEMPLATE) | R_(SESSION), 2, 3) \
     M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 2, 2)                                      \
     M(child_started, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)               \
     M(child_ended, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)                 \

@@ -15,7 +15,8 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_FRONT] = {"front", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_SOCKETPAIR, 1024 * MIB},
     // Templates also have the calls of their children, whose own filter comes on top.
     [ROLE_SESSION_TEMPLATE] = {"session-template",
-                               SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_MEMFILE, 256 * MIB},
+                               SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_MEMFILE |
+                                   SANDBOX_SOCKETPAIR, 256 * MIB},
     // A stranger's bytes: a stream, channels, and memory for one message.
     [ROLE_SESSION] = {"session", SANDBOX_MEMFILE, 256 * MIB},
     [ROLE_ACCOUNT_TEMPLATE] = {"account-template", SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_FILES |

@@ -5,12 +5,19 @@
 
 #include "role/start.h"
 
-/*
- * Runs until the monitor says stop or is gone, and the last child has ended. run is called in the
- * child, with the packet of the start message, and does not return. conn is the child's number.
- */
-typedef void child_fn(struct role_start *s, struct packet *p);
-_Noreturn void template_loop(struct role_start *s, enum ipc_type start, child_fn *run);
+/* What kind of children a template has. */
+struct child_kind {
+    enum ipc_type start; // the message that asks for one
+    /*
+     * In the child, before it knows what for: when there is something to be done, one child is
+     * forked in advance and waits. NULL: children are forked when they are wanted.
+     */
+    void (*prepare)(struct role_start *s);
+    /* In the child, with the packet of the start message. Does not return. */
+    void (*run)(struct role_start *s, struct packet *p);
+};
+/* Runs until the monitor says stop or is gone, and the last child has ended. */
+_Noreturn void template_loop(struct role_start *s, const struct child_kind *kind);
 
 /* In the child: closes its own sandbox around it. Ends the process on failure. */
 void child_enter_sandbox(struct role_start *s, const int *dirs, size_t n_dirs);

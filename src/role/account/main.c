@@ -268,6 +268,7 @@ static void read_initial(struct role_start *s)
 
 _Noreturn void account_template_main(void)
 {
+    static const struct child_kind kind = {IPC_account_start, NULL, run_account};
     static struct role_start s;
 
     role_start(&s, ROLE_ACCOUNT_TEMPLATE);
@@ -275,5 +276,5 @@ _Noreturn void account_template_main(void)
     charset_warm();
     psl_warm();
     read_initial(&s);
-    template_loop(&s, IPC_account_start, run_account);
+    template_loop(&s, &kind);
 }

@@ -108,6 +108,11 @@ static const char *protocol_name(uint8_t protocol)
            : protocol == IPC_PROTOCOL_SMTP ? "smtp" : "submission";
 }
 
+static void prepare_session(struct role_start *start)
+{
+    child_enter_sandbox(start, NULL, 0);
+}
+
 // In the forked child. Everything in the packet's texts is copied before the next receive.
 static void run_session(struct role_start *start, struct packet *p)
 {
@@ -137,7 +142,6 @@ static void run_session(struct role_start *start, struct packet *p)
     current = &s;
     os_title_set("mox: session %s %.*s", protocol_name(s.port->protocol), STR_FMT(s.conn.remote));
     log_set_cid(s.conn.conn);
-    child_enter_sandbox(start, NULL, 0);
     if (s.port->protocol == IPC_PROTOCOL_IMAP)
         imap_session(&s);
     else
@@ -149,11 +153,12 @@ static void run_session(struct role_start *start, struct packet *p)
 
 _Noreturn void session_template_main(void)
 {
+    static const struct child_kind kind = {IPC_session_start, prepare_session, run_session};
     static struct role_start s;
 
     role_start(&s, ROLE_SESSION_TEMPLATE);
     crypto_warm();
     psl_warm();
     load_certificates(&s);
-    template_loop(&s, IPC_session_start, run_session);
+    template_loop(&s, &kind);
 }
