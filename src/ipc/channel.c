@@ -10,7 +10,7 @@
 #include "base/arena.h"
 #include "base/die.h"
 
-enum { SEND_TIMEOUT_MS = 10000 };
+enum { SEND_TIMEOUT_MS = 10000, SEND_TO_ACCOUNT_MS = 2000 };
 
 struct packet *packet_new(void)
 {
@@ -179,6 +179,23 @@ bool channel_has_room(const struct channel *ch)
     return ch->fd >= 0 && wait_for(ch->fd, POLLOUT, 0);
 }
 
+// Whom everybody waits for does not wait for one who serves a single user or client, and may mean harm.
+static int send_timeout_ms(const struct channel *ch)
+{
+    if (ch->self == ROLE_SESSION || ch->self == ROLE_ACCOUNT)
+        return SEND_TIMEOUT_MS;
+    // A session asks one thing after the other: there is room, or it does not read the answers.
+    return ch->peer == ROLE_SESSION ? 0 : ch->peer == ROLE_ACCOUNT ? SEND_TO_ACCOUNT_MS : SEND_TIMEOUT_MS;
+}
+
+// It is not waited for a second time: a channel on which something is missing ends, for both sides.
+static bool give_up(struct channel *ch, struct err *e)
+{
+    if (ch->peer == ROLE_SESSION || ch->peer == ROLE_ACCOUNT)
+        shutdown(ch->fd, SHUT_RDWR);
+    return fail(e, ERR_TEMPORARY, "cannot send to %s: it does not read", role_name(ch->peer));
+}
+
 bool channel_send(struct channel *ch, enum ipc_type type, struct str body, const int *fds,
                   size_t n_fds, struct err *e)
 {
@@ -214,9 +231,9 @@ bool channel_send(struct channel *ch, enum ipc_type type, struct str body, const
             return true;
         if (errno == EINTR)
             continue;
-        if (errno == EAGAIN && wait_for(ch->fd, POLLOUT, SEND_TIMEOUT_MS))
-            continue;
-        return fail(e, ERR_TEMPORARY, "cannot send to %s: %s", role_name(ch->peer),
-                    errno == EAGAIN ? "it does not read" : "it is gone");
+        if (errno != EAGAIN)
+            return fail(e, ERR_TEMPORARY, "cannot send to %s: it is gone", role_name(ch->peer));
+        if (!wait_for(ch->fd, POLLOUT, send_timeout_ms(ch)))
+            return give_up(ch, e);
     }
 }

@@ -48,7 +48,9 @@ MUST_USE bool channel_expect(struct channel *ch, enum ipc_type type, struct pack
 
 /*
  * Sends one message; descriptors are duplicated by the kernel and stay the caller's. Waits at most
- * 10 seconds for room. A message the table forbids is our own mistake and ends the process.
+ * 10 seconds for room; a role that serves everybody waits 2 seconds for an account and not at all for a
+ * session, and then the channel has ended. A message the table forbids is our own mistake and ends the
+ * process.
  */
 MUST_USE bool channel_send(struct channel *ch, enum ipc_type type, struct str body, const int *fds,
                            size_t n_fds, struct err *e);

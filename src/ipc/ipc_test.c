@@ -2,6 +2,7 @@
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
 #include "ipc/resolve.h"
+#include "os/clock.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -57,6 +58,38 @@ TEST(messages_with_descriptors)
     CHECK(channel_receive(&front, p, 1000, &e) == CHANNEL_CLOSED);
     channel_close(&front);
     packet_free(p);
+}
+
+// A captured session or account must not hold up those that everybody needs.
+TEST(who_serves_everybody_does_not_wait_for_one)
+{
+    static const struct {
+        enum role self, peer;
+    } cases[] = {{ROLE_MONITOR, ROLE_SESSION}, {ROLE_MONITOR, ROLE_ACCOUNT}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct packet *p = packet_new();
+        int64_t start = os_monotonic_ms();
+        struct channel a, b;
+        struct err e = {0};
+        unsigned sent = 0, got = 0;
+
+        make_pair(&a, cases[i].self, &b, cases[i].peer);
+        while (IPC_SEND(&a, stop, NULL, 0, &e))
+            sent++;
+        CHECK_CASE(os_monotonic_ms() - start < 8000, i);
+        CHECK_CASE(sent > 100 && str_find_str(str_of(e.text), STR("does not read")) >= 0, i);
+        // The channel has ended: nothing more is sent on it, and the peer sees that something is missing.
+        start = os_monotonic_ms();
+        CHECK_CASE(!IPC_SEND(&a, stop, NULL, 0, &e) && os_monotonic_ms() - start < 1500, i);
+        CHECK_CASE(channel_receive(&a, p, 0, &e) == CHANNEL_CLOSED, i);
+        while (channel_receive(&b, p, 0, &e) == CHANNEL_MESSAGE)
+            got++;
+        CHECK_CASE(got == sent && channel_receive(&b, p, 0, &e) == CHANNEL_CLOSED, i);
+        channel_close(&a);
+        channel_close(&b);
+        packet_free(p);
+    }
 }
 
 TEST(what_the_table_does_not_allow_is_refused)

@@ -291,6 +291,31 @@ def a_captured_session_relays_nothing():
 
 
 @root_test
+def a_captured_session_that_never_reads_holds_nobody_up():
+    """Neither the monitor nor auth waits for room, and neither is made to keep channels without end."""
+    with running() as s:
+        w = s.connect(SMTP)
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        monitor = sockets(c.pid)[1]
+        auth = c.channel_to(monitor, 1)
+        before = os.path.getsize(s.log_path)
+        sent = 0
+        # Each is answered: 700 answers are more than fits between two processes.
+        while sent < 700 and c.send(auth, message('from_check', b'ann', b'example.org')) > 0:
+            sent += 1
+        s.wait_log('m="peer misbehaves, channel closed" err="cannot send to session: it does not read"', before)
+        of_auth = len(os.listdir('/proc/%d/fd' % s.pids('mox: auth')[0]))
+        for _ in range(700):
+            if c.send(monitor, message('grant', (1, 1))) < 0:
+                break
+        s.wait_log('m="session misbehaves"', before)
+        assert len(os.listdir('/proc/%d/fd' % s.pids('mox: auth')[0])) <= of_auth + 100
+        s.imap().logout()
+        c.release()
+
+
+@root_test
 def a_captured_session_cannot_speak_for_others():
     """What the table does not allow to a session ends its channel."""
     with running() as s:

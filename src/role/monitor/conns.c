@@ -240,6 +240,8 @@ static bool session_message(struct conn *c, struct packet *p, struct err *e)
             return false;
         if (c->state != CONN_SESSION)
             return fail(e, ERR_DENIED, "handed over already");
+        if (c->n_asked++ >= MAX_ASKED)
+            return fail(e, ERR_LIMIT, "it asks for services again and again");
         // And what front knows of its TLS, which came before the session knew that it has it.
         // Front ends no connection that a session serves, so this one is still there after.
         role_drain(c->m, ROLE_FRONT);

@@ -20,6 +20,7 @@ enum {
     MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
     MAX_ACCOUNTS = 500,   // account processes at once
     MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
+    MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
     MAX_KEYS = 128,
     MAX_LEVELS = 64,
@@ -63,6 +64,7 @@ struct conn {
     struct event_source *source;
     struct grant *grants;
     size_t n_grants;
+    unsigned n_asked;      // channels to services
     bool is_detach_due;    // resumed before its account said that it was parked
     bool is_child_running; // its template has not reported its end
     struct process *template;
