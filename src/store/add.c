@@ -8,6 +8,7 @@
 #include "message/summary.h"
 #include "os/clock.h"
 #include "proto/imap/structure.h"
+#include "store/reputation.h"
 #include "store/store_priv.h"
 #include "text/date.h"
 #include "text/encode.h"
@@ -121,10 +122,10 @@ bool parse_message(struct store *st, struct arena *a, const struct store_new *m,
                    struct parsed *out, struct err *e)
 {
     bool is_opaque;
-    struct suspect *s = suspect_begin(st, m, &is_opaque);
+    struct suspect *s = store_look_begin(st, m, &is_opaque);
     bool ok = parse(a, m, is_opaque, out, e);
 
-    suspect_end(st, s);
+    store_look_end(st, s);
     return ok;
 }
 
@@ -142,6 +143,8 @@ struct add_job {
     struct add_one *parsed; // of the only message; NULL when there are more
     uint64_t old_mailbox;   // and the message that it replaces; uid 0: none
     uint32_t old_uid;
+    bool is_reject, keep_all; // the message goes to Rejects, see reject_wanted
+    bool *stored;             // whether it is
     struct store_added *out;
 };
 
@@ -233,8 +236,8 @@ static bool insert_email(struct store *st, const struct add_one *one, uint64_t t
         st->db,
         "INSERT INTO email (thread, delivery_id, size, received_unix, sent_unix, createseq, "
         "message_id, message_id_hash, subject_base, has_attachment, preview, summary, tree, "
-        "envelope, bodystructure, reverse_path, hello, remote_ip) VALUES (?1, ?2, ?3, ?4, ?5, ?6, "
-        "?7, ?8, ?9, ?10, ?11, x'', ?12, ?13, ?14, ?15, ?16, ?17)", e);
+        "envelope, bodystructure, reverse_path, hello, remote_ip, facts) VALUES (?1, ?2, ?3, ?4, "
+        "?5, ?6, ?7, ?8, ?9, ?10, ?11, x'', ?12, ?13, ?14, ?15, ?16, ?17, ?18)", e);
     AUTO_STMT state = db_prepare(st->db, "INSERT INTO email_state (id, flags, keywords, modseq, "
                                  "memberseq) VALUES (?1, 0, '', ?2, ?2)", e);
     const struct store_new *m = one->m;
@@ -266,6 +269,7 @@ static bool insert_email(struct store *st, const struct add_one *one, uint64_t t
     stmt_bind_str(s, 15, m->reverse_path);
     stmt_bind_str(s, 16, m->hello);
     stmt_bind_str(s, 17, m->remote_ip);
+    stmt_bind_blob(s, 18, m->origin ? m->origin->facts : (struct str){0});
     if (!stmt_run(s, e))
         return false;
     *email = db_last_id(st->db);
@@ -292,7 +296,13 @@ static bool add_email(struct store *st, struct add_one *one, const struct writer
            insert_email(st, one, copy.thread, &copy.email, e) &&
            remember_references(st, &one->arena, &one->parsed, copy.thread, m->received_unix, e) &&
            store_bytes(st, copy.email, one, e) &&
-           add_placement(st, mailbox->id, &copy, &out->uid, e) && (out->email = copy.email);
+           (!m->origin || origin_add(st, copy.email, mailbox->id, m, e)) &&
+           add_placement(st, mailbox->id, &copy, &out->uid, e) &&
+           (!mailbox->is_sent || note_recipients(st, &one->arena, one->parsed.root->envelope,
+                                                 m->received_unix, e)) &&
+           (!m->rejects.n ||
+            drop_rejects_like(st, m->rejects, one->parsed.message_id, copy.email, e)) &&
+           (out->email = copy.email);
 }
 
 static bool parse_and_add(struct store *st, const struct store_new *m,
@@ -326,6 +336,10 @@ static bool add_job(struct store *st, void *ctx, struct err *e)
         if (!writer_create_mailbox(st, j->mailbox, (struct str){0}, &mailbox, e))
             return false;
     }
+    if (j->is_reject &&
+        (!reject_wanted(st, mailbox.id, j->keep_all, j->parsed->parsed.message_id,
+                        j->messages->origin->digest, j->stored, e) || !*j->stored))
+        return e->kind == ERR_NONE;
     if (j->parsed)
         return add_email(st, j->parsed, &mailbox, &j->out[0], e) &&
                (!j->old_uid || remove_old(st, j, e));
@@ -363,4 +377,14 @@ bool store_replace(struct store *st, uint64_t old_mailbox, uint32_t old_uid, str
     return run_add(st, &(struct add_job){.mailbox = mailbox, .messages = message, .n = 1,
                                          .old_mailbox = old_mailbox, .old_uid = old_uid,
                                          .out = out}, e);
+}
+
+bool store_reject(struct store *st, struct str mailbox, bool keep_all,
+                  const struct store_new *message, bool *stored, struct err *e)
+{
+    struct store_added added;
+
+    return run_add(st, &(struct add_job){.mailbox = mailbox, .create = true, .messages = message,
+                                         .n = 1, .is_reject = true, .keep_all = keep_all,
+                                         .stored = stored, .out = &added}, e);
 }

@@ -9,6 +9,8 @@
 
 // An email has these when all its copies have them; the other flags when one has.
 enum { AGGREGATE_ALL = FLAG_SEEN | FLAG_DELETED };
+// By these the user says what mail is welcome.
+enum { JUDGING = FLAG_JUNK | FLAG_NOTJUNK };
 
 static struct mailbox_change *change_of(struct store *st, uint64_t mailbox)
 {
@@ -222,8 +224,9 @@ static bool bury_email(struct store *st, uint64_t email, uint64_t modseq, struct
     return stmt_run(used, e) && stmt_run(tomb, e) && stmt_run(dead, e);
 }
 
-// After its copies changed; is_moved: one came or went.
-static bool refresh_email(struct store *st, uint64_t email, bool is_moved, struct err *e)
+// After its copies changed; is_moved: one came or went; is_judged: one with a flag of JUDGING.
+static bool refresh_email(struct store *st, uint64_t email, bool is_moved, bool is_judged,
+                          struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(16 << 20);
     AUTO_STMT s = db_prepare(st->db, "UPDATE email_state SET flags = ?1, keywords = ?2, modseq = "
@@ -243,7 +246,7 @@ static bool refresh_email(struct store *st, uint64_t email, bool is_moved, struc
     stmt_bind_u64(s, 5, email);
     touch(st, TOUCHED_EMAIL);
     touch(st, TOUCHED_MAILBOX);
-    return stmt_run(s, e);
+    return stmt_run(s, e) && (!is_judged || origin_judge(st, email, g.any, !g.n, e));
 }
 
 bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
@@ -270,7 +273,7 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
     count_copy(m, 1, c->flags, c->size);
     return stmt_run(s, e) && note_keywords(st, mailbox, c->keywords, e) &&
            count_thread(st, m, c, is_shown(c->flags), is_thread_unread(c->flags), e) &&
-           refresh_email(st, c->email, true, e);
+           refresh_email(st, c->email, true, c->flags & JUDGING, e);
 }
 
 // The next copy of the mailbox with a uid in [from, to]. False at the end or on failure.
@@ -395,7 +398,7 @@ static bool set_flags(struct store *st, void *ctx, struct arena *a, const struct
            (str_eq(keywords, c->keywords) || note_keywords(st, change->mailbox, keywords, e)) &&
            count_thread(st, m, c, is_shown(flags) - is_shown(c->flags),
                         is_thread_unread(flags) - is_thread_unread(c->flags), e) &&
-           refresh_email(st, c->email, false, e);
+           refresh_email(st, c->email, false, (flags ^ c->flags) & JUDGING, e);
 }
 
 static bool flags_job(struct store *st, void *ctx, struct err *e)
@@ -430,7 +433,7 @@ bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struc
     count_copy(m, -1, c->flags, c->size);
     return stmt_run(drop, e) && stmt_run(grave, e) &&
            count_thread(st, m, c, -is_shown(c->flags), -is_thread_unread(c->flags), e) &&
-           refresh_email(st, c->email, true, e);
+           refresh_email(st, c->email, true, c->flags & JUDGING, e);
 }
 
 bool remove_placement(struct store *st, uint64_t mailbox, uint32_t uid, struct err *e)
@@ -486,10 +489,12 @@ static bool copy_one(struct store *st, void *ctx, struct arena *a, const struct 
                      struct err *e)
 {
     struct copy_job *j = ctx;
+    struct copy placed = *c;
     uint32_t uid;
 
     (void)a;
-    if (!add_placement(st, j->target.id, c, &uid, e))
+    if (!origin_moved(st, j->mailbox, j->target.id, j->is_move, &placed, e) ||
+        !add_placement(st, j->target.id, &placed, &uid, e))
         return false;
     if (!j->fn(j->ctx, c->uid, uid))
         return fail(e, ERR_LIMIT, "too many messages");

@@ -71,6 +71,13 @@ static const struct {
     {"parent mailbox is missing",
      "SELECT m.name FROM mailbox m WHERE instr(m.name, '/') > 0 AND NOT EXISTS (SELECT 1 FROM "
      "mailbox p WHERE p.name = rtrim(rtrim(m.name, replace(m.name, '/', '')), '/'))"},
+    {"judgement of a message differs from its flags",
+     "SELECT o.email FROM origin o JOIN email_state s ON s.id = o.email WHERE o.judged <> CASE WHEN "
+     "s.dead_modseq IS NOT NULL THEN 0 WHEN s.flags & 64 THEN 2 WHEN s.flags & 128 THEN 1 ELSE 0 END"},
+    {"sign of a message differs from its judgement",
+     "SELECT s.email FROM sign s LEFT JOIN origin o ON o.email = s.email WHERE o.email IS NULL OR "
+     "o.judged = 0 OR o.mailbox <> s.mailbox OR o.received_unix <> s.received_unix OR s.is_junk <> "
+     "(o.judged = 2)"},
     {"no Inbox", "SELECT 'Inbox' WHERE NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'Inbox')"},
 };
 

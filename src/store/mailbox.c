@@ -60,14 +60,15 @@ bool store_mailbox_name(struct arena *a, struct str name, struct str *out, struc
 bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
                          struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "SELECT id, uidvalidity FROM mailbox WHERE name = ?", e);
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, uidvalidity, special_use = 'Sent' FROM mailbox "
+                             "WHERE name = ?", e);
 
     if (!s)
         return false;
     stmt_bind_str(s, 1, name);
     if (!stmt_step(s, e))
         return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
-    *out = (struct writer_mailbox){stmt_u64(s, 0), (uint32_t)stmt_u64(s, 1)};
+    *out = (struct writer_mailbox){stmt_u64(s, 0), (uint32_t)stmt_u64(s, 1), stmt_u64(s, 2) != 0};
     return true;
 }
 

@@ -221,6 +221,7 @@ MUST_USE bool store_mailbox_rename(struct store *st, const struct store_session 
 MUST_USE bool store_subscribe(struct store *st, const struct store_session *by, struct str name,
                               bool on, struct err *e);
 
+struct store_origin;
 /* A message to add: prefix and then size bytes of fd from offset. */
 struct store_new {
     struct str prefix;
@@ -231,6 +232,8 @@ struct store_new {
     int64_t received_unix;
     struct str delivery_id; // empty: none. A second message with the same one is not stored.
     struct str reverse_path, hello, remote_ip;
+    const struct store_origin *origin; // NULL: it did not come from outside (store/reputation.h)
+    struct str rejects; // unless empty: what has its Message-ID is removed from this mailbox
 };
 struct store_added {
     uint64_t email;
@@ -243,6 +246,14 @@ struct store_added {
 MUST_USE bool store_add(struct store *st, struct str mailbox, bool create,
                         const struct store_new *messages, size_t n, struct store_added *out,
                         struct err *e);
+
+/*
+ * Around work on the bytes of a message before it is stored: when that ends the process twice,
+ * is_opaque says so the third time, and the message is not to be looked at.
+ */
+struct suspect;
+struct suspect *store_look_begin(struct store *st, const struct store_new *m, bool *is_opaque);
+void store_look_end(struct store *st, struct suspect *s);
 
 /*
  * Adds one message and expunges another, both or neither. As store_add; ERR_CONFLICT when the old one

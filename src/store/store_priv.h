@@ -97,6 +97,7 @@ bool job_end(struct store *st, struct err *e);
 struct writer_mailbox {
     uint64_t id;
     uint32_t uidvalidity;
+    bool is_sent; // has the special use Sent
 };
 bool writer_find_mailbox(struct store *st, struct str name, struct writer_mailbox *out,
                          struct err *e);
@@ -141,12 +142,26 @@ bool insert_header(struct store *st, uint64_t email, struct str fields, struct e
 bool parse_message(struct store *st, struct arena *a, const struct store_new *m,
                    struct parsed *out, struct err *e);
 
-/* suspect.c: before and after a message is parsed. is_opaque: it may not be, it ended us twice. */
-struct suspect;
+/* reputation.c: how the email came; its copies have other flags together now; it leaves a mailbox. */
+bool origin_add(struct store *st, uint64_t email, uint64_t mailbox, const struct store_new *m,
+                struct err *e);
+bool origin_judge(struct store *st, uint64_t email, uint32_t flags, bool is_dead, struct err *e);
+/* Before a copy is copied or moved: it may change the flags that the new one gets. */
+bool origin_moved(struct store *st, uint64_t from, uint64_t to, bool is_move, struct copy *c,
+                  struct err *e);
+/* Those of Rejects with this Message-ID go: the message has been accepted meanwhile. */
+bool drop_rejects_like(struct store *st, struct str rejects, struct str message_id, uint64_t except,
+                       struct err *e);
+/* Whether a refused message is kept in this mailbox; unless keep_all, old ones make room. */
+bool reject_wanted(struct store *st, uint64_t mailbox, bool keep_all, struct str message_id,
+                   struct str digest, bool *out, struct err *e);
+/* The user has sent a message with this envelope. */
+bool note_recipients(struct store *st, struct arena *a, const struct envelope *env,
+                     int64_t sent_unix, struct err *e);
+
+/* suspect.c */
 void suspects_open(struct store *st);
 void suspects_close(struct store *st);
-struct suspect *suspect_begin(struct store *st, const struct store_new *m, bool *is_opaque);
-void suspect_end(struct store *st, struct suspect *s);
 /* Called while a message counts as being parsed. */
 extern void (*store_parsing_for_test)(void);
 /* mox-imap-store-cli-config.md 2.8 and store-for-jmap.md 2.1. */

@@ -78,7 +78,7 @@ static struct suspect *slot_of(struct suspect *all, uint64_t hash)
     return out;
 }
 
-struct suspect *suspect_begin(struct store *st, const struct store_new *m, bool *is_opaque)
+struct suspect *store_look_begin(struct store *st, const struct store_new *m, bool *is_opaque)
 {
     uint64_t hash;
     struct suspect *s;
@@ -104,7 +104,7 @@ struct suspect *suspect_begin(struct store *st, const struct store_new *m, bool 
     return *is_opaque ? NULL : s;
 }
 
-void suspect_end(struct store *st, struct suspect *s)
+void store_look_end(struct store *st, struct suspect *s)
 {
     if (!s)
         return;
