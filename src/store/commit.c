@@ -135,33 +135,35 @@ static void notify(struct store *st)
             continue; // it is full, so it has been told
 }
 
-// The first thread to come runs everything that has gathered; the others wait for it.
-static void lead(struct store *st)
+// Under the lock, which is let go meanwhile: runs everything that has gathered.
+static void commit_pending(struct store *st)
 {
-    while (st->pending) {
-        struct job *jobs = st->pending;
-        uint64_t modseq = st->modseq;
-        bool ok;
+    struct job *jobs = st->pending;
+    uint64_t modseq = st->modseq;
+    bool ok;
 
-        st->pending = NULL;
-        st->pending_end = &st->pending;
-        pthread_mutex_unlock(&st->lock);
-        ok = commit_jobs(st, jobs, &modseq);
-        pthread_mutex_lock(&st->lock);
-        if (ok) {
-            st->modseq = modseq;
-            publish_events(st);
-            notify(st);
-        }
-        forget_job_events(st);
-        for (struct job *j = jobs, *next; j; j = next) {
-            next = j->next; // its owner may return, and j with it, as soon as it is done
-            j->is_done = true;
-        }
-        pthread_cond_broadcast(&st->done);
+    st->pending = NULL;
+    st->pending_end = &st->pending;
+    st->is_committing = true;
+    pthread_mutex_unlock(&st->lock);
+    ok = commit_jobs(st, jobs, &modseq);
+    pthread_mutex_lock(&st->lock);
+    st->is_committing = false;
+    if (ok) {
+        st->modseq = modseq;
+        publish_events(st);
+        notify(st);
     }
+    forget_job_events(st);
+    for (struct job *j = jobs, *next; j; j = next) {
+        next = j->next; // its owner may return, and j with it, as soon as it is done
+        j->is_done = true;
+    }
+    pthread_cond_broadcast(&st->done);
 }
 
+// The first thread to come commits its job; those that come meanwhile gather, and one of them commits
+// for all. Nobody leads longer than its own job takes: its client waits for an answer.
 bool store_write(struct store *st, job_fn *fn, void *ctx, struct err *e)
 {
     struct err unused = {0};
@@ -170,14 +172,11 @@ bool store_write(struct store *st, job_fn *fn, void *ctx, struct err *e)
     pthread_mutex_lock(&st->lock);
     *st->pending_end = &j;
     st->pending_end = &j.next;
-    if (st->is_committing) {
-        while (!j.is_done)
+    while (!j.is_done)
+        if (st->is_committing)
             pthread_cond_wait(&st->done, &st->lock);
-    } else {
-        st->is_committing = true;
-        lead(st);
-        st->is_committing = false;
-    }
+        else
+            commit_pending(st);
     pthread_mutex_unlock(&st->lock);
     return j.is_ok;
 }

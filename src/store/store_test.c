@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -658,6 +659,65 @@ TEST(threads_share_commits)
 static void die_here(void)
 {
     _exit(9);
+}
+
+struct relay_race {
+    struct store *st;
+    pthread_t second;
+    atomic_bool has_returned; // the first
+    bool had_returned;        // before the second was committed
+};
+
+static bool second_leg(struct store *st, void *ctx, struct err *e)
+{
+    struct relay_race *r = ctx;
+    uint64_t modseq;
+
+    for (unsigned ms = 0; ms < 10000 && !atomic_load(&r->has_returned); ms++)
+        os_sleep_ms(1);
+    r->had_returned = atomic_load(&r->has_returned);
+    return job_modseq(st, &modseq, e);
+}
+
+static void *run_second(void *ctx)
+{
+    struct relay_race *r = ctx;
+    struct err e = {0};
+
+    CHECK(store_write(r->st, second_leg, r, &e));
+    return NULL;
+}
+
+static bool first_leg(struct store *st, void *ctx, struct err *e)
+{
+    struct relay_race *r = ctx;
+    bool is_waiting = false;
+    uint64_t modseq;
+
+    CHECK(pthread_create(&r->second, NULL, run_second, r) == 0);
+    while (!is_waiting) {
+        pthread_mutex_lock(&st->lock);
+        is_waiting = st->pending != NULL;
+        pthread_mutex_unlock(&st->lock);
+    }
+    return job_modseq(st, &modseq, e);
+}
+
+// Who commits for all has an answer to give as well: it is not kept as long as others come.
+TEST(who_leads_commits_returns_when_its_own_is_done)
+{
+    struct relay_race r = {0};
+    struct err e = {0};
+
+    enter_new_dir();
+    r.st = open_here(0, &e);
+    CHECK(r.st != NULL);
+    CHECK(store_write(r.st, first_leg, &r, &e));
+    atomic_store(&r.has_returned, true);
+    pthread_join(r.second, NULL);
+    CHECK(r.had_returned);
+    store_close(r.st);
+    remove_dir();
 }
 
 TEST(a_message_that_ended_us_twice_is_not_parsed)
