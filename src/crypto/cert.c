@@ -8,13 +8,10 @@
 #include <string.h>
 
 #include "crypto/crypto.h"
+#include "crypto/private_key.h"
 #include "os/clock.h"
 
-struct private_key {
-    EVP_PKEY *pkey;
-};
-
-static bool fail_openssl(struct err *e, const char *what)
+bool private_key_fail(struct err *e, const char *what)
 {
     char text[120];
 
@@ -31,7 +28,7 @@ static struct str bio_text(struct arena *a, BIO *bio)
     return arena_dup(a, str_at(p, n > 0 ? (size_t)n : 0));
 }
 
-static bool key_to_pem(struct arena *a, EVP_PKEY *pkey, struct str *out)
+bool private_key_to_pem(struct arena *a, EVP_PKEY *pkey, struct str *out)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     bool ok = bio && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL);
@@ -45,10 +42,10 @@ static bool key_to_pem(struct arena *a, EVP_PKEY *pkey, struct str *out)
 bool key_ed25519(struct arena *a, struct str *key, struct err *e)
 {
     EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    bool ok = pkey && key_to_pem(a, pkey, key);
+    bool ok = pkey && private_key_to_pem(a, pkey, key);
 
     EVP_PKEY_free(pkey);
-    return ok || fail_openssl(e, "make ed25519 key");
+    return ok || private_key_fail(e, "make ed25519 key");
 }
 
 static bool add_extension(X509 *x, int nid, const char *value)
@@ -95,14 +92,14 @@ bool cert_self_signed(struct arena *a, struct str name, unsigned days, struct st
     BIO *bio = BIO_new(BIO_s_mem());
     const char *name_c = arena_cstring(a, name);
     bool ok = pkey && x && bio && name_c && fill_cert(x, pkey, name_c, days, a) &&
-              PEM_write_bio_X509(bio, x) && key_to_pem(a, pkey, key);
+              PEM_write_bio_X509(bio, x) && private_key_to_pem(a, pkey, key);
 
     if (ok)
         *cert = bio_text(a, bio);
     BIO_free(bio);
     X509_free(x);
     EVP_PKEY_free(pkey);
-    return ok || fail_openssl(e, "make certificate");
+    return ok || private_key_fail(e, "make certificate");
 }
 
 struct private_key *private_key_parse(struct str pem, struct err *e)
@@ -113,7 +110,7 @@ struct private_key *private_key_parse(struct str pem, struct err *e)
 
     BIO_free(bio);
     if (!pkey) {
-        fail_openssl(e, "private key");
+        private_key_fail(e, "private key");
         return NULL;
     }
     k = heap_alloc(sizeof *k);
@@ -142,7 +139,7 @@ static bool sign(const struct private_key *k, struct str digest, int padding, st
 
     EVP_PKEY_CTX_free(ctx);
     if (!ok)
-        return fail_openssl(e, "sign");
+        return private_key_fail(e, "sign");
     buf_put(out, str_at(signature, n));
     return true;
 }

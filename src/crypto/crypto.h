@@ -15,6 +15,15 @@ void crypto_warm(void);
 void sha256(struct str bytes, unsigned char out[SHA256_BYTES]);
 void hmac_sha256(struct str key, struct str bytes, unsigned char out[SHA256_BYTES]);
 
+/* SHA-256 piece by piece; a copy goes on from what has been put so far. */
+struct sha256;
+struct sha256 *sha256_new(void);
+struct sha256 *sha256_copy(const struct sha256 *h);
+void sha256_free(struct sha256 *h);
+void sha256_put(struct sha256 *h, struct str bytes);
+/* The digest; after it, nothing but sha256_free. */
+void sha256_end(struct sha256 *h, unsigned char out[SHA256_BYTES]);
+
 /* The hashes of SCRAM; out has room for HASH_MAX_BYTES. */
 enum hash_kind { HASH_SHA1, HASH_SHA256 };
 size_t hash_bytes(enum hash_kind kind);
@@ -59,8 +68,9 @@ struct cert_key {
 /* ERR_SYNTAX for what is no certificate, ERR_DENIED for keys that are too weak. */
 MUST_USE bool cert_key_of(struct arena *a, struct str der, struct cert_key *out, struct err *e);
 
-/* A new ed25519 private key as PKCS8 PEM, for DKIM. */
+/* New private keys as PKCS8 PEM, for DKIM. */
 MUST_USE bool key_ed25519(struct arena *a, struct str *key, struct err *e);
+MUST_USE bool key_rsa(struct arena *a, unsigned bits, struct str *key, struct err *e);
 
 /* A private key, for the process that signs. */
 struct private_key;
@@ -74,3 +84,30 @@ MUST_USE bool private_key_sign_ecdsa(const struct private_key *k, struct str dig
                                      struct buf *out, struct err *e);
 MUST_USE bool private_key_rsa(const struct private_key *k, struct str bytes, unsigned padding,
                               struct buf *out, struct err *e);
+/* What DKIM asks of a key: a signature of a SHA-256 digest, by RSA (PKCS #1 v1.5) or Ed25519. */
+enum private_key_kind { PRIVATE_KEY_RSA, PRIVATE_KEY_ED25519, PRIVATE_KEY_OTHER };
+enum private_key_kind private_key_kind(const struct private_key *k);
+unsigned private_key_bits(const struct private_key *k);
+MUST_USE bool private_key_sign_sha256(const struct private_key *k, struct str digest,
+                                      struct buf *out, struct err *e);
+/* The public half: of ed25519 its 32 octets, else a SubjectPublicKeyInfo. */
+MUST_USE bool private_key_public(struct arena *a, const struct private_key *k, struct str *out,
+                                 struct err *e);
+
+/*
+ * A public key out of a DNS record. RSA as SubjectPublicKeyInfo or RSAPublicKey; ERR_DENIED when it
+ * is too weak (RFC 8301 3.2) or costs too much to verify with. NULL on failure.
+ */
+enum {
+    ED25519_BYTES = 32,
+    PUBLIC_KEY_MIN_RSA_BITS = 1024,
+    PUBLIC_KEY_MAX_RSA_BITS = 8192,
+    PUBLIC_KEY_MAX_DER = 2048,
+};
+struct public_key;
+struct public_key *public_key_rsa(struct str der, struct err *e);
+struct public_key *public_key_ed25519(struct str bytes, struct err *e);
+void public_key_free(struct public_key *k);
+unsigned public_key_bits(const struct public_key *k);
+bool public_key_verify(const struct public_key *k, const unsigned char digest[SHA256_BYTES],
+                       struct str signature);
