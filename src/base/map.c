@@ -44,8 +44,13 @@ static uint64_t load(const char *p, size_t n)
 
 uint64_t str_hash(struct str s)
 {
-    uint64_t v[4] = {seed0 ^ 0x736f6d6570736575u, seed1 ^ 0x646f72616e646f6du,
-                     seed0 ^ 0x6c7967656e657261u, seed1 ^ 0x7465646279746573u};
+    return str_hash_keyed(seed0, seed1, s);
+}
+
+uint64_t str_hash_keyed(uint64_t k0, uint64_t k1, struct str s)
+{
+    uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du,
+                     k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
     uint64_t last = (uint64_t)s.n << 56;
     size_t i = 0;
 

@@ -28,5 +28,7 @@ struct map_entry *map_each(const struct map *m, size_t *at);
 
 /* SipHash-1-3 of s under the process's key; also good for other tables. */
 uint64_t str_hash(struct str s);
+/* The same under a key of the caller's, for hashes that are stored. */
+uint64_t str_hash_keyed(uint64_t k0, uint64_t k1, struct str s);
 /* Sets the key once at start, from a random source; tests leave it at zero. */
 void str_hash_seed(uint64_t k0, uint64_t k1);

@@ -231,22 +231,28 @@ static bool refresh_email(struct store *st, uint64_t email, bool is_moved, bool 
     AUTO_ARENA a = ARENA_LIMIT(16 << 20);
     AUTO_STMT s = db_prepare(st->db, "UPDATE email_state SET flags = ?1, keywords = ?2, modseq = "
                              "?3, memberseq = CASE WHEN ?4 THEN ?3 ELSE memberseq END WHERE id = "
-                             "?5", e);
+                             "?5 RETURNING learnt", e);
     struct aggregate g;
-    uint64_t modseq;
+    uint64_t modseq, learnt;
+    uint32_t flags;
 
     if (!s || !job_modseq(st, &modseq, e) || !read_aggregate(st, &a, email, &g, e))
         return false;
     if (!g.n && !bury_email(st, email, modseq, e))
         return false;
-    stmt_bind_u64(s, 1, g.n ? (g.any & ~AGGREGATE_ALL) | (g.all & AGGREGATE_ALL) : 0);
+    flags = g.n ? (g.any & ~AGGREGATE_ALL) | (g.all & AGGREGATE_ALL) : 0;
+    stmt_bind_u64(s, 1, flags);
     stmt_bind_str(s, 2, store_keywords_join(&a, &g.keywords));
     stmt_bind_u64(s, 3, modseq);
     stmt_bind_u64(s, 4, is_moved);
     stmt_bind_u64(s, 5, email);
     touch(st, TOUCHED_EMAIL);
     touch(st, TOUCHED_MAILBOX);
-    return stmt_run(s, e) && (!is_judged || origin_judge(st, email, g.any, !g.n, e));
+    if (!stmt_step(s, e))
+        return false;
+    learnt = stmt_u64(s, 0);
+    return !stmt_step(s, e) && e->kind == ERR_NONE && note_due(st, email, flags, learnt, e) &&
+           (!is_judged || origin_judge(st, email, g.any, !g.n, e));
 }
 
 bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
@@ -256,24 +262,26 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
                              "createseq, modseq, saved_unix, size, received_unix, thread) VALUES "
                              "(?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)", e);
     struct mailbox_change *m = change_of(st, mailbox);
+    uint32_t flags = c->flags;
     uint64_t modseq;
 
-    if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, uid, e))
+    if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, uid, e) ||
+        !junk_flags(st, m, &flags, e))
         return false;
     stmt_bind_u64(s, 1, mailbox);
     stmt_bind_u64(s, 2, *uid);
     stmt_bind_u64(s, 3, c->email);
-    stmt_bind_u64(s, 4, c->flags);
+    stmt_bind_u64(s, 4, flags);
     stmt_bind_str(s, 5, c->keywords);
     stmt_bind_u64(s, 6, modseq);
     stmt_bind_i64(s, 7, os_now_unix());
     stmt_bind_u64(s, 8, c->size);
     stmt_bind_i64(s, 9, c->received_unix);
     stmt_bind_u64(s, 10, c->thread);
-    count_copy(m, 1, c->flags, c->size);
+    count_copy(m, 1, flags, c->size);
     return stmt_run(s, e) && note_keywords(st, mailbox, c->keywords, e) &&
-           count_thread(st, m, c, is_shown(c->flags), is_thread_unread(c->flags), e) &&
-           refresh_email(st, c->email, true, c->flags & JUDGING, e);
+           count_thread(st, m, c, is_shown(flags), is_thread_unread(flags), e) &&
+           refresh_email(st, c->email, true, flags & JUDGING, e);
 }
 
 // The next copy of the mailbox with a uid in [from, to]. False at the end or on failure.

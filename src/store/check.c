@@ -78,6 +78,16 @@ static const struct {
      "SELECT s.email FROM sign s LEFT JOIN origin o ON o.email = s.email WHERE o.email IS NULL OR "
      "o.judged = 0 OR o.mailbox <> s.mailbox OR o.received_unix <> s.received_unix OR s.is_junk <> "
      "(o.judged = 2)"},
+    {"message is learnt otherwise than its flags say, and not due",
+     "SELECT e.id FROM email_state e WHERE e.learnt <> CASE e.flags & 192 WHEN 64 THEN 2 WHEN 128 "
+     "THEN 1 ELSE 0 END AND EXISTS (SELECT 1 FROM junk_state) AND NOT EXISTS (SELECT 1 FROM "
+     "junk_due d WHERE d.email = e.id)"},
+    {"numbers of learnt messages differ from the messages",
+     "SELECT 'ham or spam' FROM junk_state j WHERE j.ham <> (SELECT count(*) FROM email_state WHERE "
+     "learnt = 1) OR j.spam <> (SELECT count(*) FROM email_state WHERE learnt = 2)"},
+    {"word is in more messages than were learnt",
+     "SELECT w.hash FROM junk_word w, junk_state j WHERE w.ham > j.ham OR w.spam > j.spam OR "
+     "w.ham + w.spam <= 0"},
     {"no Inbox", "SELECT 'Inbox' WHERE NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'Inbox')"},
 };
 

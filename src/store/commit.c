@@ -150,6 +150,9 @@ static void commit_pending(struct store *st)
     pthread_mutex_lock(&st->lock);
     st->is_committing = false;
     if (ok) {
+        if (st->job_made_due)
+            atomic_store(&st->has_due, true); // before what died is seen to have died
+        st->job_made_due = false;
         st->modseq = modseq;
         publish_events(st);
         notify(st);

@@ -76,7 +76,8 @@ static bool erase_some(struct store *st)
     if (j.upto <= st->erased_upto)
         j.upto = 0;
     pthread_mutex_unlock(&st->lock);
-    if (!j.upto)
+    // What was learnt of a message is undone with the message's help.
+    if (!j.upto || atomic_load(&st->has_due))
         return false;
     if (!store_write(st, erase_job, &j, &e)) {
         LOG(LOG_ERROR, "store", "erasing expunged messages", LOG_E(&e));

@@ -65,7 +65,8 @@ struct store *store_open(const struct store_options *o, struct err *e)
     st->pending_end = &st->pending;
     st->event_arena = (struct arena)ARENA_LIMIT(64 << 20);
     st->quota_bytes = o->quota_bytes;
-    st->db = db_open("account.db", sql_account, sql_account_count, e);
+    if (filter_open(st, &o->junk, e))
+        st->db = db_open("account.db", sql_account, sql_account_count, e);
     if (!st->db || !db_begin(st->db, e)) {
         store_close(st);
         return NULL;
@@ -73,7 +74,7 @@ struct store *store_open(const struct store_options *o, struct err *e)
     job_begin(st);
     if (has_account(st, &exists, e) &&
         (exists || (create_account(st, (void *)(uintptr_t)o, e) && job_end(st, e))) &&
-        take_epoch(st, e) && db_commit(st->db, e)) {
+        take_epoch(st, e) && filter_begin(st, e) && db_commit(st->db, e)) {
         st->newest_dead = st->modseq;
         forget_job_events(st); // nobody is there to be told
         suspects_open(st);
@@ -89,6 +90,7 @@ void store_close(struct store *st)
     if (!st)
         return;
     suspects_close(st);
+    filter_close(st);
     db_close(st->db);
     free_events(st);
     pthread_mutex_destroy(&st->lock);

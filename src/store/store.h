@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "junk/junk.h"
 
 enum {
     STORE_MAX_MAILBOX_NAME = 500,
@@ -36,10 +37,18 @@ struct store_initial_mailbox {
     struct str name, special_use; // special_use such as "Sent", or empty
 };
 
+/* The junk filter, and which mailboxes say that their messages are junk or are not. */
+struct store_junk {
+    bool learns; // there is a filter
+    struct junk_settings settings;
+    bool sets_flags; // by name, besides the mailbox with the special use
+    struct str junk, neutral, notjunk; // regular expressions for names in lower case; may be empty
+};
 struct store_options {
     const struct store_initial_mailbox *initial;
     size_t n_initial;
     uint64_t quota_bytes; // 0: none
+    struct store_junk junk;
 };
 
 struct store;
@@ -52,6 +61,17 @@ uint64_t store_modseq(struct store *st);
  * history. True when more is left: to be called again after every commit, by one thread.
  */
 bool store_tidy(struct store *st);
+
+/*
+ * The junk filter learns some of the messages whose flags say something new since it last looked, or
+ * forgets them. What is due is kept with the change of the flags. True when more is left; by the thread
+ * that tidies.
+ */
+bool store_learn(struct store *st);
+/* Forgets all that was learnt, and makes all messages due that are marked. ERR_DENIED: no filter. */
+MUST_USE bool store_retrain(struct store *st, struct err *e);
+/* How many messages are due. */
+MUST_USE bool store_learn_due(struct store *st, uint64_t *out, struct err *e);
 
 /* An eventfd that is written to after every commit; the caller closes it after unwatching. */
 void store_watch(struct store *st, int event_fd);
@@ -198,6 +218,11 @@ typedef bool store_bytes_fn(void *ctx, struct str bytes);
 /* Bytes [offset, offset + n) of the message, in pieces; less when it is shorter. */
 MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,
                                store_bytes_fn *fn, void *ctx, struct err *e);
+
+/* What the junk filter says of a message. ERR_NOT_FOUND when there is none or it learnt nothing. */
+MUST_USE bool store_junk_classify(struct store *st, struct store_reader *r, struct arena *a,
+                                  const struct junk_message *m, struct junk_result *out,
+                                  struct err *e);
 
 /* --- changing ----------------------------------------------------------------------------------- */
 

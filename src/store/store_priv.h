@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "db/db.h"
 #include "message/mime.h"
@@ -30,6 +31,7 @@ struct store_session {
 struct mailbox_change {
     uint64_t id, uidnext; // uidnext 0: not used
     int64_t total, unseen, unread, deleted, size, threads, unread_threads;
+    enum junk_rule { RULE_UNKNOWN, RULE_NONE, RULE_JUNK, RULE_NEUTRAL, RULE_NOTJUNK } junk;
 };
 
 /* Types of objects that a job touched (store-for-jmap.md 2.3). */
@@ -38,6 +40,7 @@ enum { TOUCHED_EMAIL = 1, TOUCHED_MAILBOX = 2, TOUCHED_THREAD = 4 };
 struct store {
     struct db *db;
     uint64_t quota_bytes;
+    struct junk_filter *junk;
     struct suspect *suspects; // shared with those who come after us; NULL when that failed
     uint64_t writer; // our epoch; another one in the file means that we are no longer the writer
 
@@ -59,12 +62,14 @@ struct store {
     struct mailbox_change *changes; // heap
     size_t n_changes, cap_changes;
     unsigned touched;
+    bool job_made_due;
     const struct store_session *job_by;
     struct arena event_arena; // of the jobs of one transaction
     struct store_event *job_events;
     size_t n_job_events, cap_job_events;
 
     int64_t tidied_day; // of the thread that tidies
+    atomic_bool has_due; // messages wait to be learnt
 };
 
 struct store_reader {
@@ -159,9 +164,21 @@ bool reject_wanted(struct store *st, uint64_t mailbox, bool keep_all, struct str
 bool note_recipients(struct store *st, struct arena *a, const struct envelope *env,
                      int64_t sent_unix, struct err *e);
 
+/* learn.c */
+MUST_USE bool filter_open(struct store *st, const struct store_junk *o, struct err *e);
+void filter_close(struct store *st);
+/* In the transaction of the opening: begins anew when the settings are others than before. */
+bool filter_begin(struct store *st, struct err *e);
+/* The flags of a message that comes into a mailbox. */
+bool junk_flags(struct store *st, struct mailbox_change *m, uint32_t *flags, struct err *e);
+/* Notes that an email is learnt otherwise than its flags say, if so. */
+bool note_due(struct store *st, uint64_t email, uint32_t flags, uint64_t learnt, struct err *e);
+
 /* suspect.c */
 void suspects_open(struct store *st);
 void suspects_close(struct store *st);
+/* As store_look_begin, for an email that is read again. */
+struct suspect *suspect_begin_email(struct store *st, uint64_t email, bool *is_opaque);
 /* Called while a message counts as being parsed. */
 extern void (*store_parsing_for_test)(void);
 /* mox-imap-store-cli-config.md 2.8 and store-for-jmap.md 2.1. */

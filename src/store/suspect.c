@@ -78,15 +78,11 @@ static struct suspect *slot_of(struct suspect *all, uint64_t hash)
     return out;
 }
 
-struct suspect *store_look_begin(struct store *st, const struct store_new *m, bool *is_opaque)
+static struct suspect *begin(struct store *st, uint64_t hash, bool *is_opaque)
 {
-    uint64_t hash;
     struct suspect *s;
 
     *is_opaque = false;
-    if (!st->suspects)
-        return NULL;
-    hash = hash_of(m);
     pthread_mutex_lock(&st->lock);
     s = slot_of(st->suspects, hash);
     if (s && s->hash != hash)
@@ -96,12 +92,35 @@ struct suspect *store_look_begin(struct store *st, const struct store_new *m, bo
     else if (s)
         s->is_parsing = 1;
     pthread_mutex_unlock(&st->lock);
+    if (!*is_opaque && store_parsing_for_test)
+        store_parsing_for_test();
+    return *is_opaque ? NULL : s;
+}
+
+struct suspect *store_look_begin(struct store *st, const struct store_new *m, bool *is_opaque)
+{
+    struct suspect *s = NULL;
+
+    *is_opaque = false;
+    if (st->suspects)
+        s = begin(st, hash_of(m), is_opaque);
     if (*is_opaque)
         LOG(LOG_ERROR, "store", "a message ended this process twice and is kept without being "
             "parsed", LOG_N("size", m->size));
-    else if (store_parsing_for_test)
-        store_parsing_for_test();
-    return *is_opaque ? NULL : s;
+    return s;
+}
+
+struct suspect *suspect_begin_email(struct store *st, uint64_t email, bool *is_opaque)
+{
+    struct suspect *s = NULL;
+
+    *is_opaque = false;
+    if (st->suspects)
+        s = begin(st, (email * 0x9e3779b97f4a7c15u) | 1, is_opaque);
+    if (*is_opaque)
+        LOG(LOG_ERROR, "store", "a message ended this process twice and is not learnt",
+            LOG_N("email", email));
+    return s;
 }
 
 void store_look_end(struct store *st, struct suspect *s)

@@ -177,7 +177,10 @@ static void main_loop(void)
         n = poll(fds, 3, has_more ? 0 : busy ? 1000 : 500);
         if (n < 0 && errno != EINTR)
             die("poll fails");
-        has_more = (has_more || !n || fds[1].revents) && store_tidy(account.store);
+        if (has_more || !n || fds[1].revents) {
+            has_more = store_learn(account.store);
+            has_more |= store_tidy(account.store);
+        }
         // What threads had and freed stays ours until it is asked back: 20 MB after 500 of them.
         if (!n && most > busy) {
             malloc_trim(0);

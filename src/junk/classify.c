@@ -1,0 +1,129 @@
+/*
+ * From counts to a probability.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "junk/junk.h"
+
+/* A word that may count. */
+struct evidence {
+    double probability, strength; // of junk; distance from 0.5
+    uint32_t at;                  // in the tokens
+    uint32_t n_bytes;
+};
+
+static int by_strength(const void *x, const void *y)
+{
+    const struct evidence *a = x, *b = y;
+
+    if (a->strength != b->strength)
+        return a->strength < b->strength ? 1 : -1;
+    if (a->n_bytes != b->n_bytes) // longer words are rarer, and say more
+        return a->n_bytes < b->n_bytes ? 1 : -1;
+    return a->at < b->at ? -1 : a->at > b->at;
+}
+
+// How often a word is in junk, were there as much junk as ham. False when that is unknown.
+static bool raw_probability(struct junk_count word, struct junk_count messages, double *out)
+{
+    double ham = messages.ham ? (double)word.ham / (double)messages.ham : 0;
+    double spam = messages.spam ? (double)word.spam / (double)messages.spam : 0;
+
+    if (!(ham + spam > 0))
+        return false;
+    *out = spam / (ham + spam);
+    return true;
+}
+
+static void tell(struct arena *a, const struct junk_tokens *tokens, const struct evidence *v,
+                 struct junk_result *out)
+{
+    bool is_spam = v->probability > 0.5;
+    size_t *n = is_spam ? &out->n_spam_deciders : &out->n_ham_deciders;
+
+    if (*n < JUNK_MAX_DECIDERS)
+        (is_spam ? out->spam : out->ham)[(*n)++] = (struct junk_decider){
+            arena_dup(a, tokens->items[v->at].text), v->probability};
+}
+
+/* --- upstream's formula (mox-smtp-delivery.md 2.4) ------------------------------------------------ */
+
+static double decide_words(struct arena *a, const struct junk_settings *s,
+                           const struct junk_tokens *tokens, const struct junk_count *counts,
+                           struct junk_count messages, struct junk_result *out)
+{
+    struct evidence *list = ARENA_ARRAY(a, tokens->n + 1, struct evidence);
+    size_t n = 0, n_ham = 0, n_spam = 0;
+    double eta = 0;
+
+    for (size_t i = 0; i < tokens->n; i++) {
+        uint64_t seen = counts[i].ham + counts[i].spam;
+        double r;
+
+        if (!raw_probability(counts[i], messages, &r))
+            continue;
+        r = fmin(fmax(r, s->max_power), 1 - s->max_power);
+        if (seen <= s->rare_words)
+            r += (double)(1 + s->rare_words - seen) * (0.5 - r) / 10;
+        if (fabs(0.5 - r) < s->ignore_words)
+            continue;
+        list[n++] = (struct evidence){r, fabs(0.5 - r), (uint32_t)i,
+                                      (uint32_t)tokens->items[i].text.n};
+    }
+    qsort(list, n, sizeof *list, by_strength);
+    for (size_t i = 0; i < n; i++) {
+        double r = list[i].probability;
+
+        if (r == 0.5 || (r < 0.5 ? n_ham++ : n_spam++) >= s->top_words)
+            continue;
+        eta += log1p(-r) - log(r);
+        tell(a, tokens, &list[i], out);
+    }
+    return 1 / (1 + exp(eta));
+}
+
+/* --- all evidence ---------------------------------------------------------------------------------- */
+
+/*
+ * What each word says is its log-odds, drawn to nothing as long as it was seen little, and counted by
+ * how clear it is. The mean over all known words decides, not the sum: words of a message depend on
+ * each other, and a sum takes every further word for new evidence, so that long messages get certain of
+ * anything. Measured in doc/decisions/0007-junk-filter.md.
+ */
+static const double prior_weight = 0.2, damping = 10, slope = 2.5;
+
+static double decide_evidence(struct arena *a, const struct junk_tokens *tokens,
+                              const struct junk_count *counts, struct junk_count messages,
+                              struct junk_result *out)
+{
+    struct evidence *list = ARENA_ARRAY(a, tokens->n + 1, struct evidence);
+    double sum = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < tokens->n; i++) {
+        double seen = (double)counts[i].ham + (double)counts[i].spam, p;
+
+        if (!raw_probability(counts[i], messages, &p))
+            continue;
+        p = (prior_weight * 0.5 + seen * p) / (prior_weight + seen);
+        sum += 2 * fabs(p - 0.5) * log(p / (1 - p));
+        list[n++] = (struct evidence){p, fabs(p - 0.5), (uint32_t)i,
+                                      (uint32_t)tokens->items[i].text.n};
+    }
+    qsort(list, n, sizeof *list, by_strength);
+    for (size_t i = 0; i < n && list[i].strength > 0; i++)
+        tell(a, tokens, &list[i], out);
+    return 1 / (1 + exp(-slope * sum / ((double)n + damping)));
+}
+
+void junk_decide(struct arena *a, const struct junk_settings *s, const struct junk_tokens *tokens,
+                 const struct junk_count *counts, struct junk_count messages,
+                 struct junk_result *out)
+{
+    *out = (struct junk_result){.n_ham = messages.ham, .n_spam = messages.spam,
+                                .is_significant = messages.ham >= JUNK_FEW_HAM};
+    out->probability = s->method == JUNK_WORDS
+                           ? decide_words(a, s, tokens, counts, messages, out)
+                           : decide_evidence(a, tokens, counts, messages, out);
+}

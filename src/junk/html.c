@@ -1,0 +1,271 @@
+/*
+ * The text of HTML for the tokeniser: one pass, no tree, memory in proportion to the text alone. It
+ * is not shown to anybody, so what matters is that words come out as a reader sees them: tags inside a
+ * word do not cut it, scripts and styles say nothing, references to characters are those characters.
+ */
+#include "base/cur.h"
+#include "junk/junk_priv.h"
+#include "text/encode.h"
+
+// HTML's names of U+00A0 to U+00FF, in order.
+static const char latin_names[] =
+    "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn "
+    "sup2 sup3 acute micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave "
+    "Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml "
+    "ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave Uacute Ucirc Uuml Yacute THORN "
+    "szlig agrave aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave "
+    "iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave uacute ucirc "
+    "uuml yacute thorn yuml";
+
+static const struct {
+    struct str name;
+    uint32_t code;
+} other_names[] = {
+    {STR_("amp"), '&'}, {STR_("lt"), '<'}, {STR_("gt"), '>'}, {STR_("quot"), '"'},
+    {STR_("apos"), '\''}, {STR_("euro"), 0x20ac}, {STR_("ndash"), 0x2013},
+    {STR_("mdash"), 0x2014}, {STR_("lsquo"), 0x2018}, {STR_("rsquo"), 0x2019},
+    {STR_("ldquo"), 0x201c}, {STR_("rdquo"), 0x201d}, {STR_("bull"), 0x2022},
+    {STR_("hellip"), 0x2026}, {STR_("trade"), 0x2122}, {STR_("zwnj"), 0x200c},
+};
+
+static uint32_t code_of_name(struct str name)
+{
+    struct str left = STR(latin_names), word;
+    uint32_t code = 0xa0;
+
+    for (size_t i = 0; i < COUNT(other_names); i++)
+        if (str_eq(other_names[i].name, name))
+            return other_names[i].code;
+    for (; left.n; code++) {
+        if (!str_cut(left, ' ', &word, &left)) {
+            word = left;
+            left = (struct str){0};
+        }
+        if (str_eq(word, name))
+            return code;
+    }
+    return 0;
+}
+
+// After "&#": a number in base 10, or 16 after an x. 0 when it is none.
+static uint32_t take_number(struct cur *c)
+{
+    bool is_hex = cur_skip(c, 'x') || cur_skip(c, 'X');
+    uint32_t v = 0;
+
+    for (int i = 0; i < 8; i++) {
+        int ch = cur_peek(c);
+
+        if (ch >= '0' && ch <= '9')
+            v = v * (is_hex ? 16 : 10) + (uint32_t)(ch - '0');
+        else if (is_hex && ((ch >= 'a' && ch <= 'f') || (ch >= 'A' && ch <= 'F')))
+            v = v * 16 + (uint32_t)((ch | 0x20) - 'a' + 10);
+        else
+            break;
+        cur_next(c);
+    }
+    return v <= 0x10ffff && (v < 0xd800 || v > 0xdfff) ? v : 0;
+}
+
+static bool is_name_char(unsigned char c)
+{
+    return ascii_is_alnum((char)c);
+}
+
+// The cursor is behind a "&".
+static void put_reference(struct cur *c, struct buf *out)
+{
+    struct cur start = *c;
+    uint32_t code;
+
+    if (cur_skip(c, '#')) {
+        code = take_number(c);
+    } else {
+        struct str name = cur_while(c, is_name_char);
+
+        code = name.n <= 8 ? code_of_name(name) : 0;
+    }
+    if (!code) {
+        *c = start;
+        buf_put_char(out, '&');
+        return;
+    }
+    cur_skip(c, ';');
+    utf8_put(out, code == 0xa0 ? ' ' : code);
+}
+
+static bool is_not_gt(unsigned char c)
+{
+    return c != '>';
+}
+
+static bool is_text_char(unsigned char c)
+{
+    return c != '<' && c != '&';
+}
+
+static bool is_space(int c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f';
+}
+
+static void skip_spaces(struct cur *c)
+{
+    while (is_space(cur_peek(c)))
+        cur_next(c);
+}
+
+static bool is_attribute_char(unsigned char c)
+{
+    return !is_space(c) && c != '=' && c != '>' && c != '/';
+}
+
+static bool is_bare_char(unsigned char c)
+{
+    return !is_space(c) && c != '>';
+}
+
+static bool is_not_single(unsigned char c)
+{
+    return c != '\'';
+}
+
+static bool is_not_double(unsigned char c)
+{
+    return c != '"';
+}
+
+static struct str take_value(struct cur *c)
+{
+    struct str v;
+
+    skip_spaces(c);
+    if (cur_skip(c, '"')) {
+        v = cur_while(c, is_not_double);
+        cur_skip(c, '"');
+    } else if (cur_skip(c, '\'')) {
+        v = cur_while(c, is_not_single);
+        cur_skip(c, '\'');
+    } else {
+        v = cur_while(c, is_bare_char);
+    }
+    return v;
+}
+
+struct html {
+    struct cur c;
+    struct buf *out;
+    html_link_fn *link;
+    void *ctx;
+    size_t n_links;
+};
+
+static bool is_one_of(struct str name, const char *words)
+{
+    struct str left = str_of(words), word;
+
+    while (left.n) {
+        if (!str_cut(left, ' ', &word, &left)) {
+            word = left;
+            left = (struct str){0};
+        }
+        if (str_eq_ci(word, name))
+            return true;
+    }
+    return false;
+}
+
+// To behind the end of what began as <name>, or to the end of all.
+static void skip_element(struct cur *c, struct str name)
+{
+    while (cur_left(c)) {
+        if (cur_skip(c, '<') && cur_skip(c, '/') && cur_skip_str_ci(c, name)) {
+            cur_while(c, is_not_gt);
+            cur_skip(c, '>');
+            return;
+        }
+        if (cur_peek(c) != '<')
+            cur_next(c);
+    }
+}
+
+static void skip_comment(struct cur *c)
+{
+    while (cur_left(c)) {
+        if (cur_skip_str(c, STR("-->")))
+            return;
+        cur_next(c);
+    }
+}
+
+static void attribute(struct html *h, struct str tag, struct str name, struct str value)
+{
+    if (str_eq_ci(name, STR("href")) || str_eq_ci(name, STR("src"))) {
+        if (h->link && h->n_links++ < HTML_MAX_LINKS)
+            h->link(h->ctx, str_trim(value));
+    } else if (str_eq_ci(name, STR("alt")) && str_eq_ci(tag, STR("img"))) {
+        struct cur c = cur_of(value);
+
+        buf_put_char(h->out, ' ');
+        while (cur_left(&c))
+            if (cur_skip(&c, '&'))
+                put_reference(&c, h->out);
+            else
+                buf_put_char(h->out, (char)cur_next(&c));
+        buf_put_char(h->out, ' ');
+    }
+}
+
+// The cursor is behind a "<" that begins a tag.
+static void tag(struct html *h)
+{
+    struct cur *c = &h->c;
+    bool is_end = cur_skip(c, '/');
+    struct str name = cur_while(c, is_name_char);
+
+    skip_spaces(c);
+    while (cur_left(c) && cur_peek(c) != '>') {
+        struct str attribute_name = cur_while(c, is_attribute_char);
+
+        skip_spaces(c);
+        if (cur_skip(c, '='))
+            attribute(h, name, attribute_name, take_value(c));
+        else
+            cur_skip(c, '/');
+        skip_spaces(c);
+    }
+    cur_skip(c, '>');
+    if (!is_end && is_one_of(name, "script style svg"))
+        skip_element(c, name);
+    else if (!is_one_of(name, "a abbr b big em font i s small span strong sub sup tt u wbr"))
+        buf_put_char(h->out, '\n'); // what is set apart is not one word
+}
+
+void html_text(struct str html, struct buf *out, html_link_fn *link, void *ctx)
+{
+    struct html h = {cur_of(html), out, link, ctx, 0};
+    struct cur *c = &h.c;
+
+    while (cur_left(c)) {
+        int next;
+
+        buf_put(out, cur_while(c, is_text_char));
+        if (cur_skip(c, '&')) {
+            put_reference(c, out);
+            continue;
+        }
+        if (!cur_skip(c, '<'))
+            break;
+        next = cur_peek(c);
+        if (cur_skip_str(c, STR("!--"))) {
+            skip_comment(c);
+        } else if (next == '!' || next == '?') {
+            cur_while(c, is_not_gt);
+            cur_skip(c, '>');
+        } else if (next == '/' || (next >= 0 && ascii_is_alpha((char)next))) {
+            tag(&h);
+        } else {
+            buf_put_char(out, '<');
+        }
+    }
+}

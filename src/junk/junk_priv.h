@@ -1,0 +1,35 @@
+/*
+ * What the files of the tokeniser share.
+ */
+#pragma once
+
+#include "junk/junk.h"
+
+/* Tokens being made. */
+struct tokeniser {
+    struct arena *a;
+    const struct junk_settings *s;
+    struct junk_key key;
+    struct junk_tokens *out;
+    uint32_t *table; // places in out plus 1, by hash
+    size_t table_cap;
+
+    struct str before[2]; // upstream's: words before, newest first
+};
+
+/* Adds prefix and word unless they are there or there are too many. */
+void token_put(struct tokeniser *t, struct str prefix, struct str word);
+
+/* words.c: the words of a text in UTF-8; prefix such as "subject:" or empty. */
+void words_put(struct tokeniser *t, struct str prefix, struct str text);
+void url_put(struct tokeniser *t, struct str url);
+/* Upstream's words, at least min bytes long. */
+void upstream_words_put(struct tokeniser *t, struct str prefix, size_t min, struct str text);
+
+/*
+ * html.c: the text of HTML, without what is never shown. link is called for each link and image,
+ * with an undecoded address in html; links are few: at most HTML_MAX_LINKS.
+ */
+enum { HTML_MAX_LINKS = 500 };
+typedef void html_link_fn(void *ctx, struct str url);
+void html_text(struct str html, struct buf *out, html_link_fn *link, void *ctx);

@@ -1,0 +1,312 @@
+/*
+ * The tokens of a message: which parts and fields are looked at, and the set that they make.
+ */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/map.h"
+#include "junk/junk_priv.h"
+#include "text/encode.h"
+
+struct str junk_settings_name(struct arena *a, const struct junk_settings *s)
+{
+    // The numbers grow with each change of what is a token: what was learnt before is then learnt anew.
+    if (s->method == JUNK_EVIDENCE)
+        return STR("evidence 1");
+    return arena_printf(a, "words 1 %d%d%d", s->onegrams, s->twograms, s->threegrams);
+}
+
+bool junk_read_str(void *ctx, uint64_t offset, size_t n, struct buf *out, struct err *e)
+{
+    const struct str *s = ctx;
+
+    (void)e;
+    buf_put(out, offset < s->n ? str_sub(*s, (size_t)offset, n) : STR(""));
+    return true;
+}
+
+bool junk_read_fd(void *ctx, uint64_t offset, size_t n, struct buf *out, struct err *e)
+{
+    while (n) {
+        size_t step = n < 64 * 1024 ? n : 64 * 1024;
+        char *room = buf_room(out, step);
+        ssize_t got = room ? pread(*(const int *)ctx, room, step, (off_t)offset) : 0;
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_errno(e, "read message");
+        if (!got)
+            return true;
+        buf_claim(out, (size_t)got);
+        offset += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+static void grow_table(struct tokeniser *t)
+{
+    size_t cap = t->table_cap ? t->table_cap * 4 : 4096;
+    uint32_t *table = ARENA_ARRAY(t->a, cap, uint32_t);
+
+    for (size_t i = 0; i < t->out->n; i++) {
+        size_t at = t->out->items[i].hash & (cap - 1);
+
+        while (table[at])
+            at = (at + 1) & (cap - 1);
+        table[at] = (uint32_t)i + 1;
+    }
+    t->table = table;
+    t->table_cap = cap;
+}
+
+// Its token: the one that is there, or a new one without text. NULL when there are too many.
+static struct junk_token *find(struct tokeniser *t, uint64_t hash)
+{
+    struct junk_token *token;
+    size_t at;
+
+    if (t->out->n * 2 >= t->table_cap)
+        grow_table(t);
+    for (at = hash & (t->table_cap - 1); t->table[at]; at = (at + 1) & (t->table_cap - 1))
+        if (t->out->items[t->table[at] - 1].hash == hash)
+            return &t->out->items[t->table[at] - 1];
+    if (t->out->n == JUNK_MAX_TOKENS)
+        return NULL;
+    token = ARENA_PUSH(t->a, t->out->items, &t->out->n, &t->out->cap);
+    token->hash = hash;
+    t->table[at] = (uint32_t)t->out->n;
+    return token;
+}
+
+void token_put(struct tokeniser *t, struct str prefix, struct str word)
+{
+    char bytes[32 + 4 * JUNK_MAX_WORD];
+    struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
+    struct junk_token *token;
+
+    buf_put(&b, prefix);
+    buf_put(&b, word);
+    token = find(t, str_hash_keyed(t->key.k0, t->key.k1, buf_str(&b)));
+    if (token && !token->text.n)
+        token->text = arena_dup(t->a, buf_str(&b));
+}
+
+static void put(struct tokeniser *t, struct str prefix, struct str word)
+{
+    if (word.n)
+        token_put(t, prefix, arena_lower(t->a, str_sub(word, 0, 2 * JUNK_MAX_WORD)));
+}
+
+/* --- the header ---------------------------------------------------------------------------------- */
+
+static void put_addresses(struct tokeniser *t, struct str prefix, struct str value)
+{
+    struct address_list list = {0};
+
+    address_parse_list(t->a, value, &list);
+    for (size_t i = 0; i < list.n && i < 50; i++) {
+        const struct address *x = &list.items[i];
+
+        words_put(t, prefix, encoded_word_decode(t->a, x->name));
+        put(t, prefix, x->localpart);
+        put(t, prefix, arena_printf(t->a, "@%.*s", STR_FMT(x->domain)));
+    }
+}
+
+static void put_text(struct tokeniser *t, struct str prefix, struct str value)
+{
+    words_put(t, prefix, encoded_word_decode(t->a, value));
+}
+
+// What stands behind the last "@" of a message's id, or the last "+" or "-" of its date.
+static void put_domain(struct tokeniser *t, struct str prefix, struct str value)
+{
+    ptrdiff_t at = str_find_last(value, '@');
+    struct cur c = cur_of(at == STR_NONE ? (struct str){0} : str_from(value, (size_t)at + 1));
+
+    put(t, prefix, at == STR_NONE ? STR("none") : header_token(&c));
+}
+
+static void put_zone(struct tokeniser *t, struct str prefix, struct str value)
+{
+    struct cur c = cur_of(value);
+    struct str last = {0};
+
+    for (int i = 0; i < 12 && cur_left(&c); i++) {
+        struct str word;
+
+        header_skip_cfws(&c);
+        word = header_token(&c);
+        if (!word.n)
+            cur_next(&c);
+        else
+            last = word;
+    }
+    put(t, prefix, last);
+}
+
+static const struct {
+    struct str name, prefix;
+    void (*put)(struct tokeniser *t, struct str prefix, struct str value);
+} fields[] = {
+    {STR_("Subject"), STR_("subject:"), put_text},
+    {STR_("From"), STR_("from:"), put_addresses},
+    {STR_("Reply-To"), STR_("reply-to:"), put_addresses},
+    {STR_("Sender"), STR_("sender:"), put_addresses},
+    {STR_("To"), STR_("to:"), put_addresses},
+    {STR_("Cc"), STR_("to:"), put_addresses},
+    {STR_("Return-Path"), STR_("return-path:"), put_addresses},
+    {STR_("Message-ID"), STR_("message-id:"), put_domain},
+    {STR_("Date"), STR_("zone:"), put_zone},
+    {STR_("X-Mailer"), STR_("mailer:"), put_text},
+    {STR_("User-Agent"), STR_("mailer:"), put_text},
+    {STR_("List-Id"), STR_("list:"), put_text},
+    {STR_("Organization"), STR_("organization:"), put_text},
+};
+
+static const struct str upstream_fields[] = {
+    STR_("From"), STR_("To"), STR_("Cc"), STR_("Bcc"), STR_("Reply-To"), STR_("Subject"),
+    STR_("Sender"), STR_("Return-Path"),
+};
+
+static void put_field(struct tokeniser *t, const struct header_field *f)
+{
+    if (t->s->method == JUNK_WORDS) {
+        for (size_t i = 0; i < COUNT(upstream_fields); i++)
+            if (str_eq_ci(f->name, upstream_fields[i]))
+                upstream_words_put(t, arena_printf(t->a, "%s:", upstream_fields[i].p), 4,
+                                   encoded_word_decode(t->a, header_unfold(t->a, f->value)));
+        return;
+    }
+    for (size_t i = 0; i < COUNT(fields); i++)
+        if (str_eq_ci(f->name, fields[i].name))
+            fields[i].put(t, fields[i].prefix, header_unfold(t->a, f->value));
+}
+
+static bool put_header(struct tokeniser *t, const struct junk_message *m, struct err *e)
+{
+    AUTO_BUF b = BUF_LIMIT(JUNK_MAX_HEADER);
+    uint64_t n = m->root->body_start - m->root->header_start;
+    struct header_field f;
+    struct cur c;
+
+    if (!m->read(m->ctx, m->root->header_start, n < b.limit ? (size_t)n : b.limit, &b, e))
+        return false;
+    c = cur_of(buf_str(&b));
+    while (header_next(&c, &f))
+        put_field(t, &f);
+    if (t->s->method == JUNK_EVIDENCE)
+        for (size_t i = 0; i < COUNT(fields); i++)
+            if (!header_count(buf_str(&b), fields[i].name))
+                put(t, STR("no:"), fields[i].name);
+    return true;
+}
+
+/* --- the parts ----------------------------------------------------------------------------------- */
+
+struct walk {
+    struct tokeniser *t;
+    const struct junk_message *m;
+    size_t n_parts, text_left;
+    struct buf raw, decoded, utf8, text; // used again for each part
+};
+
+static void on_link(void *ctx, struct str url)
+{
+    struct walk *w = ctx;
+
+    if (w->t->s->method == JUNK_EVIDENCE)
+        url_put(w->t, url);
+}
+
+static void put_body(struct walk *w, struct str text)
+{
+    if (w->t->s->method == JUNK_EVIDENCE)
+        words_put(w->t, (struct str){0}, text);
+    else
+        upstream_words_put(w->t, (struct str){0}, 3, text);
+}
+
+// Some of the text of a part, as far as there is an allowance.
+static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
+{
+    struct transfer_decoder d = {.encoding = transfer_of(p->encoding)};
+    uint64_t n = p->body_end - p->body_start;
+    size_t most = w->text_left * (d.encoding == TRANSFER_IDENTITY ? 1 : 3) + 64;
+
+    buf_reset(&w->raw);
+    buf_reset(&w->decoded);
+    buf_reset(&w->utf8);
+    buf_reset(&w->text);
+    if (!w->m->read(w->m->ctx, p->body_start, n < most ? (size_t)n : most, &w->raw, e))
+        return false;
+    transfer_feed(&d, buf_str(&w->raw), &w->decoded);
+    transfer_end(&d, &w->decoded);
+    charset_put_utf8(&w->utf8, param_get(&p->params, STR("charset")),
+                     str_sub(buf_str(&w->decoded), 0, w->text_left));
+    // Reading a part costs something even when it is empty.
+    w->text_left -= w->decoded.n + 64 < w->text_left ? w->decoded.n + 64 : w->text_left;
+    if (str_eq(p->subtype, STR("html"))) {
+        html_text(buf_str(&w->utf8), &w->text, on_link, w);
+        put_body(w, buf_str(&w->text));
+    } else {
+        put_body(w, buf_str(&w->utf8));
+    }
+    return true;
+}
+
+static void put_structure(struct walk *w, const struct part *p)
+{
+    struct str name = param_get(&p->disposition_params, STR("filename"));
+    ptrdiff_t dot;
+
+    if (w->t->s->method != JUNK_EVIDENCE)
+        return;
+    if (!name.n)
+        name = param_get(&p->params, STR("name"));
+    dot = str_find_last(name, '.');
+    put(w->t, STR("type:"), arena_printf(w->t->a, "%.*s/%.*s", STR_FMT(str_sub(p->type, 0, 40)),
+                                         STR_FMT(str_sub(p->subtype, 0, 40))));
+    put(w->t, STR("charset:"), param_get(&p->params, STR("charset")));
+    put(w->t, STR("encoding:"), p->encoding);
+    if (dot != STR_NONE)
+        put(w->t, STR("file:"), str_from(name, (size_t)dot));
+}
+
+static bool put_parts(struct walk *w, const struct part *p, unsigned depth, struct err *e)
+{
+    for (; p && depth < MIME_MAX_DEPTH; p = p->next) {
+        if (w->n_parts++ >= JUNK_MAX_PARTS || !w->text_left)
+            return true;
+        put_structure(w, p);
+        if (p->child) {
+            if (!put_parts(w, p->child, depth + 1, e))
+                return false;
+        } else if ((part_is_text(p) || str_eq(p->type, STR("text"))) &&
+                   !put_part_text(w, p, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool junk_tokenise(struct arena *a, const struct junk_settings *s, const struct junk_key *key,
+                   const struct junk_message *m, struct junk_tokens *out, struct err *e)
+{
+    struct tokeniser t = {.a = a, .s = s, .key = *key, .out = out};
+    struct walk w = {.t = &t, .m = m, .text_left = JUNK_MAX_TEXT,
+                     .raw = BUF_LIMIT(3 * JUNK_MAX_TEXT + 64),
+                     .decoded = BUF_LIMIT(3 * JUNK_MAX_TEXT + 64),
+                     .utf8 = BUF_LIMIT(4 * JUNK_MAX_TEXT), .text = BUF_LIMIT(4 * JUNK_MAX_TEXT)};
+    bool ok;
+
+    *out = (struct junk_tokens){0};
+    ok = put_header(&t, m, e) && put_parts(&w, m->root, 0, e);
+    buf_fini(&w.raw);
+    buf_fini(&w.decoded);
+    buf_fini(&w.utf8);
+    buf_fini(&w.text);
+    return ok;
+}

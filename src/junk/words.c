@@ -1,0 +1,321 @@
+/*
+ * Words of a text, in two ways: ours, and upstream's as its parameters expect them.
+ */
+#include <string.h>
+#include <unicase.h>
+#include <unictype.h>
+
+#include "junk/junk_priv.h"
+#include "text/encode.h"
+
+enum kind {
+    KIND_OTHER,
+    KIND_LETTER,
+    KIND_DIGIT,
+    KIND_INNER,     // belongs to a word when it is inside
+    KIND_SYMBOL,    // belongs to a word at its ends too
+    KIND_SPACELESS, // of a script that sets no spaces between words
+    KIND_INVISIBLE, // hides words from filters
+};
+
+static bool is_spaceless(uint32_t c)
+{
+    return (c >= 0x0e00 && c <= 0x0eff) || // Thai, Lao
+           (c >= 0x1000 && c <= 0x109f) || // Burmese
+           (c >= 0x1780 && c <= 0x17ff) || // Khmer
+           (c >= 0x2e80 && c <= 0x9fff && !(c >= 0x3100 && c <= 0x312f)) || // Han, kana
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x3ffff);
+}
+
+static enum kind kind_of(uint32_t c)
+{
+    if (c < 128) {
+        if (ascii_is_alpha((char)c))
+            return KIND_LETTER;
+        if (ascii_is_digit((char)c))
+            return KIND_DIGIT;
+        if (c == '$' || c == '!' || c == '%')
+            return KIND_SYMBOL;
+        return c == '\'' || c == '-' || c == '.' || c == ',' || c == '_' ? KIND_INNER : KIND_OTHER;
+    }
+    if (c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x2060 && c <= 0x2064) || c == 0xfeff)
+        return KIND_INVISIBLE;
+    if (c == 0x2019)
+        return KIND_INNER;
+    if (c == 0x20ac || c == 0xa3)
+        return KIND_SYMBOL;
+    if (!uc_is_alnum(c) && !uc_is_property_combining(c))
+        return KIND_OTHER;
+    return is_spaceless(c) ? KIND_SPACELESS : uc_is_digit(c) ? KIND_DIGIT : KIND_LETTER;
+}
+
+/* A word that is being read, in lower case. */
+struct word {
+    char bytes[JUNK_MAX_WORD];
+    size_t n;     // of bytes
+    size_t whole; // with those that did not fit
+    size_t n_letters, n_digits;
+};
+
+static void word_add(struct word *w, uint32_t c)
+{
+    char bytes[8];
+    struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
+
+    if (c < 128) {
+        buf_put_char(&b, ascii_lower((char)c));
+    } else {
+        utf8_put(&b, uc_tolower(c));
+    }
+    w->whole += b.n;
+    if (w->whole > sizeof w->bytes)
+        return;
+    memcpy(w->bytes + w->n, bytes, b.n);
+    w->n += b.n;
+}
+
+// Numbers say less than how long they are.
+static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
+{
+    struct str s = str_at(w->bytes, w->n);
+    char text[32];
+    struct buf b = {text, 0, sizeof text, sizeof text, false};
+
+    if (w->whole > sizeof w->bytes) {
+        BUF_PUT(&b, "long:");
+        utf8_put(&b, utf8_next(&s));
+        buf_put_u64(&b, w->whole / 16 < 20 ? w->whole / 16 : 20);
+        token_put(t, prefix, buf_str(&b));
+    } else if (!w->n_letters && w->n_digits > 5) {
+        BUF_PUT(&b, "digits:");
+        buf_put_u64(&b, w->n_digits);
+        token_put(t, prefix, buf_str(&b));
+    } else if (w->n_letters + w->n_digits > 1 || w->n > 1) {
+        token_put(t, prefix, s);
+    }
+    *w = (struct word){0};
+}
+
+// A character of a text without spaces stands for itself, and a pair with the one before for a word.
+static void put_spaceless(struct tokeniser *t, struct str prefix, uint32_t c, uint32_t before)
+{
+    char bytes[16];
+    struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
+
+    utf8_put(&b, c);
+    token_put(t, prefix, buf_str(&b));
+    if (!before)
+        return;
+    buf_reset(&b);
+    utf8_put(&b, before);
+    utf8_put(&b, c);
+    token_put(t, prefix, buf_str(&b));
+}
+
+static bool is_url_char(unsigned char c)
+{
+    return c > ' ' && c != '"' && c != '<' && c != '>' && c != '\'' && c != ')' && c != ']';
+}
+
+// At the start of a word: "http://", "https://", "www." and what follows.
+static bool take_url(struct str *text, struct str *out)
+{
+    struct cur c = cur_of(*text);
+
+    if ((cur_peek(&c) | 0x20) != 'h' && (cur_peek(&c) | 0x20) != 'w')
+        return false;
+    if (!str_starts_ci(*text, STR("http://")) && !str_starts_ci(*text, STR("https://")) &&
+        !str_starts_ci(*text, STR("www.")))
+        return false;
+    *out = cur_while(&c, is_url_char);
+    *text = cur_rest(&c);
+    return true;
+}
+
+static bool is_wordlike(struct str left)
+{
+    enum kind k = left.n ? kind_of(utf8_next(&left)) : KIND_OTHER;
+
+    return k == KIND_LETTER || k == KIND_DIGIT;
+}
+
+void words_put(struct tokeniser *t, struct str prefix, struct str text)
+{
+    struct word w = {0};
+    uint32_t before = 0; // of a script without spaces
+    struct str url;
+
+    while (text.n) {
+        uint32_t c;
+        enum kind k;
+
+        if (!w.whole && take_url(&text, &url)) {
+            url_put(t, url);
+            before = 0;
+            continue;
+        }
+        c = utf8_next(&text);
+        k = kind_of(c);
+        if (k == KIND_INVISIBLE)
+            continue;
+        if (k == KIND_LETTER || k == KIND_DIGIT || k == KIND_SYMBOL ||
+            (k == KIND_INNER && w.whole && is_wordlike(text))) {
+            w.n_letters += k == KIND_LETTER;
+            w.n_digits += k == KIND_DIGIT;
+            word_add(&w, c);
+        } else if (w.whole) {
+            end_word(t, prefix, &w);
+        }
+        if (k == KIND_SPACELESS)
+            put_spaceless(t, prefix, c, before);
+        before = k == KIND_SPACELESS ? c : 0;
+    }
+    if (w.whole)
+        end_word(t, prefix, &w);
+}
+
+static bool is_host_char(unsigned char c)
+{
+    return ascii_is_alnum((char)c) || c == '.' || c == '-' || c >= 128;
+}
+
+static bool is_path_word(unsigned char c)
+{
+    return ascii_is_alnum((char)c) || c >= 128;
+}
+
+// The host and the domains above it, and the words of the path: the same places are linked again.
+void url_put(struct tokeniser *t, struct str url)
+{
+    struct cur c = cur_of(str_sub(url, 0, 1000));
+    struct str host, word;
+    char lower[100];
+
+    cur_skip_str_ci(&c, STR("http"));
+    cur_skip(&c, 's');
+    cur_skip_str(&c, STR("://"));
+    cur_skip_str_ci(&c, STR("www."));
+    host = cur_while(&c, is_host_char);
+    if (cur_skip(&c, '@')) { // what was a name is there to look like a host
+        token_put(t, STR("url:"), STR("user"));
+        host = cur_while(&c, is_host_char);
+    }
+    if (cur_peek(&c) == ':')
+        token_put(t, STR("url:"), cur_peek_at(&c, 1) >= '0' ? STR("port") : STR("scheme"));
+    host = str_sub(host, 0, sizeof lower);
+    for (size_t i = 0; i < host.n; i++)
+        lower[i] = ascii_lower(host.p[i]);
+    host = str_at(lower, host.n);
+    if (host.n && ascii_is_digit(host.p[host.n - 1]))
+        token_put(t, STR("url:"), STR("number"));
+    for (struct str rest = host; str_find(rest, '.') != STR_NONE;) {
+        token_put(t, STR("url:"), rest);
+        if (!str_cut(rest, '.', &word, &rest))
+            break;
+    }
+    for (int i = 0; i < 20 && cur_left(&c); i++) {
+        word = cur_while(&c, is_path_word);
+        if (word.n > 2 && word.n <= 20)
+            token_put(t, STR("path:"), word);
+        cur_next(&c);
+    }
+}
+
+/* --- upstream's words (mox-smtp-delivery.md 2.4) -------------------------------------------------- */
+
+static bool is_vowel(char c)
+{
+    return c == 'a' || c == 'e' || c == 'i' || c == 'o' || c == 'u' || c == 'y';
+}
+
+// A stretch of six or more consonants or digits from 2 to 9.
+static bool is_random_looking(struct str word)
+{
+    size_t stretch = 0;
+
+    for (size_t i = 0; i < word.n; i++) {
+        char c = word.p[i];
+
+        if (c & 0x80)
+            return false;
+        stretch = (ascii_is_alpha(c) && !is_vowel(c)) || (c >= '2' && c <= '9') ? stretch + 1 : 0;
+        if (stretch == 6)
+            return true;
+    }
+    return false;
+}
+
+static bool is_numeric_looking(struct str word)
+{
+    struct str s = str_starts(word, STR("0x")) ? str_from(word, 2) : word;
+    size_t in_row = 0, most = 0;
+    bool is_hex = true;
+
+    for (size_t i = 0; i < s.n; i++) {
+        bool is_digit = ascii_is_digit(s.p[i]);
+
+        in_row = is_digit ? in_row + 1 : 0;
+        if (in_row > most)
+            most = in_row;
+        is_hex &= is_digit || (s.p[i] >= 'a' && s.p[i] <= 'f');
+    }
+    return most >= 4 || (is_hex && most >= 3);
+}
+
+// A word, and it with the one or two kept before it.
+static void put_sequences(struct tokeniser *t, struct str prefix, struct str word)
+{
+    if (t->s->onegrams)
+        token_put(t, prefix, word);
+    if (t->s->twograms && t->before[0].n)
+        token_put(t, prefix, arena_printf(t->a, "%.*s %.*s", STR_FMT(t->before[0]), STR_FMT(word)));
+    if (t->s->threegrams && t->before[1].n)
+        token_put(t, prefix, arena_printf(t->a, "%.*s %.*s %.*s", STR_FMT(t->before[1]),
+                                          STR_FMT(t->before[0]), STR_FMT(word)));
+    t->before[1] = t->before[0];
+    t->before[0] = arena_dup(t->a, word);
+}
+
+static void end_upstream_word(struct tokeniser *t, struct str prefix, size_t min, struct word *w)
+{
+    struct str s = str_at(w->bytes, w->n);
+
+    if (w->whole <= sizeof w->bytes && s.n >= min) {
+        while (s.n && s.p[0] == '\'')
+            s = str_from(s, 1);
+        while (s.n && s.p[s.n - 1] == '\'')
+            s.n--;
+        if (s.n >= min && w->n_letters && !is_random_looking(s) && !is_numeric_looking(s))
+            put_sequences(t, prefix, s);
+    }
+    *w = (struct word){0};
+}
+
+// An apostrophe cuts a word when a letter follows it, and otherwise belongs to it.
+static bool is_cut(const struct word *w, struct str after)
+{
+    enum kind next = w->whole && after.n ? kind_of(utf8_next(&after)) : KIND_OTHER;
+
+    return next == KIND_LETTER || next == KIND_SPACELESS;
+}
+
+void upstream_words_put(struct tokeniser *t, struct str prefix, size_t min, struct str text)
+{
+    struct word w = {0};
+
+    t->before[0] = t->before[1] = (struct str){0};
+    while (text.n) {
+        uint32_t c = utf8_next(&text);
+        enum kind k = kind_of(c);
+        bool is_letter = k == KIND_LETTER || k == KIND_SPACELESS;
+
+        if (is_letter || k == KIND_DIGIT || (c == '\'' && !is_cut(&w, text))) {
+            w.n_letters += is_letter;
+            word_add(&w, c);
+        } else if (w.whole) {
+            end_upstream_word(t, prefix, min, &w);
+        }
+    }
+    if (w.whole)
+        end_upstream_word(t, prefix, min, &w);
+}
