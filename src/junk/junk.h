@@ -122,5 +122,8 @@ void junk_batch_free(struct junk_batch *b);
 bool junk_batch_is_full(const struct junk_batch *b);
 /* sign +1 learns, -1 undoes it. */
 void junk_batch_add(struct junk_batch *b, const struct junk_tokens *tokens, bool is_spam, int sign);
+/* What was gathered, of a word and of messages: a batch alone is a filter in memory. */
+struct junk_count junk_batch_word(const struct junk_batch *b, uint64_t hash);
+struct junk_count junk_batch_messages(const struct junk_batch *b);
 /* In a transaction of the caller; the batch is empty again. */
 MUST_USE bool junk_batch_write(struct junk_batch *b, struct db *d, struct err *e);

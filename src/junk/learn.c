@@ -96,7 +96,7 @@ bool junk_batch_is_full(const struct junk_batch *b)
 }
 
 // Its place, or the free one where it would go. A place that is used has a hash other than 0.
-static struct change *place(struct junk_batch *b, uint64_t hash)
+static struct change *place(const struct junk_batch *b, uint64_t hash)
 {
     size_t at = hash & (b->cap - 1);
 
@@ -133,6 +133,20 @@ void junk_batch_add(struct junk_batch *b, const struct junk_tokens *tokens, bool
     *(is_spam ? &b->spam : &b->ham) += sign;
 }
 
+struct junk_count junk_batch_word(const struct junk_batch *b, uint64_t hash)
+{
+    const struct change *c = place(b, hash);
+
+    return (struct junk_count){c->ham > 0 ? (uint64_t)c->ham : 0,
+                               c->spam > 0 ? (uint64_t)c->spam : 0};
+}
+
+struct junk_count junk_batch_messages(const struct junk_batch *b)
+{
+    return (struct junk_count){b->ham > 0 ? (uint64_t)b->ham : 0,
+                               b->spam > 0 ? (uint64_t)b->spam : 0};
+}
+
 static int by_hash(const void *x, const void *y)
 {
     int64_t a = (int64_t)((const struct change *)x)->hash;
@@ -165,12 +179,8 @@ static bool write_messages(struct junk_batch *b, struct db *d, struct err *e)
     return stmt_run(s, e);
 }
 
-static bool write_change(struct db *d, const struct change *c, struct stmt *put, struct stmt *drop,
-                         struct err *e)
+static bool write_change(const struct change *c, struct stmt *put, struct stmt *drop, struct err *e)
 {
-    bool is_gone;
-
-    stmt_reset(put);
     stmt_bind_i64(put, 1, (int64_t)c->hash);
     stmt_bind_i64(put, 2, c->ham);
     stmt_bind_i64(put, 3, c->spam);
@@ -178,12 +188,9 @@ static bool write_change(struct db *d, const struct change *c, struct stmt *put,
         return stmt_run(put, e);
     if (!stmt_run(put, e))
         return false;
-    // What nobody has any more is not kept.
-    stmt_reset(drop);
+    // What no message has any more is not kept.
     stmt_bind_i64(drop, 1, (int64_t)c->hash);
-    is_gone = stmt_run(drop, e);
-    (void)d;
-    return is_gone;
+    return stmt_run(drop, e);
 }
 
 bool junk_batch_write(struct junk_batch *b, struct db *d, struct err *e)
@@ -197,7 +204,7 @@ bool junk_batch_write(struct junk_batch *b, struct db *d, struct err *e)
     bool is_ok = put && drop && write_messages(b, d, e);
 
     for (size_t i = 0; is_ok && i < n; i++)
-        is_ok = write_change(d, &b->places[i], put, drop, e);
+        is_ok = write_change(&b->places[i], put, drop, e);
     memset(b->places, 0, b->cap * sizeof *b->places);
     b->n = 0;
     b->ham = b->spam = 0;
