@@ -146,6 +146,21 @@ int cmd_help(int argc, char **argv)
     return 2;
 }
 
+int cmd_helpall(int argc, char **argv)
+{
+    (void)argv;
+    if (argc > 1)
+        return cmd_usage("helpall");
+    for (size_t i = 0; i < cmd_verb_count; i++) {
+        if (cmd_verbs[i].is_unlisted)
+            continue;
+        printf("# mox %s\n\n", cmd_verbs[i].words);
+        print_usage(stdout, &cmd_verbs[i]);
+        printf("\n");
+    }
+    return 0;
+}
+
 int cmd_version(int argc, char **argv)
 {
     (void)argv;

@@ -10,6 +10,7 @@
 
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
+#include "crypto/received_id.h"
 #include "db/db.h"
 #include "message/mime.h"
 #include "os/fd.h"
@@ -220,6 +221,30 @@ static bool verify_accounts(int data, size_t *n, size_t *problems, struct err *e
     }
     closedir(dir);
     return true;
+}
+
+/* --- cid ---------------------------------------------------------------------------------------------- */
+
+int cmd_cid(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(32 << 20);
+    struct err e = {0};
+    struct str dir, key;
+    uint64_t cid;
+
+    if (argc != 2)
+        return cmd_usage("cid");
+    if (!paths_data_dir(&a, &dir, &e) ||
+        !os_read_file(&a, arena_cstring(&a, arena_printf(&a, "%.*s/receivedid.key", STR_FMT(dir))),
+                      4096, &key, &e))
+        return cmd_fail(&e);
+    if (key.n != RECEIVED_ID_KEY_BYTES)
+        (void)fail(&e, ERR_SYNTAX, "receivedid.key has a wrong size");
+    else if (received_id_open((const unsigned char *)key.p, str_of(argv[1]), &cid, &e)) {
+        printf("%llx\n", (unsigned long long)cid);
+        return 0;
+    }
+    return cmd_fail(&e);
 }
 
 int cmd_verifydata(int argc, char **argv)

@@ -69,14 +69,11 @@ static bool write_keys(struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(16 << 20);
     struct str cert, key, dkim;
-    char received_id[24];
 
-    os_random(received_id, sizeof received_id);
     return cert_self_signed(&a, STR("localhost"), CERTIFICATE_DAYS, &cert, &key, e) &&
            key_ed25519(&a, &dkim, e) && os_write_file("localhost.key", key, FILE_MODE, e) &&
            os_write_file("localhost.crt", cert, FILE_MODE, e) &&
-           os_write_file("dkim.localserve.privatekey.pkcs8.pem", dkim, FILE_MODE, e) &&
-           os_write_file("receivedid.key", str_at(received_id, sizeof received_id), FILE_MODE, e);
+           os_write_file("dkim.localserve.privatekey.pkcs8.pem", dkim, FILE_MODE, e);
 }
 
 static bool write_passwords(struct err *e)

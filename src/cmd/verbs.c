@@ -46,6 +46,10 @@ const struct cmd cmd_verbs[] = {
      ".ed25519privatekey-certificate.pem with both, and prints both and the fingerprint on standard\n"
      "error. The certificate is for \"tlspubkey add\"; the rest stays with the client.",
      cmd_tlspubkey_gen, false},
+    {"cid", "id", "Print the connection number of a received id.\n\n"
+     "The id is that of a Received field, or in parentheses at the end of a reply. The number is\n"
+     "printed as the log has it, cid=number. Reads receivedid.key in the data directory.", cmd_cid,
+     false},
     {"verifydata", "[data-dir]", "Check the data of all accounts and the queue.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
      "when there are any. The server may be running.", cmd_verifydata, false},
@@ -84,6 +88,7 @@ const struct cmd cmd_verbs[] = {
      "so when the message is submitted or delivered; with mailfrom or rcptto at its beginning in\n"
      "that command, with queue at its beginning only when the queue delivers it.", cmd_localserve, false},
     {"help", "[command ...]", "Print help about commands.", cmd_help, false},
+    {"helpall", "", "Print the help of all commands.", cmd_helpall, true},
     {"version", "", "Print the version of this program.", cmd_version, false},
 };
 const size_t cmd_verb_count = COUNT(cmd_verbs);

@@ -9,13 +9,13 @@ extern const struct cmd cmd_verbs[];
 extern const size_t cmd_verb_count;
 
 typedef int cmd_run_fn(int argc, char **argv);
-cmd_run_fn cmd_help, cmd_version;                                    // cmd.c
+cmd_run_fn cmd_help, cmd_helpall, cmd_version;                       // cmd.c
 cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
 cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels, cmd_queue_list; // cmd_ctl.c
 cmd_run_fn cmd_config_test, cmd_config_describe_static, cmd_config_describe_domains; // cmd_config.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
 cmd_run_fn cmd_spf_check, cmd_spf_lookup, cmd_spf_parse;             // cmd_spf.c
-cmd_run_fn cmd_message_parse, cmd_verifydata;                        // cmd_data.c
+cmd_run_fn cmd_message_parse, cmd_cid, cmd_verifydata;               // cmd_data.c
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,
     cmd_tlspubkey_gen; // cmd_tlspubkey.c

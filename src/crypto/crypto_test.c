@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/test.h"
 #include "crypto/crypto.h"
+#include "crypto/received_id.h"
 #include "crypto/tls.h"
 
 static void check_hex(const unsigned char *got, size_t n, const char *want)
@@ -147,4 +148,31 @@ TEST(certificates_of_clients)
 
         CHECK_CASE(!cert_key_of(&a, cut.str, &k, &e), n);
     }
+}
+
+TEST(received_ids)
+{
+    // FIPS 197, appendix B: the key, and a block whose second half is the connection's number.
+    static const unsigned char key[RECEIVED_ID_KEY_BYTES] = {
+        0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6, 0xab, 0xf7, 0x15, 0x88,
+        0x09, 0xcf, 0x4f, 0x3c, 0x32, 0x43, 0xf6, 0xa8, 0x88, 0x5a, 0x30, 0x8d};
+    AUTO_BUF out = BUF_LIMIT(64);
+    unsigned char other[RECEIVED_ID_KEY_BYTES];
+    struct err e = {0};
+    uint64_t cid = 0;
+
+    received_id_put(&out, key, 0x313198a2e0370734);
+    CHECK_STR(buf_str(&out), STR("OSWEHQLcCfvcEYWXGWoLMg"));
+    CHECK(received_id_open(key, buf_str(&out), &cid, &e) && cid == 0x313198a2e0370734);
+    memcpy(other, key, sizeof other);
+    other[0] ^= 1;
+    CHECK(!received_id_open(other, buf_str(&out), &cid, &e) && e.kind == ERR_NOT_FOUND);
+    for (size_t i = 0; i < buf_str(&out).n; i++) {
+        AUTO_EXACT cut = exact_copy(str_at(out.p, i));
+
+        e = (struct err){0};
+        CHECK_CASE(!received_id_open(key, cut.str, &cid, &e) && e.kind == ERR_SYNTAX, i);
+    }
+    e = (struct err){0};
+    CHECK(!received_id_open(key, STR("!!!!!!!!!!!!!!!!!!!!!!"), &cid, &e) && e.kind == ERR_SYNTAX);
 }

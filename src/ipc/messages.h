@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "crypto/received_id.h"
 #include "ipc/codec.h"
 #include "ipc/role.h"
 #include "policy/dns.h"
@@ -89,6 +90,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_tls_file_FIELDS(F)                                                                     \
     F(u32, listener, 0)                                                                            \
     F(u32, key, 0)
+/* monitor -> session template: what the numbers of connections are shown with (crypto/received_id.h). */
+#define ipc_received_key_FIELDS(F) F(str, key, RECEIVED_ID_KEY_BYTES)
 /* monitor -> role: all that belongs to the start has been said; close the sandbox and begin. */
 #define ipc_go_FIELDS(F)
 /* monitor -> role: finish what is begun and exit. */
@@ -495,6 +498,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
     M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
+    M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE), 0, 0)                                       \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
     M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(MONITOR), 0, 0)    \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \

@@ -60,6 +60,7 @@ static bool take_message(struct role_start *s, struct err *e)
     struct ipc_config config;
     struct ipc_listen listen;
     struct ipc_tls_file file;
+    struct ipc_received_key received;
 
     switch ((int)p->type) {
     case IPC_config:
@@ -79,6 +80,11 @@ static bool take_message(struct role_start *s, struct err *e)
         if (!ipc_tls_file_get(p->body, &file, e))
             return false;
         keep_file(p, s->tls_files, &s->n_tls_files, file.listener, file.key);
+        return true;
+    case IPC_received_key:
+        if (!ipc_received_key_get(p->body, &received, e))
+            return false;
+        memcpy(s->received_key, received.key.p, received.key.n);
         return true;
     case IPC_stop:
         exit(0);

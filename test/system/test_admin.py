@@ -40,11 +40,21 @@ def every_command_has_help():
 
 
 @test
+def helpall_has_it_all():
+    out = run(MOX, 'helpall').stdout
+    assert out.count('# mox ') == out.count('usage: mox ') > 15, out
+    assert 'usage: mox cid id\n' in out and 'usage: mox queue list\n' in out
+    assert run(MOX, 'helpall', 'x', ok=False).returncode == 2
+
+
+@test
 def localserve_files_and_titles():
     with running() as s:
         files = set(os.listdir(s.dir))
         assert {'localhost.key', 'localhost.crt', 'adminpasswd', 'mox.conf', 'domains.conf', 'data',
-                'dkim.localserve.privatekey.pkcs8.pem', 'receivedid.key'} <= files, files
+                'dkim.localserve.privatekey.pkcs8.pem'} <= files, files
+        key = os.stat(os.path.join(s.dir, 'data', 'receivedid.key'))
+        assert key.st_size == 24 and key.st_mode & 0o777 == 0o600, key
         for title in STARTED:
             assert len(s.pids(title)) == 1, title
         s.imap().logout()
@@ -163,6 +173,48 @@ def queue_is_listed_and_kept():
         s.wait_log('m="delivered" pkg=queue')
         assert s.command('queue', 'list')[1] == 'messages:\n(none)\n'
         assert s.imap().select('INBOX')[1] == [b'1']
+
+
+@test
+def received_ids_lead_to_the_log():
+    """Clients are shown the connection's number so that only the administrator can read it."""
+    with running() as s:
+        w = s.connect(SMTP)
+        w.smtp_hello()
+        ids = [w.cmd('XYZZY', '500').split('(')[1].rstrip(')')]
+        w.cmd('MAIL FROM:<a@example.org>', '250')
+        w.cmd('RCPT TO:<x@localhost>', '250')
+        w.cmd('DATA', '354')
+        w.write('Subject: x\r\n\r\nx\r\n.\r\n')
+        w.expect('250')
+        ids.append(w.cmd('STARTTLS', '220').split('(')[1].rstrip(')'))
+        c = s.imap()
+        c.select()
+        text = c.fetch('1', '(BODY.PEEK[HEADER])')[1][0][1].decode()
+        c.logout()
+        ids.append(re.search(r'\sid\s+(\S+)', text).group(1))
+        assert len(set(ids)) == 1 and re.fullmatch(r'[A-Za-z0-9_-]{22}', ids[0]), ids
+        code, cid, err = s.command('cid', ids[0])
+        assert code == 0 and err == '', err
+        assert re.search(r'recipients=1 delivered=1 size=\d+ cid=%s$' % cid.strip(), s.log_text(), re.M), cid
+        i = s.connect(IMAP)
+        i.line()
+        i.write('a STARTTLS\r\n')
+        other = i.line()
+        assert s.command('cid', other.split('(')[1].rstrip(')'))[1] != cid, other
+        assert cid.strip() not in text + other
+        for bad in ('', 'x', ids[0][:-1], 'A' * 22):
+            code, out, err = s.command('cid', bad)
+            assert code == 1 and not out and err.startswith('mox: '), (bad, code, out, err)
+        # It is made once.
+        s.stop()
+        s.start()
+        assert s.command('cid', ids[0])[1] == cid
+        s.stop()
+        with open(os.path.join(s.dir, 'data', 'receivedid.key'), 'wb') as f:
+            f.write(b'short')
+        s.start(expect_failure=True)
+        assert 'receivedid.key in the data directory has 5 bytes' in s.log_text()
 
 
 @test

@@ -215,7 +215,7 @@ def started_by_root_it_serves_as_its_user():
             assert set(uid) == {str(user.pw_uid)} and set(gid) == {str(user.pw_gid)} and not groups, identity(pid)
         for d, _, files in os.walk(os.path.join(s.dir, 'data')):
             for f in files:
-                assert f in ('ctl', 'lock') or os.stat(os.path.join(d, f)).st_uid == user.pw_uid, f
+                assert f in ('ctl', 'lock', 'receivedid.key') or os.stat(os.path.join(d, f)).st_uid == user.pw_uid, f
         w.close()
         s.stop()
         assert 'unexpectedly' not in s.log_text() and 'crashed' not in s.log_text()

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
@@ -221,6 +222,27 @@ static bool lock_data(struct monitor *m, struct err *e)
     return true; // held until the process ends
 }
 
+// Made at the first start. No role may read it.
+static bool load_received_key(struct monitor *m, struct err *e)
+{
+    char path[64], fresh[RECEIVED_ID_KEY_BYTES];
+    struct str key;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d/receivedid.key", m->data_dir);
+    if (access(path, F_OK)) {
+        os_random(fresh, sizeof fresh);
+        if (!os_write_file(path, str_at(fresh, sizeof fresh), 0600, e))
+            return false;
+    }
+    if (!os_read_file(&m->arena, path, 4096, &key, e))
+        return false;
+    if (key.n != sizeof m->received_key)
+        return fail(e, ERR_SYNTAX, "receivedid.key in the data directory has %zu bytes instead of %zu: "
+                    "remove it, and another is made", key.n, sizeof m->received_key);
+    memcpy(m->received_key, key.p, key.n);
+    return true;
+}
+
 static bool open_ctl(struct monitor *m, struct err *e)
 {
     char path[64];
@@ -329,5 +351,5 @@ bool load_first(struct monitor *m, struct err *e)
         return fail(e, ERR_SYNTAX, "the configuration has errors");
     }
     return adopt(m, &l, e) && read_own_config(m, e) && choose_user(m, e) && open_data(m, e) &&
-           lock_data(m, e) && give_data(m, e) && open_ctl(m, e);
+           lock_data(m, e) && load_received_key(m, e) && give_data(m, e) && open_ctl(m, e);
 }

@@ -260,6 +260,10 @@ static bool send_files(struct monitor *m, struct process *p, struct err *e)
                                    .key = pair->key))
             return false;
     }
+    if (p->role == ROLE_SESSION_TEMPLATE &&
+        !IPC_SEND(&p->ch, received_key, NULL, 0, e,
+                  .key = str_at((const char *)m->received_key, sizeof m->received_key)))
+        return false;
     if (p->role == ROLE_FRONT)
         for (size_t i = 0; i < m->n_ports; i++)
             if (!IPC_SEND(&p->ch, listen, &m->ports[i].fd, 1, e,

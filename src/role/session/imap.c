@@ -81,7 +81,7 @@ static void cmd_starttls(struct imap_stranger *c)
         return;
     }
     buf_put(&line, c->tag);
-    buf_printf(&line, " OK STARTTLS go ahead (%llx)\r\n", (unsigned long long)c->s->conn.conn);
+    buf_printf(&line, " OK STARTTLS go ahead (%.*s)\r\n", STR_FMT(c->s->received_id));
     if (!session_start_tls(c->s, buf_str(&line)))
         c->is_ending = true;
 }

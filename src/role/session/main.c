@@ -2,6 +2,7 @@
  * The session template, and what a forked session does first.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -121,6 +122,7 @@ static void run_session(struct role_start *start, struct packet *p)
                         .line_arena = ARENA_LIMIT(4 << 20), .in = BUF_LIMIT(256 * 1024),
                         .out = BUF_LIMIT(256 * 1024)};
     struct err e = {0};
+    AUTO_BUF received_id = BUF_LIMIT(64);
     bool has_front = p->n_fds == 3;
 
     if (!ipc_session_start_get(p->body, &s.conn, &e) ||
@@ -138,6 +140,10 @@ static void run_session(struct role_start *start, struct packet *p)
     s.tls_version = arena_dup(&s.arena, s.conn.version);
     s.tls_cipher = arena_dup(&s.arena, s.conn.cipher);
     s.has_client_key = s.conn.has_client_key;
+    // The key does not stay where strangers' bytes are read.
+    received_id_put(&received_id, start->received_key, s.conn.conn);
+    explicit_bzero(start->received_key, sizeof start->received_key);
+    s.received_id = buf_str(&received_id);
     s.tls = s.conn.listener < ROLE_MAX_GIVEN ? servers[s.conn.listener] : NULL;
     current = &s;
     os_title_set("mox: session %s %.*s", protocol_name(s.port->protocol), STR_FMT(s.conn.remote));

@@ -32,6 +32,7 @@ struct session {
     struct tls_server *tls;
     bool is_tls;
     struct str tls_version, tls_cipher;
+    struct str received_id; // what others are shown of its number
     bool has_client_key; // the client has a certificate whose key is somebody's
     unsigned failed_logins;
     bool is_slow; // a client that guesses passwords is kept waiting

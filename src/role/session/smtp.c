@@ -18,7 +18,7 @@ void smtp_reply(struct smtp_session *c, unsigned code, const char *enhanced, str
 
     buf_put(&b, text);
     if (code >= 400)
-        buf_printf(&b, " (%llx)", (unsigned long long)c->s->conn.conn);
+        buf_printf(&b, " (%.*s)", STR_FMT(c->s->received_id));
     smtp_reply_put(&c->s->out, code, str_of(enhanced), buf_str(&b));
     LOG(LOG_TRACE, smtp_package(c), "S:", LOG_N("code", code), LOG_S("text", text));
 }
@@ -112,7 +112,7 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
     else {
         AUTO_BUF reply = BUF_LIMIT(1024);
 
-        buf_printf(&line, "go ahead (%llx)", (unsigned long long)c->s->conn.conn);
+        buf_printf(&line, "go ahead (%.*s)", STR_FMT(c->s->received_id));
         smtp_reply_put(&reply, 220, STR("2.0.0"), buf_str(&line));
         if (!session_start_tls(c->s, buf_str(&reply))) {
             c->is_ending = true;

@@ -46,7 +46,8 @@ bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
     put_literal(&v, s->conn.local);
     BUF_PUT(&v, ") via tcp with ");
     put_protocol(&v, c, m->needs_utf8);
-    buf_printf(&v, " id %llx", (unsigned long long)s->conn.conn);
+    BUF_PUT(&v, " id ");
+    buf_put(&v, s->received_id);
     if (s->is_tls && s->tls_version.n) {
         BUF_PUT(&v, " (");
         buf_put(&v, s->tls_version);
