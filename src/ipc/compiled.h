@@ -35,6 +35,8 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u32, port, 65535)                                                                            \
     F(str, ip, 64)                                                                                 \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \
+    F(str, dnsbls, IPC_MAX_RECORD)       /* zones, with a space between them */                    \
+    F(u32, first_time_delay_ms, 0)       /* for a message of an unknown sender */                  \
     F(u64, max_message_bytes, 0)
 /* monitor: the files of a certificate and its key; key numbers start at 1. */
 #define ipc_tls_pair_FIELDS(F)                                                                     \

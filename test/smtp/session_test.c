@@ -65,9 +65,9 @@ TEST(smtp_a_byte_now_and_then_keeps_no_session)
 
 TEST(smtp_a_message_has_its_time)
 {
-    const struct str hello = SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA");
-    const struct str chunks = SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 1000 LAST");
-    const struct str refused = SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nBDAT 1000 LAST");
+    const struct str hello = SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nDATA");
+    const struct str chunks = SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nBDAT 1000 LAST");
+    const struct str refused = SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nBDAT 1000 LAST");
     static struct str packets[1001];
 
     for (size_t i = 0; i < COUNT(packets); i++)
@@ -123,9 +123,9 @@ TEST(smtp_slow_mode_for_guessers)
 
 TEST(smtp_unknown_addresses_take_time)
 {
-    const struct str alone[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<unknown@d>\r\nDATA\r\n"
+    const struct str alone[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<unknown@d>\r\nDATA\r\n"
                                     "\r\nx\r\n.")};
-    const struct str mixed[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<unknown@d>\r\n"
+    const struct str mixed[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<unknown@d>\r\n"
                                     "RCPT TO:<c@d>\r\nDATA\r\n\r\nx\r\n.")};
     AUTO_SCRIPTED a = {0}, b = {0};
 
@@ -138,11 +138,11 @@ TEST(smtp_unknown_addresses_take_time)
 
 TEST(smtp_refusals_of_several_recipients)
 {
-    const struct str same[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<full1@d>\r\n"
+    const struct str same[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<full1@d>\r\n"
                                    "RCPT TO:<full2@d>\r\nDATA\r\n\r\nx\r\n.")};
-    const struct str differ[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<full@d>\r\n"
+    const struct str differ[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<full@d>\r\n"
                                      "RCPT TO:<unknown@d>\r\nDATA\r\n\r\nx\r\n.")};
-    const struct str torn[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<full@d>\r\n"
+    const struct str torn[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<full@d>\r\n"
                                    "RCPT TO:<torn@d>\r\nDATA\r\n\r\nx\r\n.")};
     AUTO_SCRIPTED a = {0}, b = {0}, c = {0};
 
@@ -157,7 +157,7 @@ TEST(smtp_refusals_of_several_recipients)
 TEST(smtp_localserve_fails_as_asked)
 {
     const struct str packets[] = {
-        SAY("EHLO x.example\r\nMAIL FROM:<mailfrom452@b>\r\nMAIL FROM:<a@b>\r\n"
+        SAY("EHLO x.example\r\nMAIL FROM:<mailfrom452@b.example>\r\nMAIL FROM:<a@b.example>\r\n"
             "RCPT TO:<rcpttopermerror@x>\r\nRCPT TO:<rcpttotimeout@x>\r\nRCPT TO:<user557@x>\r\n"
             "DATA\r\nSubject: x\r\n\r\nx\r\n.")};
     AUTO_SCRIPTED s = {.is_localserve = true}, other = {0};
@@ -173,13 +173,13 @@ TEST(smtp_starttls_and_bytes_before_it)
     const struct str fine[] = {SAY("EHLO x"), STR("STARTTLS\r"), STR("\n"), SAY("EHLO x"),
                                SAY("STARTTLS"), SAY("QUIT")};
     const struct str buffered[] = {SAY("EHLO x"), SAY("STARTTLS\r\nEHLO evil.example"),
-                                   SAY("MAIL FROM:<a@b>")};
+                                   SAY("MAIL FROM:<a@b.example>")};
     const struct str half[] = {SAY("EHLO x"), STR("STARTTLS\r\nMAIL FROM:<evil@b"), STR(">\r\n")};
     const struct str in_auth[] = {SAY("EHLO x"), SAY("AUTH PLAIN"), SAY("STARTTLS"),
                                   SAY("NOOP"), SAY("QUIT")};
-    const struct str in_mail[] = {SAY("EHLO x"), SAY("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nSTARTTLS"),
+    const struct str in_mail[] = {SAY("EHLO x"), SAY("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nSTARTTLS"),
                                   SAY("DATA"), SAY("EHLO x\r\nRCPT TO:<c@d>\r\nQUIT")};
-    const struct str in_chunks[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 1"),
+    const struct str in_chunks[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nBDAT 1"),
                                     SAY("xSTARTTLS"), SAY("EHLO x\r\nBDAT 1 LAST\r\nyQUIT")};
     AUTO_SCRIPTED a = {.has_starttls = true}, b = a, c = a, d = {.has_starttls = true,
                                                                  .is_submission = true},
@@ -196,7 +196,7 @@ TEST(smtp_starttls_and_bytes_before_it)
 
 TEST(smtp_requires_tls_but_for_reports)
 {
-    const struct str packets[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
+    const struct str packets[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\n"
                                       "RCPT TO:<report@d>\r\nQUIT")};
     AUTO_SCRIPTED s = {.requires_tls = true, .has_starttls = true};
 
@@ -221,7 +221,7 @@ TEST(smtp_endless_lines_take_no_memory)
         size_t replies = 0;
 
         packets[0] = SAY("EHLO x");
-        packets[1] = SAY("MAIL FROM:<a@b>");
+        packets[1] = SAY("MAIL FROM:<a@b.example>");
         for (size_t k = 2; k < COUNT(packets); k++)
             packets[k] = str_of(lines[i]);
         scripted_run(&s); // an arena that grew past its limit would end the process
@@ -242,7 +242,7 @@ TEST(smtp_at_most_1000_recipients)
     for (size_t i = 0; i < COUNT(packets); i++)
         packets[i] = SAY("RCPT TO:<c@d>");
     packets[0] = SAY("EHLO x");
-    packets[1] = SAY("MAIL FROM:<a@b>");
+    packets[1] = SAY("MAIL FROM:<a@b.example>");
     packets[1009] = SAY("DATA\r\n\r\nx\r\n.");
     scripted_run(&s);
     out = buf_str(&s.out);
@@ -255,14 +255,14 @@ TEST(smtp_at_most_1000_recipients)
 TEST(smtp_bdat_bytes_as_they_are)
 {
     const struct str binary[] = {
-        SAY("EHLO x\r\nMAIL FROM:<a@b> BODY=BINARYMIME\r\nRCPT TO:<c@d>\r\nBDAT 8"),
+        SAY("EHLO x\r\nMAIL FROM:<a@b.example> BODY=BINARYMIME\r\nRCPT TO:<c@d>\r\nBDAT 8"),
         STR("\0\r\n.\r\n\n\xff"), STR("BDAT 2 LAST\r\n\r."), SAY("QUIT")};
     const struct str text[] = {
-        SAY("EHLO x\r\nMAIL FROM:<a@b> BODY=8BITMIME\r\nRCPT TO:<c@d>\r\nBDAT 6"),
+        SAY("EHLO x\r\nMAIL FROM:<a@b.example> BODY=8BITMIME\r\nRCPT TO:<c@d>\r\nBDAT 6"),
         STR("..\nb\r\n"), STR("BDAT 0\r\nBDAT 0 LAST\r\n"), SAY("QUIT")};
-    const struct str exact[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6"),
+    const struct str exact[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nBDAT 6"),
                                 STR("aaaa\r\nBDAT 5 LAST\r\nbbb\r\nQUIT\r\n")};
-    const struct str over[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6"),
+    const struct str over[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d>\r\nBDAT 6"),
                                STR("aaaa\r\nBDAT 7 LAST\r\nNOOP\r\n.BDAT 3\r\nabcQUIT\r\n")};
     AUTO_SCRIPTED a = {0}, b = {0}, c = {.max_message_bytes = 11}, d = {.max_message_bytes = 12};
 
@@ -278,13 +278,13 @@ TEST(smtp_bdat_bytes_as_they_are)
 
 TEST(smtp_lists_take_mail_of_some)
 {
-    const struct str stranger[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+    const struct str stranger[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
                                        "From: <a@b>\r\n\r\nx\r\n.")};
-    const struct str mixed[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\n"
+    const struct str mixed[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<closed@d>\r\n"
                                     "RCPT TO:<unknown@d>\r\nDATA\r\nFrom: <a@b>\r\n\r\nx\r\n.")};
-    const struct str two[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+    const struct str two[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
                                   "From: <member@b>, <a@b>\r\n\r\nx\r\n.")};
-    const struct str member[] = {SAY("EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
+    const struct str member[] = {SAY("EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<closed@d>\r\nDATA\r\n"
                                      "From: <member@b>\r\n\r\nx\r\n.")};
     AUTO_SCRIPTED a = {0}, b = {0}, c = {0}, d = {0};
 

@@ -18,6 +18,7 @@ Listeners:
 		SMTP:
 			Enabled: true
 			Port: 1025
+			FirstTimeSenderDelay: 0s
 		Submission:
 			Enabled: true
 			Port: 1587
@@ -103,9 +104,15 @@ class Serve(Server):
 
 
 @contextlib.contextmanager
-def serving():
-    s = Serve().start()
+def serving(env=None, conf=()):
+    """conf: what is replaced in mox.conf."""
+    s = Serve(env=env).start()
     try:
+        if conf:
+            s.stop()
+            for old, new in conf:
+                s.set_conf(old, new)
+            s.start()
         for name in ('ann', 'bob'):
             code, _, err = s.command('setaccountpassword', name, input=name + ' password\n')
             assert code == 0, err

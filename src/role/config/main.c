@@ -69,6 +69,34 @@ static void put_key_pairs(struct compile *c, const struct sconf_node *tls, uint3
                      .key_path = sconf_text(pair, "KeyFile"));
 }
 
+static struct str zones_of(struct compile *c, const struct sconf_node *smtp)
+{
+    AUTO_BUF out = BUF_LIMIT(IPC_MAX_RECORD);
+
+    SCONF_EACH (zone, sconf_get(smtp, "DNSBLs")) {
+        struct str ascii;
+        struct err e = {0};
+
+        if (!domain_to_ascii(c->a, zone->value, &ascii, &e))
+            continue; // the check has refused it
+        if (out.n)
+            BUF_PUT(&out, " ");
+        buf_put(&out, ascii);
+    }
+    return arena_dup(c->a, buf_str(&out));
+}
+
+// mox-smtp-delivery.md 1.1: 15 seconds unless something is said; 0 is something.
+static uint32_t first_time_delay(const struct sconf_node *smtp)
+{
+    struct str text = sconf_text(smtp, "FirstTimeSenderDelay");
+    int64_t ns = 15000000000;
+
+    if (text.n && !sconf_duration(text, &ns))
+        return 0;
+    return ns / 1000000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(ns / 1000000);
+}
+
 static void put_listener(struct compile *c, const struct sconf_node *l)
 {
     static const struct {
@@ -104,7 +132,8 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
                          .no_client_auth = sconf_bool(tls, "ClientAuthDisabled"),
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = (uint32_t)sconf_u64(s, "Port", services[i].port), .ip = ip->value,
-                         .hostname = listener_hostname(c, l),
+                         .hostname = listener_hostname(c, l), .dnsbls = zones_of(c, s),
+                         .first_time_delay_ms = first_time_delay(s),
                          .max_message_bytes = sconf_u64(l, "SMTPMaxMessageSize", 104857600));
             put_key_pairs(c, tls, c->n_ports);
             c->n_ports++;

@@ -11,6 +11,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "policy/psl.h"
+#include "policy/psl.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
@@ -75,18 +76,6 @@ bool session_grant(struct session *s, enum ipc_service service, struct channel *
         return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
     *out = (struct channel){packet_take_fd(s->packet, 0), ROLE_SESSION, peer};
     return true;
-}
-
-static bool connect_resolve(void *ctx, struct channel *out, struct err *e)
-{
-    return session_grant(ctx, IPC_SERVICE_RESOLVE, out, ROLE_RESOLVE, e);
-}
-
-struct dns session_dns(struct session *s)
-{
-    if (!s->resolver.connect)
-        s->resolver = (struct resolver)RESOLVER(connect_resolve, s);
-    return resolver_dns(&s->resolver);
 }
 
 bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)

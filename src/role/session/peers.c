@@ -1,5 +1,5 @@
 /*
- * What a session asks of auth, the queue and the accounts: one function, one conversation.
+ * What a session asks of auth, the queue, the accounts and the DNS: one function, one conversation.
  */
 #include "role/session/session.h"
 
@@ -127,4 +127,16 @@ bool session_hear_verdict(struct session *s, struct channel *account, struct ipc
 bool session_commit(struct channel *account, struct err *e)
 {
     return IPC_SEND(account, commit, NULL, 0, e);
+}
+
+static bool connect_resolve(void *ctx, struct channel *out, struct err *e)
+{
+    return session_grant(ctx, IPC_SERVICE_RESOLVE, out, ROLE_RESOLVE, e);
+}
+
+struct dns session_dns(struct session *s)
+{
+    if (!s->resolver.connect)
+        s->resolver = (struct resolver)RESOLVER(connect_resolve, s);
+    return resolver_dns(&s->resolver);
 }

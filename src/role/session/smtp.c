@@ -1,7 +1,7 @@
 /*
  * SMTP and submission (RFC 5321, 6409): the commands.
  */
-#include "role/session/smtp.h"
+#include "role/session/smtp_verify.h"
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -39,6 +39,7 @@ void smtp_reset(struct smtp_session *c)
     c->rcpts = NULL;
     c->n_rcpts = c->cap_rcpts = 0;
     c->n_targets = 0;
+    c->sender = NULL;
 }
 
 static bool has_starttls(const struct smtp_session *c)
@@ -87,6 +88,10 @@ static void cmd_hello(struct smtp_session *c, const struct smtp_command *cmd)
         name = c->s->conn.remote;
     else if (!smtp_is_hello(name)) {
         SMTP_REPLY(c, 501, "5.5.2", "a domain or address literal belongs after the command");
+        return;
+    }
+    if (cmd->verb == SMTP_HELO && !smtp_verify_hello(c, name)) {
+        SMTP_REPLY(c, 550, "5.5.0", "your name after HELO does not exist");
         return;
     }
     smtp_reset(c);

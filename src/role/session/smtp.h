@@ -13,6 +13,7 @@ enum {
     SMTP_MAX_RECEIVED = 100,   // mox-smtp-delivery.md 1.8
     SMTP_DATA_MS = 30 * 60 * 1000,
     SMTP_UNKNOWN_MS = 5000,    // before "no such address", so that guessing takes time
+    SMTP_MAX_WAIT_MS = 60 * 60 * 1000, // of a first message, whatever is configured
     SMTP_MAX_TARGETS = 5000,   // mailboxes that one message goes to at once
     SMTP_HEADER_LOOK = 256 * 1024, // how much of a message is searched for its header
     SMTP_USUAL_SIZE = 100 << 20,   // a lower limit is the administrator's, says the reply
@@ -54,6 +55,7 @@ struct smtp_session {
     size_t n_rcpts, cap_rcpts;
     uint32_t n_targets; // mailboxes behind all recipients
     struct smtp_spool spool;
+    struct smtp_sender *sender; // smtp_verify.h
 };
 
 /* One reply. Errors get the connection's id, by which the log can be searched. */
@@ -108,6 +110,7 @@ struct smtp_message {
     bool has_8bit, is_binary;
     bool needs_utf8;    // SMTPUTF8 must be spoken by whoever gets it next
     struct str header;  // without the blank line
+    uint64_t body_start; // after it
     bool has_separator; // between header and body
     struct str id;      // random, for delivery ids
 };

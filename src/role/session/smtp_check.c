@@ -23,12 +23,16 @@ static bool read_header(struct smtp_session *c, struct smtp_message *m, struct e
     if (str_starts(m->header, STR("\r\n"))) {
         m->header = STR("");
         m->has_separator = true;
+        m->body_start = 2;
         return true;
     }
     end = str_find_str(m->header, STR("\r\n\r\n"));
     m->has_separator = end >= 0 || m->size > n;
-    if (end >= 0)
+    m->body_start = m->size;
+    if (end >= 0) {
         m->header = str_sub(m->header, 0, (size_t)end + 2);
+        m->body_start = (uint64_t)end + 4;
+    }
     return true;
 }
 

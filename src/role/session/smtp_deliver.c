@@ -2,7 +2,7 @@
  * A message from outside, handed to the accounts of its recipients (mox-smtp-delivery.md 1.12).
  */
 #include "base/log.h"
-#include "role/session/smtp.h"
+#include "role/session/smtp_verify.h"
 
 enum { MAX_REASONS = 100 }; // lines of a refusal
 
@@ -11,6 +11,8 @@ struct delivery {
     size_t rcpt;
     struct channel account;
     bool is_open, has_failed;
+    bool is_refused; // by the account, which waits for whether that is the last word
+    bool is_first_time;
     unsigned code; // the last verdict
     const char *enhanced;
     struct str text;
@@ -44,6 +46,8 @@ static bool put_prefix(struct smtp_session *c, const struct smtp_message *m,
     BUF_PUT(out, "\r\nReturn-Path: <");
     buf_put(out, c->reverse_path);
     BUF_PUT(out, ">\r\n");
+    if (c->sender)
+        buf_put(out, c->sender->fields);
     return smtp_put_received(c, m, rcpt, out, e);
 }
 
@@ -67,13 +71,34 @@ static void offer(struct smtp_session *c, struct delivery *d, const struct smtp_
     d->is_open = true;
     if (put_prefix(c, m, rcpt, &prefix, &e)) {
         o.prefix = buf_str(&prefix);
-        if (session_offer(c->s, grant, NULL, &o, m->fd, &d->account, &e))
+        if (session_offer(c->s, grant, c->sender ? &c->sender->findings : NULL, &o, m->fd, &d->account, &e))
             return;
     }
     failed_for_now(c, d, "offering a message", &e);
 }
 
-static void hear_verdict(struct smtp_session *c, struct delivery *d)
+// What the account decided.
+static void hear_decision(struct smtp_session *c, struct delivery *d)
+{
+    struct ipc_verdict v;
+    struct err e = {0};
+
+    if (!session_hear_verdict(c->s, &d->account, &v, &e)) {
+        failed_for_now(c, d, "delivering", &e);
+        return;
+    }
+    d->is_first_time = v.is_first_time;
+    c->s->is_slow = c->s->is_slow || v.is_slow;
+    if (v.code == 250)
+        return;
+    d->is_refused = d->has_failed = true;
+    d->code = v.code;
+    d->enhanced = arena_cstring(&c->a, v.enhanced);
+    d->text = arena_dup(&c->a, v.text);
+}
+
+// Whether it is stored.
+static void hear_end(struct smtp_session *c, struct delivery *d)
 {
     struct ipc_verdict v;
     struct err e = {0};
@@ -82,6 +107,38 @@ static void hear_verdict(struct smtp_session *c, struct delivery *d)
         failed_for_now(c, d, "delivering", &e);
     else if (v.code != 250)
         failed(c, d, v.code, v.enhanced, v.text);
+}
+
+// A list has a message for all its members, or for none: when one of them takes it, those who would
+// have refused it get it too (mox-smtp-delivery.md 1.12, "Aliases").
+static void overrule(struct delivery *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n && all[i].is_refused; k++)
+            if (all[k].rcpt == all[i].rcpt && !all[k].has_failed)
+                all[i].is_refused = all[i].has_failed = false;
+}
+
+// A sender of whom nobody knows anything is kept waiting: the impatient are no loss.
+static void wait_for_strangers(struct smtp_session *c, const struct delivery *all, size_t n)
+{
+    uint32_t ms = c->s->port->first_time_delay_ms;
+
+    for (size_t i = 0; i < n; i++)
+        if (!all[i].has_failed && all[i].is_first_time) {
+            if (!session_pause(c->s, ms < SMTP_MAX_WAIT_MS ? (int)ms : SMTP_MAX_WAIT_MS))
+                c->is_ending = true;
+            return;
+        }
+}
+
+static void end_refused(struct delivery *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (all[i].is_refused && all[i].is_open) {
+            channel_close(&all[i].account);
+            all[i].is_open = false;
+        }
 }
 
 // What is known of a recipient without asking its mailbox.
@@ -143,7 +200,10 @@ static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *
     offer_all(c, m, all, n);
     for (size_t i = 0; i < n; i++)
         if (!all[i].has_failed)
-            hear_verdict(c, &all[i]);
+            hear_decision(c, &all[i]);
+    overrule(all, n);
+    end_refused(all, n);
+    wait_for_strangers(c, all, n);
     for (size_t i = 0; i < n; i++) {
         struct err e = {0};
 
@@ -152,7 +212,7 @@ static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *
     }
     for (size_t i = 0; i < n; i++) {
         if (!all[i].has_failed)
-            hear_verdict(c, &all[i]);
+            hear_end(c, &all[i]);
         if (all[i].is_open)
             channel_close(&all[i].account);
         committed += !all[i].has_failed;
@@ -250,6 +310,7 @@ void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
 {
     struct delivery *all;
     size_t n, committed;
+    struct err e = {0};
 
     if (header_count(m->header, STR("Received")) > SMTP_MAX_RECEIVED) {
         SMTP_REPLY(c, 550, "5.4.6", "too many Received headers: this message goes round in circles");
@@ -260,6 +321,10 @@ void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
             return;
     if (are_all_unknown(c) && !session_pause(c->s, SMTP_UNKNOWN_MS)) {
         c->is_ending = true;
+        return;
+    }
+    if (!smtp_verify(c, m, &e)) {
+        smtp_reply_broken(c, "writing down what was found out", &e);
         return;
     }
     all = plan(c, m, &n);

@@ -3,7 +3,7 @@
  */
 #include "base/log.h"
 #include "os/clock.h"
-#include "role/session/smtp.h"
+#include "role/session/smtp_verify.h"
 
 static bool is_literal(const struct smtp_address *a)
 {
@@ -122,6 +122,7 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
                                              arena_dup(&c->a, m.from.domain)};
         c->reverse_path = path_of(c, &m.from);
         c->has_mail = true;
+        smtp_verify_begin(c);
         SMTP_REPLY(c, 250, "2.1.0", "looking good");
     }
 }
@@ -156,6 +157,14 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_address *to)
     }
 }
 
+// A report that some of several recipients refused goes to MAIL FROM: only to who it really is
+// (mox-smtp-delivery.md 1.7).
+static bool may_have_several(struct smtp_session *c)
+{
+    smtp_verify_spf(c);
+    return !c->sender || c->sender->spf.status == AUTH_PASS;
+}
+
 /* RFC 5321 4.1.1.3. */
 void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
 {
@@ -174,6 +183,8 @@ void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
         SMTP_REPLY(c, 452, "4.5.3", "at most 1000 recipients");
     else if (!c->is_submission && is_null && c->n_rcpts)
         SMTP_REPLY(c, 452, "4.5.3", "one recipient for a message without sender");
+    else if (c->n_rcpts == 1 && !may_have_several(c))
+        SMTP_REPLY(c, 452, "4.5.3", "one recipient for a sender whose domain does not vouch for you");
     else if ((!str_is_ascii(to.localpart) || !str_is_ascii(to.domain)) && !c->mail.is_smtputf8)
         SMTP_REPLY(c, 553, "5.6.7", "an address with these letters needs SMTPUTF8");
     else if (!c->is_submission && is_literal(&to))

@@ -3,7 +3,7 @@
  * folds.
  */
 #include "os/clock.h"
-#include "role/session/smtp.h"
+#include "role/session/smtp_verify.h"
 #include "text/date.h"
 
 static void put_literal(struct buf *out, struct str ip)
@@ -11,6 +11,21 @@ static void put_literal(struct buf *out, struct str ip)
     buf_put(out, str_find(ip, ':') >= 0 ? STR("[IPv6:") : STR("["));
     buf_put(out, ip);
     BUF_PUT(out, "]");
+}
+
+// The name that the address has, when that is not what the client called itself.
+static void put_reverse_name(struct buf *out, const struct smtp_session *c)
+{
+    struct str name = {0};
+
+    if (c->sender && c->sender->iprev.name.n)
+        name = c->sender->iprev.name;
+    else if (c->sender && c->sender->iprev.n_names)
+        name = c->sender->iprev.names[0];
+    if (!name.n || str_eq_ci(name, buf_str(&c->hello)) || !smtp_is_hello(name))
+        return;
+    buf_put(out, name);
+    BUF_PUT(out, " ");
 }
 
 // RFC 3848, RFC 6531 4.3.
@@ -37,6 +52,7 @@ bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
     } else {
         buf_put(&v, buf_str(&c->hello));
         BUF_PUT(&v, " (");
+        put_reverse_name(&v, c);
         put_literal(&v, s->conn.remote);
         BUF_PUT(&v, ")");
     }

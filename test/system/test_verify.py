@@ -1,0 +1,178 @@
+"""What the server finds out about senders: SPF, DKIM, DMARC, reverse names and block lists, in a DNS of its own."""
+import os
+import sys
+
+from serving import *
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'internet'))
+from internet import Internet, Zone, why_not
+
+GOOD, OTHER, LISTED = '127.66.0.1', '127.66.0.2', '127.66.0.3'
+MESSAGE = ('From: Ann <ann@sender.example>\r\nTo: <ann@example.org>\r\nSubject: %s\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n'
+           'Message-ID: <%s@sender.example>\r\n\r\nhello\r\n')
+
+
+class World:
+    """Zones of a sender who does everything right, and of others; and its key."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='mox-world-')
+        self.key = os.path.join(self.dir, 'key.pem')
+        run('openssl', 'genrsa', '-traditional', '-out', self.key, '2048')
+        public = ''.join(run('openssl', 'rsa', '-in', self.key, '-pubout').stdout.splitlines()[1:-1])
+        pieces = ' '.join('"%s"' % ('v=DKIM1; k=rsa; p=' + public)[i:i + 200] for i in range(0, len(public) + 18, 200))
+        zones = [
+            Zone('sender.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A %s\n_dmarc TXT "v=DMARC1; p=reject"\n'
+                 'sel._domainkey TXT %s\n' % (GOOD, GOOD, pieces)),
+            Zone('plain.example', '@ MX 10 mx\nmx A %s\n' % OTHER),
+            Zone('bl.example', '2.0.0.127 A 127.0.0.2\n%s A 127.0.0.2\n' % '.'.join(reversed(LISTED.split('.')))),
+            Zone('dead.example', 'x A 127.0.0.1'),
+        ]
+        self.internet = Internet(zones, reverse={GOOD: 'mx.sender.example', OTHER: 'liar.sender.example'})
+
+    def __enter__(self):
+        self.internet.start()
+        return self
+
+    def __exit__(self, *_):
+        self.internet.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def signed(self, message):
+        r = subprocess.run(['dkimsign', 'sel', 'sender.example', self.key], input=message.encode(), capture_output=True,
+                           timeout=WAIT)
+        assert r.returncode == 0, r.stderr
+        return r.stdout.decode()
+
+
+def send(s, message, source=GOOD, hello='mx.sender.example', sender='ann@sender.example', to='ann@example.org', want='250'):
+    w = s.connect(SMTP, source=source)
+    w.expect('220')
+    w.cmd('EHLO ' + hello, '250')
+    w.cmd('MAIL FROM:<%s>' % sender, '250')
+    w.cmd('RCPT TO:<%s>' % to, '250')
+    w.cmd('DATA', '354')
+    w.write(message + '.\r\n')
+    r = w.reply()
+    assert r.startswith(want), (r, s.log_text()[-2000:])
+    w.close()
+
+
+def newest(s):
+    """The header of the newest message, unfolded, as a list of (name, value)."""
+    c = s.login('ann')
+    n = count_of(c)
+    raw = c.fetch(str(n), '(BODY.PEEK[HEADER])')[1][0][1].decode()
+    c.logout()
+    fields = re.sub(r'\r\n[ \t]+', ' ', raw).split('\r\n')
+    return [tuple(f.split(': ', 1)) for f in fields if ': ' in f]
+
+
+def count_of(c):
+    return int(c.select('INBOX')[1][0])
+
+
+def field(fields, name):
+    found = [v for n, v in fields if n == name]
+    assert found, (name, fields)
+    return found[0]
+
+
+def skipped():
+    why = why_not() or ('' if shutil.which('dkimsign') else 'dkimsign is not installed')
+    if why:
+        print('SKIP verify: ' + why)
+    return why
+
+
+@test
+def what_was_found_out_is_written_down():
+    if skipped():
+        return
+    with World() as world, serving(env=world.internet.env) as s:
+        send(s, world.signed(MESSAGE % ('right', 'r1')))
+        fields = newest(s)
+        results = field(fields, 'Authentication-Results')
+        assert results.startswith('mail.example.org;'), results
+        for part in ('iprev=pass', 'policy.iprev=' + GOOD, 'dkim=pass', 'header.d=sender.example', 'header.s=sel', 'spf=pass',
+                     'smtp.mailfrom=ann@sender.example', 'dmarc=pass', 'header.from=sender.example', 'with dnssec'):
+            assert part in results, (part, results)
+        assert field(fields, 'Received-SPF').startswith('pass '), fields
+        assert [n for n, _ in fields][:5] == ['Delivered-To', 'Return-Path', 'Authentication-Results', 'Received-SPF',
+                                              'Received'] or 'X-Mox-Reason' == fields[0][0], fields
+        # From elsewhere, unsigned, under a reverse name that is not one's own.
+        send(s, MESSAGE % ('wrong', 'w1'), source=OTHER, hello='somebody.example', want=('250', '550', '451'))
+        s.wait_log('iprev=fail')
+        log = [l for l in s.log_text().splitlines() if 'sender checked' in l][-1]
+        assert 'spf=fail' in log and 'dmarc=fail' in log and 'iprev=fail' in log, log
+
+
+@test
+def the_body_is_signed_too():
+    if skipped():
+        return
+    with World() as world, serving(env=world.internet.env) as s:
+        message = world.signed(MESSAGE % ('changed', 'c1'))
+        send(s, message.replace('hello', 'hallo'))
+        results = field(newest(s), 'Authentication-Results')
+        assert 'dkim=fail' in results and 'spf=pass' in results and 'dmarc=pass' in results, results
+        big = message.replace('Subject: changed', 'Subject: big').split('\r\n\r\n', 1)[1]
+        text = world.signed(MESSAGE % ('big', 'b1') + 'line of text\r\n' * 60000)
+        send(s, text)
+        assert 'dkim=pass' in field(newest(s), 'Authentication-Results'), big
+
+
+@test
+def lists_are_asked_when_they_are_healthy():
+    if skipped():
+        return
+    conf = [('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\t\tDNSBLs:\n\t\t\t\t- bl.example\n\t\t\t\t- dead.example\n')]
+    with World() as world, serving(env=world.internet.env, conf=conf) as s:
+        send(s, MESSAGE % ('x', 'l1'), source=LISTED, sender='x@plain.example', want=('250', '451', '550'))
+        s.wait_log('listed=bl.example')
+        assert 'list is not healthy' in s.log_text() and 'zone=dead.example' in s.log_text()
+        send(s, world.signed(MESSAGE % ('x', 'l2')))
+        log = [l for l in s.log_text().splitlines() if 'sender checked' in l][-1]
+        assert 'listed=""' in log, log
+
+
+@test
+def several_recipients_are_for_senders_that_are_known():
+    if skipped():
+        return
+    with World() as world, serving(env=world.internet.env) as s:
+        for source, code in ((GOOD, '250'), (OTHER, '452 4.5.3')):
+            w = s.connect(SMTP, source=source)
+            w.smtp_hello()
+            w.cmd('MAIL FROM:<ann@sender.example>', '250')
+            w.cmd('RCPT TO:<ann@example.org>', '250')
+            w.cmd('RCPT TO:<bob@example.org>', code)
+            w.close()
+
+
+@test
+def a_name_after_helo_must_exist():
+    if skipped():
+        return
+    with World() as world, serving(env=world.internet.env) as s:
+        w = s.connect(SMTP)
+        w.expect('220')
+        w.cmd('HELO nothing.sender.example', '550 5.5.0')
+        w.cmd('HELO mx.sender.example', '250')
+        w.cmd('EHLO nothing.sender.example', '250')  # those who speak SMTP of this century may err
+        w.close()
+
+
+@test
+def fields_that_claim_to_be_ours_are_not_believed_by_us():
+    """Injection through what a stranger says of himself."""
+    if skipped():
+        return
+    with World() as world, serving(env=world.internet.env) as s:
+        send(s, 'Authentication-Results: mail.example.org; dmarc=pass\r\n' + MESSAGE % ('claim', 'f1'), source=OTHER,
+             hello='[IPv6:2001:db8::1]', sender='"a;dmarc=pass (b"@plain.example', want=('250', '550', '451'))
+        log = [l for l in s.log_text().splitlines() if 'sender checked' in l][-1]
+        assert 'dmarc=fail' in log, log
+
+
+main('verify')
