@@ -190,6 +190,26 @@ TEST(imap_search_depth_is_limited)
     CHECK(!parses(deep.p, 1));
 }
 
+// What comes behind a string takes no memory for it: a user's own command would end the account's process.
+TEST(imap_many_strings_before_a_long_one)
+{
+    enum { STRINGS = 900, LONG = 90 * 1024 };
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    AUTO_BUF line = BUF_LIMIT(1 << 20);
+    struct imap_search search;
+    struct err e = {0};
+    struct imap_parser p;
+
+    for (size_t i = 0; i < STRINGS; i++)
+        BUF_PUT(&line, "TO \"\\\"x\" ");
+    buf_printf(&line, "TEXT {%d+}\r\n", LONG);
+    for (size_t i = 0; i < LONG; i++)
+        buf_put_char(&line, 'y');
+    p = (struct imap_parser){cur_of(buf_str(&line)), &a, false, &e};
+    CHECK(imap_search_arguments(&p, &search));
+    CHECK_STR(search.key->child->value, STR("\"x"));
+}
+
 TEST(imap_sets_sorted)
 {
     static const struct {

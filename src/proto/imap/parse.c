@@ -94,9 +94,21 @@ bool imap_number(struct imap_parser *p, uint64_t max, uint64_t *out)
     return cur_u64(&p->c, max, out) || bad(p, "number");
 }
 
+// How many bytes the quoted string takes; all that is left when it does not end.
+static size_t quoted_length(struct cur c)
+{
+    const char *start = c.p;
+
+    cur_next(&c);
+    for (int ch = cur_next(&c); ch >= 0 && ch != '"'; ch = cur_next(&c))
+        if (ch == '\\')
+            cur_next(&c);
+    return (size_t)(c.p - start);
+}
+
 static bool quoted(struct imap_parser *p, struct str *out)
 {
-    char *copy = arena_alloc(p->a, cur_left(&p->c) + 1);
+    char *copy = arena_alloc(p->a, quoted_length(p->c));
     size_t n = 0;
 
     cur_next(&p->c);
