@@ -291,6 +291,19 @@ def a_captured_session_relays_nothing():
 
 
 @root_test
+def a_captured_imap_session_delivers_nothing():
+    """Recipients are the business of SMTP: mail that went round it would have been checked by nobody."""
+    with running() as s:
+        w = s.connect(IMAP)
+        w.line()
+        c = Captive(s.pids('mox: session imap')[0])
+        auth = c.channel_to(sockets(c.pid)[1], 1)
+        assert c.send(auth, message('rcpt_check', (8, 1), b'mox', b'localhost')) > 0
+        assert c.receive(auth) is None
+        c.release()
+
+
+@root_test
 def a_captured_session_that_never_reads_holds_nobody_up():
     """Neither the monitor nor auth waits for room, and neither is made to keep channels without end."""
     with running() as s:

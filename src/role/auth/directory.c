@@ -52,6 +52,8 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
 
     if (!ipc_rcpt_check_get(packet->body, &m, e))
         return false;
+    if (p->role == ROLE_SESSION && p->protocol == IPC_PROTOCOL_IMAP)
+        return fail(e, ERR_DENIED, "recipient without SMTP");
     if (is_submission && !client->account.n)
         return fail(e, ERR_DENIED, "recipient before login");
     switch (find(&a, &m, &targets)) {
