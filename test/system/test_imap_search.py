@@ -35,6 +35,19 @@ def found(w, query, uid=False):
 
 
 @test
+def many_keys_and_a_long_field():
+    """What is made of a message for one comparison is gone at the next: else a message ends the account's process."""
+    w = session()
+    w.imap_cmd('a CREATE long')
+    body = 'Subject: x\r\nX-Long:' + (' ' + 'abcde' * 15 + '\r\n') * 8000 + '\r\nbody\r\n'
+    w.write('b APPEND long {%d+}\r\n%s\r\n' % (len(body), body))
+    w.imap_until('b')
+    w.imap_cmd('c SELECT long')
+    assert found(w, ' '.join(['HEADER X-Long abcde'] * 700)) == '1'
+    w.imap_cmd('d LOGOUT')
+
+
+@test
 def every_key():
     w = session()
     fill(w, 's')

@@ -9,14 +9,18 @@
 #include "text/date.h"
 #include "text/encode.h"
 
-enum { MOST_TEXT = 32 << 20, MOST_HEADER = 4 << 20 };
+enum { MOST_TEXT = 32 << 20, MOST_HEADER = 4 << 20, FOLD_MEMORY = 512 << 20 };
 
-/* A message being looked at; bytes are read when a key first needs them. */
+/*
+ * A message being looked at; bytes are read when a key first needs them, and kept in a. What is made of
+ * them for one comparison is not: there are many keys, and parts.
+ */
 struct candidate {
     struct imap_conn *c;
     uint32_t at;
     const struct view_row *row;
     struct arena a;
+    struct part *root;
     struct str header;
     bool has_header;
     struct store_email email;
@@ -43,26 +47,41 @@ static bool read_span(struct candidate *m, uint64_t start, uint64_t end, struct 
            store_email_read(m->c->reader, m->row->email, start, end - start, to_buf, out, m->e);
 }
 
+static bool need_tree(struct candidate *m)
+{
+    return m->root || (need_email(m) && part_decode(&m->a, m->email.tree, &m->root, m->e));
+}
+
 // The message's header, as it is.
 static struct str header_of(struct candidate *m)
 {
     AUTO_BUF b = BUF_LIMIT(MOST_HEADER);
-    struct part *root;
 
-    if (!m->has_header && need_email(m) && part_decode(&m->a, m->email.tree, &root, m->e) &&
-        read_span(m, 0, root->body_start < MOST_HEADER ? root->body_start : MOST_HEADER, &b))
+    if (!m->has_header && need_tree(m) &&
+        read_span(m, 0, m->root->body_start < MOST_HEADER ? m->root->body_start : MOST_HEADER, &b))
         m->header = arena_dup(&m->a, buf_str(&b));
     m->has_header = true;
     return m->header;
 }
 
 // Without regard to case: of all letters, when there are others than those of ASCII.
-static bool contains(struct candidate *m, struct str text, struct str what)
+static bool contains(struct str text, struct str what)
 {
+    AUTO_ARENA folded = ARENA_LIMIT(FOLD_MEMORY);
+
     if (str_find_str_ci(text, what) >= 0)
         return true;
     return !str_is_ascii(what) && !str_is_ascii(text) &&
-           str_find_str(utf8_fold(&m->a, text), utf8_fold(&m->a, what)) >= 0;
+           str_find_str(utf8_fold(&folded, text), utf8_fold(&folded, what)) >= 0;
+}
+
+// A field's text, as it stands or decoded.
+static bool field_contains(struct str value, struct str what)
+{
+    AUTO_ARENA a = ARENA_LIMIT(8 * MOST_HEADER);
+    struct str unfolded = header_unfold(&a, value);
+
+    return contains(unfolded, what) || contains(encoded_word_decode(&a, unfolded), what);
 }
 
 /* What is looked for in the fields that the store keeps apart. */
@@ -80,7 +99,7 @@ static void look_up(void *ctx, struct str fields)
     struct str text;
 
     while (!l->is_match && store_header_next(&fields, l->kind, &text))
-        l->is_match = l->is_date ? date_parse(text, &l->date) : contains(l->m, text, l->what);
+        l->is_match = l->is_date ? date_parse(text, &l->date) : contains(text, l->what);
 }
 
 // Substring in a header field; decoded and as it stands. Address fields too.
@@ -97,29 +116,24 @@ static bool header_matches(struct candidate *m, struct str name, struct str what
         return l.is_match;
     c = cur_of(header_of(m));
     while (header_next(&c, &field)) {
-        struct str value;
-
         if (!str_eq_ci(field.name, name))
             continue;
-        if (!what.n)
-            return true; // RFC 9051: presence
-        value = header_unfold(&m->a, field.value);
-        if (contains(m, value, what) || contains(m, encoded_word_decode(&m->a, value), what))
+        if (!what.n || field_contains(field.value, what)) // RFC 9051: presence
             return true;
     }
     return false;
 }
 
 // Anywhere in a header, as it stands or decoded.
-static bool whole_header_matches(struct candidate *m, struct str header, struct str what)
+static bool whole_header_matches(struct str header, struct str what)
 {
     struct cur c = cur_of(header);
     struct header_field field;
 
-    if (contains(m, header, what))
+    if (contains(header, what))
         return true;
     while (header_next(&c, &field))
-        if (contains(m, encoded_word_decode(&m->a, header_unfold(&m->a, field.value)), what))
+        if (field_contains(field.value, what))
             return true;
     return false;
 }
@@ -131,7 +145,7 @@ static bool embedded_header_matches(struct candidate *m, const struct part *p, s
                                                                  : p->header_start + MOST_HEADER;
 
     return read_span(m, p->header_start, end, &header) &&
-           whole_header_matches(m, buf_str(&header), what);
+           whole_header_matches(buf_str(&header), what);
 }
 
 // A text part, decoded to UTF-8, searched piece by piece in memory of one part.
@@ -148,7 +162,7 @@ static bool part_matches(struct candidate *m, const struct part *p, struct str w
     transfer_feed(&d, buf_str(&raw), &decoded);
     transfer_end(&d, &decoded);
     charset_put_utf8(&utf8, param_get(&p->params, STR("charset")), buf_str(&decoded));
-    return contains(m, buf_str(&utf8), what);
+    return contains(buf_str(&utf8), what);
 }
 
 // Text parts, and the headers of embedded messages, which are body, too.
@@ -166,13 +180,11 @@ static bool body_matches(struct candidate *m, const struct part *p, struct str w
 
 static bool text_matches(struct candidate *m, struct str what, bool with_header)
 {
-    struct part *root;
-
-    if (!need_email(m) || !part_decode(&m->a, m->email.tree, &root, m->e))
+    if (!need_tree(m))
         return false;
-    if (with_header && whole_header_matches(m, header_of(m), what))
+    if (with_header && whole_header_matches(header_of(m), what))
         return true;
-    return !what.n || body_matches(m, root, what);
+    return !what.n || body_matches(m, m->root, what);
 }
 
 static bool has_keyword(struct str keywords, struct str word)
