@@ -190,6 +190,7 @@ struct scripted_resolve {
     const struct ipc_resolved *answers;
     size_t n;
     unsigned n_connects;
+    bool is_silent; // it goes on to listen, and says nothing more
 };
 
 static bool connect_scripted(void *ctx, struct channel *out, struct err *e)
@@ -204,7 +205,8 @@ static bool connect_scripted(void *ctx, struct channel *out, struct err *e)
                        .name = r->answers[i].name, .records = r->answers[i].records,
                        .why = r->answers[i].why));
     r->n_connects++;
-    shutdown(r->ch.fd, SHUT_WR);
+    if (!r->is_silent)
+        shutdown(r->ch.fd, SHUT_WR);
     return true;
 }
 
@@ -235,7 +237,7 @@ TEST(answers_of_resolve_are_input_like_any_other)
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-        struct scripted_resolve script = {{-1}, cases[i].answers, cases[i].n, 0};
+        struct scripted_resolve script = {{-1}, cases[i].answers, cases[i].n, 0, false};
         struct resolver r = RESOLVER(connect_scripted, &script);
         struct dns dns = resolver_dns(&r);
         struct dns_answer got;
@@ -251,4 +253,33 @@ TEST(answers_of_resolve_are_input_like_any_other)
         resolver_fini(&r);
         channel_close(&script.ch);
     }
+}
+
+TEST(questions_end_at_the_deadline)
+{
+    static const struct ipc_resolved answer = {.request = 1, .status = DNS_NXDOMAIN};
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct scripted_resolve script = {{-1}, &answer, 1, 0, true};
+    struct resolver r = RESOLVER(connect_scripted, &script);
+    struct dns dns = resolver_dns(&r);
+    struct dns_answer got;
+
+    r.deadline_ms = os_monotonic_ms() + 3600 * 1000;
+    dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+    CHECK(got.status == DNS_NXDOMAIN);
+    // The second is not answered. It ends before patience with resolve does, and then none is asked.
+    r.deadline_ms = os_monotonic_ms() + 50;
+    dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+    CHECK(got.status == DNS_TEMPORARY && os_monotonic_ms() >= r.deadline_ms);
+    dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+    CHECK(got.status == DNS_TEMPORARY);
+    CHECK_STR(got.why, STR("no time is left for questions to the DNS"));
+    dns_prefetch(&dns, STR("a"), DNS_A);
+    CHECK(script.n_connects == 1);
+    r.deadline_ms = 0;
+    script.is_silent = false;
+    dns_lookup(&dns, &a, STR("a"), DNS_A, &got);
+    CHECK(script.n_connects == 2);
+    resolver_fini(&r);
+    channel_close(&script.ch);
 }

@@ -12,10 +12,24 @@ static bool ask(struct resolver *r, uint64_t request, struct str name, enum dns_
            IPC_SEND(&r->ch, resolve, NULL, 0, e, .request = request, .type = type, .name = name);
 }
 
+// When the answer to a question of now is too late.
+static int64_t end_of(const struct resolver *r)
+{
+    int64_t end = os_monotonic_ms() + RESOLVE_PATIENCE_MS;
+
+    return r->deadline_ms && r->deadline_ms < end ? r->deadline_ms : end;
+}
+
+static bool has_time(const struct resolver *r, struct err *e)
+{
+    return os_monotonic_ms() < end_of(r) ||
+           fail(e, ERR_TEMPORARY, "no time is left for questions to the DNS");
+}
+
 // Waits for the answer to this request; one that comes too late for its question is passed over.
 static bool hear(struct resolver *r, uint64_t request, struct ipc_resolved *m, struct err *e)
 {
-    int64_t end = os_monotonic_ms() + RESOLVE_PATIENCE_MS;
+    int64_t end = end_of(r);
 
     do {
         int64_t left = end - os_monotonic_ms();
@@ -53,11 +67,13 @@ static void lookup(void *ctx, struct arena *a, struct str name, enum dns_type ty
     struct ipc_resolved m;
     struct err e = {0};
 
-    if (!ask(r, request, name, type, &e) || !hear(r, request, &m, &e)) {
-        channel_close(&r->ch); // the next question gets a channel to the next resolve
-        *out = (struct dns_answer){.status = DNS_TEMPORARY};
-    } else if (!take_answer(a, type, &m, out, &e))
-        *out = (struct dns_answer){.status = DNS_TEMPORARY};
+    *out = (struct dns_answer){.status = DNS_TEMPORARY};
+    if (has_time(r, &e)) {
+        if (!ask(r, request, name, type, &e) || !hear(r, request, &m, &e))
+            channel_close(&r->ch); // the next question gets a channel to the next resolve
+        else if (!take_answer(a, type, &m, out, &e))
+            *out = (struct dns_answer){.status = DNS_TEMPORARY};
+    }
     if (e.kind)
         out->why = arena_dup(a, str_of(e.text));
 }
@@ -67,7 +83,7 @@ static void prefetch(void *ctx, struct str name, enum dns_type type)
     struct resolver *r = ctx;
     struct err e = {0};
 
-    if (!ask(r, 0, name, type, &e))
+    if (has_time(r, &e) && !ask(r, 0, name, type, &e))
         channel_close(&r->ch);
 }
 

@@ -17,6 +17,11 @@ struct resolver {
     struct channel ch; // fd -1 until the first question, and after resolve has ended
     struct packet *packet;
     uint64_t last_request;
+    /*
+     * Of os_monotonic_ms; 0: none. After it every answer is DNS_TEMPORARY at once: what is to be decided
+     * with many questions takes no longer, however slow a stranger's servers are.
+     */
+    int64_t deadline_ms;
     /* Gets a channel to resolve. */
     bool (*connect)(void *ctx, struct channel *out, struct err *e);
     void *ctx;
