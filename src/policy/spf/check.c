@@ -8,6 +8,7 @@
 enum {
     RUN_MEMORY = 64 << 20,  // records of eleven domains, and names
     ANSWER_MEMORY = 8 << 20, // one answer with addresses
+    MAX_PREFETCHED = 20,     // questions begun early, in one evaluation
 };
 
 /* What one record says. */
@@ -85,6 +86,35 @@ static bool has_address(const struct spf_run *run, const struct dns_answer *answ
     return false;
 }
 
+static void prefetch(struct spf_run *run, struct str name, enum dns_type type)
+{
+    if (run->n_prefetched++ < MAX_PREFETCHED)
+        dns_prefetch(run->dns, name, type);
+}
+
+/*
+ * What the terms of a record are going to ask, all at once: in most records most terms do not match,
+ * and one after the other they take as long as all their name servers together. The first is asked
+ * right away; names with macros are found out when their turn comes.
+ */
+static void prefetch_terms(struct spf_run *run, const struct spf_record *record)
+{
+    for (size_t i = 1; i < record->n_directives && record->directives[i].mechanism != SPF_ALL; i++) {
+        const struct spf_directive *d = &record->directives[i];
+
+        if (!d->domain.n || str_find(d->domain, '%') != STR_NONE)
+            continue;
+        if (d->mechanism == SPF_INCLUDE)
+            prefetch(run, d->domain, DNS_TXT);
+        else if (d->mechanism == SPF_A)
+            prefetch(run, d->domain, address_type(run));
+        else if (d->mechanism == SPF_MX)
+            prefetch(run, d->domain, DNS_MX);
+        else if (d->mechanism == SPF_EXISTS)
+            prefetch(run, d->domain, DNS_A);
+    }
+}
+
 void spf_find_names(struct spf_run *run)
 {
     AUTO_ARENA a = ARENA_LIMIT(ANSWER_MEMORY);
@@ -130,6 +160,8 @@ static enum spf_step match_mx(struct spf_run *run, const struct spf_directive *d
     step = judge(run, name, DNS_MX, &hosts);
     if (step != SPF_YES)
         return step;
+    for (size_t i = 1; i < hosts.n && i < SPF_MAX_HOSTS; i++)
+        prefetch(run, hosts.records[i].name, address_type(run));
     for (size_t i = 0; i < hosts.n; i++) {
         AUTO_ARENA scratch = ARENA_LIMIT(ANSWER_MEMORY);
         struct str host = hosts.records[i].name;
@@ -300,6 +332,7 @@ static enum spf_step check_host(struct spf_run *run, struct str domain, struct v
     if (found.status != AUTH_PASS)
         return spf_stop(run, found.status, "record of %.*s: %.*s", STR_FMT(domain),
                         STR_FMT(found.why));
+    prefetch_terms(run, &found.record);
     for (size_t i = 0; i < found.record.n_directives; i++) {
         const struct spf_directive *d = &found.record.directives[i];
         enum spf_step step = match(run, d, domain);

@@ -2,8 +2,9 @@
  * SPF (RFC 7208): may this address send mail in the name of this domain?
  *
  * Records as values, their evaluation with the RFC's limits, and the Received-SPF field. How long an
- * evaluation takes is up to whoever answers: at the first answer that does not come it ends with
- * temperror, except where the RFC wants the name skipped.
+ * evaluation takes is up to whoever answers, who should have a deadline of 20 seconds or more (RFC 7208
+ * 4.6.4): at the first answer that does not come it ends with temperror, except where the RFC wants the
+ * name skipped.
  */
 #pragma once
 

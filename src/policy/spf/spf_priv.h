@@ -12,7 +12,7 @@ struct spf_run {
     const struct spf_query *q;
     struct ip ip;             // IPv4 when it is IPv4 in IPv6
     struct str local, domain; // of the identity
-    unsigned n_lookups, n_void;
+    unsigned n_lookups, n_void, n_prefetched;
     bool is_secure;
     bool has_names; // the names of the client are known
     struct str names[SPF_MAX_HOSTS];

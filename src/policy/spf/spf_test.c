@@ -520,3 +520,62 @@ TEST(spf_received_field)
     CHECK(str_find_str(buf_str(&out), STR("\tenvelope-from=\"\";\r\n")) != STR_NONE);
     CHECK(str_ends(buf_str(&out), STR("\tidentity=helo\r\n")));
 }
+
+/* --- questions begun early --- */
+
+struct early {
+    struct dns_zone zone;
+    struct buf asked; // "TXT name\n"
+    unsigned n;
+};
+
+static void early_lookup(void *ctx, struct arena *a, struct str name, enum dns_type type,
+                         struct dns_answer *out)
+{
+    struct early *x = ctx;
+    struct dns dns = dns_zone_dns(&x->zone);
+
+    dns.lookup(dns.ctx, a, name, type, out);
+}
+
+static void early_prefetch(void *ctx, struct str name, enum dns_type type)
+{
+    struct early *x = ctx;
+
+    buf_printf(&x->asked, "%s %.*s\n", dns_type_name(type), STR_FMT(name));
+    x->n++;
+}
+
+TEST(spf_begins_questions_early)
+{
+    AUTO_ASKED x = {0};
+    AUTO_BUF loop = BUF_LIMIT(10000);
+    struct early early = {.asked = BUF_LIMIT(10000)};
+
+    make_zone(&x, STR("example.org TXT v=spf1 include:a.example a mx:b.example a:c.example include:%{d}.x.example "
+                      "exists:d.example include:e.example ip4:192.0.2.1 -all a:after-all.example\n"
+                      "a.example TXT v=spf1 -all\n"
+                      "example.org A 192.0.2.99\n"
+                      "b.example MX 1 m1.example\n"
+                      "b.example MX 1 m2.example\n"
+                      "m1.example A 192.0.2.99\n"
+                      "m2.example A 192.0.2.1\n"));
+    early.zone = x.zone;
+    x.dns = (struct dns){.ctx = &early, .lookup = early_lookup, .prefetch = early_prefetch};
+    spf_prefetch(&x.dns, &x.q, SPF_MAILFROM);
+    CHECK_STR(buf_str(&early.asked), STR("TXT example.org\n"));
+    buf_reset(&early.asked);
+    CHECK(check(&x) == AUTH_PASS);
+    CHECK_STR(buf_str(&early.asked), STR("MX b.example\nA c.example\nA d.example\nTXT e.example\nA m2.example\n"));
+    arena_fini(&x.a);
+    // A record does not make us begin more than that, whatever it names.
+    BUF_PUT(&loop, "example.org TXT v=spf1 include:example.org");
+    for (int i = 0; i < 100; i++)
+        buf_printf(&loop, " a:h%d.example", i);
+    make_zone(&x, buf_str(&loop));
+    early.zone = x.zone;
+    early.n = 0;
+    x.dns = (struct dns){.ctx = &early, .lookup = early_lookup, .prefetch = early_prefetch};
+    CHECK(check(&x) == AUTH_PERMERROR && early.n == 20);
+    buf_fini(&early.asked);
+}
