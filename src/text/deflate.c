@@ -10,7 +10,7 @@
  * Negative: without zlib's header. A peer may refer to the last 32 KiB; for what we send 8 KiB and small
  * tables lose a few percent, and take 64 KiB instead of 260.
  */
-enum { WINDOW_IN = -15, WINDOW_OUT = -13, MEMORY_LEVEL_OUT = 6, MOST_AT_ONCE = 1 << 20 };
+enum { WINDOW_IN = -15, WINDOW_GZIP = 15 + 16, WINDOW_OUT = -13, MEMORY_LEVEL_OUT = 6, MOST_AT_ONCE = 1 << 20 };
 
 struct inflater {
     z_stream z;
@@ -20,13 +20,23 @@ struct deflater {
     z_stream z;
 };
 
-struct inflater *inflater_new(void)
+static struct inflater *new_inflater(int window)
 {
     struct inflater *i = heap_alloc(sizeof *i);
 
-    if (inflateInit2(&i->z, WINDOW_IN) != Z_OK)
+    if (inflateInit2(&i->z, window) != Z_OK)
         die("out of memory");
     return i;
+}
+
+struct inflater *inflater_new(void)
+{
+    return new_inflater(WINDOW_IN);
+}
+
+struct inflater *inflater_new_gzip(void)
+{
+    return new_inflater(WINDOW_GZIP);
 }
 
 void inflater_free(struct inflater *i)

@@ -9,6 +9,8 @@
 
 struct inflater; // some 40 KiB
 struct inflater *inflater_new(void);
+/* For a member of gzip (RFC 1952), with its header and checksum. */
+struct inflater *inflater_new_gzip(void);
 void inflater_free(struct inflater *i);
 /*
  * Takes from *from as much as fills at most n bytes at p; *got of them are there. *is_end: the peer
