@@ -56,6 +56,25 @@ const struct cmd cmd_verbs[] = {
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
      "input.", cmd_message_parse, false},
+    {"dkim gened25519", ">$selector._domainkey.$domain.ed25519.privatekey.pkcs8.pem",
+     "Generate a new ed25519 private key for DKIM.\n\n"
+     "Prints it as PKCS8 PEM. It is for PrivateKeyFile in domains.conf; \"dkim txt\" makes the DNS\n"
+     "record of it. Not all receivers verify ed25519 signatures.", cmd_dkim_gened25519, false},
+    {"dkim genrsa", ">$selector._domainkey.$domain.rsa2048.privatekey.pkcs8.pem",
+     "Generate a new RSA private key of 2048 bits for DKIM.\n\n"
+     "Prints it as PKCS8 PEM; as for gened25519.", cmd_dkim_genrsa, false},
+    {"dkim lookup", "selector domain", "Look up a key for DKIM signatures in the DNS.\n\n"
+     "Prints the record at <selector>._domainkey.<domain>, and whether DNSSEC proves it.",
+     cmd_dkim_lookup, false},
+    {"dkim sign", "message", "Sign a message with the keys of the domain of its From address.\n\n"
+     "Reads the configuration and the key files, and prints the message with a DKIM-Signature for\n"
+     "each selector in Sign of the domain.", cmd_dkim_sign, false},
+    {"dkim txt", "<$selector._domainkey.$domain.key.pkcs8.pem",
+     "Print the DNS record of the public half of a private key on standard input.",
+     cmd_dkim_txt, false},
+    {"dkim verify", "message", "Verify the DKIM signatures of a message.\n\n"
+     "Per signature: status and why, the key record, the field. Lines may end in LF or CR LF.",
+     cmd_dkim_verify, false},
     {"dns lookup", "[ptr | mx | cname | ips | a | aaaa | ns | txt | srv | tlsa] name",
      "Look up records in the DNS.\n\n"
      "Answers are validated with DNSSEC from the root on: \"with dnssec\" says that they are proved\n"

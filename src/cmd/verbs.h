@@ -13,6 +13,8 @@ cmd_run_fn cmd_help, cmd_helpall, cmd_version;                       // cmd.c
 cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
 cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels, cmd_queue_list; // cmd_ctl.c
 cmd_run_fn cmd_config_test, cmd_config_describe_static, cmd_config_describe_domains; // cmd_config.c
+cmd_run_fn cmd_dkim_gened25519, cmd_dkim_genrsa, cmd_dkim_lookup, cmd_dkim_sign, cmd_dkim_txt,
+    cmd_dkim_verify;                                                 // cmd_dkim.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
 cmd_run_fn cmd_spf_check, cmd_spf_lookup, cmd_spf_parse;             // cmd_spf.c

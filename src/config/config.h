@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/schema.h"
+#include "policy/dkim.h"
 
 struct config {
     struct sconf main, domains;
@@ -75,6 +76,20 @@ struct str directory_canonical(const struct directory *d, struct arena *a, struc
 /* Whether the account may send as this address: its own, or an alias it may use. */
 bool directory_may_send(const struct directory *d, struct arena *a, struct str account,
                         struct str localpart, struct str domain);
+
+/* --- signing ------------------------------------------------------------------------------------ */
+
+struct config_selector {
+    struct dkim_selector selector; // without its signer
+    struct str key_file;           // relative to the configuration's directory
+};
+struct config_selectors {
+    struct config_selector *items;
+    size_t n, cap;
+};
+/* The selectors that mail from the domain is signed with; ERR_NOT_FOUND when it is none of ours. */
+MUST_USE bool config_dkim(const struct config *c, struct arena *a, struct str domain,
+                          struct config_selectors *out, struct err *e);
 
 /* --- localserve --------------------------------------------------------------------------------- */
 

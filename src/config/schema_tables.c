@@ -250,7 +250,8 @@ static const struct field canonicalization_fields[] = {
 };
 TABLE(canonicalization, canonicalization_fields);
 static const struct field selector_fields[] = {
-    O("Hash", STRING, "sha256 (default) or sha1."),
+    O("Hash", STRING, "sha256 (default). Signatures by sha1 are no longer made, nor accepted by "
+                         "others (RFC 8301): sha1 means sha256."),
     O_STRUCT("Canonicalization", canonicalization, NULL),
     O_STRINGS("Headers", "Fields to sign; From must be among them."),
     O("DontSealHeaders", BOOL, "Allow fields to be added to a signed message."),
