@@ -19,7 +19,7 @@
 
 enum { MAX_MESSAGE = 256 << 20, MAX_KEY = 256 * 1024, RSA_BITS = 2048 };
 
-/* --- keys ------------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static int print_key(bool is_ok, struct str key, const struct err *e)
 {
@@ -131,7 +131,7 @@ int cmd_dkim_lookup(int argc, char **argv)
     return look_up(str_of(argv[1]), str_of(argv[2]), &e) ? 0 : cmd_fail(&e);
 }
 
-/* --- messages --------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 struct message {
     struct str text; // with CR LF
@@ -252,10 +252,9 @@ static bool load_keys(struct arena *a, const struct config_selectors *from,
         if (!key)
             return fail_in(e, "%.*s", STR_FMT(path));
         out[i] = from->items[i].selector;
-        out[i].signer = (struct dkim_signer){private_key_kind(key) == PRIVATE_KEY_RSA
-                                                 ? DKIM_RSA_SHA256
-                                                 : DKIM_ED25519_SHA256,
-                                             key, sign_with_key};
+        out[i].signer = (struct dkim_signer){
+            private_key_kind(key) == PRIVATE_KEY_RSA ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256, key,
+            sign_with_key};
     }
     return true;
 }

@@ -25,12 +25,13 @@ static bool read_selector(struct arena *a, const struct sconf_node *node, struct
     if (!domain_to_ascii(a, node->key, &s->name, e))
         return false;
     if (expiration.n && !sconf_duration(expiration, &ns))
-        return fail(e, ERR_SYNTAX, "Expiration of selector %.*s is no duration", STR_FMT(node->key));
+        return fail(e, ERR_SYNTAX, "Expiration of selector %.*s is no duration",
+                    STR_FMT(node->key));
     s->expires_after = ns / 1000000000;
     if (sconf_get(node, "Headers") && sconf_get(node, "Headers")->child) {
         s->n_headers = 0;
-        SCONF_EACH (h, sconf_get(node, "Headers"))
-            *ARENA_PUSH(a, headers, &s->n_headers, &cap) = h->value;
+        SCONF_EACH(h, sconf_get(node, "Headers"))
+        *ARENA_PUSH(a, headers, &s->n_headers, &cap) = h->value;
         s->headers = headers;
     }
     out->key_file = sconf_text(node, "PrivateKeyFile");
@@ -46,10 +47,10 @@ bool config_dkim(const struct config *c, struct arena *a, struct str domain,
     *out = (struct config_selectors){0};
     if (!own || !domain_to_ascii(a, domain, &ascii, e))
         return fail(e, ERR_NOT_FOUND, "%.*s is not among the Domains", STR_FMT(domain));
-    SCONF_EACH (n, sconf_get(dkim, "Sign"))
-        SCONF_EACH (s, sconf_get(dkim, "Selectors"))
-            if (str_eq(s->key, n->value) &&
-                !read_selector(a, s, ascii, ARENA_PUSH(a, out->items, &out->n, &out->cap), e))
-                return false;
+    SCONF_EACH(n, sconf_get(dkim, "Sign"))
+    SCONF_EACH(s, sconf_get(dkim, "Selectors"))
+    if (str_eq(s->key, n->value) &&
+        !read_selector(a, s, ascii, ARENA_PUSH(a, out->items, &out->n, &out->cap), e))
+        return false;
     return true;
 }

@@ -65,7 +65,7 @@ void sha256_end(struct sha256 *h, unsigned char out[SHA256_BYTES])
         die("SHA-256 failed");
 }
 
-/* --- public keys ----------------------------------------------------------------------------------- */
+/* --- public keys ------------------------------------------------------------------------------ */
 
 struct public_key {
     EVP_PKEY *pkey;
@@ -191,7 +191,7 @@ bool public_key_verify(const struct public_key *k, const unsigned char digest[SH
     return ok;
 }
 
-/* --- private keys ---------------------------------------------------------------------------------- */
+/* --- private keys ----------------------------------------------------------------------------- */
 
 bool key_rsa(struct arena *a, unsigned bits, struct str *key, struct err *e)
 {

@@ -6,8 +6,8 @@
 #include "text/encode.h"
 
 enum { RESULTS, MESSAGE, SEAL, N_KINDS };
-static const struct str field_names[N_KINDS] = {
-    STR_("ARC-Authentication-Results"), STR_("ARC-Message-Signature"), STR_("ARC-Seal")};
+static const struct str field_names[N_KINDS] = {STR_("ARC-Authentication-Results"),
+                                                STR_("ARC-Message-Signature"), STR_("ARC-Seal")};
 
 static void decide(struct arc_chain *c, enum auth_result status, struct str why)
 {
@@ -107,7 +107,8 @@ static bool add_field(struct arena *a, struct arc_chain *c, int kind, size_t num
     if (instance > c->n)
         c->n = instance;
     if (c->numbers[instance - 1][kind])
-        return fail(e, ERR_SYNTAX, "%.*s i=%u is there twice", STR_FMT(field_names[kind]), instance);
+        return fail(e, ERR_SYNTAX, "%.*s i=%u is there twice", STR_FMT(field_names[kind]),
+                    instance);
     c->numbers[instance - 1][kind] = number;
     if (kind == SEAL) {
         c->sets[instance - 1].cv = parsed.cv;
@@ -200,16 +201,15 @@ static bool verify_message(struct arena *a, const struct dns *dns, struct dkim_h
     struct sha256 *hash;
     bool is_good;
 
-    if (s->algorithm == DKIM_RSA_SHA1 ||
-        (s->expires_at >= 0 && s->expires_at < policy->now_unix)) {
+    if (s->algorithm == DKIM_RSA_SHA1 || (s->expires_at >= 0 && s->expires_at < policy->now_unix)) {
         decide(c, AUTH_FAIL, STR("the latest signature is by rsa-sha1, or has expired"));
         return false;
     }
     hash = sha256_new();
     dkim_hash_fields(hash, h, s->headers, s->n_headers, c->numbers[c->n - 1][MESSAGE],
                      s->header_is_relaxed);
-    is_good = verify(a, dns, hash, field_of(h, c, c->n - 1, MESSAGE), s, "message signature", c->n,
-                     c);
+    is_good =
+        verify(a, dns, hash, field_of(h, c, c->n - 1, MESSAGE), s, "message signature", c->n, c);
     sha256_free(hash);
     return is_good;
 }
@@ -242,9 +242,8 @@ static bool verify_seals(struct arena *a, const struct dns *dns, const struct dk
     return is_good;
 }
 
-void arc_verify_begin(struct arena *a, struct dkim_header *header,
-                      const struct dkim_policy *policy, const struct dns *dns,
-                      struct dkim_bodies *bodies, struct arc_chain *out)
+void arc_verify_begin(struct arena *a, struct dkim_header *header, const struct dkim_policy *policy,
+                      const struct dns *dns, struct dkim_bodies *bodies, struct arc_chain *out)
 {
     const struct dkim_signature *s;
     struct err e = {0};
@@ -271,8 +270,8 @@ void arc_verify_end(struct arc_chain *c)
 
     if (!hash)
         return;
-    if (!hash->is_done || !str_eq(c->sets[c->n - 1].message.body_hash,
-                                  str_at(hash->digest, sizeof hash->digest)))
+    if (!hash->is_done ||
+        !str_eq(c->sets[c->n - 1].message.body_hash, str_at(hash->digest, sizeof hash->digest)))
         decide(c, AUTH_FAIL, STR("the hash of the body does not fit"));
     else if (hash->length != DKIM_WHOLE_BODY && hash->total > hash->length)
         decide(c, AUTH_FAIL, STR("part of the body is not signed (l=)"));
@@ -280,7 +279,7 @@ void arc_verify_end(struct arc_chain *c)
         c->status = AUTH_PASS;
 }
 
-/* --- sealing --------------------------------------------------------------------------------------------- */
+/* --- sealing ---------------------------------------------------------------------------------- */
 
 void arc_seal_begin(struct dkim_bodies *bodies)
 {
@@ -385,8 +384,8 @@ bool arc_seal_end(struct dkim_header *header, const struct arc_chain *chain,
     if (!header_put(&results_field, field_names[RESULTS], buf_str(&value), e) ||
         !sign_message(&a, header, sealer, (unsigned)chain->n + 1, now_unix,
                       dkim_bodies_get(bodies, true, DKIM_WHOLE_BODY), &message, e) ||
-        !sign_seal(header, chain, sealer, now_unix, buf_str(&results_field), buf_str(&message),
-                   out, e))
+        !sign_seal(header, chain, sealer, now_unix, buf_str(&results_field), buf_str(&message), out,
+                   e))
         return false;
     buf_put(out, buf_str(&message));
     buf_put(out, buf_str(&results_field));

@@ -14,23 +14,22 @@ enum { ARC_MAX_SETS = 50 }; // RFC 8617 4.2.1
 /* What one of them added. Filled in as far as it is well-formed. */
 struct arc_set {
     struct dkim_signature seal, message;
-    enum auth_result cv;  // what the seal says of the chain before it
+    enum auth_result cv; // what the seal says of the chain before it
     struct str results;  // of ARC-Authentication-Results, after "i=n;", folded
 };
 
 struct arc_chain {
-    enum auth_result status; // none, pass, fail; temperror: a key could not be had
-    struct str why;          // not empty for the last two
-    struct arc_set *sets; // from instance 1 on
-    size_t n;             // the highest instance, with a broken chain too
-    bool is_ended;        // it says of itself that it failed: nobody may add to it
+    enum auth_result status;           // none, pass, fail; temperror: a key could not be had
+    struct str why;                    // not empty for the last two
+    struct arc_set *sets;              // from instance 1 on
+    size_t n;                          // the highest instance, with a broken chain too
+    bool is_ended;                     // it says of itself that it failed: nobody may add to it
     const struct dkim_body_hash *hash; // of the body, that it waits for; or NULL
     size_t numbers[ARC_MAX_SETS][3];   // of the fields of each set: results, message, seal; from 1
 };
 
-void arc_verify_begin(struct arena *a, struct dkim_header *header,
-                      const struct dkim_policy *policy, const struct dns *dns,
-                      struct dkim_bodies *bodies, struct arc_chain *out);
+void arc_verify_begin(struct arena *a, struct dkim_header *header, const struct dkim_policy *policy,
+                      const struct dns *dns, struct dkim_bodies *bodies, struct arc_chain *out);
 void arc_verify_end(struct arc_chain *chain);
 
 /* Who seals. */

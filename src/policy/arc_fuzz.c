@@ -10,8 +10,11 @@ static const struct str headers[] = {STR_("From"), STR_("Subject"), STR_("DKIM-S
 static void validate(struct arena *a, struct dkim_header *h, const struct dns *dns, struct str body,
                      struct arc_chain *chain, struct buf *seal)
 {
-    struct arc_sealer sealer = {STR("f.example"), STR("s"),
-                                {DKIM_ED25519_SHA256, fuzz_key(), fuzz_sign}, headers, COUNT(headers)};
+    struct arc_sealer sealer = {STR("f.example"),
+                                STR("s"),
+                                {DKIM_ED25519_SHA256, fuzz_key(), fuzz_sign},
+                                headers,
+                                COUNT(headers)};
     struct dkim_policy policy = {.now_unix = 1600000000};
     struct dkim_bodies *bodies = dkim_bodies_new();
     struct err e = {0};

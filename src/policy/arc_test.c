@@ -64,7 +64,7 @@ TEST(arc_vectors_mail_auth)
     }
 }
 
-/* --- sealing --------------------------------------------------------------------------------------------- */
+/* --- sealing ---------------------------------------------------------------------------------- */
 
 // The value of a field of that name of a written set, without white space.
 static struct str bare_value(struct arena *a, struct dkim_header *h, const char *name)
@@ -82,7 +82,8 @@ static struct str without_b(struct arena *a, struct str tags)
     CHECK(b >= 0);
     end = str_find(str_from(tags, (size_t)b + 1), ';');
     CHECK(end >= 0);
-    return arena_printf(a, "%.*s%.*s", (int)b, tags.p, STR_FMT(str_from(tags, (size_t)(b + 1 + end))));
+    return arena_printf(a, "%.*s%.*s", (int)b, tags.p,
+                        STR_FMT(str_from(tags, (size_t)(b + 1 + end))));
 }
 
 // The suite's do not always end with a semicolon.
@@ -99,7 +100,8 @@ static void read_case(struct arena *a, struct str text, struct seal_case *out)
 {
     struct str name, value, *fields[] = {&out->t,         &out->headers, &out->server, &out->seal,
                                          &out->signature, &out->results, &out->message};
-    static const char *const names[] = {"t", "sig-headers", "srv-id", "AS", "AMS", "AAR", "message"};
+    static const char *const names[] = {"t",   "sig-headers", "srv-id", "AS",
+                                        "AMS", "AAR",         "message"};
 
     while (next_section(&text, STR("--- "), &name, &value))
         for (size_t i = 0; i < COUNT(names); i++)
@@ -131,8 +133,8 @@ static void check_seal(struct arena *a, const struct seal_case *want, struct str
 {
     AUTO_BUF out = BUF_LIMIT(100000), all = BUF_LIMIT(1 << 20);
     struct test_message m = test_message_of(a, want->message);
-    struct arc_sealer sealer = {STR("example.org"), STR("dummy"),
-                                {DKIM_RSA_SHA256, key, test_sign_with_key}, NULL, 0};
+    struct arc_sealer sealer = {
+        STR("example.org"), STR("dummy"), {DKIM_RSA_SHA256, key, test_sign_with_key}, NULL, 0};
     struct dkim_bodies *bodies = dkim_bodies_new();
     struct dns dns = dns_zone_dns(zone);
     struct dkim_policy policy = {.now_unix = NOW};
@@ -163,8 +165,10 @@ static void check_seal(struct arena *a, const struct seal_case *want, struct str
     CHECK_STR(str_of(e.text), STR(""));
     made = dkim_header_parse(a, buf_str(&out), &e);
     CHECK(made != NULL && made->n == 3);
-    CHECK_STR(arena_printf(a, "%.*s %.*s", STR_FMT(name), STR_FMT(bare_value(a, made, "ARC-Message-Signature"))),
-              arena_printf(a, "%.*s %.*s", STR_FMT(name), STR_FMT(tag_without_space(a, want->signature))));
+    CHECK_STR(arena_printf(a, "%.*s %.*s", STR_FMT(name),
+                           STR_FMT(bare_value(a, made, "ARC-Message-Signature"))),
+              arena_printf(a, "%.*s %.*s", STR_FMT(name),
+                           STR_FMT(tag_without_space(a, want->signature))));
     CHECK_STR(without_end(bare_value(a, made, "ARC-Authentication-Results")),
               without_end(tag_without_space(a, want->results)));
     // Its signature depends on where the other two are folded; that it is right is seen below.
@@ -200,7 +204,7 @@ TEST(arc_vectors_valimail_sealing)
     private_key_free(key);
 }
 
-/* --- long chains ------------------------------------------------------------------------------------------- */
+/* --- long chains ------------------------------------------------------------------------------ */
 
 struct forwarder {
     struct private_key *key;
@@ -222,8 +226,8 @@ static void forwarder_init(struct arena *a, struct forwarder *f)
     BUF_PUT(&zone, "s._domainkey.f.example TXT ");
     dkim_record_put(&zone, &record);
     test_zone(a, arena_dup(a, buf_str(&zone)), &f->zone);
-    f->sealer = (struct arc_sealer){STR("f.example"), STR("s"),
-                                    {DKIM_ED25519_SHA256, f->key, test_sign_with_key}, headers, 2};
+    f->sealer = (struct arc_sealer){
+        STR("f.example"), STR("s"), {DKIM_ED25519_SHA256, f->key, test_sign_with_key}, headers, 2};
 }
 
 // The message with one set more; the chain as it was before.
@@ -269,8 +273,9 @@ TEST(arc_chain_of_fifty)
     CHECK(chain.status == AUTH_PASS && chain.n == ARC_MAX_SETS);
     CHECK(f.zone.n_lookups == ARC_MAX_SETS + 1);
     // One more that is made by hand is refused before any key is asked for.
-    m.header = arena_printf(&a, "ARC-Seal: i=51; a=ed25519-sha256; b=AAAA; cv=pass; d=f.example; s=s\r\n%.*s",
-                            STR_FMT(m.header));
+    m.header = arena_printf(
+        &a, "ARC-Seal: i=51; a=ed25519-sha256; b=AAAA; cv=pass; d=f.example; s=s\r\n%.*s",
+        STR_FMT(m.header));
     f.zone.n_lookups = 0;
     validate(&a, m, &f.zone, &chain);
     CHECK(chain.status == AUTH_FAIL && !f.zone.n_lookups);

@@ -1,8 +1,9 @@
 /*
  * DKIM (RFC 6376, RFC 8301, RFC 8463): signatures of domains on messages, verified and made.
  *
- * A message is given in two parts: its header as one text, and its body, which is fed once, in blocks
- * of any size, whatever the number of signatures. So both verifying and signing have three steps:
+ * A message is given in two parts: its header as one text, and its body, which is fed once, in
+ * blocks of any size, whatever the number of signatures. So both verifying and signing have three
+ * steps:
  *
  *     bodies = dkim_bodies_new();
  *     dkim_verify_begin(...);      parses, asks for keys, verifies what is signed of the header
@@ -20,7 +21,7 @@
 #include "policy/dns.h"
 
 enum {
-    DKIM_MAX_SIGNATURES = 10,       // verified of one message, from the top; the rest is counted
+    DKIM_MAX_SIGNATURES = 10,        // verified of one message, from the top; the rest is counted
     DKIM_MAX_HEADER_BYTES = 2 << 20, // of a message whose signatures are looked at
     DKIM_MAX_FIELDS = 10000,
     DKIM_MAX_SIGNED_FIELDS = 2000, // names in h=
@@ -31,7 +32,7 @@ enum dkim_algorithm { DKIM_RSA_SHA256, DKIM_ED25519_SHA256, DKIM_RSA_SHA1 };
 /* "rsa-sha256", ... */
 const char *dkim_algorithm_name(enum dkim_algorithm algorithm);
 
-/* --- what is written ---------------------------------------------------------------------------------- */
+/* --- what is written -------------------------------------------------------------------------- */
 
 /* A DKIM-Signature field (RFC 6376 3.5), or an ARC-Message-Signature (RFC 8617 4.1.2). */
 struct dkim_signature {
@@ -42,8 +43,8 @@ struct dkim_signature {
     const struct str *headers;   // h=
     size_t n_headers;
     bool has_length;
-    uint64_t length;    // l=
-    int64_t signed_at;  // t=, x=; -1 when absent
+    uint64_t length;   // l=
+    int64_t signed_at; // t=, x=; -1 when absent
     int64_t expires_at;
     struct str body_hash, signature; // decoded
     struct str b;                    // b= without white space
@@ -61,13 +62,13 @@ MUST_USE bool dkim_signature_parse(struct arena *a, struct str value, struct dki
 /* A key record (RFC 6376 3.6.1). */
 struct dkim_record {
     bool has_version;
-    bool allows_sha256; // h=
-    bool is_for_email;  // s=
-    bool is_testing, is_strict; // t=y, t=s
+    bool allows_sha256;                                           // h=
+    bool is_for_email;                                            // s=
+    bool is_testing, is_strict;                                   // t=y, t=s
     enum { DKIM_KEY_RSA, DKIM_KEY_ED25519, DKIM_KEY_OTHER } kind; // k=
-    struct str notes;      // n=, as it is written
-    struct str public_key; // p=, decoded; empty: revoked
-    struct str text;       // all of it
+    struct str notes;                                             // n=, as it is written
+    struct str public_key;                                        // p=, decoded; empty: revoked
+    struct str text;                                              // all of it
 };
 
 /* *is_dkim: whether it was meant to be one, well-formed or not. */
@@ -87,7 +88,7 @@ struct dkim_lookup {
 void dkim_lookup(const struct dns *dns, struct arena *a, struct str selector, struct str domain,
                  struct dkim_lookup *out);
 
-/* --- the message ------------------------------------------------------------------------------------- */
+/* --- the message ------------------------------------------------------------------------------ */
 
 /* A header, taken apart once for all who sign or verify. The text must outlive it. */
 struct dkim_header;
@@ -103,17 +104,17 @@ bool dkim_bodies_are_wanted(const struct dkim_bodies *b);
 void dkim_bodies_feed(struct dkim_bodies *b, struct str block);
 void dkim_bodies_end(struct dkim_bodies *b);
 
-/* --- verifying --------------------------------------------------------------------------------------- */
+/* --- verifying -------------------------------------------------------------------------------- */
 
 struct dkim_result {
-    enum auth_result status;          // none: also every failure of a domain that tests (t=y)
-    struct str why;                   // not empty unless it is pass
-    bool has_signature, has_record;   // the field was well-formed; its key is known
+    enum auth_result status;        // none: also every failure of a domain that tests (t=y)
+    struct str why;                 // not empty unless it is pass
+    bool has_signature, has_record; // the field was well-formed; its key is known
     struct dkim_signature signature;
     struct dkim_record record;
-    struct str field;                 // the value, folded
-    bool is_secure;                   // the key came with DNSSEC
-    unsigned key_bits;                // 0: not known
+    struct str field;  // the value, folded
+    bool is_secure;    // the key came with DNSSEC
+    unsigned key_bits; // 0: not known
 };
 
 struct dkim_policy {
@@ -126,7 +127,7 @@ struct dkim_policy {
 struct dkim_verification {
     struct dkim_result *results;
     size_t n;
-    size_t n_more; // signatures past DKIM_MAX_SIGNATURES
+    size_t n_more;                        // signatures past DKIM_MAX_SIGNATURES
     const struct dkim_body_hash **hashes; // that each result waits for, or NULL
 };
 void dkim_verify_begin(struct arena *a, struct dkim_header *header,
@@ -134,7 +135,7 @@ void dkim_verify_begin(struct arena *a, struct dkim_header *header,
                        struct dkim_bodies *bodies, struct dkim_verification *out);
 void dkim_verify_end(struct dkim_verification *v);
 
-/* --- signing ----------------------------------------------------------------------------------------- */
+/* --- signing ---------------------------------------------------------------------------------- */
 
 /* Whoever has the private key: a signature of a SHA-256 digest. */
 struct dkim_signer {

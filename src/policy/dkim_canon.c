@@ -81,7 +81,7 @@ void dkim_canon_signature(struct buf *out, struct str raw, struct str b_field, b
     put_field(out, without_line_end(buf_str(&field)), is_relaxed);
 }
 
-/* --- bodies ------------------------------------------------------------------------------------------- */
+/* --- bodies ----------------------------------------------------------------------------------- */
 
 // What was held back, now that something follows it.
 static void put_held(struct dkim_canon_body *c)

@@ -1,6 +1,6 @@
 /*
- * Canonicalisation of bodies: the first two bytes say how the rest is cut. The result does not depend
- * on that, is canonical itself, and its hashes are those of what comes out.
+ * Canonicalisation of bodies: the first two bytes say how the rest is cut. The result does not
+ * depend on that, is canonical itself, and its hashes are those of what comes out.
  */
 #include <string.h>
 
@@ -27,7 +27,8 @@ static void check_hash(const struct dkim_body_hash *hash, struct str want)
 {
     unsigned char digest[SHA256_BYTES];
 
-    if (hash->total != want.n || hash->is_done != (hash->length == DKIM_WHOLE_BODY || hash->length <= want.n))
+    if (hash->total != want.n ||
+        hash->is_done != (hash->length == DKIM_WHOLE_BODY || hash->length <= want.n))
         die("a hash of %llu octets", (unsigned long long)hash->total);
     sha256(str_sub(want, 0, (size_t)hash->length), digest);
     if (hash->is_done && memcmp(digest, hash->digest, sizeof digest))

@@ -16,7 +16,8 @@
     "-----END PRIVATE KEY-----\n"
 // The key of RFC 8463 A.1 and A.2.
 #define FUZZ_ZONE                                                                                  \
-    "s._domainkey.f.example TXT v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    "s._domainkey.f.example TXT v=DKIM1; k=ed25519; "                                              \
+    "p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
 
 static inline bool fuzz_sign(void *ctx, struct str digest, struct buf *signature, struct err *e)
 {

@@ -1,6 +1,6 @@
 /*
- * A message with signatures: verified, and signed. Whatever it is, each result has a reason, and what
- * we sign we verify.
+ * A message with signatures: verified, and signed. Whatever it is, each result has a reason, and
+ * what we sign we verify.
  */
 #include "policy/dkim_fuzz.h"
 
@@ -14,7 +14,8 @@ static void check_results(const struct dkim_verification *v)
         const struct dkim_result *r = &v->results[i];
 
         if ((r->status == AUTH_PASS) != !r->why.n)
-            die("result %zu is %s, because \"%.*s\"", i, auth_result_name(r->status), STR_FMT(r->why));
+            die("result %zu is %s, because \"%.*s\"", i, auth_result_name(r->status),
+                STR_FMT(r->why));
         if (r->status == AUTH_PASS && (!r->has_record || !dkim_signs(&r->signature, STR("From"))))
             die("result %zu passes without a key or From", i);
     }
@@ -37,10 +38,13 @@ static void verify(struct arena *a, struct dkim_header *h, const struct dns *dns
 static void sign(struct arena *a, struct dkim_header *h, const struct dns *dns, struct str header,
                  struct str body, bool is_relaxed)
 {
-    struct dkim_selector with = {.name = STR("s"), .domain = STR("f.example"),
+    struct dkim_selector with = {.name = STR("s"),
+                                 .domain = STR("f.example"),
                                  .signer = {DKIM_ED25519_SHA256, fuzz_key(), fuzz_sign},
-                                 .headers = dkim_default_headers, .n_headers = dkim_n_default_headers,
-                                 .header_is_relaxed = is_relaxed, .body_is_relaxed = is_relaxed};
+                                 .headers = dkim_default_headers,
+                                 .n_headers = dkim_n_default_headers,
+                                 .header_is_relaxed = is_relaxed,
+                                 .body_is_relaxed = is_relaxed};
     struct dkim_bodies *bodies = dkim_bodies_new();
     AUTO_BUF out = BUF_LIMIT(8 << 20);
     struct dkim_verification v;

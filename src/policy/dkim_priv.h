@@ -6,11 +6,12 @@
 #include "policy/dkim.h"
 #include "policy/tag_list.h"
 
-/* --- canonicalisation (RFC 6376 3.4) ------------------------------------------------------------------ */
+/* --- canonicalisation (RFC 6376 3.4) ---------------------------------------------------------- */
 
 /* A whole field, with its line ends. */
 void dkim_canon_field(struct buf *out, struct str raw, bool is_relaxed);
-/* A field that holds a signature, without b_field, which is a part of it, and without its line end. */
+/* A field that holds a signature, without b_field, which is a part of it, and without its line end.
+ */
 void dkim_canon_signature(struct buf *out, struct str raw, struct str b_field, bool is_relaxed);
 
 /* A body, block by block; put gets what comes out. Start with is_relaxed, put and ctx set. */
@@ -41,7 +42,7 @@ const struct dkim_body_hash *dkim_bodies_want(struct dkim_bodies *b, bool is_rel
 const struct dkim_body_hash *dkim_bodies_get(const struct dkim_bodies *b, bool is_relaxed,
                                              uint64_t length);
 
-/* --- header ------------------------------------------------------------------------------------------- */
+/* --- header ----------------------------------------------------------------------------------- */
 
 struct dkim_field {
     struct str raw, name, value; // name: as written
@@ -64,11 +65,11 @@ struct dkim_header {
 struct dkim_name *dkim_header_name(struct dkim_header *h, struct str name);
 
 /* Hashes the fields that h= selects, from the lowest up; not number skip (from 1; 0: none). */
-void dkim_hash_fields(struct sha256 *hash, struct dkim_header *h, const struct str *names,
-                      size_t n, size_t skip, bool is_relaxed);
+void dkim_hash_fields(struct sha256 *hash, struct dkim_header *h, const struct str *names, size_t n,
+                      size_t skip, bool is_relaxed);
 void dkim_hash_signature(struct sha256 *hash, struct str raw, struct str b_field, bool is_relaxed);
 
-/* --- signatures --------------------------------------------------------------------------------------- */
+/* --- signatures ------------------------------------------------------------------------------- */
 
 /* a=, b=, d=, s=, which all have. */
 MUST_USE bool dkim_parse_common(struct arena *a, const struct tag_list *tags,
@@ -96,7 +97,7 @@ void dkim_key_get(const struct dns *dns, struct arena *a, const struct dkim_sign
                   struct dkim_key *out);
 void dkim_key_prefetch(const struct dns *dns, struct arena *a, const struct dkim_signature *s);
 
-/* --- writing ------------------------------------------------------------------------------------------ */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* A header field made of tags, folded at 76 columns. */
 struct tag_writer {

@@ -179,9 +179,8 @@ static bool parse_identity(struct arena *a, struct str text, struct dkim_signatu
     at = str_find_last(out->identity, '@');
     if (at < 0 || !domain_to_ascii(a, str_from(out->identity, (size_t)at + 1), &domain, e))
         return fail(e, ERR_SYNTAX, "i= has no domain");
-    if (str_eq(domain, out->domain) ||
-        (domain.n > out->domain.n && str_ends(domain, out->domain) &&
-         domain.p[domain.n - out->domain.n - 1] == '.'))
+    if (str_eq(domain, out->domain) || (domain.n > out->domain.n && str_ends(domain, out->domain) &&
+                                        domain.p[domain.n - out->domain.n - 1] == '.'))
         return true;
     return fail(e, ERR_SYNTAX, "the domain of i= is not d= or below it");
 }
@@ -205,8 +204,7 @@ bool dkim_signature_parse(struct arena *a, struct str value, struct dkim_signatu
         return false;
     if (!str_eq(tag_value(&tags, "v"), STR("1")))
         return fail(e, ERR_SYNTAX, "v= is not 1");
-    if (!dkim_parse_common(a, &tags, out, e) ||
-        !dkim_parse_message_tags(a, &tags, false, out, e))
+    if (!dkim_parse_common(a, &tags, out, e) || !dkim_parse_message_tags(a, &tags, false, out, e))
         return false;
     i = tag_find(&tags, "i");
     if (i && !parse_identity(a, i->value, out, e))
@@ -215,7 +213,7 @@ bool dkim_signature_parse(struct arena *a, struct str value, struct dkim_signatu
     return dkim_signs(out, STR("From")) || fail(e, ERR_SYNTAX, "From is not signed");
 }
 
-/* --- key records -------------------------------------------------------------------------------------- */
+/* --- key records ------------------------------------------------------------------------------ */
 
 static void parse_flags(struct str value, struct dkim_record *out)
 {
@@ -356,8 +354,8 @@ void dkim_key_get(const struct dns *dns, struct arena *a, const struct dkim_sign
     else if (r->kind != (is_ed25519 ? DKIM_KEY_ED25519 : DKIM_KEY_RSA))
         refuse_key(out, "the key is not for the algorithm of the signature");
     else {
-        out->key = is_ed25519 ? public_key_ed25519(r->public_key, &e)
-                              : public_key_rsa(r->public_key, &e);
+        out->key =
+            is_ed25519 ? public_key_ed25519(r->public_key, &e) : public_key_rsa(r->public_key, &e);
         if (!out->key) {
             out->status = AUTH_PERMERROR;
             out->why = arena_dup(a, str_of(e.text));

@@ -1,6 +1,6 @@
 /*
- * Key records and the values of signatures: what is understood is within its limits, and a record is
- * the same when written.
+ * Key records and the values of signatures: what is understood is within its limits, and a record
+ * is the same when written.
  */
 #include <stdint.h>
 

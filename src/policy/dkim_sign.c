@@ -11,13 +11,13 @@ enum { WIDTH = 76 };
 
 /* Upstream's. */
 const struct str dkim_default_headers[] = {
-    STR_("From"),        STR_("To"),      STR_("Cc"),   STR_("Bcc"),
-    STR_("Reply-To"),    STR_("References"), STR_("In-Reply-To"), STR_("Subject"),
-    STR_("Date"),        STR_("Message-Id"), STR_("Content-Type"),
+    STR_("From"),     STR_("To"),         STR_("Cc"),           STR_("Bcc"),
+    STR_("Reply-To"), STR_("References"), STR_("In-Reply-To"),  STR_("Subject"),
+    STR_("Date"),     STR_("Message-Id"), STR_("Content-Type"),
 };
 const size_t dkim_n_default_headers = COUNT(dkim_default_headers);
 
-/* --- writing a list of tags ------------------------------------------------------------------------------ */
+/* --- writing a list of tags ------------------------------------------------------------------- */
 
 static void new_line(struct tag_writer *w)
 {
@@ -95,7 +95,8 @@ static void insert_b(struct tag_writer *w, struct str b)
     buf_put(&rest, tail);
     w->out->n = w->b_at;
     // How far the line is that b= stands in.
-    column = w->b_at - w->start - (size_t)(str_find_last(str_from(buf_str(w->out), w->start), '\n') + 1);
+    column =
+        w->b_at - w->start - (size_t)(str_find_last(str_from(buf_str(w->out), w->start), '\n') + 1);
     while (b.n) {
         size_t room = column < WIDTH ? WIDTH - column : 1, n = b.n < room ? b.n : room;
 
@@ -126,7 +127,7 @@ bool tag_writer_sign(struct tag_writer *w, struct sha256 *hash, bool is_relaxed,
     return !w->out->full || fail(e, ERR_LIMIT, "a signature does not fit");
 }
 
-/* --- DKIM-Signature -------------------------------------------------------------------------------------- */
+/* --- DKIM-Signature --------------------------------------------------------------------------- */
 
 void dkim_sign_begin(const struct dkim_selector *selectors, size_t n, struct dkim_bodies *bodies)
 {
@@ -143,8 +144,8 @@ static bool is_listed(const struct str *names, size_t n, struct str name)
 }
 
 // Each name as often as there are such fields, and once more, so that none can be added.
-static void names_to_sign(struct arena *a, struct dkim_header *h,
-                          const struct dkim_selector *s, struct str **out, size_t *n)
+static void names_to_sign(struct arena *a, struct dkim_header *h, const struct dkim_selector *s,
+                          struct str **out, size_t *n)
 {
     size_t cap = 0;
 
@@ -195,9 +196,10 @@ static void put_tags(struct tag_writer *w, const struct dkim_selector *s, struct
     }
     tag_put(w, "a", str_of(dkim_algorithm_name(s->signer.algorithm)));
     if (s->header_is_relaxed || s->body_is_relaxed)
-        tag_put(w, "c", !s->header_is_relaxed ? STR("simple/relaxed")
-                        : s->body_is_relaxed  ? STR("relaxed/relaxed")
-                                              : STR("relaxed/simple"));
+        tag_put(w, "c",
+                !s->header_is_relaxed ? STR("simple/relaxed")
+                : s->body_is_relaxed  ? STR("relaxed/relaxed")
+                                      : STR("relaxed/simple"));
     tag_put_number(w, "t", (uint64_t)now);
     if (s->expires_after)
         tag_put_number(w, "x", (uint64_t)(now + s->expires_after));
@@ -207,9 +209,8 @@ static void put_tags(struct tag_writer *w, const struct dkim_selector *s, struct
     tag_put_b(w);
 }
 
-static bool sign_one(struct dkim_header *h, const struct dkim_selector *s,
-                     struct str localpart, int64_t now, const struct dkim_body_hash *body,
-                     struct buf *out, struct err *e)
+static bool sign_one(struct dkim_header *h, const struct dkim_selector *s, struct str localpart,
+                     int64_t now, const struct dkim_body_hash *body, struct buf *out, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct sha256 *hash;
@@ -230,8 +231,8 @@ static bool sign_one(struct dkim_header *h, const struct dkim_selector *s,
     return ok;
 }
 
-bool dkim_sign_end(struct dkim_header *header, const struct dkim_selector *selectors,
-                   size_t n, struct str localpart, int64_t now_unix, struct dkim_bodies *bodies,
+bool dkim_sign_end(struct dkim_header *header, const struct dkim_selector *selectors, size_t n,
+                   struct str localpart, int64_t now_unix, struct dkim_bodies *bodies,
                    struct buf *out, struct err *e)
 {
     const struct dkim_name *from = dkim_header_name(header, STR("From"));

@@ -11,8 +11,8 @@ struct signer {
 static struct str record_of(struct arena *a, const struct private_key *key)
 {
     AUTO_BUF out = BUF_LIMIT(10000);
-    struct dkim_record r = {
-        .kind = private_key_kind(key) == PRIVATE_KEY_RSA ? DKIM_KEY_RSA : DKIM_KEY_ED25519};
+    struct dkim_record r = {.kind = private_key_kind(key) == PRIVATE_KEY_RSA ? DKIM_KEY_RSA
+                                                                             : DKIM_KEY_ED25519};
     struct err e = {0};
 
     CHECK(private_key_public(a, key, &r.public_key, &e));
@@ -163,10 +163,10 @@ TEST(dkim_signature_as_upstream_writes_it)
     with.body_is_relaxed = true;
     CHECK(sign_message(&a, &m, &with, 1, "a", &e));
     CHECK_STR(str_sub(m.header, 0, (size_t)str_find_str(m.header, STR(" bh="))),
-                     STR("DKIM-Signature: v=1; d=d.example; s=e; i=a@d.example; a=ed25519-sha256;\r\n"
-                         "\tc=simple/relaxed; t=1600000000; x=1600003600; h=From:From:To:To:Cc:\r\n"
-                         "\tBcc:Reply-To:References:In-Reply-To:Subject:Subject:Date:Message-Id:\r\n"
-                         "\tContent-Type;"));
+              STR("DKIM-Signature: v=1; d=d.example; s=e; i=a@d.example; a=ed25519-sha256;\r\n"
+                  "\tc=simple/relaxed; t=1600000000; x=1600003600; h=From:From:To:To:Cc:\r\n"
+                  "\tBcc:Reply-To:References:In-Reply-To:Subject:Subject:Date:Message-Id:\r\n"
+                  "\tContent-Type;"));
     signer_fini(&s);
 }
 
@@ -194,9 +194,10 @@ TEST(dkim_signs_one_from)
     signer_fini(&s);
 }
 
-/* --- signatures made by hand ---------------------------------------------------------------------------- */
+/* --- signatures made by hand ------------------------------------------------------------------ */
 
-// A message with a signature of the tags, without b= and with BH for the hash of so much of the body.
+// A message with a signature of the tags, without b= and with BH for the hash of so much of the
+// body.
 static struct test_message crafted(struct arena *a, struct private_key *key, const char *tags,
                                    struct test_message m, size_t body_bytes)
 {
@@ -215,7 +216,8 @@ static struct test_message crafted(struct arena *a, struct private_key *key, con
     CHECK(dkim_signature_parse(
         a, arena_printf(a, "%.*sAAAA", STR_FMT(str_from(buf_str(&field), 15))), &s, &e));
     dkim_hash_fields(hash, h, s.headers, s.n_headers, 0, s.header_is_relaxed);
-    dkim_hash_signature(hash, buf_str(&field), str_from(buf_str(&field), field.n), s.header_is_relaxed);
+    dkim_hash_signature(hash, buf_str(&field), str_from(buf_str(&field), field.n),
+                        s.header_is_relaxed);
     sha256_end(hash, digest);
     sha256_free(hash);
     CHECK(private_key_sign_sha256(key, str_at(digest, sizeof digest), &signature, &e));
@@ -314,10 +316,11 @@ TEST(dkim_keys_that_are_refused)
         }
         buf_put(&text, rest);
         test_zone(&a, arena_dup(&a, buf_str(&text)), &zone);
-        m = crafted(&a, s.ed25519,
-                    arena_cstring(&a, arena_printf(&a, "a=ed25519-sha256;d=d.example;s=e;h=From:Subject%s",
-                                                   cases[i].identity)),
-                    (struct test_message){plain.header, STR("x\r\n")}, 3);
+        m = crafted(
+            &a, s.ed25519,
+            arena_cstring(&a, arena_printf(&a, "a=ed25519-sha256;d=d.example;s=e;h=From:Subject%s",
+                                           cases[i].identity)),
+            (struct test_message){plain.header, STR("x\r\n")}, 3);
         CHECK_STR(arena_printf(&a, "%zu %s", i, status_of(&a, m, &zone)),
                   arena_printf(&a, "%zu %s", i, cases[i].want));
     }
@@ -336,8 +339,9 @@ TEST(dkim_rsa_keys_have_a_size)
         struct dns_zone zone;
         ptrdiff_t b;
 
-        test_zone(&a, arena_printf(&a, "r._domainkey.d.example TXT %.*s",
-                                   STR_FMT(record_of(&a, key))), &zone);
+        test_zone(&a,
+                  arena_printf(&a, "r._domainkey.d.example TXT %.*s", STR_FMT(record_of(&a, key))),
+                  &zone);
         m = crafted(&a, key, "a=rsa-sha256;d=d.example;s=r;h=From:Subject",
                     (struct test_message){plain.header, STR("x\r\n")}, 3);
         test_verify(&a, m, &zone, NOW, &v);
@@ -360,13 +364,8 @@ TEST(dkim_rsa_keys_that_cost_too_much)
         size_t modulus, exponent;
         const char *error;
     } cases[] = {
-        {256, 3, NULL},
-        {256, 5, "exponent"},
-        {256, 256, "exponent"},
-        {1024, 3, NULL},
-        {1025, 3, "8192"},
-        {128, 3, NULL},
-        {127, 3, "1024"},
+        {256, 3, NULL},    {256, 5, "exponent"}, {256, 256, "exponent"}, {1024, 3, NULL},
+        {1025, 3, "8192"}, {128, 3, NULL},       {127, 3, "1024"},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -414,11 +413,17 @@ TEST(dkim_several_keys_at_one_name)
     signer_init(&a, &s);
     m = crafted(&a, s.ed25519, "a=ed25519-sha256;d=d.example;s=e;h=From:Subject",
                 (struct test_message){plain.header, STR("x\r\n")}, 3);
-    test_zone(&a, arena_printf(&a, "e._domainkey.d.example TXT %.*s\ne._domainkey.d.example TXT %.*s\n",
-                               STR_FMT(s.ed25519_record), STR_FMT(s.rsa_record)), &zone);
+    test_zone(&a,
+              arena_printf(&a, "e._domainkey.d.example TXT %.*s\ne._domainkey.d.example TXT %.*s\n",
+                           STR_FMT(s.ed25519_record), STR_FMT(s.rsa_record)),
+              &zone);
     CHECK_STATUS(m, &zone, "temperror");
-    test_zone(&a, arena_printf(&a, "e._domainkey.d.example TXT hello\n$secure yes\n"
-                                   "e._domainkey.d.example TXT %.*s\n", STR_FMT(s.ed25519_record)), &zone);
+    test_zone(&a,
+              arena_printf(&a,
+                           "e._domainkey.d.example TXT hello\n$secure yes\n"
+                           "e._domainkey.d.example TXT %.*s\n",
+                           STR_FMT(s.ed25519_record)),
+              &zone);
     CHECK_STATUS(m, &zone, "pass");
     signer_fini(&s);
 }
@@ -483,7 +488,8 @@ TEST(dkim_headers_that_are_refused)
 
     CHECK(!dkim_header_parse(&a, STR("From: a\nTo: b\r\n"), &e) && e.kind == ERR_SYNTAX);
     CHECK(!dkim_header_parse(&a, STR("From: a"), &e) && e.kind == ERR_SYNTAX);
-    h = dkim_header_parse(&a, STR("\tx\r\nno field\r\nFrom \t: a\r\n b\r\n: x\r\n\r\nTo: body\r\n"), &e);
+    h = dkim_header_parse(&a, STR("\tx\r\nno field\r\nFrom \t: a\r\n b\r\n: x\r\n\r\nTo: body\r\n"),
+                          &e);
     CHECK(h && h->n == 1 && dkim_header_name(h, STR("FROM")) && !dkim_header_name(h, STR("to")));
     CHECK_STR(h->fields[0].value, STR(" a\r\n b"));
     h = dkim_header_parse(&a, STR(""), &e);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* --- the lists of tags ------------------------------------------------------------------------------------ */
+/* --- the lists of tags ------------------------------------------------------------------------ */
 
 TEST(lists_of_tags)
 {
@@ -63,7 +63,7 @@ TEST(lists_of_tags_are_bounded)
     CHECK(!tag_list_parse(buf_str(&text), &list, &e) && e.kind == ERR_LIMIT);
 }
 
-/* --- signatures and records --------------------------------------------------------------------------------- */
+/* --- signatures and records ------------------------------------------------------------------- */
 
 #define BH "bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;"
 #define BASE "v=1;a=rsa-sha256;d=Example.org;s=Sel;h=From:Subject;b=AAAA;" BH
@@ -190,18 +190,20 @@ TEST(dkim_records_written)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF out = BUF_LIMIT(1000);
-    struct dkim_record r = {.kind = DKIM_KEY_ED25519, .is_strict = true, .public_key = STR("abc")}, got;
+    struct dkim_record r = {.kind = DKIM_KEY_ED25519, .is_strict = true, .public_key = STR("abc")},
+                       got;
     struct err e = {0};
     bool is_dkim;
 
     dkim_record_put(&out, &r);
     CHECK_STR(buf_str(&out), STR("v=DKIM1;h=sha256;k=ed25519;t=s;p=YWJj"));
     CHECK(dkim_record_parse(&a, buf_str(&out), &got, &is_dkim, &e));
-    CHECK(got.kind == r.kind && got.is_strict && !got.is_testing && got.allows_sha256 && got.is_for_email);
+    CHECK(got.kind == r.kind && got.is_strict && !got.is_testing && got.allows_sha256 &&
+          got.is_for_email);
     CHECK_STR(got.public_key, r.public_key);
 }
 
-/* --- canonicalisation ---------------------------------------------------------------------------------------- */
+/* --- canonicalisation ------------------------------------------------------------------------- */
 
 static void put_to_buf(void *ctx, struct str bytes)
 {
@@ -330,7 +332,7 @@ TEST(dkim_hashes_of_a_body_cost_one_pass)
     dkim_bodies_free(b);
 }
 
-/* --- messages -------------------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 // Lines "name value" of the vectors, as lines of a scripted zone.
 static struct str zone_of_lines(struct arena *a, struct str text)
@@ -370,8 +372,10 @@ TEST(dkim_vectors_mail_dkim)
         if (str_starts(line, STR("#")) || !str_cut(line, '\t', &name, &want))
             continue;
         path = arena_printf(&a, "dkim/mail-dkim/corpus/%.*s", STR_FMT(name));
-        test_verify(&a, test_message_of(&a, vector_file(&a, arena_cstring(&a, path))), &zone, NOW, &v);
-        CHECK_STR(arena_printf(&a, "%.*s\t%.*s", STR_FMT(name), STR_FMT(test_statuses(&a, &v))), line);
+        test_verify(&a, test_message_of(&a, vector_file(&a, arena_cstring(&a, path))), &zone, NOW,
+                    &v);
+        CHECK_STR(arena_printf(&a, "%.*s\t%.*s", STR_FMT(name), STR_FMT(test_statuses(&a, &v))),
+                  line);
         n++;
     }
     CHECK(n == 79);
@@ -411,7 +415,8 @@ static const char rfc8463_zone[] =
 
 TEST(dkim_vectors_rfc8463)
 {
-    static const char *const paths[] = {"dkim/rfc8463/signed.eml", "dkim/mimekit/rfc8463-example.msg"};
+    static const char *const paths[] = {"dkim/rfc8463/signed.eml",
+                                        "dkim/mimekit/rfc8463-example.msg"};
 
     for (size_t i = 0; i < COUNT(paths); i++) {
         AUTO_ARENA a = ARENA_LIMIT(16 << 20);

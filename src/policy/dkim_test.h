@@ -17,8 +17,9 @@ static inline struct str vector_file(struct arena *a, const char *path)
     struct err e = {0};
     struct str text = {0};
 
-    if (!os_read_file(a, arena_cstring(a, arena_printf(a, "%s/%s", MOX_SOURCE "/test/vectors", path)), 16 << 20,
-                      &text, &e))
+    if (!os_read_file(a,
+                      arena_cstring(a, arena_printf(a, "%s/%s", MOX_SOURCE "/test/vectors", path)),
+                      16 << 20, &text, &e))
         test_check_str(str_of(e.text), STR("a file that can be read"), path, 0);
     return text;
 }
@@ -80,7 +81,7 @@ static inline void test_zone(struct arena *a, struct str text, struct dns_zone *
 }
 
 static inline void test_verify_with(struct arena *a, struct test_message m, struct dns_zone *zone,
-                        const struct dkim_policy *policy, struct dkim_verification *out)
+                                    const struct dkim_policy *policy, struct dkim_verification *out)
 {
     AUTO_EXACT header = exact_copy(m.header), body = exact_copy(m.body);
     struct dns dns = dns_zone_dns(zone);
@@ -97,8 +98,8 @@ static inline void test_verify_with(struct arena *a, struct test_message m, stru
     dkim_bodies_free(bodies);
 }
 
-static inline void test_verify(struct arena *a, struct test_message m, struct dns_zone *zone, int64_t now,
-                   struct dkim_verification *out)
+static inline void test_verify(struct arena *a, struct test_message m, struct dns_zone *zone,
+                               int64_t now, struct dkim_verification *out)
 {
     struct dkim_policy policy = {.now_unix = now};
 

@@ -7,7 +7,7 @@
 #include "base/map.h"
 #include "policy/dkim_priv.h"
 
-/* --- the header ---------------------------------------------------------------------------------------- */
+/* --- the header ------------------------------------------------------------------------------- */
 
 // The place of a name in the table, taken or free.
 static struct dkim_name *name_slot(struct dkim_header *h, struct str lower)
@@ -49,7 +49,8 @@ static bool take_field(struct cur *c, struct dkim_field *out)
     raw = str_at(start, (size_t)(c->p - start));
     if (!str_cut(raw, ':', &out->name, &out->value))
         out->name = out->value = STR(""); // no field
-    while (out->name.n && (out->name.p[out->name.n - 1] == ' ' || out->name.p[out->name.n - 1] == '\t'))
+    while (out->name.n &&
+           (out->name.p[out->name.n - 1] == ' ' || out->name.p[out->name.n - 1] == '\t'))
         out->name.n--;
     if (str_ends(out->value, STR("\r\n")))
         out->value.n -= 2;
@@ -116,8 +117,8 @@ struct dkim_header *dkim_header_parse(struct arena *a, struct str text, struct e
 }
 
 /* RFC 6376 5.4.2: a name takes its fields from the lowest up, and then stands for none. */
-void dkim_hash_fields(struct sha256 *hash, struct dkim_header *h, const struct str *names,
-                      size_t n, size_t skip, bool is_relaxed)
+void dkim_hash_fields(struct sha256 *hash, struct dkim_header *h, const struct str *names, size_t n,
+                      size_t skip, bool is_relaxed)
 {
     AUTO_BUF text = BUF_LIMIT(DKIM_MAX_HEADER_BYTES + 2);
     unsigned round = ++h->round;
@@ -149,7 +150,7 @@ void dkim_hash_signature(struct sha256 *hash, struct str raw, struct str b_field
     sha256_put(hash, buf_str(&text));
 }
 
-/* --- signatures ----------------------------------------------------------------------------------------- */
+/* --- signatures ------------------------------------------------------------------------------- */
 
 static void decide(struct dkim_result *r, enum auth_result status, struct str why)
 {
