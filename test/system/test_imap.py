@@ -74,6 +74,34 @@ def strangers_cannot_send_much():
 
 
 @test
+def an_account_with_too_many_connections_says_bye():
+    with running() as s:
+        held = []
+        for i in range(501):
+            w = s.connect(IMAP)
+            w.line()
+            w.write('a LOGIN %s %s\r\n' % (LOGIN, PASSWORD))
+            line = w.line()
+            held.append(w)
+            if not line.startswith('a OK'):
+                break
+        assert i == 500 and line == '* BYE [UNAVAILABLE] too many connections to this account', (i, line)
+        assert w.at_end()
+        held[0].imap_cmd('b LOGOUT')
+        assert held[0].at_end()
+        deadline = time.monotonic() + WAIT
+        while True:  # there is room as soon as its thread has gone
+            w = s.connect(IMAP)
+            w.line()
+            w.write('a LOGIN %s %s\r\n' % (LOGIN, PASSWORD))
+            if w.line().startswith('a OK'):
+                break
+            assert time.monotonic() < deadline
+        for w in held:
+            w.close()
+
+
+@test
 def starttls_injection():
     w = server().connect(IMAP)
     w.line()

@@ -618,6 +618,10 @@ void imap_attach(const struct ipc_attach *a, int stream)
     if (c->is_ending || !account_thread(run, c)) {
         LOG(LOG_ERROR, "imapserver", "no room for a connection", LOG_E(&e),
             LOG_S("account", account.name));
+        // RFC 5530 3. The stream is empty, so this waits for nobody.
+        if (!c->is_ending &&
+            !stream_write(&c->stream, STR("* BYE [UNAVAILABLE] too many connections to this account\r\n"), 0, &e))
+            LOG(LOG_DEBUG, "imapserver", "cannot say so", LOG_E(&e));
         detach(c);
         imap_free(c);
     }

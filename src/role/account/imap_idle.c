@@ -6,33 +6,14 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "ipc/codec.h"
 #include "os/clock.h"
 #include "role/account/imap_conn.h"
-
-enum { PARKED_CONDSTORE = 1, PARKED_UTF8 = 2, PARKED_READ_ONLY = 4, PARKED_VIEW = 8,
-       PARKED_QRESYNC = 16, PARKED_REV2 = 32, PARKED_UTF8_ACCEPT = 64 };
-enum { MOST_SAVED = 1500 }; // bytes of a search result; with a longer one a connection is not parked
-
-/* What must be kept of a connection while it is parked. */
-#define ipc_parked_state_FIELDS(F)                                                                 \
-    F(u8, flags, 127)                                                                              \
-    F(u64, mailbox, 0)                                                                             \
-    F(u32, uidvalidity, 0)                                                                         \
-    F(u32, uidnext, 0)                                                                             \
-    F(u64, modseq, 0)                                                                              \
-    F(u64, highest, 0)                                                                             \
-    F(u64, told_modseq, 0)                                                                         \
-    F(str, saved, MOST_SAVED)                                                                      \
-    F(str, tag, IPC_MAX_TAG)                                                                       \
-    F(str, name, IPC_MAX_MAILBOX)
-IPC_DECLARE(parked_state)
-IPC_DEFINE(parked_state)
+#include "role/account/parked.h"
 
 // False when that is too much.
 static bool put_state(struct buf *out, const struct imap_conn *c)
 {
-    AUTO_BUF saved = BUF_LIMIT(MOST_SAVED);
+    AUTO_BUF saved = BUF_LIMIT(PARKED_MAX_SAVED);
     const struct view *v = c->view;
     struct ipc_parked_state s = {
         .flags = (uint8_t)((c->has_condstore ? PARKED_CONDSTORE : 0) |
@@ -56,7 +37,7 @@ static bool put_state(struct buf *out, const struct imap_conn *c)
         s.name = v->name;
     }
     ipc_parked_state_put(out, &s);
-    return !saved.full && !out->full;
+    return !saved.full && c->n_saved <= PARKED_MAX_UIDS && !out->full;
 }
 
 static void take_state(struct imap_conn *c, const struct ipc_parked_state *s)
@@ -74,26 +55,6 @@ static void take_state(struct imap_conn *c, const struct ipc_parked_state *s)
                                s->highest);
         c->view->is_read_only = s->flags & PARKED_READ_ONLY;
     }
-}
-
-// The search result, as it was sent away.
-static bool take_saved(struct imap_conn *c, struct str saved, struct err *e)
-{
-    struct imap_parser p = {cur_of(saved), &c->a, true, e};
-    struct imap_set set;
-    size_t n = 0;
-
-    if (!saved.n)
-        return true;
-    if (!imap_sequence_set(&p, &set))
-        return false;
-    for (size_t i = 0; i < set.n; i++)
-        n += (size_t)(set.ranges[i].last - set.ranges[i].first + 1);
-    c->saved = heap_array(n, sizeof *c->saved);
-    for (size_t i = 0; i < set.n; i++)
-        for (uint64_t uid = set.ranges[i].first; uid <= set.ranges[i].last; uid++)
-            c->saved[c->n_saved++] = (uint32_t)uid;
-    return true;
 }
 
 /* --- the parked ones, in the main thread ----------------------------------------------------------- */
@@ -379,7 +340,7 @@ void idle_resume(struct imap_conn *c, struct str state)
         return;
     }
     take_state(c, &s);
-    if (!take_saved(c, s.saved, &e)) {
+    if (!parked_saved(&c->a, s.saved, &c->saved, &c->n_saved, &e)) {
         LOG(LOG_ERROR, "imapserver", "state of a parked connection", LOG_E(&e));
         c->is_ending = true;
         return;
