@@ -284,6 +284,42 @@ TEST(references_and_previews)
               STR("Hi [...] new text"));
 }
 
+// Part after part with as many short parameters as there are: read in twice MIME_MEMORY, with room for what
+// else the store makes of a message, and again from what is stored in half of that.
+TEST(floods_of_parameters_stay_in_bounds)
+{
+    static const size_t counts[] = {33, 65, 129, 200}; // just past where growing arrays double
+
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        AUTO_BUF params = BUF_LIMIT(4000);
+        AUTO_BUF text = BUF_LIMIT(32 << 20);
+        AUTO_BUF stored = BUF_LIMIT(64 << 20);
+        AUTO_ARENA a = ARENA_LIMIT(MIME_MEMORY + MIME_MEMORY / 2);
+        AUTO_ARENA b = ARENA_LIMIT(MIME_MEMORY);
+        struct part *again;
+        struct err e = {0};
+        bool is_broken;
+
+        for (size_t k = 0; k < counts[i]; k++) {
+            buf_printf(&params, ";%c", (char)('a' + k % 26));
+            if (k >= 26)
+                buf_put_char(&params, (char)('a' + k / 26));
+            BUF_PUT(&params, "=x");
+        }
+        BUF_PUT(&text, "Content-Type: multipart/mixed; boundary=b\r\n\r\n");
+        for (size_t k = 0; k < 12000; k++) {
+            BUF_PUT(&text, "--b\r\nContent-Type: a/b");
+            buf_put(&text, buf_str(&params));
+            BUF_PUT(&text, "\r\nContent-Disposition: c");
+            buf_put(&text, buf_str(&params));
+            BUF_PUT(&text, "\r\n\r\n");
+        }
+        part_encode(&stored, mime_parse(&a, buf_str(&text), &is_broken));
+        CHECK_CASE(!is_broken && !stored.full, i);
+        CHECK_CASE(part_decode(&b, arena_dup(&b, buf_str(&stored)), &again, &e), i);
+    }
+}
+
 // The most a hostile message can make of its parts and fields stays below the ceiling of its arena.
 TEST(mime_floods_stay_in_bounds)
 {

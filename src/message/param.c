@@ -144,14 +144,17 @@ void param_parse(struct arena *a, struct cur *c, struct params *out)
         if (name.n && cur_skip(c, '=') && take_value(c, a, &value))
             *ARENA_PUSH(&scratch, pieces, &n, &cap) = piece_of(a, name, value);
     }
+    out->items = ARENA_ARRAY(a, n, struct param); // and no more: a message may be full of them
+    out->cap = n;
     for (size_t i = 0; i < n; i++) {
-        struct param p = {.name = pieces[i].name};
+        struct param *p = &out->items[out->n];
 
-        if (param_get(out, p.name).p) // the first one counts
+        if (param_get(out, pieces[i].name).p) // the first one counts
             continue;
-        p.value = pieces[i].is_split || pieces[i].is_encoded ? join_pieces(a, pieces, n, i)
-                                                             : plain_value(a, pieces[i].value);
-        *ARENA_PUSH(a, out->items, &out->n, &out->cap) = p;
+        *p = (struct param){pieces[i].name,
+                            pieces[i].is_split || pieces[i].is_encoded
+                                ? join_pieces(a, pieces, n, i) : plain_value(a, pieces[i].value)};
+        out->n++;
     }
 }
 

@@ -59,12 +59,11 @@ static bool get_params(struct arena *a, struct cur *c, struct params *out)
 
     if (!get_number(c, HEADER_MAX_PARAMS, &n))
         return false;
-    for (uint64_t i = 0; i < n; i++) {
-        struct param *p = ARENA_PUSH(a, out->items, &out->n, &out->cap);
-
-        if (!get_text(c, &p->name) || !get_text(c, &p->value))
+    out->items = ARENA_ARRAY(a, n, struct param);
+    out->cap = n;
+    for (; out->n < n; out->n++)
+        if (!get_text(c, &out->items[out->n].name) || !get_text(c, &out->items[out->n].value))
             return false;
-    }
     return true;
 }
 
