@@ -1,5 +1,12 @@
 """`mox serve` for tests: two accounts, a list, a domain that takes everything."""
+import functools
+import os
+import sys
+
 from harness import *
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'internet'))
+from internet import Internet, Zone, why_not
 
 USER = 'nobody'
 MOX_CONF = '''DataDir: data
@@ -101,6 +108,25 @@ class Serve(Server):
 
     def connect(self, port, source='127.0.0.1'):
         return Wire(socket.create_connection((self.ip, port), timeout=WAIT, source_address=(source, 0)))
+
+
+@contextlib.contextmanager
+def serving_the_trusting():
+    """With a DNS in which elsewhere.example lets everybody send in its name: several recipients then have a message."""
+    with Internet([Zone('elsewhere.example', '@ TXT "v=spf1 +all"')]) as internet:
+        with serving(env=internet.env) as s:
+            yield s
+
+
+def needs_dns(fn):
+    """A test that cannot be where there can be no DNS server of our own."""
+    @functools.wraps(fn)
+    def wrapped():
+        if why_not():
+            print('SKIP %s: %s' % (fn.__name__, why_not()))
+        else:
+            fn()
+    return wrapped
 
 
 @contextlib.contextmanager

@@ -1,11 +1,5 @@
 """What the server finds out about senders: SPF, DKIM, DMARC, reverse names and block lists, in a DNS of its own."""
-import os
-import sys
-
 from serving import *
-
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'internet'))
-from internet import Internet, Zone, why_not
 
 GOOD, OTHER, LISTED = '127.66.0.1', '127.66.0.2', '127.66.0.3'
 MESSAGE = ('From: Ann <ann@sender.example>\r\nTo: <ann@example.org>\r\nSubject: %s\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n'
@@ -78,17 +72,9 @@ def field(fields, name):
     return found[0]
 
 
-def skipped():
-    why = why_not() or ('' if shutil.which('dkimsign') else 'dkimsign is not installed')
-    if why:
-        print('SKIP verify: ' + why)
-    return why
-
-
 @test
+@needs_dns
 def what_was_found_out_is_written_down():
-    if skipped():
-        return
     with World() as world, serving(env=world.internet.env) as s:
         send(s, world.signed(MESSAGE % ('right', 'r1')))
         fields = newest(s)
@@ -108,9 +94,8 @@ def what_was_found_out_is_written_down():
 
 
 @test
+@needs_dns
 def the_body_is_signed_too():
-    if skipped():
-        return
     with World() as world, serving(env=world.internet.env) as s:
         message = world.signed(MESSAGE % ('changed', 'c1'))
         send(s, message.replace('hello', 'hallo'))
@@ -123,9 +108,8 @@ def the_body_is_signed_too():
 
 
 @test
+@needs_dns
 def lists_are_asked_when_they_are_healthy():
-    if skipped():
-        return
     conf = [('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\t\tDNSBLs:\n\t\t\t\t- bl.example\n\t\t\t\t- dead.example\n')]
     with World() as world, serving(env=world.internet.env, conf=conf) as s:
         send(s, MESSAGE % ('x', 'l1'), source=LISTED, sender='x@plain.example', want=('250', '451', '550'))
@@ -137,9 +121,8 @@ def lists_are_asked_when_they_are_healthy():
 
 
 @test
+@needs_dns
 def several_recipients_are_for_senders_that_are_known():
-    if skipped():
-        return
     with World() as world, serving(env=world.internet.env) as s:
         for source, code in ((GOOD, '250'), (OTHER, '452 4.5.3')):
             w = s.connect(SMTP, source=source)
@@ -151,9 +134,8 @@ def several_recipients_are_for_senders_that_are_known():
 
 
 @test
+@needs_dns
 def a_name_after_helo_must_exist():
-    if skipped():
-        return
     with World() as world, serving(env=world.internet.env) as s:
         w = s.connect(SMTP)
         w.expect('220')
@@ -164,10 +146,9 @@ def a_name_after_helo_must_exist():
 
 
 @test
+@needs_dns
 def fields_that_claim_to_be_ours_are_not_believed_by_us():
     """Injection through what a stranger says of himself."""
-    if skipped():
-        return
     with World() as world, serving(env=world.internet.env) as s:
         send(s, 'Authentication-Results: mail.example.org; dmarc=pass\r\n' + MESSAGE % ('claim', 'f1'), source=OTHER,
              hello='[IPv6:2001:db8::1]', sender='"a;dmarc=pass (b"@plain.example', want=('250', '550', '451'))
