@@ -11,7 +11,16 @@
 #include "policy/psl.h"
 #include "role/session/smtp_verify.h"
 
-enum { PIECE = 64 * 1024 };
+// VERIFY_MS: for all questions together, so that a stranger's slow DNS servers cannot hold us for long.
+enum { PIECE = 64 * 1024, VERIFY_MS = 60 * 1000 };
+
+static struct dns dns_for_a_while(struct smtp_session *c)
+{
+    struct dns dns = session_dns(c->s);
+
+    c->s->resolver.deadline_ms = os_monotonic_ms() + VERIFY_MS;
+    return dns;
+}
 
 static struct spf_query spf_query(struct smtp_session *c)
 {
@@ -62,7 +71,7 @@ bool smtp_verify_hello(struct smtp_session *c, struct str name)
     if (c->is_submission || c->s->start->settings.is_localserve || str_starts(name, STR("[")))
         return true;
     for (size_t i = 0; i < COUNT(types); i++) {
-        struct dns dns = session_dns(c->s);
+        struct dns dns = dns_for_a_while(c);
         struct dns_answer answer;
 
         dns_lookup(&dns, &a, name, types[i], &answer);
@@ -79,7 +88,7 @@ void smtp_verify_spf(struct smtp_session *c)
 
     if (!c->sender || c->sender->has_spf)
         return;
-    dns = session_dns(c->s);
+    dns = dns_for_a_while(c);
     q = spf_query(c);
     spf_check(&dns, &c->a, &q, SPF_MAILFROM, &c->sender->spf);
     c->sender->has_spf = true;
@@ -323,6 +332,17 @@ static bool put_fields(struct smtp_session *c, struct buf *out, struct err *e)
     return true;
 }
 
+// The record of the From domain is on its way while the rest is asked.
+static void prefetch_policy(struct smtp_session *c, const struct smtp_message *m,
+                            const struct dns *dns)
+{
+    struct err e = {0};
+    struct str from;
+
+    if (dmarc_from(&c->a, m->header, &from, &e))
+        dns_prefetch(dns, arena_printf(&c->a, "_dmarc.%.*s", STR_FMT(from)), DNS_TXT);
+}
+
 bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct err *e)
 {
     AUTO_BUF fields = BUF_LIMIT(IPC_MAX_PREFIX / 2);
@@ -331,7 +351,8 @@ bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct er
 
     if (!who)
         return true;
-    dns = session_dns(c->s);
+    dns = dns_for_a_while(c);
+    prefetch_policy(c, m, &dns);
     iprev_check(&dns, &c->a, &who->ip, &who->iprev);
     smtp_verify_spf(c);
     verify_dkim(c, m);
