@@ -96,6 +96,22 @@ const struct cmd cmd_verbs[] = {
     {"spf lookup", "domain", "Look up the SPF record of a domain and print it.", cmd_spf_lookup, false},
     {"spf parse", "txtrecord", "Check an SPF record for errors.\n\n"
      "Prints nothing when there are none.", cmd_spf_parse, false},
+    {"junk train", "[flags] hamdir spamdir", "Train a junk filter from the files of two directories.\n\n"
+     "Flags of all junk commands: -dbpath file (filter.db), -method evidence or words, -spam-threshold\n"
+     "(0.95), -train-ratio (0.5), -sent-dir dir (learnt as ham), -seed (split by chance), -debug (what\n"
+     "became of each message). Of words: -one-grams, -two-grams (true), -three-grams, -max-power (0.05),\n"
+     "-top-words (10), -ignore-words (0.1), -rare-words (1); any of them chooses -method words.\n"
+     "-bloompath is for upstream's scripts and does nothing.",
+     cmd_junk_train, true},
+    {"junk check", "[flags] file", "Print the probability that a message is junk.\n\n"
+     "\"not significant\" says that the filter has learnt little. Flags: see \"junk train\".",
+     cmd_junk_check, true},
+    {"junk test", "[flags] hamdir spamdir", "Classify the files of two directories with the trained filter.\n\n"
+     "Prints how many were told right and wrong. Flags: see \"junk train\".", cmd_junk_test, true},
+    {"junk analyze", "[flags] hamdir spamdir", "Train on a part of two directories and test on the rest.\n\n"
+     "Uses no file of a filter. Flags: see \"junk train\".", cmd_junk_analyze, true},
+    {"junk play", "[flags] hamdir spamdir", "Classify each message, in order of time, before it is learnt.\n\n"
+     "Uses no file of a filter. Flags: see \"junk train\".", cmd_junk_play, true},
     {"localserve", "[-dir dir] [-ip ip] [-initonly]", "Start a mail server for trying things out.\n\n"
      "Listens on localhost: SMTP 1025, submission 1587 and with TLS 1465, IMAP 1143 and with TLS\n"
      "1993. All mail, to whatever address, arrives in account mox (mox@localhost, password\n"
