@@ -1,5 +1,6 @@
 #include "base/map.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,8 +56,10 @@ uint64_t str_hash_keyed(uint64_t k0, uint64_t k1, struct str s)
     size_t i = 0;
 
     for (; i + 8 <= s.n; i += 8) {
-        uint64_t m = load(s.p + i, 8);
+        uint64_t m;
 
+        memcpy(&m, s.p + i, 8);
+        m = le64toh(m);
         v[3] ^= m;
         sip_round(v);
         v[0] ^= m;

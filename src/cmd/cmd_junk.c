@@ -345,8 +345,11 @@ static bool test(struct junk_run *r, char **argv, struct err *e)
 {
     int64_t start = os_monotonic_ms();
 
-    if (!add_dirs(r, argv, e) || !open_filter(r, false, e))
+    if (!add_dirs(r, argv, e) || !open_filter(r, false, e) ||
+        !junk_batch_read(r->batch, r->db, e))
         return false;
+    db_close(r->db); // all words are in memory now
+    r->db = NULL;
     for (size_t i = 0; i < r->n; i++)
         if (r->files[i].label != LABEL_SENT && !try_file(r, &r->files[i], e))
             return false;

@@ -91,29 +91,48 @@ static double decide_words(struct arena *a, const struct junk_settings *s,
  * each other, and a sum takes every further word for new evidence, so that long messages get certain of
  * anything. Measured in doc/decisions/0007-junk-filter.md.
  */
-static const double prior_weight = 0.2, damping = 10, slope = 2.5;
+static const double prior_weight = 0.2, damping = 5, slope = 10;
+
+// Keeps the strongest of each kind, in order.
+static void keep(struct evidence *kept, size_t *n, const struct evidence *v)
+{
+    size_t at = *n;
+
+    if (at == JUNK_MAX_DECIDERS && by_strength(v, &kept[at - 1]) > 0)
+        return;
+    if (at < JUNK_MAX_DECIDERS)
+        ++*n;
+    else
+        at--;
+    for (; at && by_strength(v, &kept[at - 1]) < 0; at--)
+        kept[at] = kept[at - 1];
+    kept[at] = *v;
+}
 
 static double decide_evidence(struct arena *a, const struct junk_tokens *tokens,
                               const struct junk_count *counts, struct junk_count messages,
                               struct junk_result *out)
 {
-    struct evidence *list = ARENA_ARRAY(a, tokens->n + 1, struct evidence);
+    struct evidence kept[2][JUNK_MAX_DECIDERS]; // ham, spam
+    size_t n_kept[2] = {0}, n = 0;
     double sum = 0;
-    size_t n = 0;
 
     for (size_t i = 0; i < tokens->n; i++) {
         double seen = (double)counts[i].ham + (double)counts[i].spam, p;
 
         if (!raw_probability(counts[i], messages, &p))
             continue;
+        n++;
         p = (prior_weight * 0.5 + seen * p) / (prior_weight + seen);
         sum += 2 * fabs(p - 0.5) * log(p / (1 - p));
-        list[n++] = (struct evidence){p, fabs(p - 0.5), (uint32_t)i,
-                                      (uint32_t)tokens->items[i].text.n};
+        if (p != 0.5)
+            keep(kept[p > 0.5], &n_kept[p > 0.5],
+                 &(struct evidence){p, fabs(p - 0.5), (uint32_t)i,
+                                    (uint32_t)tokens->items[i].text.n});
     }
-    qsort(list, n, sizeof *list, by_strength);
-    for (size_t i = 0; i < n && list[i].strength > 0; i++)
-        tell(a, tokens, &list[i], out);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < n_kept[k]; i++)
+            tell(a, tokens, &kept[k][i], out);
     return 1 / (1 + exp(-slope * sum / ((double)n + damping)));
 }
 

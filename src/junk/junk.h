@@ -125,5 +125,7 @@ void junk_batch_add(struct junk_batch *b, const struct junk_tokens *tokens, bool
 /* What was gathered, of a word and of messages: a batch alone is a filter in memory. */
 struct junk_count junk_batch_word(const struct junk_batch *b, uint64_t hash);
 struct junk_count junk_batch_messages(const struct junk_batch *b);
+/* Gathers all that d has learnt: for classifying many messages. */
+MUST_USE bool junk_batch_read(struct junk_batch *b, struct db *d, struct err *e);
 /* In a transaction of the caller; the batch is empty again. */
 MUST_USE bool junk_batch_write(struct junk_batch *b, struct db *d, struct err *e);

@@ -118,16 +118,23 @@ static void grow(struct junk_batch *b)
     free(old);
 }
 
+static struct change *change_of(struct junk_batch *b, uint64_t hash)
+{
+    struct change *c;
+
+    if (b->n * 2 >= b->cap)
+        grow(b);
+    c = place(b, hash);
+    b->n += !c->hash;
+    c->hash = hash;
+    return c;
+}
+
 void junk_batch_add(struct junk_batch *b, const struct junk_tokens *tokens, bool is_spam, int sign)
 {
     for (size_t i = 0; i < tokens->n; i++) {
-        struct change *c;
+        struct change *c = change_of(b, tokens->items[i].hash);
 
-        if (b->n * 2 >= b->cap)
-            grow(b);
-        c = place(b, tokens->items[i].hash);
-        b->n += !c->hash;
-        c->hash = tokens->items[i].hash;
         *(is_spam ? &c->spam : &c->ham) += sign;
     }
     *(is_spam ? &b->spam : &b->ham) += sign;
@@ -145,6 +152,25 @@ struct junk_count junk_batch_messages(const struct junk_batch *b)
 {
     return (struct junk_count){b->ham > 0 ? (uint64_t)b->ham : 0,
                                b->spam > 0 ? (uint64_t)b->spam : 0};
+}
+
+bool junk_batch_read(struct junk_batch *b, struct db *d, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    AUTO_STMT s = db_prepare(d, "SELECT hash, ham, spam FROM junk_word", e);
+    struct junk_state state;
+
+    if (!s || !junk_state_read(d, &a, &state, e))
+        return false;
+    while (stmt_step(s, e)) {
+        struct change *c = change_of(b, stmt_u64(s, 0));
+
+        c->ham += (int32_t)stmt_i64(s, 1);
+        c->spam += (int32_t)stmt_i64(s, 2);
+    }
+    b->ham += (int64_t)state.messages.ham;
+    b->spam += (int64_t)state.messages.spam;
+    return e->kind == ERR_NONE;
 }
 
 static int by_hash(const void *x, const void *y)

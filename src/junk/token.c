@@ -171,7 +171,8 @@ static const struct str upstream_fields[] = {
     STR_("Sender"), STR_("Return-Path"),
 };
 
-static void put_field(struct tokeniser *t, const struct header_field *f)
+// Fields that are there are marked in *present.
+static void put_field(struct tokeniser *t, const struct header_field *f, unsigned *present)
 {
     if (t->s->method == JUNK_WORDS) {
         for (size_t i = 0; i < COUNT(upstream_fields); i++)
@@ -181,14 +182,17 @@ static void put_field(struct tokeniser *t, const struct header_field *f)
         return;
     }
     for (size_t i = 0; i < COUNT(fields); i++)
-        if (str_eq_ci(f->name, fields[i].name))
+        if (str_eq_ci(f->name, fields[i].name)) {
             fields[i].put(t, fields[i].prefix, header_unfold(t->a, f->value));
+            *present |= 1u << i;
+        }
 }
 
 static bool put_header(struct tokeniser *t, const struct junk_message *m, struct err *e)
 {
     AUTO_BUF b = BUF_LIMIT(JUNK_MAX_HEADER);
     uint64_t n = m->root->body_start - m->root->header_start;
+    unsigned present = 0;
     struct header_field f;
     struct cur c;
 
@@ -196,10 +200,10 @@ static bool put_header(struct tokeniser *t, const struct junk_message *m, struct
         return false;
     c = cur_of(buf_str(&b));
     while (header_next(&c, &f))
-        put_field(t, &f);
+        put_field(t, &f, &present);
     if (t->s->method == JUNK_EVIDENCE)
         for (size_t i = 0; i < COUNT(fields); i++)
-            if (!header_count(buf_str(&b), fields[i].name))
+            if (!(present >> i & 1))
                 put(t, STR("no:"), fields[i].name);
     return true;
 }
@@ -229,11 +233,19 @@ static void put_body(struct walk *w, struct str text)
         upstream_words_put(w->t, (struct str){0}, 3, text);
 }
 
+// Whether bytes of that charset that look like ASCII are something else.
+static bool is_shifting(struct str charset)
+{
+    return str_starts_ci(charset, STR("utf-7")) || str_starts_ci(charset, STR("utf-16")) ||
+           str_starts_ci(charset, STR("utf-32")) || str_starts_ci(charset, STR("iso-2022"));
+}
+
 // Some of the text of a part, as far as there is an allowance.
 static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
 {
     struct transfer_decoder d = {.encoding = transfer_of(p->encoding)};
     uint64_t n = p->body_end - p->body_start;
+    struct str charset = param_get(&p->params, STR("charset")), text;
     size_t most = w->text_left * (d.encoding == TRANSFER_IDENTITY ? 1 : 3) + 64;
 
     buf_reset(&w->raw);
@@ -242,18 +254,25 @@ static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
     buf_reset(&w->text);
     if (!w->m->read(w->m->ctx, p->body_start, n < most ? (size_t)n : most, &w->raw, e))
         return false;
-    transfer_feed(&d, buf_str(&w->raw), &w->decoded);
-    transfer_end(&d, &w->decoded);
-    charset_put_utf8(&w->utf8, param_get(&p->params, STR("charset")),
-                     str_sub(buf_str(&w->decoded), 0, w->text_left));
-    // Reading a part costs something even when it is empty.
-    w->text_left -= w->decoded.n + 64 < w->text_left ? w->decoded.n + 64 : w->text_left;
-    if (str_eq(p->subtype, STR("html"))) {
-        html_text(buf_str(&w->utf8), &w->text, on_link, w);
-        put_body(w, buf_str(&w->text));
+    if (d.encoding == TRANSFER_IDENTITY) {
+        text = buf_str(&w->raw);
     } else {
-        put_body(w, buf_str(&w->utf8));
+        transfer_feed(&d, buf_str(&w->raw), &w->decoded);
+        transfer_end(&d, &w->decoded);
+        text = buf_str(&w->decoded);
     }
+    text = str_sub(text, 0, w->text_left);
+    // Reading a part costs something even when it is empty.
+    w->text_left -= text.n + 64 < w->text_left ? text.n + 64 : w->text_left;
+    if (is_shifting(charset) || !str_is_ascii(text)) {
+        charset_put_utf8(&w->utf8, charset, text);
+        text = buf_str(&w->utf8);
+    }
+    if (str_eq(p->subtype, STR("html"))) {
+        html_text(text, &w->text, on_link, w);
+        text = buf_str(&w->text);
+    }
+    put_body(w, text);
     return true;
 }
 

@@ -27,17 +27,15 @@ static bool is_spaceless(uint32_t c)
            (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x3ffff);
 }
 
-static enum kind kind_of(uint32_t c)
+// Most text is ASCII.
+static const enum kind ascii_kinds[128] = {
+    ['A' ... 'Z'] = KIND_LETTER, ['a' ... 'z'] = KIND_LETTER, ['0' ... '9'] = KIND_DIGIT,
+    ['$'] = KIND_SYMBOL, ['!'] = KIND_SYMBOL, ['%'] = KIND_SYMBOL, ['\''] = KIND_INNER,
+    ['-'] = KIND_INNER, ['.'] = KIND_INNER, [','] = KIND_INNER, ['_'] = KIND_INNER,
+};
+
+static enum kind kind_of_rare(uint32_t c)
 {
-    if (c < 128) {
-        if (ascii_is_alpha((char)c))
-            return KIND_LETTER;
-        if (ascii_is_digit((char)c))
-            return KIND_DIGIT;
-        if (c == '$' || c == '!' || c == '%')
-            return KIND_SYMBOL;
-        return c == '\'' || c == '-' || c == '.' || c == ',' || c == '_' ? KIND_INNER : KIND_OTHER;
-    }
     if (c == 0xad || (c >= 0x200b && c <= 0x200f) || (c >= 0x2060 && c <= 0x2064) || c == 0xfeff)
         return KIND_INVISIBLE;
     if (c == 0x2019)
@@ -49,6 +47,22 @@ static enum kind kind_of(uint32_t c)
     return is_spaceless(c) ? KIND_SPACELESS : uc_is_digit(c) ? KIND_DIGIT : KIND_LETTER;
 }
 
+static inline enum kind kind_of(uint32_t c)
+{
+    return c < 128 ? ascii_kinds[c] : kind_of_rare(c);
+}
+
+// The next character of text, which is not empty.
+static inline uint32_t take(struct str *text)
+{
+    unsigned char c = (unsigned char)text->p[0];
+
+    if (c >= 128)
+        return utf8_next(text);
+    *text = (struct str){text->p + 1, text->n - 1};
+    return c;
+}
+
 /* A word that is being read, in lower case. */
 struct word {
     char bytes[JUNK_MAX_WORD];
@@ -57,21 +71,27 @@ struct word {
     size_t n_letters, n_digits;
 };
 
-static void word_add(struct word *w, uint32_t c)
+static inline void word_add(struct word *w, uint32_t c)
 {
     char bytes[8];
     struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
 
     if (c < 128) {
-        buf_put_char(&b, ascii_lower((char)c));
-    } else {
-        utf8_put(&b, uc_tolower(c));
+        if (w->whole++ < sizeof w->bytes)
+            w->bytes[w->n++] = ascii_lower((char)c);
+        return;
     }
+    utf8_put(&b, uc_tolower(c));
     w->whole += b.n;
     if (w->whole > sizeof w->bytes)
         return;
     memcpy(w->bytes + w->n, bytes, b.n);
     w->n += b.n;
+}
+
+static void word_clear(struct word *w)
+{
+    w->n = w->whole = w->n_letters = w->n_digits = 0;
 }
 
 // Numbers say less than how long they are.
@@ -93,7 +113,7 @@ static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
     } else if (w->n_letters + w->n_digits > 1 || w->n > 1) {
         token_put(t, prefix, s);
     }
-    *w = (struct word){0};
+    word_clear(w);
 }
 
 // A character of a text without spaces stands for itself, and a pair with the one before for a word.
@@ -121,8 +141,9 @@ static bool is_url_char(unsigned char c)
 static bool take_url(struct str *text, struct str *out)
 {
     struct cur c = cur_of(*text);
+    int first = cur_peek(&c) | 0x20;
 
-    if ((cur_peek(&c) | 0x20) != 'h' && (cur_peek(&c) | 0x20) != 'w')
+    if (first != 'h' && first != 'w')
         return false;
     if (!str_starts_ci(*text, STR("http://")) && !str_starts_ci(*text, STR("https://")) &&
         !str_starts_ci(*text, STR("www.")))
@@ -141,10 +162,11 @@ static bool is_wordlike(struct str left)
 
 void words_put(struct tokeniser *t, struct str prefix, struct str text)
 {
-    struct word w = {0};
+    struct word w;
     uint32_t before = 0; // of a script without spaces
     struct str url;
 
+    word_clear(&w);
     while (text.n) {
         uint32_t c;
         enum kind k;
@@ -154,7 +176,7 @@ void words_put(struct tokeniser *t, struct str prefix, struct str text)
             before = 0;
             continue;
         }
-        c = utf8_next(&text);
+        c = take(&text);
         k = kind_of(c);
         if (k == KIND_INVISIBLE)
             continue;
@@ -288,7 +310,7 @@ static void end_upstream_word(struct tokeniser *t, struct str prefix, size_t min
         if (s.n >= min && w->n_letters && !is_random_looking(s) && !is_numeric_looking(s))
             put_sequences(t, prefix, s);
     }
-    *w = (struct word){0};
+    word_clear(w);
 }
 
 // An apostrophe cuts a word when a letter follows it, and otherwise belongs to it.
@@ -301,11 +323,12 @@ static bool is_cut(const struct word *w, struct str after)
 
 void upstream_words_put(struct tokeniser *t, struct str prefix, size_t min, struct str text)
 {
-    struct word w = {0};
+    struct word w;
 
+    word_clear(&w);
     t->before[0] = t->before[1] = (struct str){0};
     while (text.n) {
-        uint32_t c = utf8_next(&text);
+        uint32_t c = take(&text);
         enum kind k = kind_of(c);
         bool is_letter = k == KIND_LETTER || k == KIND_SPACELESS;
 
