@@ -6,7 +6,7 @@
 #include "text/encode.h"
 #include "text/idna.h"
 
-enum { MAX_TIME = 999999999 };
+enum { MAX_TIME = 999999999, LOOKUP_MEMORY = 8 << 20 };
 
 static const char *const algorithms[] = {"rsa-sha256", "ed25519-sha256", "rsa-sha1"};
 
@@ -280,32 +280,20 @@ static void no_key(struct dkim_lookup *out, enum auth_result status, struct str 
     out->why = why;
 }
 
-void dkim_lookup(const struct dns *dns, struct arena *a, struct str selector, struct str domain,
-                 struct dkim_lookup *out)
+// The one key among an answer's records; counts those that are keys, well-formed or not.
+static void pick_record(struct arena *a, const struct dns_answer *answer, struct dkim_lookup *out)
 {
-    struct str name = key_name(a, selector, domain);
-    struct dns_answer answer;
+    AUTO_ARENA scratch = ARENA_LIMIT(LOOKUP_MEMORY);
     struct err e = {0};
     size_t n_dkim = 0, n_good = 0;
+    bool is_dkim;
 
-    *out = (struct dkim_lookup){0};
-    dns_lookup(dns, a, name, DNS_TXT, &answer);
-    out->is_secure = answer.is_secure;
-    if (dns_is_none(&answer)) {
-        no_key(out, AUTH_PERMERROR, arena_printf(a, "no key at %.*s", STR_FMT(name)));
-        return;
-    }
-    if (answer.status != DNS_OK) {
-        no_key(out, AUTH_TEMPERROR,
-               arena_printf(a, "looking up the key: %.*s", STR_FMT(answer.why)));
-        return;
-    }
-    for (size_t i = 0; i < answer.n && n_good < 2; i++) {
-        struct dkim_record record;
-        bool is_dkim;
+    for (size_t i = 0; i < answer->n && n_good < 2; i++) {
+        struct str text = answer->records[i].data;
 
-        if (dkim_record_parse(a, answer.records[i].data, &record, &is_dkim, &e)) {
-            out->record = record;
+        arena_reset(&scratch);
+        if (dkim_record_parse(&scratch, text, &out->record, &is_dkim, &e)) {
+            out->record.text = text;
             n_good++;
         }
         n_dkim += is_dkim;
@@ -313,12 +301,34 @@ void dkim_lookup(const struct dns *dns, struct arena *a, struct str selector, st
     // RFC 6376 3.6.2.2 leaves open what several records are; they may be a change under way.
     if (n_good > 1)
         no_key(out, AUTH_TEMPERROR, STR("several keys at one name"));
-    else if (n_good)
+    else if (n_good && dkim_record_parse(a, arena_dup(a, out->record.text), &out->record, &is_dkim, &e))
         out->status = AUTH_PASS;
     else if (n_dkim)
         no_key(out, AUTH_PERMERROR, arena_printf(a, "malformed key record: %s", e.text));
     else
         no_key(out, AUTH_TEMPERROR, STR("TXT records, and none is a key"));
+}
+
+void dkim_lookup(const struct dns *dns, struct arena *a, struct str selector, struct str domain,
+                 struct dkim_lookup *out)
+{
+    // Whoever signs chooses how long the answers are: they are not kept, but for the key.
+    AUTO_ARENA scratch = ARENA_LIMIT(LOOKUP_MEMORY);
+    struct str name = key_name(a, selector, domain);
+    struct dns_answer answer;
+
+    *out = (struct dkim_lookup){0};
+    dns_lookup(dns, &scratch, name, DNS_TXT, &answer);
+    out->is_secure = answer.is_secure;
+    if (dns_is_none(&answer))
+        no_key(out, AUTH_PERMERROR, arena_printf(a, "no key at %.*s", STR_FMT(name)));
+    else if (answer.status != DNS_OK)
+        no_key(out, AUTH_TEMPERROR,
+               arena_printf(a, "looking up the key: %.*s", STR_FMT(answer.why)));
+    else
+        pick_record(a, &answer, out);
+    if (out->status != AUTH_PASS)
+        out->record = (struct dkim_record){0};
 }
 
 void dkim_key_prefetch(const struct dns *dns, struct arena *a, const struct dkim_signature *s)

@@ -1,6 +1,7 @@
 #include "policy/dkim_test.h"
 
 #include <string.h>
+#include <time.h>
 
 // A domain with one key of each kind.
 struct signer {
@@ -425,6 +426,71 @@ TEST(dkim_several_keys_at_one_name)
                            STR_FMT(s.ed25519_record)),
               &zone);
     CHECK_STATUS(m, &zone, "pass");
+    signer_fini(&s);
+}
+
+// A stranger's answers are as long as DNS allows; what is kept of them is one key.
+TEST(dkim_long_answers_are_not_kept)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20), used = ARENA_LIMIT(1 << 20);
+    AUTO_BUF text = BUF_LIMIT(1 << 20);
+    struct dkim_lookup found;
+    struct dns_zone zone;
+    struct dns dns = dns_zone_dns(&zone);
+    struct signer s;
+
+    signer_init(&a, &s);
+    for (int i = 0; i < 60; i++) {
+        BUF_PUT(&text, "e._domainkey.d.example TXT p=");
+        for (int k = 0; k < 2000; k++)
+            buf_put_char(&text, 'A');
+        BUF_PUT(&text, "; v=DKIM1\n");
+    }
+    buf_printf(&text, "e._domainkey.d.example TXT %.*s\n", STR_FMT(s.ed25519_record));
+    test_zone(&a, buf_str(&text), &zone);
+    dkim_lookup(&dns, &used, STR("e"), STR("d.example"), &found);
+    CHECK(found.status == AUTH_PASS && used.used < 32 * 1024);
+    CHECK_STR(found.record.text, s.ed25519_record);
+    CHECK(found.record.public_key.n == ED25519_BYTES);
+    signer_fini(&s);
+}
+
+// Twice the fields, twice the work, also when each signature names them all.
+TEST(dkim_work_is_linear)
+{
+    AUTO_ARENA a = ARENA_LIMIT(256 << 20);
+    double seconds[2] = {1e9, 1e9};
+    struct signer s;
+
+    signer_init(&a, &s);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 2; i++) {
+            AUTO_BUF header = BUF_LIMIT(4 << 20);
+            AUTO_ARENA own = ARENA_LIMIT(64 << 20);
+            struct dkim_verification v;
+            struct test_message m;
+            struct dns_zone zone;
+            clock_t start;
+
+            signer_zone(&own, &s, &zone);
+            for (int k = 0; k < DKIM_MAX_SIGNATURES; k++) {
+                BUF_PUT(&header, "DKIM-Signature: v=1;a=ed25519-sha256;d=d.example;s=e;" "bh="
+                                 "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;b=AAAA;h=From");
+                for (int f = 0; f < 900 * (i + 1); f++)
+                    BUF_PUT(&header, ":\r\n\tx");
+                BUF_PUT(&header, "\r\n");
+            }
+            for (int f = 0; f < 4000 * (i + 1); f++)
+                BUF_PUT(&header, "x: y\r\n");
+            m = (struct test_message){buf_str(&header), STR("")};
+            start = clock();
+            test_verify(&own, m, &zone, NOW, &v);
+            CHECK(v.n == DKIM_MAX_SIGNATURES && v.results[9].status == AUTH_FAIL);
+            if ((double)(clock() - start) / CLOCKS_PER_SEC < seconds[i])
+                seconds[i] = (double)(clock() - start) / CLOCKS_PER_SEC;
+        }
+    // Squared, it would be 4 times.
+    CHECK(seconds[1] < 3.2 * seconds[0] + 0.002);
     signer_fini(&s);
 }
 
