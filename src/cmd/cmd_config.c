@@ -5,11 +5,82 @@
 
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
+#include "crypto/crypto.h"
+#include "os/file.h"
+
+/* --- files that the configuration names ------------------------------------------------------------- */
+
+enum { PEM_BYTES = 1 << 20 };
+
+struct files {
+    struct arena a;
+    struct problems problems;
+};
+
+// Relative to the directory of mox.conf. False after a problem.
+static bool read_named(struct files *f, const struct sconf *file, const struct sconf_node *at,
+                       struct str *out)
+{
+    bool is_absolute = at->value.n && at->value.p[0] == '/';
+    struct str path = arena_printf(&f->a, "%.*s%.*s", STR_FMT(is_absolute ? STR("") : paths_config_dir()),
+                                   STR_FMT(at->value));
+    const char *name = arena_cstring(&f->a, path);
+    struct err e = {0};
+
+    if (name && os_read_file(&f->a, name, PEM_BYTES, out, &e))
+        return true;
+    problem_add(&f->problems, file, at, "%s", name ? e.text : "no name of a file");
+    return false;
+}
+
+static void check_certificates(struct files *f, const struct config *c)
+{
+    SCONF_EACH (l, sconf_get(c->main.root, "Listeners"))
+        SCONF_EACH (pair, sconf_get(sconf_get(l, "TLS"), "KeyCerts")) {
+            const struct sconf_node *cert = sconf_get(pair, "CertFile");
+            const struct sconf_node *key = sconf_get(pair, "KeyFile");
+            struct str cert_pem, key_pem;
+            struct err e = {0};
+            bool has_cert = cert && read_named(f, &c->main, cert, &cert_pem);
+
+            if (key && read_named(f, &c->main, key, &key_pem) && has_cert &&
+                !cert_fits_key(cert_pem, key_pem, &e))
+                problem_add(&f->problems, &c->main, pair, "%.*s and %.*s: %s", STR_FMT(cert->value),
+                            STR_FMT(key->value), e.text);
+        }
+}
+
+static void check_dkim_keys(struct files *f, const struct config *c)
+{
+    SCONF_EACH (d, sconf_get(c->domains.root, "Domains"))
+        SCONF_EACH (s, sconf_get(sconf_get(d, "DKIM"), "Selectors")) {
+            const struct sconf_node *at = sconf_get(s, "PrivateKeyFile");
+            struct private_key *k;
+            struct err e = {0};
+            struct str pem;
+
+            if (!at || !read_named(f, &c->domains, at, &pem))
+                continue;
+            k = private_key_parse(pem, &e);
+            // RFC 8301 3.2; RFC 8463.
+            if (!k)
+                problem_add(&f->problems, &c->domains, at, "%.*s: no private key in PEM",
+                            STR_FMT(at->value));
+            else if (private_key_kind(k) == PRIVATE_KEY_OTHER)
+                problem_add(&f->problems, &c->domains, at, "%.*s: DKIM signs with RSA or ed25519",
+                            STR_FMT(at->value));
+            else if (private_key_kind(k) == PRIVATE_KEY_RSA && private_key_bits(k) < 1024)
+                problem_add(&f->problems, &c->domains, at, "%.*s: RSA keys have 1024 bits or more",
+                            STR_FMT(at->value));
+            private_key_free(k);
+        }
+}
 
 int cmd_config_test(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
     AUTO_BUF problems = BUF_LIMIT(4 << 20);
+    struct files f = {.a = ARENA_LIMIT(256 << 20), .problems = {&problems, 0}};
     struct config config;
     struct err e = {0};
 
@@ -18,6 +89,14 @@ int cmd_config_test(int argc, char **argv)
         return cmd_usage("config test");
     if (!paths_load(&a, &config, &problems, &e)) {
         fwrite(problems.p, 1, problems.n, stderr);
+        return cmd_fail(&e);
+    }
+    check_certificates(&f, &config);
+    check_dkim_keys(&f, &config);
+    arena_fini(&f.a);
+    if (f.problems.n) {
+        fwrite(problems.p, 1, problems.n, stderr);
+        (void)fail(&e, ERR_SYNTAX, "the configuration names files that cannot be used");
         return cmd_fail(&e);
     }
     puts("config OK");

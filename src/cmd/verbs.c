@@ -22,7 +22,8 @@ const struct cmd cmd_verbs[] = {
      "Per message: number, when it was queued, sender, recipient, time to the next and since the\n"
      "last attempt, and what went wrong then.", cmd_queue_list, false},
     {"config test", "", "Check the configuration files for errors.\n\n"
-     "Prints all problems, each as file:line: message, or \"config OK\".", cmd_config_test, false},
+     "Prints all problems, each as file:line: message, or \"config OK\". When both files are right in\n"
+     "themselves, certificates, their keys and keys of DKIM are read, and must fit.", cmd_config_test, false},
     {"config describe-static", ">mox.conf", "Print an annotated mox.conf with all fields.",
      cmd_config_describe_static, false},
     {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",

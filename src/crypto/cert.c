@@ -118,6 +118,24 @@ struct private_key *private_key_parse(struct str pem, struct err *e)
     return k;
 }
 
+bool cert_fits_key(struct str cert_pem, struct str key_pem, struct err *e)
+{
+    BIO *bio = BIO_new_mem_buf(cert_pem.p, (int)cert_pem.n);
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    struct private_key *k = cert ? private_key_parse(key_pem, e) : NULL;
+    bool fits = k && X509_check_private_key(cert, k->pkey) == 1;
+
+    BIO_free(bio);
+    if (!cert)
+        (void)fail(e, ERR_SYNTAX, "no certificate in PEM");
+    else if (k && !fits)
+        (void)fail(e, ERR_CONFLICT, "the key is not that of the certificate");
+    X509_free(cert);
+    private_key_free(k);
+    ERR_clear_error();
+    return fits;
+}
+
 void private_key_free(struct private_key *k)
 {
     if (!k)

@@ -84,6 +84,8 @@ MUST_USE bool private_key_sign_ecdsa(const struct private_key *k, struct str dig
                                      struct buf *out, struct err *e);
 MUST_USE bool private_key_rsa(const struct private_key *k, struct str bytes, unsigned padding,
                               struct buf *out, struct err *e);
+/* Whether a TLS server can use both: the first certificate of a PEM text, and the private key's. */
+MUST_USE bool cert_fits_key(struct str cert_pem, struct str key_pem, struct err *e);
 /* What DKIM asks of a key: a signature of a SHA-256 digest, by RSA (PKCS #1 v1.5) or Ed25519. */
 enum private_key_kind { PRIVATE_KEY_RSA, PRIVATE_KEY_ED25519, PRIVATE_KEY_OTHER };
 enum private_key_kind private_key_kind(const struct private_key *k);

@@ -235,6 +235,47 @@ def config_test_and_describe():
 
 
 @test
+def config_test_reads_the_files_that_are_named():
+    """Certificates, keys that fit them, keys of DKIM: each problem with its line, and all of them."""
+    with running() as s:
+        s.stop()
+        other = os.path.join(s.dir, 'other')
+        assert run(MOX, 'localserve', '-dir', other, '-initonly')
+
+        def problems():
+            code, out, err = s.command('config', 'test')
+            assert (code, out) == (1, ''), (code, out, err)
+            return [l for l in err.splitlines() if re.match(r'.*\.conf:\d+: ', l)]
+
+        def line_of(name, text):
+            lines = open(os.path.join(s.dir, name)).read().splitlines()
+            return [i + 1 for i, l in enumerate(lines) if text in l][0]
+
+        shutil.copy(os.path.join(other, 'localhost.key'), os.path.join(s.dir, 'localhost.key'))
+        assert re.search(r'mox.conf:\d+: localhost.crt and localhost.key: the key is not that of the certificate',
+                         problems()[0])
+        with open(os.path.join(s.dir, 'localhost.crt'), 'w') as f:
+            f.write('no certificate\n')
+        assert 'no certificate in PEM' in problems()[0]
+        os.remove(os.path.join(s.dir, 'localhost.crt'))
+        dkim = os.path.join(s.dir, 'dkim.localserve.privatekey.pkcs8.pem')
+        shutil.copy(os.path.join(other, 'localhost.key'), dkim)
+        found = problems()
+        assert len(found) == 2, found
+        assert 'mox.conf:%d: ' % line_of('mox.conf', 'CertFile') in found[0] and 'localhost.crt' in found[0], found
+        assert 'domains.conf:%d: ' % line_of('domains.conf', 'PrivateKeyFile') in found[1], found
+        assert 'DKIM signs with RSA or ed25519' in found[1], found
+        run('openssl', 'genpkey', '-quiet', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:512', '-out', dkim)
+        assert 'RSA keys have 1024 bits or more' in problems()[1]
+        with open(dkim, 'w') as f:
+            f.write('-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n')
+        assert 'no private key in PEM' in problems()[1]
+        for name in ('localhost.crt', 'localhost.key', os.path.basename(dkim)):
+            shutil.copy(os.path.join(other, name), os.path.join(s.dir, name))
+        assert s.command('config', 'test')[:2] == (0, 'config OK\n')
+
+
+@test
 def domains_conf_is_picked_up():
     with running() as s:
         path = os.path.join(s.dir, 'domains.conf')

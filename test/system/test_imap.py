@@ -112,6 +112,37 @@ def starttls_injection():
 
 
 @test
+def starttls_where_it_does_not_belong():
+    """Half a command in plain is not finished in TLS, and an exchange is not interrupted."""
+    w = server().connect(IMAP)
+    w.line()
+    w.write('a STARTTLS\r\nb NO')
+    while w.line():  # to the end, where the second half has nobody to read it
+        pass
+    w.close()
+    w = server().connect(IMAP)
+    w.line()
+    w.write('a STARTTLS\r\n')
+    assert w.line().startswith('a OK')
+    w.write('b NOOP\r\n')  # no handshake begins so
+    assert w.at_end()
+    w.close()
+    w = server().connect(IMAP)
+    w.line()
+    w.write('a AUTHENTICATE PLAIN\r\n')
+    assert w.line().startswith('+')
+    w.write('b STARTTLS\r\n')  # an answer to the challenge, and a wrong one
+    assert w.line().startswith('a BAD'), 'not refused'
+    w.write('c START')
+    w.write('TLS\r\n')
+    assert w.line().startswith('c OK')
+    t = Wire(insecure_context().wrap_socket(w.sock))
+    t.imap_cmd('d LOGIN %s %s' % (LOGIN, PASSWORD))
+    t.imap_cmd('e STARTTLS', 'BAD')
+    t.close()
+
+
+@test
 def login_needs_tls_where_configured():
     with running() as s:
         conf = os.path.join(s.dir, 'mox.conf')
