@@ -389,6 +389,15 @@ void mime_parser_feed(struct mime_parser *p, struct str bytes)
     }
 }
 
+void part_make_opaque(struct part *root)
+{
+    root->child = NULL;
+    root->is_multipart = root->is_message = false;
+    root->type = STR("application");
+    root->subtype = STR("octet-stream");
+    root->params = (struct params){0};
+}
+
 struct part *mime_parser_end(struct mime_parser *p, bool *is_broken)
 {
     struct part *root = p->root;
@@ -401,13 +410,8 @@ struct part *mime_parser_end(struct mime_parser *p, bool *is_broken)
     root->body_end = p->offset;
     root->lines = p->total_lines > root->lines ? p->total_lines - root->lines : 0;
     *is_broken = p->is_broken;
-    if (p->is_broken) {
-        root->child = NULL;
-        root->is_multipart = root->is_message = false;
-        root->type = STR("application");
-        root->subtype = STR("octet-stream");
-        root->params = (struct params){0};
-    }
+    if (p->is_broken)
+        part_make_opaque(root);
     buf_fini(&p->header);
     buf_fini(&p->line);
     free(p);

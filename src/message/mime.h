@@ -49,6 +49,8 @@ struct mime_parser *mime_parser_new(struct arena *a);
 void mime_parser_feed(struct mime_parser *p, struct str bytes);
 /* The tree; the parser is freed. is_broken tells that the structure was given up. */
 struct part *mime_parser_end(struct mime_parser *p, bool *is_broken);
+/* Makes the whole message one application/octet-stream part; its header fields and envelope stay. */
+void part_make_opaque(struct part *root);
 
 /* All at once. */
 struct part *mime_parse(struct arena *a, struct str bytes, bool *is_broken);

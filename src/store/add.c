@@ -13,7 +13,7 @@
 #include "text/date.h"
 #include "text/encode.h"
 
-enum { BLOCK = 64 * 1024, PREVIEW_BYTES = 32 * 1024 };
+enum { BLOCK = 64 * 1024, PREVIEW_BYTES = 32 * 1024, MOST_STRUCTURE = 16 << 20 };
 
 // Calls fn for the message's bytes in blocks: the prefix, then the file.
 static bool each_block(const struct store_new *m, char *block, size_t block_size, chunk_fn *fn,
@@ -90,7 +90,7 @@ static bool parse_tree(struct arena *a, const struct store_new *m, bool is_opaqu
 static bool parse(struct arena *a, const struct store_new *m, bool is_opaque, struct parsed *out,
                   struct err *e)
 {
-    AUTO_BUF b = BUF_LIMIT(64 << 20);
+    AUTO_BUF b = BUF_LIMIT(MOST_STRUCTURE);
     struct date sent;
 
     *out = (struct parsed){.size = m->prefix.n + m->size};
@@ -100,6 +100,13 @@ static bool parse(struct arena *a, const struct store_new *m, bool is_opaque, st
     out->envelope = arena_dup(a, buf_str(&b));
     buf_reset(&b);
     imap_bodystructure_put(&b, out->root, true);
+    if (b.full) {
+        // Thousands of embedded envelopes, each with hundreds of addresses in few bytes: clients would
+        // have to read that, and quotas do not count it.
+        part_make_opaque(out->root);
+        buf_reset(&b);
+        imap_bodystructure_put(&b, out->root, true);
+    }
     out->bodystructure = arena_dup(a, buf_str(&b));
     buf_reset(&b);
     part_encode(&b, out->root);

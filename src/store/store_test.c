@@ -661,6 +661,39 @@ static void die_here(void)
     _exit(9);
 }
 
+// A digest of messages with many addresses in few bytes, whose structure takes twenty times as much.
+TEST(a_structure_has_an_end)
+{
+    static const char whole[] = "(\"APPLICATION\" \"OCTET-STREAM\" NIL NIL NIL \"7BIT\" ";
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_BUF text = BUF_LIMIT(4 << 20);
+    struct store_added added;
+    struct store_email email;
+    struct store_reader *r;
+    struct store *st;
+    struct err e = {0};
+
+    enter_new_dir();
+    st = open_here(0, &e);
+    CHECK(st != NULL);
+    BUF_PUT(&text, "Subject: many\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n");
+    for (unsigned i = 0; i < 1000; i++) {
+        BUF_PUT(&text, "--b\r\n\r\nFrom:a");
+        for (unsigned k = 0; k < 400; k++)
+            BUF_PUT(&text, ",a");
+        BUF_PUT(&text, "\r\n\r\n");
+    }
+    CHECK(add(st, "Inbox", buf_str(&text), STR(""), &added, &e));
+    r = store_reader_open(&e);
+    CHECK(r && store_email_get(r, &a, added.email, &email, &e));
+    CHECK(str_starts(email.bodystructure, str_of(whole)) && str_ends(email.bodystructure, STR(")")));
+    CHECK(str_find_str(email.envelope, STR("\"many\"")) >= 0);
+    store_reader_close(r);
+    store_close(st);
+    check_clean();
+    remove_dir();
+}
+
 struct relay_race {
     struct store *st;
     pthread_t second;
