@@ -11,6 +11,26 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+// What was read is written so that it is read as the same, in each form.
+static void check_date(struct date date)
+{
+    AUTO_BUF b = BUF_LIMIT(1000);
+    struct date again;
+    int64_t seconds;
+
+    date_put(&b, date);
+    if (!date_parse(buf_str(&b), &again) || again.unix_seconds != date.unix_seconds)
+        die("a date is not read as it was written: %.*s", STR_FMT(buf_str(&b)));
+    buf_reset(&b);
+    date_put_imap(&b, date);
+    if (!date_parse_imap(buf_str(&b), &again) || again.unix_seconds != date.unix_seconds)
+        die("a date of IMAP is not read as it was written: %.*s", STR_FMT(buf_str(&b)));
+    buf_reset(&b);
+    date_put_rfc3339(&b, date.unix_seconds);
+    if (!date_parse_rfc3339(buf_str(&b), &seconds) || seconds != date.unix_seconds)
+        die("a date is not read as it was written: %.*s", STR_FMT(buf_str(&b)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
@@ -38,8 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         message_id_canonical(&a, line);
         subject_base(&a, decoded, &is_reply);
         message_preview(&a, decoded);
-        if (!date_parse(line, &date))
-            date.unix_seconds = 0;
+        if (date_parse(line, &date))
+            check_date(date);
+        if (date_parse_imap(line, &date))
+            check_date(date);
     }
     return 0;
 }
