@@ -144,16 +144,6 @@ def append(connections):
     return run
 
 
-def empty_inbox(server):
-    """So that no row depends on how many were delivered before it."""
-    with Imap(server, select='INBOX') as c:
-        if b' 0 EXISTS' not in c.run('SELECT INBOX')[1]:
-            c.run('STORE 1:* +FLAGS.SILENT (\\Deleted)')
-            c.run('EXPUNGE')
-            c.run('UNSELECT')
-            time.sleep(2)  # what is gone is tidied up behind the answer
-
-
 # --- large mailboxes ---------------------------------------------------------------------------------
 
 def need_big(server, scale):

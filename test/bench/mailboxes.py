@@ -8,6 +8,7 @@ import random
 import shutil
 import socket
 import threading
+import time
 
 WORDS = ('mail server message queue header folder letter account reply forward attachment meeting report '
          'invoice holiday project budget release review schedule question answer morning evening').split()
@@ -104,3 +105,15 @@ def write_maildir(directory, owner, first, n):
         with open(path, 'wb') as f:
             f.write(m)
         shutil.chown(path, owner, owner)
+
+
+def expunge(server, mailbox):
+    with socket.create_connection((server.ip, server.imap)) as s, s.makefile('rb') as f:
+        f.readline()
+        for command in ('LOGIN %s %s' % (server.login, server.password), 'SELECT ' + mailbox,
+                        'UID STORE 1:* +FLAGS.SILENT (\\Deleted)', 'EXPUNGE'):
+            s.sendall(b'x %s\r\n' % command.encode())
+            while not (line := f.readline()).startswith(b'x '):
+                if not line:
+                    raise SystemExit('emptying a mailbox: connection ended')
+    time.sleep(2)  # what is gone is tidied up behind the answer
