@@ -124,8 +124,11 @@ def idle_sessions():
             assert b'c OK' in got and b'* 1 FETCH (UID 1 FLAGS ()' in got, got
         s.send(subject='second')
         hear(socks[1::max(1, n // 20)], b'* 2 EXISTS\r\n')
+        # All go at once, and front has as much to say to the account as the account to front.
         for c in socks:
             c.close()
+        idle_connection(s, context).close()
+        wait_until(lambda: not s.pids('mox: account mox'), 'the account does not end')
         assert each < MOST_KIB, '%.1f KiB for each' % each
 
 

@@ -46,9 +46,13 @@ struct account_ctx {
     atomic_bool is_stopping;
     int wake_fd; // written to when a thread ends, and after commits
 
+    // Of front alone. Threads that send to it may have to wait until the main thread has heard what
+    // front sends to us, so the main thread must not have to wait for them: they do not hold lock.
+    pthread_mutex_t front_lock;
+    struct channel front; // fd -1 when there is none
+
     pthread_mutex_t lock; // of what follows
     pthread_cond_t answered;
-    struct channel front; // fd -1 when there is none
     struct imap_conn *conns;
     struct parked *parked;
 };

@@ -50,7 +50,7 @@ struct imap_conn {
     struct view *view; // NULL: nothing selected
     uint32_t *saved;   // SEARCHRES: uids, heap
     size_t n_saved;
-    enum { PARK_NONE, PARK_ASKED, PARK_YES, PARK_NO } park; // under account.lock
+    enum imap_park { PARK_NONE, PARK_ASKED, PARK_YES, PARK_NO } park; // under account.lock
 
     // Of the running command.
     struct arena a;

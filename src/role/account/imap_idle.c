@@ -224,6 +224,13 @@ void park_notify(void)
 
 /* --- a connection's own thread --------------------------------------------------------------------- */
 
+static void set_park(struct imap_conn *c, enum imap_park to)
+{
+    pthread_mutex_lock(&account.lock);
+    c->park = to;
+    pthread_mutex_unlock(&account.lock);
+}
+
 // Asks front to keep the connection. True when it does: then this thread has nothing more to do.
 static bool park(struct imap_conn *c)
 {
@@ -233,15 +240,17 @@ static bool park(struct imap_conn *c)
 
     if (!put_state(&state, c))
         return false;
-    pthread_mutex_lock(&account.lock);
+    pthread_mutex_lock(&account.front_lock);
     if (account.front.fd < 0) {
-        pthread_mutex_unlock(&account.lock);
+        pthread_mutex_unlock(&account.front_lock);
         return false;
     }
-    c->park = PARK_ASKED;
+    set_park(c, PARK_ASKED);
     if (!IPC_SEND(&account.front, park, &c->stream.fd, 1, &e, .conn = c->conn,
                   .state = buf_str(&state)))
-        c->park = PARK_NO;
+        set_park(c, PARK_NO);
+    pthread_mutex_unlock(&account.front_lock);
+    pthread_mutex_lock(&account.lock);
     while (c->park == PARK_ASKED)
         pthread_cond_wait(&account.answered, &account.lock);
     is_parked = c->park == PARK_YES;

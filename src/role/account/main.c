@@ -18,6 +18,7 @@
 #include "text/encode.h"
 
 struct account_ctx account = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                              .front_lock = PTHREAD_MUTEX_INITIALIZER,
                               .answered = PTHREAD_COND_INITIALIZER, .front = {-1}};
 
 static struct store_initial_mailbox *initial;
@@ -45,6 +46,16 @@ bool account_thread(void *(*fn)(void *), void *ctx)
     return is_ok;
 }
 
+// First the channel: nobody asks any more when those who did are told that there is no answer.
+static void drop_front(void)
+{
+    pthread_mutex_lock(&account.front_lock);
+    if (account.front.fd >= 0)
+        channel_close(&account.front);
+    pthread_mutex_unlock(&account.front_lock);
+    park_forget_all();
+}
+
 static bool on_peer(struct packet *p, struct err *e)
 {
     struct ipc_peer who;
@@ -52,12 +63,10 @@ static bool on_peer(struct packet *p, struct err *e)
     if (!ipc_peer_get(p->body, &who, e))
         return false;
     if (who.role == ROLE_FRONT) {
-        park_forget_all(); // a new front knows what it keeps
-        pthread_mutex_lock(&account.lock);
-        if (account.front.fd >= 0)
-            channel_close(&account.front);
+        drop_front(); // a new one knows what it keeps
+        pthread_mutex_lock(&account.front_lock);
         account.front = (struct channel){packet_take_fd(p, 0), ROLE_ACCOUNT, ROLE_FRONT};
-        pthread_mutex_unlock(&account.lock);
+        pthread_mutex_unlock(&account.front_lock);
     } else {
         deliver_start(&who, packet_take_fd(p, 0));
     }
@@ -121,10 +130,7 @@ static void hear_front(void)
         packet_close_fds(packet);
         return;
     }
-    park_forget_all();
-    pthread_mutex_lock(&account.lock);
-    channel_close(&account.front);
-    pthread_mutex_unlock(&account.lock);
+    drop_front();
 }
 
 // False when the monitor is gone.
