@@ -233,16 +233,17 @@ def idle(server, scale):
     """KiB per TLS connection in IDLE once the server has done with it what it does, and how long until all know."""
     n = int(1000 * scale)
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
-    # What the account itself takes is there before.
+    # What the account itself takes is there before. Memory that was kept for connections of an earlier
+    # repetition belongs to those of this one.
     with Imap(server, select='INBOX'):
-        before = measure.pss_kib(server.roots())
+        server.before_idle = getattr(server, 'before_idle', None) or measure.pss_kib(server.roots())
     p = subprocess.Popen([LOAD, 'idle', server.ip, str(server.imaps), str(server.imap), str(n), server.login,
                           server.password], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         if p.stdout.readline() != 'ready\n':
             raise SystemExit('the idle connections of %s ended' % server.name)
         time.sleep(8)  # connections are parked, or hibernate, after five seconds
-        held = measure.pss_kib(server.roots()) - before
+        held = measure.pss_kib(server.roots()) - server.before_idle
         p.stdin.write('go\n')
         p.stdin.flush()
         told = float(p.stdout.readline())
