@@ -91,6 +91,23 @@ const struct cmd cmd_verbs[] = {
     {"dnsbl checkhealth", "zone", "Check that a DNS block list works.\n\n"
      "A list must have its test address 127.0.0.2 and must not have 127.0.0.1. Says also whether\n"
      "it has the test addresses of a list of IPv6 addresses.", cmd_dnsbl_checkhealth, false},
+    {"dmarc lookup", "domain", "Look up the DMARC record that is for a domain.\n\n"
+     "It may be at a domain above. Prints the record and the policy for mail from the domain.\n"
+     "Needs no running server.", cmd_dmarc_lookup, false},
+    {"dmarc verify", "remoteip mailfromaddress helodomain <message",
+     "Evaluate DMARC for a message.\n\n"
+     "Checks SPF for the address and names, and the message's DKIM signatures. Address and domain\n"
+     "may be empty: without both there is no SPF.", cmd_dmarc_verify, false},
+    {"dmarc checkreportaddrs", "domain",
+     "Check that those who get a domain's DMARC reports want them.\n\n"
+     "Addresses outside of the domain's organisation must say so in the DNS. Exits with 1 when one\n"
+     "does not.", cmd_dmarc_checkreportaddrs, false},
+    {"dmarc parsereportmsg", "messagefile ...", "Print the DMARC aggregate reports in messages.",
+     cmd_dmarc_parsereportmsg, false},
+    {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
+     cmd_tlsrpt_lookup, false},
+    {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",
+     cmd_tlsrpt_parsereportmsg, false},
     {"spf check", "domain ip", "Evaluate the SPF record of a domain for an IP address.\n\n"
      "Says whether mail from user@domain may come from the address, and which part of the record\n"
      "says so. Needs no running server.", cmd_spf_check, false},

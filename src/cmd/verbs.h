@@ -17,6 +17,8 @@ cmd_run_fn cmd_dkim_gened25519, cmd_dkim_genrsa, cmd_dkim_lookup, cmd_dkim_sign,
     cmd_dkim_verify;                                                 // cmd_dkim.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
+cmd_run_fn cmd_dmarc_lookup, cmd_dmarc_verify, cmd_dmarc_checkreportaddrs, cmd_dmarc_parsereportmsg,
+    cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg;                    // cmd_dmarc.c
 cmd_run_fn cmd_spf_check, cmd_spf_lookup, cmd_spf_parse;             // cmd_spf.c
 cmd_run_fn cmd_junk_train, cmd_junk_check, cmd_junk_test, cmd_junk_analyze, cmd_junk_play; // cmd_junk.c
 cmd_run_fn cmd_message_parse, cmd_cid, cmd_verifydata;               // cmd_data.c

@@ -257,6 +257,7 @@ static enum alignment alignment_of(struct asked *q, struct str from, struct str 
 {
     struct walk ours, theirs;
 
+    domain = arena_lower(q->a, domain);
     if (str_eq(from, domain))
         return ALIGNED;
     if (is_strict || !domain.n ||

@@ -66,7 +66,7 @@ struct dmarc_dkim {
     struct str domain, selector;
     enum auth_result result;
 };
-/* What has been found out about a message. */
+/* What has been found out about a message. Domains are A-labels; only from must be in lower case. */
 struct dmarc_input {
     struct str from;       // domain of the From field; empty: none that counts
     struct str spf_domain; // that SPF was asked about: of MAIL FROM, else of EHLO

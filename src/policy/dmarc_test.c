@@ -266,6 +266,7 @@ TEST(dmarc_alignment_and_policy)
         {"example.com", "example.com-", "", "fail example.com reject reject"},
         {"example.com", "bounce.example.com", "", "pass example.com reject"},
         {"example.com", "", "mail.example.com", "pass example.com reject"},
+        {"example.com", "", "Mail.EXAMPLE.com", "pass example.com reject"},
         {"example.com", "other.example", "com", "fail example.com reject reject"},
         {"example.com", "notexample.com", "example.com.evil.example",
          "fail example.com reject reject"},
