@@ -125,13 +125,16 @@ static void step(struct smtp_data *d, char c, struct buf *out)
     }
 }
 
-// How much of in goes through without a look at each byte: what precedes the end of a line.
+// How much of in goes through without a look at each byte: what precedes the end of a line. No more than
+// a line's length is searched: either end may be missing all the way.
 static size_t run_length(struct str in)
 {
-    ptrdiff_t lf = str_find(in, '\n'), cr;
-    size_t n = lf == STR_NONE ? in.n : (size_t)lf;
+    enum { MOST_RUN = 512 };
+    struct str near = str_sub(in, 0, MOST_RUN);
+    ptrdiff_t lf = str_find(near, '\n'), cr;
+    size_t n = lf == STR_NONE ? near.n : (size_t)lf;
 
-    cr = str_find(str_sub(in, 0, n), '\r');
+    cr = str_find(str_sub(near, 0, n), '\r');
     return cr == STR_NONE ? n : (size_t)cr;
 }
 

@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include "base/test.h"
 #include "proto/smtp/smtp.h"
 
@@ -340,4 +342,33 @@ TEST(smtp_replies_cannot_be_split)
     smtp_reply_put(&b, 550, STR("5.1.1"), buf_str(&text));
     for (struct str s = buf_str(&b), line; str_cut(s, '\n', &line, &s);)
         CHECK(line.n <= 511 && str_starts(str_from(line, 4), STR("5.1.1 ")));
+}
+
+// Bare CRs end no line, and each was looked for to the end of the bytes at hand.
+TEST(smtp_data_with_many_bare_line_ends_is_read_in_linear_time)
+{
+    static const char *const pieces[] = {"a\r", "a\n"};
+    enum { PIECES = 32 * 1024 };
+
+    for (size_t i = 0; i < COUNT(pieces); i++) {
+        double seconds[2] = {1e9, 1e9};
+
+        for (size_t k = 0; k < 2; k++) {
+            AUTO_BUF text = BUF_LIMIT(16 << 20);
+
+            for (size_t n = 0; n < PIECES * (k ? 4 : 1); n++)
+                buf_put(&text, str_of(pieces[i]));
+            for (unsigned repeat = 0; repeat < 3; repeat++) {
+                AUTO_BUF out = BUF_LIMIT(16 << 20);
+                struct str in = buf_str(&text);
+                struct smtp_data d = {0};
+                clock_t start = clock();
+
+                smtp_data_feed(&d, &in, &out);
+                if ((double)(clock() - start) / CLOCKS_PER_SEC < seconds[k])
+                    seconds[k] = (double)(clock() - start) / CLOCKS_PER_SEC;
+            }
+        }
+        CHECK_CASE(seconds[1] < 10 * seconds[0] + 0.01, i); // four times, not sixteen
+    }
 }
