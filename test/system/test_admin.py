@@ -137,6 +137,30 @@ def log_levels():
 
 
 @test
+def imap_lines_are_traced_without_passwords():
+    with running(args=['-loglevel', 'trace']) as s:
+        c = s.imap()
+        c.select('INBOX')
+        c.logout()
+        w = s.connect(IMAP)
+        w.line()
+        w.imap_cmd('0 NOOP')
+        w.imap_cmd('a LOGN %s %s' % (LOGIN, PASSWORD), 'BAD')  # mistyped
+        w.imap_cmd('b AUTHENTICATE PLAIN AG1veEBsb2NhbGhvc3QAbW94bW94bW94')
+        w.imap_cmd('c SEARCH SUBJECT "two words"', 'NO')
+        w.close()
+        text = s.log_text()
+        assert 'SEARCH SUBJECT \\"two words\\"' in text and 'SELECT INBOX' in text, text[-3000:]
+        assert 'command=LOGIN arguments=***' in text and 'command=AUTHENTICATE arguments=***' in text
+        secret = [l for l in text.splitlines() if PASSWORD in l or 'AG1veEBsb2NhbGhvc3QAbW94bW94bW94' in l]
+        assert 'LOGIN ' + LOGIN not in text
+        assert not [l for l in secret if 'password moxmoxmox' not in l], secret
+        assert s.command('loglevels', 'traceauth', 'imapserver')[0] == 0
+        s.imap().logout()
+        s.wait_log('LOGIN ' + LOGIN)
+
+
+@test
 def queue_is_listed_and_kept():
     """What cannot be delivered now stays, over a restart, and arrives when it can."""
     with running() as s:

@@ -62,6 +62,8 @@ struct imap_parser {
     struct err *e;
 };
 
+/* Of a command in the log. */
+enum { IMAP_MAX_TRACED = 1000 };
 enum { IMAP_MAX_SET = 10000, IMAP_MAX_SEARCH_DEPTH = 50, IMAP_MAX_SEARCH_KEYS = 1000,
        IMAP_MAX_FETCH_ITEMS = 1000, IMAP_MAX_LIST = 1000,
        // Items that read more than they send: chosen header fields, decoded sizes, decoded partials.

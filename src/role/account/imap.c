@@ -428,7 +428,9 @@ static void run_command(struct imap_conn *c, bool is_append)
         imap_bad(c, str_of(c->e.text));
         return;
     }
-    LOG(LOG_TRACE, "imapserver", "C:", LOG_S("command", c->command),
+    // An APPEND's message is not in it, and nobody logs in here.
+    LOG(LOG_TRACE, "imapserver", "C:",
+        LOG_S("line", str_sub(buf_str(&c->input.bytes), 0, IMAP_MAX_TRACED)),
         LOG_S("account", account.name));
     if (is_append) {
         cmd_append(c);

@@ -275,7 +275,8 @@ static void run_command(struct imap_stranger *c)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
     struct err e = {0};
-    struct imap_parser p = {cur_of(buf_str(&c->input.bytes)), &a, false, &e};
+    struct str line = buf_str(&c->input.bytes);
+    struct imap_parser p = {cur_of(line), &a, false, &e};
     static const struct {
         struct str name;
         void (*run)(struct imap_stranger *c);
@@ -288,7 +289,7 @@ static void run_command(struct imap_stranger *c)
         {STR_("AUTHENTICATE"), NULL, cmd_authenticate, false},
     };
     struct str word = {0};
-    bool was_first = c->is_first;
+    bool was_first = c->is_first, is_open = false;
 
     c->is_first = false;
     if (!imap_tag(&p, &c->tag) || !imap_space(&p) || !imap_word(&p, &word)) {
@@ -299,7 +300,13 @@ static void run_command(struct imap_stranger *c)
         return;
     }
     c->tag = arena_dup(&c->s->arena, c->tag);
-    LOG(LOG_TRACE, "imapserver", "C:", LOG_S("command", word));
+    // What has arguments has a password in them, and so has what was mistyped.
+    for (size_t i = 0; i < COUNT(verbs); i++)
+        is_open = is_open || (!verbs[i].run_with && str_eq(word, verbs[i].name));
+    if (is_open || log_is_on(LOG_TRACEAUTH, "imapserver"))
+        LOG(LOG_TRACE, "imapserver", "C:", LOG_S("line", str_sub(line, 0, IMAP_MAX_TRACED)));
+    else
+        LOG(LOG_TRACE, "imapserver", "C:", LOG_S("command", word), LOG_S("arguments", STR("***")));
     for (size_t i = 0; i < COUNT(verbs); i++) {
         if (!str_eq(word, verbs[i].name))
             continue;
