@@ -570,3 +570,92 @@ TEST(dkim_headers_that_are_refused)
         BUF_PUT(&text, "x: 0123456789012345678901234567890123456789012345678901234567890\r\n");
     CHECK(!dkim_header_parse(&a, buf_str(&text), &e) && e.kind == ERR_LIMIT);
 }
+
+static struct private_key *key_of_file(struct arena *a, const char *path)
+{
+    struct err e = {0};
+    struct private_key *key = private_key_parse(vector_file(a, path), &e);
+
+    CHECK_STR(str_of(e.text), STR(""));
+    return key;
+}
+
+TEST(dkim_vectors_signing)
+{
+    static const char *const keys[] = {"dkim/mail-dkim/sign/test.key",
+                                       "dkim/mail-dkim/sign/test.ed.key", "dkim/mimekit/example.pem",
+                                       "dkim/rfc8463/private-rsa.key"};
+    static const char *const messages[] = {
+        "dkim/mail-dkim/sign/test5.txt", "dkim/mimekit/related.msg",
+        "dkim/mimekit/multipart-no-end-boundary.msg", "dkim/mimekit/gmail.msg"};
+
+    for (size_t i = 0; i < COUNT(keys); i++)
+        for (size_t k = 0; k < COUNT(messages); k++) {
+            AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+            struct private_key *key = key_of_file(&a, keys[i]);
+            struct test_message m = test_message_of(&a, vector_file(&a, messages[k]));
+            struct dkim_selector with = selector(key);
+            struct dkim_verification v;
+            struct dns_zone zone;
+            struct err e = {0};
+
+            test_zone(&a,
+                      arena_printf(&a, "%.*s._domainkey.d.example TXT %.*s", STR_FMT(with.name),
+                                   STR_FMT(record_of(&a, key))),
+                      &zone);
+            with.header_is_relaxed = k & 1;
+            with.body_is_relaxed = k & 2;
+            CHECK_CASE(sign_message(&a, &m, &with, 1, "x", &e), i);
+            test_verify(&a, m, &zone, NOW, &v);
+            CHECK_CASE(v.results[0].status == AUTH_PASS, 10 * i + k);
+            m.body = arena_printf(&a, "%.*sx", STR_FMT(m.body));
+            test_verify(&a, m, &zone, NOW, &v);
+            CHECK_CASE(v.results[0].status == AUTH_FAIL, 10 * i + k);
+            private_key_free(key);
+        }
+}
+
+// Both kinds of signatures are the same each time: with the keys of RFC 8463 A.2 come those of A.3.
+TEST(dkim_vectors_rfc8463_signatures)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    AUTO_BUF pkcs8 = BUF_LIMIT(1000), pem = BUF_LIMIT(1000);
+    struct test_message m = test_message_of(&a, vector_file(&a, "dkim/rfc8463/signed.eml"));
+    struct str seed = str_trim(vector_file(&a, "dkim/rfc8463/private-ec.key"));
+    struct private_key *keys[2];
+    struct err e = {0};
+    struct dkim_header *h = dkim_header_parse(&a, m.header, &e);
+    size_t n = 0;
+
+    // RFC 8410 10.3: what is before the seed.
+    buf_put(&pkcs8, STR("\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"));
+    CHECK(base64_decode_strict(&pkcs8, seed));
+    BUF_PUT(&pem, "-----BEGIN PRIVATE KEY-----\n");
+    base64_encode(&pem, buf_str(&pkcs8));
+    BUF_PUT(&pem, "\n-----END PRIVATE KEY-----\n");
+    keys[0] = key_of_file(&a, "dkim/rfc8463/private-rsa.key");
+    keys[1] = private_key_parse(buf_str(&pem), &e);
+    CHECK(keys[0] && keys[1]);
+    for (size_t i = 0; i < h->n; i++) {
+        AUTO_BUF signature = BUF_LIMIT(1000);
+        unsigned char digest[SHA256_BYTES];
+        struct dkim_signature s;
+        struct sha256 *hash;
+
+        if (!str_eq(h->fields[i].name, STR("DKIM-Signature")))
+            continue;
+        CHECK(dkim_signature_parse(&a, h->fields[i].value, &s, &e));
+        hash = sha256_new();
+        dkim_hash_fields(hash, h, s.headers, s.n_headers, i + 1, s.header_is_relaxed);
+        dkim_hash_signature(hash, h->fields[i].raw, s.b_field, s.header_is_relaxed);
+        sha256_end(hash, digest);
+        sha256_free(hash);
+        CHECK(private_key_sign_sha256(keys[s.algorithm == DKIM_ED25519_SHA256],
+                                      str_at(digest, sizeof digest), &signature, &e));
+        CHECK_STR(buf_str(&signature), s.signature);
+        n++;
+    }
+    CHECK(n == 2);
+    private_key_free(keys[0]);
+    private_key_free(keys[1]);
+}
