@@ -92,7 +92,10 @@ void dkim_lookup(const struct dns *dns, struct arena *a, struct str selector, st
 
 /* A header, taken apart once for all who sign or verify. The text must outlive it. */
 struct dkim_header;
-/* NULL with ERR_LIMIT, or ERR_SYNTAX when a line does not end in CR LF. */
+/*
+ * NULL with ERR_LIMIT, or ERR_SYNTAX when a line does not end in CR LF or the first one continues
+ * another: such a message is neither signed nor is its signature believed.
+ */
 struct dkim_header *dkim_header_parse(struct arena *a, struct str text, struct err *e);
 
 /* Hashes of the body, for all who want one. */

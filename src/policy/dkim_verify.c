@@ -101,6 +101,11 @@ struct dkim_header *dkim_header_parse(struct arena *a, struct str text, struct e
         (void)fail(e, ERR_SYNTAX, "a line of the header does not end in CR LF");
         return NULL;
     }
+    // Such a line would continue whatever field is put before it.
+    if (cur_peek(&c) == ' ' || cur_peek(&c) == '\t') {
+        (void)fail(e, ERR_SYNTAX, "the header begins with a blank");
+        return NULL;
+    }
     while (take_field(&c, &f)) {
         if (str_eq(f.raw, STR("\r\n")))
             break; // the end of the header, if the text has it
