@@ -286,22 +286,12 @@ static void check_webhook(struct check *c, const struct sconf_node *hook)
 }
 
 // A number written with a point; the schema has checked its form.
-static void check_fraction(struct check *c, const struct sconf_node *n, double max)
+static void check_fraction(struct check *c, const struct sconf_node *parent, const char *key,
+                           double max)
 {
-    double v = 0, scale = 1;
-    bool after = false;
+    const struct sconf_node *n = sconf_get(parent, key);
 
-    if (!n)
-        return;
-    for (size_t i = 0; i < n->value.n; i++) {
-        if (n->value.p[i] == '.')
-            after = true;
-        else if (ascii_is_digit(n->value.p[i])) {
-            v = v * 10 + (n->value.p[i] - '0');
-            scale *= after ? 10 : 1;
-        }
-    }
-    if (str_starts(n->value, STR("-")) || v / scale > max)
+    if (n && (str_starts(n->value, STR("-")) || sconf_float(parent, key) > max))
         problem_add(c->problems, c->file, n, "must be between 0 and %g", max);
 }
 
@@ -314,6 +304,7 @@ static void check_account_entry(struct check *c, const struct sconf_node *accoun
     const struct sconf_node *intro = sconf_get(account, "Introbox");
     const struct sconf_node *junk = sconf_get(account, "JunkFilter");
     const struct sconf_node *params = sconf_get(junk, "Params");
+    const struct sconf_node *method = sconf_get(junk, "Method");
     const struct sconf_node *flags = sconf_get(account, "AutomaticJunkFlags");
 
     if (account->key.n > 100 || str_find(account->key, '/') != STR_NONE ||
@@ -342,9 +333,11 @@ static void check_account_entry(struct check *c, const struct sconf_node *accoun
     check_regex(c, sconf_get(flags, "JunkMailboxRegexp"));
     check_regex(c, sconf_get(flags, "NeutralMailboxRegexp"));
     check_regex(c, sconf_get(flags, "NotJunkMailboxRegexp"));
-    check_fraction(c, sconf_get(junk, "Threshold"), 1);
-    check_fraction(c, sconf_get(params, "MaxPower"), 0.5);
-    check_fraction(c, sconf_get(params, "IgnoreWords"), 0.5);
+    check_fraction(c, junk, "Threshold", 1);
+    if (method && !str_eq(method->value, STR("evidence")) && !str_eq(method->value, STR("words")))
+        note(c, method, "is evidence or words");
+    check_fraction(c, params, "MaxPower", 0.5);
+    check_fraction(c, params, "IgnoreWords", 0.5);
     check_not_negative(c, sconf_get(params, "TopWords"));
     check_not_negative(c, sconf_get(params, "RareWords"));
     check_not_negative(c, sconf_get(account, "KeepRetiredMessagePeriod"));

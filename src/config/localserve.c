@@ -43,8 +43,10 @@ void config_localserve(struct buf *main, struct buf *domains, const struct str *
             "Accounts:\n\tmox:\n\t\tDomain: localhost\n\t\tDestinations:\n"
             "\t\t\tmox@localhost: nil\n\t\tRejectsMailbox: Rejects\n"
             "\t\tAutomaticJunkFlags:\n\t\t\tEnabled: true\n"
-            "\t\t\tJunkMailboxRegexp: ^(Junk|Spam)\n"
-            "\t\t\tNeutralMailboxRegexp: ^(Inbox|Archive|Postmaster|TLSRPT|DMARC|Rejects)\n"
+            "\t\t\tJunkMailboxRegexp: ^(junk|spam)\n"
+            "\t\t\tNeutralMailboxRegexp: ^(inbox|postmaster|tlsrpt|dmarc|rejects)\n"
+            // With all three, mailboxes that none of them names leave flags as they are.
+            "\t\t\tNotJunkMailboxRegexp: ^archive\n"
             "\t\tJunkFilter:\n\t\t\tThreshold: 0.950000\n\t\t\tParams:\n"
             "\t\t\t\tOnegrams: true\n\t\t\t\tMaxPower: 0.010000\n\t\t\t\tTopWords: 10\n"
             "\t\t\t\tIgnoreWords: 0.100000\n\t\t\t\tRareWords: 2\n"

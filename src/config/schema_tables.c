@@ -367,6 +367,8 @@ static const struct field junk_params_fields[] = {
 TABLE(junk_params, junk_params_fields);
 static const struct field junk_filter_fields[] = {
     R("Threshold", FLOAT, "Probability from which a message is junk: 0 to 1."),
+    O("Method", STRING, "evidence (the default): all evidence of a message decides; words: upstream's formula, "
+                        "by Params."),
     R_STRUCT("Params", junk_params, NULL),
 };
 TABLE(junk_filter, junk_filter_fields);

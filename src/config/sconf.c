@@ -177,6 +177,23 @@ bool sconf_bool(const struct sconf_node *node, const char *key)
     return str_eq(sconf_text(node, key), STR("true"));
 }
 
+double sconf_float(const struct sconf_node *node, const char *key)
+{
+    struct str text = sconf_text(node, key);
+    double v = 0, scale = 1;
+    bool after = false;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '.')
+            after = true;
+        else if (ascii_is_digit(text.p[i])) {
+            v = v * 10 + (text.p[i] - '0');
+            scale *= after ? 10 : 1;
+        }
+    }
+    return v / scale;
+}
+
 uint64_t sconf_u64(const struct sconf_node *node, const char *key, uint64_t otherwise)
 {
     uint64_t v;

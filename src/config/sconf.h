@@ -45,6 +45,8 @@ struct str sconf_text(const struct sconf_node *node, const char *key);
 bool sconf_bool(const struct sconf_node *node, const char *key);
 /* A number; the default when it is absent, zero or malformed. */
 uint64_t sconf_u64(const struct sconf_node *node, const char *key, uint64_t otherwise);
+/* A FLOAT that is not negative, such as "0.95"; 0 when it is not there. */
+double sconf_float(const struct sconf_node *node, const char *key);
 #define SCONF_EACH(item, list)                                                                     \
     for (const struct sconf_node *item = (list) ? (list)->child : NULL; item; item = item->next)
 

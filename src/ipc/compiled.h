@@ -49,7 +49,24 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, name, IPC_MAX_NAME)                                                                     \
     F(u64, quota_bytes, 0)                                                                         \
     F(u32, max_per_day, 0)                                                                         \
-    F(u32, max_first_per_day, 0)
+    F(u32, max_first_per_day, 0)                                                                   \
+    F(str, junk, IPC_MAX_JUNK) /* an account_junk */
+/* account: its junk filter, and the patterns of mailboxes that set junk flags. Millionths: _e6. */
+#define ipc_account_junk_FIELDS(F)                                                                 \
+    F(u8, has_filter, 1)                                                                           \
+    F(u8, method, 1)                                                                               \
+    F(u8, onegrams, 1)                                                                             \
+    F(u8, twograms, 1)                                                                             \
+    F(u8, threegrams, 1)                                                                           \
+    F(u32, threshold_e6, 1000000)                                                                  \
+    F(u32, max_power_e6, 500000)                                                                   \
+    F(u32, ignore_words_e6, 500000)                                                                \
+    F(u32, top_words, 0)                                                                           \
+    F(u32, rare_words, 0)                                                                          \
+    F(u8, sets_flags, 1)                                                                           \
+    F(str, junk, IPC_MAX_PATTERN)                                                                  \
+    F(str, neutral, IPC_MAX_PATTERN)                                                               \
+    F(str, notjunk, IPC_MAX_PATTERN)
 /* account: a mailbox made in a new account; use is 0 or one of enum store's special uses. */
 #define ipc_initial_mailbox_FIELDS(F)                                                              \
     F(str, name, IPC_MAX_MAILBOX)                                                                  \
@@ -71,6 +88,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     M(listener)                                                                                    \
     M(tls_pair)                                                                                    \
     M(account_entry)                                                                               \
+    M(account_junk)                                                                                \
     M(initial_mailbox)                                                                             \
     M(level)                                                                                       \
     M(text_piece)

@@ -15,6 +15,8 @@
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
+    IPC_MAX_PATTERN = 2000,  // a regular expression for names of mailboxes
+    IPC_MAX_JUNK = 7000,     // what is said of an account's junk filter
     IPC_MAX_NAME = 255,      // account names, package names
     IPC_MAX_MAILBOX = 1024,
     IPC_MAX_TEXT = 2048,     // a sentence for a reply or a person
@@ -226,7 +228,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_account_start_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
     F(str, account, IPC_MAX_NAME)                                                                  \
-    F(u64, quota_bytes, 0)
+    F(u64, quota_bytes, 0)                                                                         \
+    F(str, junk, IPC_MAX_JUNK) /* an account_junk of ipc/compiled.h */
 /* template -> monitor: the child of that number is running, and how it ended. */
 #define ipc_child_started_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \

@@ -89,9 +89,9 @@ static double decide_words(struct arena *a, const struct junk_settings *s,
  * What each word says is its log-odds, drawn to nothing as long as it was seen little, and counted by
  * how clear it is. The mean over all known words decides, not the sum: words of a message depend on
  * each other, and a sum takes every further word for new evidence, so that long messages get certain of
- * anything. Measured in doc/decisions/0007-junk-filter.md.
+ * anything. Measured in doc/decisions/junk-filter.md.
  */
-static const double prior_weight = 0.2, damping = 5, slope = 10;
+static const double prior_weight = 0.3, damping = 5, slope = 10;
 
 // Keeps the strongest of each kind, in order.
 static void keep(struct evidence *kept, size_t *n, const struct evidence *v)

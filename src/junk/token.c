@@ -147,6 +147,10 @@ static void put_zone(struct tokeniser *t, struct str prefix, struct str value)
     put(t, prefix, last);
 }
 
+/*
+ * Not those of who passed it on, such as Sender, Return-Path, List-Id: they say one thing many times, and
+ * one spam that came over a list would make all of its mail suspect.
+ */
 static const struct {
     struct str name, prefix;
     void (*put)(struct tokeniser *t, struct str prefix, struct str value);
@@ -154,15 +158,12 @@ static const struct {
     {STR_("Subject"), STR_("subject:"), put_text},
     {STR_("From"), STR_("from:"), put_addresses},
     {STR_("Reply-To"), STR_("reply-to:"), put_addresses},
-    {STR_("Sender"), STR_("sender:"), put_addresses},
     {STR_("To"), STR_("to:"), put_addresses},
     {STR_("Cc"), STR_("to:"), put_addresses},
-    {STR_("Return-Path"), STR_("return-path:"), put_addresses},
     {STR_("Message-ID"), STR_("message-id:"), put_domain},
     {STR_("Date"), STR_("zone:"), put_zone},
     {STR_("X-Mailer"), STR_("mailer:"), put_text},
     {STR_("User-Agent"), STR_("mailer:"), put_text},
-    {STR_("List-Id"), STR_("list:"), put_text},
     {STR_("Organization"), STR_("organization:"), put_text},
 };
 

@@ -227,15 +227,43 @@ static void wake_connections(void)
     pthread_mutex_unlock(&account.lock);
 }
 
+// Without a word of the configuration there is no filter.
+static bool read_junk(struct role_start *s, struct str bytes, struct store_junk *out,
+                      struct err *e)
+{
+    struct ipc_account_junk m;
+
+    if (!bytes.n)
+        return true;
+    if (!ipc_account_junk_get(arena_dup(&s->arena, bytes), &m, e))
+        return false;
+    *out = (struct store_junk){
+        .learns = m.has_filter,
+        .settings = {.method = m.method ? JUNK_WORDS : JUNK_EVIDENCE,
+                     .onegrams = m.onegrams,
+                     .twograms = m.twograms,
+                     .threegrams = m.threegrams,
+                     .max_power = (double)m.max_power_e6 / 1e6,
+                     .ignore_words = (double)m.ignore_words_e6 / 1e6,
+                     .top_words = m.top_words,
+                     .rare_words = m.rare_words},
+        .sets_flags = m.sets_flags,
+        .junk = m.junk,
+        .neutral = m.neutral,
+        .notjunk = m.notjunk,
+    };
+    return true;
+}
+
 // In the forked child.
 static void run_account(struct role_start *s, struct packet *p)
 {
-    struct store_options options = {initial, n_initial, 0};
+    struct store_options options = {.initial = initial, .n_initial = n_initial};
     struct ipc_account_start m;
     struct err e = {0};
     int dir;
 
-    if (!ipc_account_start_get(p->body, &m, &e))
+    if (!ipc_account_start_get(p->body, &m, &e) || !read_junk(s, m.junk, &options.junk, &e))
         _exit(1);
     dir = packet_take_fd(p, 0);
     account.name = arena_dup(&s->arena, m.account);

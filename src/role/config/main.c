@@ -177,6 +177,36 @@ static uint32_t daily_limit(const struct compile *c, const struct sconf_node *ac
     return c->files.is_localserve ? 0 : usual;
 }
 
+static uint32_t millionths(const struct sconf_node *node, const char *key)
+{
+    return (uint32_t)(sconf_float(node, key) * 1e6 + 0.5);
+}
+
+static void put_junk(struct buf *out, const struct sconf_node *account)
+{
+    const struct sconf_node *filter = sconf_get(account, "JunkFilter");
+    const struct sconf_node *params = sconf_get(filter, "Params");
+    const struct sconf_node *flags = sconf_get(account, "AutomaticJunkFlags");
+    const struct ipc_account_junk m = {
+        .has_filter = filter != NULL,
+        .method = str_eq(sconf_text(filter, "Method"), STR("words")),
+        .onegrams = sconf_bool(params, "Onegrams"),
+        .twograms = sconf_bool(params, "Twograms"),
+        .threegrams = sconf_bool(params, "Threegrams"),
+        .threshold_e6 = millionths(filter, "Threshold"),
+        .max_power_e6 = millionths(params, "MaxPower"),
+        .ignore_words_e6 = millionths(params, "IgnoreWords"),
+        .top_words = (uint32_t)sconf_u64(params, "TopWords", 0),
+        .rare_words = (uint32_t)sconf_u64(params, "RareWords", 0),
+        .sets_flags = sconf_bool(flags, "Enabled"),
+        .junk = sconf_text(flags, "JunkMailboxRegexp"),
+        .neutral = sconf_text(flags, "NeutralMailboxRegexp"),
+        .notjunk = sconf_text(flags, "NotJunkMailboxRegexp"),
+    };
+
+    ipc_account_junk_put(out, &m);
+}
+
 static void put_initial_mailboxes(struct compile *c)
 {
     static const char *const names[][2] = {{"Archive", "Archive"}, {"Drafts", "Drafts"},
@@ -248,11 +278,16 @@ static void compile(struct compile *c)
         if (!c->files.is_localserve)
             note_not_served(l);
     }
-    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts"))
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts")) {
+        AUTO_BUF junk = BUF_LIMIT(IPC_MAX_JUNK);
+
+        put_junk(&junk, n);
         COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
                      .quota_bytes = config_quota(c->config, n),
                      .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
-                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200));
+                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200),
+                     .junk = buf_str(&junk));
+    }
     put_initial_mailboxes(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)

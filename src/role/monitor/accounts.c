@@ -148,7 +148,8 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     *a = (struct account){.id = ++m->next_account_id, .name = {copy, name.n}, .m = m,
                           .ch = {pair[0], ROLE_MONITOR, ROLE_ACCOUNT}};
     is_ok = IPC_SEND(&template->ch, account_start, fds, 2, e, .conn = a->id, .account = name,
-                     .quota_bytes = known->quota_bytes);
+                     .quota_bytes = known->quota_bytes,
+                     .junk = str_at(known->junk, known->n_junk));
     fd_close(&fds[0]);
     fd_close(&fds[1]);
     a->source = is_ok ? event_add(m->loop, a->ch.fd, EVENT_READ, account_ready, a, e) : NULL;

@@ -121,10 +121,12 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     c = cur_of(text);
     while (compiled_next(&c, &type, &body, e))
         if (type == COMPILED_account_entry && ipc_account_entry_get(body, &account, e)) {
-            struct known_account *known = heap_alloc(sizeof *known);
+            struct known_account *known = heap_alloc(sizeof *known + account.junk.n);
 
             *known = (struct known_account){account.quota_bytes, account.max_per_day,
-                                            account.max_first_per_day};
+                                            account.max_first_per_day, account.junk.n};
+            if (account.junk.n)
+                memcpy(known->junk, account.junk.p, account.junk.n);
             free(map_put(&m->known, account.name, known));
         }
     arena_fini(&a);

@@ -75,6 +75,8 @@ struct conn {
 struct known_account {
     uint64_t quota_bytes;
     uint32_t max_per_day, max_first_per_day;
+    size_t n_junk;
+    char junk[]; // for the account, as it came
 };
 
 /* A running account process. */
