@@ -1,12 +1,13 @@
 #include "db/db.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/map.h"
 
-enum { BUSY_TIMEOUT_MS = 5000, MMAP_BYTES = 256 << 20 };
+enum { BUSY_TIMEOUT_MS = 5000, MMAP_BYTES = 256 << 20, MOST_LOG_PAGES = 16 * CHECKPOINT_PAGES };
 
 struct stmt {
     sqlite3_stmt *s;
@@ -18,6 +19,7 @@ struct stmt {
 struct db {
     sqlite3 *handle;
     bool is_doomed; // the transaction that is open may not be committed
+    atomic_uint log_pages;
     struct map statements; // text -> struct stmt
 };
 
@@ -58,6 +60,34 @@ static struct db *open_handle(const char *name, int flags, struct err *e)
 }
 
 static bool prepare_control(struct db *d, struct err *e);
+
+// After each commit, in place of SQLite's own: its checkpoints would keep those waiting who commit.
+static int on_commit(void *ctx, sqlite3 *handle, const char *name, int pages)
+{
+    struct db *d = ctx;
+
+    atomic_store(&d->log_pages, (unsigned)pages);
+    if (pages >= MOST_LOG_PAGES)
+        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
+}
+
+void db_leave_checkpoints(struct db *d)
+{
+    sqlite3_wal_hook(d->handle, on_commit, d);
+}
+
+unsigned db_log_pages(struct db *d)
+{
+    return atomic_load(&d->log_pages);
+}
+
+bool db_checkpoint(struct db *d, struct err *e)
+{
+    int rc = sqlite3_wal_checkpoint_v2(d->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+    return rc == SQLITE_OK || fail_sql(e, d, rc, "checkpoint");
+}
 
 static bool user_version(struct db *d, uint64_t *out, struct err *e)
 {

@@ -25,6 +25,16 @@ struct db_migration {
  */
 struct db *db_open(const char *name, const struct db_migration *migrations, size_t n,
                    struct err *e);
+/*
+ * From now on commits leave it to somebody else to write what is in the log to its place: to call
+ * db_checkpoint with every CHECKPOINT_PAGES more that db_log_pages tells. With very many in the log a
+ * commit does it all the same.
+ */
+enum { CHECKPOINT_PAGES = 1024 };
+void db_leave_checkpoints(struct db *d);
+unsigned db_log_pages(struct db *d);
+/* Writes them, beside readers and the writer; on a handle of its own, also one for reading. */
+MUST_USE bool db_checkpoint(struct db *d, struct err *e);
 /* A second handle on the same file for reading only. */
 struct db *db_open_reader(const char *name, struct err *e);
 void db_close(struct db *d);

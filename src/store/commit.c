@@ -203,3 +203,24 @@ void store_unwatch(struct store *st, int event_fd)
         }
     pthread_mutex_unlock(&st->lock);
 }
+
+bool store_wants_checkpoint(struct store *st)
+{
+    unsigned pages = db_log_pages(st->db);
+
+    if (pages < st->checkpointed) // it began anew
+        st->checkpointed = 0;
+    if (pages < st->checkpointed + CHECKPOINT_PAGES)
+        return false;
+    st->checkpointed = pages;
+    return true;
+}
+
+bool store_checkpoint(struct err *e)
+{
+    struct db *d = db_open_reader("account.db", e);
+    bool ok = d && db_checkpoint(d, e);
+
+    db_close(d);
+    return ok;
+}

@@ -78,6 +78,7 @@ struct store *store_open(const struct store_options *o, struct err *e)
         st->newest_dead = st->modseq;
         forget_job_events(st); // nobody is there to be told
         suspects_open(st);
+        db_leave_checkpoints(st->db);
         return st;
     }
     db_rollback(st->db);

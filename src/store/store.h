@@ -61,6 +61,13 @@ uint64_t store_modseq(struct store *st);
  * history. True when more is left: to be called again after every commit, by one thread.
  */
 bool store_tidy(struct store *st);
+/*
+ * Whether enough has been committed that it should be written to its place in the file: once for each
+ * such amount, to be asked by the thread that tidies. store_checkpoint then does it, on any thread,
+ * beside everything else; until then the log just grows.
+ */
+bool store_wants_checkpoint(struct store *st);
+MUST_USE bool store_checkpoint(struct err *e);
 
 /*
  * The junk filter learns some of the messages whose flags say something new since it last looked, or

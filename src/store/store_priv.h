@@ -68,7 +68,9 @@ struct store {
     struct store_event *job_events;
     size_t n_job_events, cap_job_events;
 
-    int64_t tidied_day; // of the thread that tidies
+    // Of the thread that tidies.
+    int64_t tidied_day;
+    unsigned checkpointed; // pages in the log when a checkpoint was last wanted
     atomic_bool has_due; // messages wait to be learnt
 };
 

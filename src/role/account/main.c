@@ -151,6 +151,21 @@ static bool hear_monitor(void)
 
 static void wake_connections(void);
 
+// What commits left in the log goes to its place beside them, so that nobody waits for it.
+static void *checkpoint(void *unused)
+{
+    struct err e = {0};
+    uint64_t one = 1;
+
+    (void)unused;
+    if (!store_checkpoint(&e))
+        LOG(LOG_ERROR, "store", "checkpoint", LOG_E(&e), LOG_S("account", account.name));
+    atomic_fetch_sub(&account.threads, 1);
+    if (write(account.wake_fd, &one, sizeof one) < 0)
+        LOG(LOG_DEBUG, "store", "cannot wake");
+    return NULL;
+}
+
 static void main_loop(void)
 {
     int64_t idle_since = os_monotonic_ms();
@@ -186,6 +201,9 @@ static void main_loop(void)
         if (has_more || !n || fds[1].revents) {
             has_more = store_learn(account.store);
             has_more |= store_tidy(account.store);
+            // When there is no room for a thread, the log grows until there is.
+            if (store_wants_checkpoint(account.store))
+                (void)!account_thread(checkpoint, NULL);
         }
         // What threads had and freed stays ours until it is asked back: 20 MB after 500 of them.
         if (!n && most > busy) {
