@@ -315,3 +315,26 @@ TEST(arc_chain_broken)
     CHECK(!forward(&a, &f, &m, &chain, &e) && e.kind == ERR_TEMPORARY);
     private_key_free(f.key);
 }
+
+// A chain that dkimpy made (test/vectors/arc/dkimpy), and is broken by a change.
+TEST(arc_chain_of_dkimpy)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct test_message m = test_message_of(&a, vector_file(&a, "arc/dkimpy/three.eml"));
+    struct arc_chain chain;
+    struct dns_zone zone;
+
+    test_zone(&a,
+              STR("test._domainkey.football.example.com TXT v=DKIM1; k=rsa; p=MIGfMA0GCSqGSIb3DQEBAQUA"
+                  "A4GNADCBiQKBgQDkHlOQoBTzWRiGs5V6NpP3idY6Wk08a5qhdR6wy5bdOKb2jLQiY/J16JYi0Qvx/byYzCNb"
+                  "3W91y3FutACDfzwQ/BC/e/8uBsCR+yz1Lxj+PL6lHvqMKrM3rG4hstT5QjvHO9PzoxZyVYLzBfO2EeC3Ip3G"
+                  "+2kryOTIKT+l/K4w3QIDAQAB"),
+              &zone);
+    validate(&a, m, &zone, &chain);
+    CHECK_STR(str_of(auth_result_name(chain.status)), STR("pass"));
+    CHECK(chain.n == 3 && chain.sets[2].cv == AUTH_PASS);
+    CHECK(str_find_str(chain.sets[0].results, STR("dkim=pass")) != STR_NONE);
+    m.body = STR("another\r\n");
+    validate(&a, m, &zone, &chain);
+    CHECK(chain.status == AUTH_FAIL);
+}
