@@ -52,6 +52,19 @@ int cmd_setaccountpassword(int argc, char **argv)
     return 0;
 }
 
+int cmd_retrain(int argc, char **argv)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc != 2)
+        return cmd_usage("retrain");
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("retrain"), &e) ||
+        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
 static int print_stream(const char *command)
 {
     struct err e = {0};

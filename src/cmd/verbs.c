@@ -21,6 +21,9 @@ const struct cmd cmd_verbs[] = {
     {"queue list", "", "List messages in the delivery queue.\n\n"
      "Per message: number, when it was queued, sender, recipient, time to the next and since the\n"
      "last attempt, and what went wrong then.", cmd_queue_list, false},
+    {"retrain", "account", "Train an account's junk filter anew.\n\n"
+     "What it learnt is forgotten, and learnt again from the flags $Junk and $NotJunk of all messages.\n"
+     "Returns when that has begun; mail is served meanwhile.", cmd_retrain, false},
     {"config test", "", "Check the configuration files for errors.\n\n"
      "Prints all problems, each as file:line: message, or \"config OK\". When both files are right in\n"
      "themselves, certificates, their keys and keys of DKIM are read, and must fit.", cmd_config_test, false},

@@ -15,6 +15,7 @@
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
+    IPC_MAX_ANSWER = 300,    // the text of a struct err
     IPC_MAX_PATTERN = 2000,  // a regular expression for names of mailboxes
     IPC_MAX_JUNK = 7000,     // what is said of an account's junk filter
     IPC_MAX_NAME = 255,      // account names, package names
@@ -357,6 +358,15 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_parked, 1)
 /* account -> monitor: nothing to do, and this many messages of yours seen. May I go? */
 #define ipc_account_idle_FIELDS(F) F(u64, seen, 0)
+/* admin -> monitor, and monitor -> account: forget what the junk filter learnt, learn from all flags. */
+#define ipc_account_retrain_FIELDS(F)                                                              \
+    F(u64, request, 0)                                                                             \
+    F(str, account, IPC_MAX_NAME)
+/* account -> monitor -> admin: all messages are due; or why not. */
+#define ipc_retrained_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, text, IPC_MAX_ANSWER)
 /* monitor -> account: yes. (When something was sent meanwhile, no answer: go on.) */
 #define ipc_account_end_FIELDS(F)
 /*
@@ -551,6 +561,8 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(attach, R_(MONITOR), R_(ACCOUNT), 1, 1)                                                      \
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
     M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
+    M(account_retrain, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \
+    M(retrained, R_(ACCOUNT) | R_(MONITOR), R_(MONITOR) | R_(ADMIN), 0, 0)                         \
     M(account_end, R_(MONITOR), R_(ACCOUNT), 0, 0)                                                 \
     M(findings, R_(SESSION), R_(ACCOUNT), 0, 0)                                                    \
     M(offer, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 1, 1)                                           \

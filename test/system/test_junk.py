@@ -109,6 +109,26 @@ def other_settings_learn_again():
         assert 0 < wait_learnt(s, 0, 5)[2] < before[2]
 
 
+@test
+def retrain():
+    with running() as s:
+        w = session(s)
+        append(w, 'Inbox', 5)
+        w.imap_cmd('a SELECT Inbox')
+        w.imap_cmd('b STORE 1:* +FLAGS.SILENT ($Junk)')
+        words = wait_learnt(s, 0, 5)[2]
+        # Damage that only learning anew repairs.
+        db = sqlite3.connect('%s/data/accounts/mox/account.db' % s.dir, timeout=WAIT)
+        with db:
+            db.execute('DELETE FROM junk_word')
+        db.close()
+        code, _, errors = s.command('retrain', 'mox')
+        assert code == 0, errors
+        assert wait_learnt(s, 0, 5)[2] == words
+        code, _, errors = s.command('retrain', 'nobody')
+        assert code == 1 and 'no such account' in errors, errors
+
+
 def corpus(dir):
     for kind, text in (('ham', 'meeting at noon about the harvest %d'), ('spam', 'buy cheap pills %d now!!!')):
         os.makedirs(os.path.join(dir, kind))

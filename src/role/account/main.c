@@ -73,6 +73,20 @@ static bool on_peer(struct packet *p, struct err *e)
     return true;
 }
 
+// Done when all is due; learning it follows.
+static bool on_retrain(struct packet *p, struct err *e)
+{
+    struct ipc_account_retrain m;
+    struct err why = {0};
+    bool is_ok;
+
+    if (!ipc_account_retrain_get(p->body, &m, e))
+        return false;
+    is_ok = store_retrain(account.store, &why);
+    return IPC_SEND(&account.monitor, retrained, NULL, 0, e, .request = m.request, .is_ok = is_ok,
+                    .text = str_of(why.text));
+}
+
 static bool on_monitor(struct packet *p, struct err *e)
 {
     struct ipc_attach attach;
@@ -88,6 +102,9 @@ static bool on_monitor(struct packet *p, struct err *e)
             return false;
         imap_attach(&attach, packet_take_fd(p, 0));
         return true;
+    case IPC_account_retrain:
+        seen++;
+        return on_retrain(p, e);
     case IPC_log_level:
         seen++;
         return ipc_log_level_get(p->body, &level, e) &&

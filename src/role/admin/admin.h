@@ -20,6 +20,7 @@ struct ctl {
     const struct command *command; // whose arguments are being read
     struct str arguments[4];
     size_t n_arguments;
+    uint64_t waits_for; // a request that will be answered; 0: none
     struct arena a;
     struct event_source *source;
     struct ctl *next;

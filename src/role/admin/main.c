@@ -125,10 +125,25 @@ static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct 
     return admin_answer(c, &why, e);
 }
 
+// The answer comes by way of the monitor, and others are served meanwhile.
+static bool run_retrain(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    static uint64_t last;
+    struct err why = {0};
+
+    c->waits_for = ++last;
+    if (IPC_SEND(&self.monitor, account_retrain, NULL, 0, &why, .request = last,
+                 .account = arguments[0]))
+        return true;
+    c->waits_for = 0;
+    return admin_answer(c, &why, e);
+}
+
 static const struct command commands[] = {
     {STR_("stop"), 0, run_stop},
     {STR_("setaccountpassword"), 2, run_setaccountpassword},
     {STR_("queuelist"), 0, run_queuelist},
+    {STR_("retrain"), 1, run_retrain},
     {STR_("loglevels"), 0, run_loglevels},
     {STR_("setloglevels"), 2, run_setloglevels},
 };
@@ -242,8 +257,29 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
     return fail(e, ERR_DENIED, "an answer nobody asked for");
 }
 
+static bool on_retrained(struct packet *m, struct err *e)
+{
+    struct ipc_retrained retrained;
+    struct err why = {0}, gone = {0};
+
+    if (!ipc_retrained_get(m->body, &retrained, e))
+        return false;
+    for (struct ctl *c = clients; c; c = c->next)
+        if (c->waits_for == retrained.request) {
+            c->waits_for = 0;
+            if (!retrained.is_ok)
+                (void)fail(&why, ERR_DENIED, "%.*s", STR_FMT(retrained.text));
+            if (!admin_answer(c, &why, &gone))
+                drop(c);
+            break;
+        }
+    return true;
+}
+
 static bool on_monitor(struct packet *m, struct err *e)
 {
+    if (m->type == IPC_retrained)
+        return on_retrained(m, e);
     return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");
 }
 

@@ -38,6 +38,8 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
 {
     struct ipc_detached detached;
     struct ipc_account_idle idle;
+    struct ipc_retrained retrained;
+    struct process *admin;
     struct conn *c;
 
     switch ((int)p->type) {
@@ -54,6 +56,11 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
         else
             conn_finish(c, false);
         return true;
+    case IPC_retrained:
+        admin = role_process(a->m, ROLE_ADMIN);
+        return ipc_retrained_get(p->body, &retrained, e) &&
+               (!admin || IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = retrained.request,
+                                   .is_ok = retrained.is_ok, .text = retrained.text));
     case IPC_account_idle:
         if (!ipc_account_idle_get(p->body, &idle, e))
             return false;
@@ -212,4 +219,18 @@ void accounts_stop(struct monitor *m)
         if (!IPC_SEND(&a->ch, stop, NULL, 0, &e))
             LOG(LOG_DEBUG, "mox", "asking an account to stop", LOG_E(&e));
     }
+}
+
+bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e)
+{
+    struct err why = {0};
+    struct account *a = account_ensure(admin->m, asked->account, &why);
+
+    if (a && IPC_SEND(&a->ch, account_retrain, NULL, 0, &why, .request = asked->request,
+                      .account = asked->account)) {
+        a->sent++;
+        return true;
+    }
+    return IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = asked->request,
+                    .text = str_of(why.text));
 }

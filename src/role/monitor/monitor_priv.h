@@ -183,6 +183,8 @@ void grants_clear(struct grant **list, size_t *n);
 /* --- accounts.c: account processes --------------------------------------------------------------- */
 
 struct account *account_ensure(struct monitor *m, struct str name, struct err *e);
+/* Passes on what admin asks; the account's answer goes back the same way. */
+bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e);
 bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,
                     struct str unread, struct str parked, struct err *e);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);

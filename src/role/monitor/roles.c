@@ -122,6 +122,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_login_ok login;
     struct ipc_delivery_grant grant;
     struct ipc_deliver_open open;
+    struct ipc_account_retrain retrain;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -175,6 +176,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         role_drain(p->m, ROLE_AUTH);
         grant_use(p->m, &p->ch, NULL, open.grant);
         return true;
+    case IPC_account_retrain:
+        return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
     case IPC_log_level:
         if (!ipc_log_level_get(m->body, &level, e))
             return false;
