@@ -82,10 +82,10 @@ static void run_job(struct store *st, struct job *j, bool is_alone)
     if (!is_alone && !db_savepoint(st->db, j->e))
         return;
     j->is_ok = j->fn(st, j->ctx, j->e) && job_end(st, j->e);
-    if (!is_alone && !j->is_ok)
-        db_undo(st->db);
-    else if (!is_alone)
+    if (!is_alone && j->is_ok)
         j->is_ok = db_release(st->db, j->e);
+    if (!is_alone && !j->is_ok)
+        db_undo(st->db); // also what could not be released: its owner hears that it failed
     if (!j->is_ok)
         st->n_job_events = n_events;
 }

@@ -550,7 +550,12 @@ static void on_client(void *ctx, int events)
             announce(r);
         break;
     case RELAY_OPEN:
-        relay_move(r);
+        // Nothing is awaited of a client that has said its last: it is gone altogether. The kernel
+        // says so again and again.
+        if (r->client_ended && !r->client_events)
+            relay_close(r);
+        else
+            relay_move(r);
         break;
     case RELAY_STARTTLS:
         go_on_starttls(r);
@@ -576,6 +581,11 @@ static void on_server(void *ctx, int events)
     struct relay *r = ctx;
 
     (void)events;
-    if (r->state == RELAY_OPEN)
+    if (r->state == RELAY_OPEN) {
         relay_move(r);
+    } else {
+        // Who served it is gone in the middle of STARTTLS; there will be another stream, or none.
+        event_remove(service_loop(), r->server_source);
+        r->server_source = NULL;
+    }
 }
