@@ -50,6 +50,14 @@ MUST_USE bool config_read_directory(struct arena *a, struct str main, struct str
                                     struct config *out, struct err *e);
 struct directory *directory_new(const struct config *c);
 void directory_free(struct directory *d);
+/*
+ * The address of an entry of an account's Destinations as a target has it; "@domain" for a catchall.
+ * And that of a section DMARC or TLSRPT of a domain, or of HostTLSRPT of mox.conf (domain NULL).
+ */
+struct str directory_destination(const struct directory *d, struct arena *a,
+                                 const struct sconf_node *account, const struct sconf_node *node);
+struct str directory_report(const struct directory *d, struct arena *a,
+                            const struct sconf_node *domain, const struct sconf_node *report);
 /* mox-imap-store-cli-config.md, "Address lookup order". Texts live in a or in the configuration. */
 enum lookup_result directory_find(const struct directory *d, struct arena *a, struct str localpart,
                                   struct str domain, struct targets *out);

@@ -119,37 +119,55 @@ static struct entry *add_entry(struct directory *d, struct str key, struct str a
     return entry;
 }
 
-static void add_destination(struct directory *d, const struct sconf_node *account,
-                            const struct sconf_node *node)
+struct str directory_destination(const struct directory *d, struct arena *a,
+                                 const struct sconf_node *account, const struct sconf_node *node)
 {
     struct str localpart = node->key, domain = sconf_text(account, "Domain"), ascii;
     ptrdiff_t at = str_find_last(node->key, '@');
-    struct domain_entry *own;
+    const struct domain_entry *own;
 
     if (at >= 0) {
         localpart = str_sub(node->key, 0, (size_t)at);
         domain = str_from(node->key, (size_t)at + 1);
     }
-    ascii = ascii_of(&d->a, domain);
+    ascii = ascii_of(a, domain);
     own = map_get(&d->domains, ascii);
+    if (localpart.n && own)
+        localpart = localpart_canonical(a, own->node, localpart);
+    return key_of(a, localpart, ascii);
+}
+
+struct str directory_report(const struct directory *d, struct arena *a,
+                            const struct sconf_node *domain, const struct sconf_node *report)
+{
+    struct str at = sconf_text(report, "Domain");
+
+    return key_of(a, arena_lower(a, sconf_text(report, "Localpart")),
+                  at.n ? ascii_of(a, at) : domain ? ascii_of(a, domain->key)
+                                                  : d->config->hostname);
+}
+
+static void add_destination(struct directory *d, const struct sconf_node *account,
+                            const struct sconf_node *node)
+{
+    struct str address = directory_destination(d, &d->a, account, node);
+    struct domain_entry *own =
+        map_get(&d->domains, str_from(address, (size_t)str_find_last(address, '@') + 1));
+
     if (!own)
         return;
     own->is_local = true;
-    if (localpart.n)
-        localpart = localpart_canonical(&d->a, own->node, localpart);
-    add_entry(d, key_of(&d->a, localpart, ascii), account->key, sconf_text(node, "Mailbox"))
-        ->smtp_error = sconf_text(node, "SMTPError");
+    add_entry(d, address, account->key, sconf_text(node, "Mailbox"))->smtp_error =
+        sconf_text(node, "SMTPError");
 }
 
 static void add_domain_extras(struct directory *d, const struct domain_entry *own, struct str ascii)
 {
     for (int i = 0; i < 2; i++) {
         const struct sconf_node *report = sconf_get(own->node, i ? "TLSRPT" : "DMARC");
-        struct str at = sconf_text(report, "Domain");
 
         if (report)
-            add_entry(d, key_of(&d->a, arena_lower(&d->a, sconf_text(report, "Localpart")),
-                                at.n ? ascii_of(&d->a, at) : ascii),
+            add_entry(d, directory_report(d, &d->a, own->node, report),
                       sconf_text(report, "Account"), sconf_text(report, "Mailbox"));
     }
     SCONF_EACH (alias, sconf_get(own->node, "Aliases"))
@@ -189,8 +207,7 @@ struct directory *directory_new(const struct config *c)
     if (tlsrpt) {
         d->tlsrpt = (struct entry){.account = sconf_text(tlsrpt, "Account"),
                                    .mailbox = sconf_text(tlsrpt, "Mailbox")};
-        d->tlsrpt_key = key_of(&d->a, arena_lower(&d->a, sconf_text(tlsrpt, "Localpart")),
-                               c->hostname);
+        d->tlsrpt_key = directory_report(d, &d->a, NULL, tlsrpt);
     }
     return d;
 }

@@ -49,8 +49,19 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, name, IPC_MAX_NAME)                                                                     \
     F(u64, quota_bytes, 0)                                                                         \
     F(u32, max_per_day, 0)                                                                         \
-    F(u32, max_first_per_day, 0)                                                                   \
-    F(str, junk, IPC_MAX_JUNK) /* an account_junk */
+    F(u32, max_first_per_day, 0)
+/*
+ * monitor, after an account_entry: the account's own part of the configuration, passed on unread; pieces
+ * that follow each other. Inside are the five records below, which the account reads.
+ */
+#define ipc_account_part_FIELDS(F) F(str, bytes, IPC_MAX_RECORD)
+/* account: what holds for all its mail. */
+#define ipc_account_rules_FIELDS(F)                                                                \
+    F(str, rejects_mailbox, IPC_MAX_MAILBOX)                                                       \
+    F(str, introbox, IPC_MAX_MAILBOX)                                                              \
+    F(u8, keep_rejects, 1)                                                                         \
+    F(u8, no_first_time_delay, 1)                                                                  \
+    F(u64, subjectpass_seconds, 0)
 /* account: its junk filter, and the patterns of mailboxes that set junk flags. Millionths: _e6. */
 #define ipc_account_junk_FIELDS(F)                                                                 \
     F(u8, has_filter, 1)                                                                           \
@@ -67,6 +78,24 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, junk, IPC_MAX_PATTERN)                                                                  \
     F(str, neutral, IPC_MAX_PATTERN)                                                               \
     F(str, notjunk, IPC_MAX_PATTERN)
+/* account: an address of its own in the form of delivery_grant, or "@domain" for all others. */
+#define ipc_account_destination_FIELDS(F)                                                          \
+    F(str, address, IPC_MAX_ADDRESS)                                                               \
+    F(str, auth_required, IPC_MAX_TEXT) /* text for a sender who is not validated; or empty */     \
+    F(u8, is_dmarc_report, 1)                                                                      \
+    F(u8, is_tls_report, 1)
+/* account: a ruleset of the destination before it, and a pair of expressions for it. */
+#define ipc_ruleset_FIELDS(F)                                                                      \
+    F(str, mail_from_regexp, IPC_MAX_RECORD)                                                       \
+    F(str, msg_from_regexp, IPC_MAX_RECORD)                                                        \
+    F(str, verified_domain, IPC_MAX_ADDRESS)                                                       \
+    F(u8, is_forward, 1)                                                                           \
+    F(str, list_allow_domain, IPC_MAX_ADDRESS)                                                     \
+    F(str, accept_rejects_mailbox, IPC_MAX_MAILBOX)                                                \
+    F(str, mailbox, IPC_MAX_MAILBOX)
+#define ipc_ruleset_header_FIELDS(F)                                                               \
+    F(str, name_regexp, IPC_MAX_RECORD)                                                            \
+    F(str, value_regexp, IPC_MAX_RECORD)
 /* account: a mailbox made in a new account; use is 0 or one of enum store's special uses. */
 #define ipc_initial_mailbox_FIELDS(F)                                                              \
     F(str, name, IPC_MAX_MAILBOX)                                                                  \
@@ -89,6 +118,11 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     M(tls_pair)                                                                                    \
     M(account_entry)                                                                               \
     M(account_junk)                                                                                \
+    M(account_part)                                                                                \
+    M(account_rules)                                                                               \
+    M(account_destination)                                                                         \
+    M(ruleset)                                                                                     \
+    M(ruleset_header)                                                                              \
     M(initial_mailbox)                                                                             \
     M(level)                                                                                       \
     M(text_piece)

@@ -17,7 +17,6 @@ enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
     IPC_MAX_ANSWER = 300,    // the text of a struct err
     IPC_MAX_PATTERN = 2000,  // a regular expression for names of mailboxes
-    IPC_MAX_JUNK = 7000,     // what is said of an account's junk filter
     IPC_MAX_NAME = 255,      // account names, package names
     IPC_MAX_MAILBOX = 1024,
     IPC_MAX_TEXT = 2048,     // a sentence for a reply or a person
@@ -225,12 +224,14 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, cipher, 64)                                                                             \
     F(str, remote, 64)                                                                             \
     F(str, local, 64)
-/* monitor -> account template: fork an account. Descriptors: its directory, channel to monitor. */
+/*
+ * monitor -> account template: fork an account. Descriptors: its directory, channel to monitor, its part
+ * of the configuration in a sealed memory file (ipc/compiled.h, account_part).
+ */
 #define ipc_account_start_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
     F(str, account, IPC_MAX_NAME)                                                                  \
-    F(u64, quota_bytes, 0)                                                                         \
-    F(str, junk, IPC_MAX_JUNK) /* an account_junk of ipc/compiled.h */
+    F(u64, quota_bytes, 0)
 /* template -> monitor: the child of that number is running, and how it ended. */
 #define ipc_child_started_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
@@ -352,6 +353,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, tag, IPC_MAX_TAG)                                                                       \
     F(str, unread, IPC_MAX_UNREAD)                                                                 \
     F(str, parked, IPC_MAX_PARKED)
+/* monitor -> account: its part of the configuration is another now, in a sealed memory file. */
+#define ipc_account_config_FIELDS(F)
 /* account -> monitor: the connection has ended or was parked. */
 #define ipc_detached_FIELDS(F)                                                                     \
     F(u64, conn, 0)                                                                                \
@@ -534,7 +537,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(conn_gone, R_(FRONT), R_(MONITOR), 0, 0)                                                     \
     M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
     M(session_start, R_(MONITOR) | R_(SESSION_TEMPLATE), R_(SESSION_TEMPLATE) | R_(SESSION), 2, 3) \
-    M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 2, 2)                                      \
+    M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 3, 3)                                      \
     M(child_started, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)               \
     M(child_ended, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)                 \
     M(grant, R_(SESSION), R_(MONITOR), 0, 0)                                                       \
@@ -559,6 +562,7 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(client_key_remove, R_(ADMIN), R_(AUTH), 0, 0)                                                \
     M(admin_reply, R_(MONITOR) | R_(AUTH) | R_(QUEUE), R_(ADMIN), 0, 0)                            \
     M(attach, R_(MONITOR), R_(ACCOUNT), 1, 1)                                                      \
+    M(account_config, R_(MONITOR), R_(ACCOUNT), 1, 1)                                              \
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
     M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
     M(account_retrain, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \

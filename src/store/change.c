@@ -266,7 +266,7 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
     uint64_t modseq;
 
     if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, uid, e) ||
-        !junk_flags(st, m, &flags, e))
+        (!c->is_ruled && !junk_flags(st, m, &flags, e)))
         return false;
     stmt_bind_u64(s, 1, mailbox);
     stmt_bind_u64(s, 2, *uid);
@@ -501,7 +501,9 @@ static bool copy_one(struct store *st, void *ctx, struct arena *a, const struct 
     uint32_t uid;
 
     (void)a;
-    if (!origin_moved(st, j->mailbox, j->target.id, j->is_move, &placed, e) ||
+    placed.is_ruled = true;
+    if (!junk_flags(st, change_of(st, j->target.id), &placed.flags, e) ||
+        !origin_moved(st, j->mailbox, j->target.id, j->is_move, &placed, e) ||
         !add_placement(st, j->target.id, &placed, &uid, e))
         return false;
     if (!j->fn(j->ctx, c->uid, uid))

@@ -118,6 +118,7 @@ struct copy {
     int64_t received_unix;
     uint32_t uid, flags;
     struct str keywords;
+    bool is_ruled; // its flags are those that the mailbox it goes to asks for
 };
 /* Calls step for each copy in the ranges, by uid; it may remove the copy. a is reset between. */
 typedef bool step_fn(struct store *st, void *ctx, struct arena *a, const struct copy *c,
@@ -153,7 +154,7 @@ bool parse_message(struct store *st, struct arena *a, const struct store_new *m,
 bool origin_add(struct store *st, uint64_t email, uint64_t mailbox, const struct store_new *m,
                 struct err *e);
 bool origin_judge(struct store *st, uint64_t email, uint32_t flags, bool is_dead, struct err *e);
-/* Before a copy is copied or moved: it may change the flags that the new one gets. */
+/* Before a copy is copied or moved: it may change the flags that the new one gets, which are ruled. */
 bool origin_moved(struct store *st, uint64_t from, uint64_t to, bool is_move, struct copy *c,
                   struct err *e);
 /* Those of Rejects with this Message-ID go: the message has been accepted meanwhile. */

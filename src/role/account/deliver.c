@@ -10,6 +10,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/account/account.h"
+#include "role/account/judge.h"
 
 enum { DELIVERY_MS = 5 * 60 * 1000 };
 
@@ -37,25 +38,118 @@ static bool answer_failure(struct delivery *d, const struct err *why, struct err
     return answer(d, 451, "4.3.0", "the message cannot be stored now, try again later", e);
 }
 
-static bool store(struct delivery *d, const struct ipc_offer *offer, int fd, struct err *e)
+static void new_message(const struct delivery *d, const struct ipc_offer *offer, int fd,
+                        struct str id, struct store_new *out)
 {
-    AUTO_BUF id = BUF_LIMIT(IPC_MAX_DELIVERY_ID + IPC_MAX_ADDRESS + 1);
-    struct store_new m;
+    *out = (struct store_new){.prefix = offer->prefix, .fd = fd, .size = offer->size,
+                              .received_unix = os_now_unix(), .delivery_id = id,
+                              .reverse_path = offer->reverse_path, .hello = offer->hello,
+                              .remote_ip = str_of(d->remote)};
+}
+
+static bool store(struct str mailbox, const struct store_new *m, struct err *e)
+{
     struct store_added added;
 
-    // Of a list, several addresses may be of this account.
-    buf_put(&id, offer->delivery_id);
-    BUF_PUT(&id, " ");
-    buf_put(&id, str_of(d->address));
-    m = (struct store_new){.prefix = offer->prefix, .fd = fd, .size = offer->size,
-                          .received_unix = os_now_unix(), .delivery_id = buf_str(&id),
-                          .reverse_path = offer->reverse_path, .hello = offer->hello,
-                          .remote_ip = str_of(d->remote)};
-    if (!store_add(account.store, str_of(d->mailbox), true, &m, 1, &added, e))
+    if (!store_add(account.store, mailbox, true, m, 1, &added, e))
         return false;
-    LOG(LOG_INFO, "store", "delivered", LOG_S("account", account.name),
-        LOG_S("mailbox", str_of(d->mailbox)), LOG_N("uid", added.uid), LOG_N("size", offer->size));
+    LOG(LOG_INFO, "store", "delivered", LOG_S("account", account.name), LOG_S("mailbox", mailbox),
+        LOG_N("uid", added.uid), LOG_N("size", m->size));
     return true;
+}
+
+static bool answer_stored(struct delivery *d, struct str mailbox, const struct store_new *m,
+                          struct err *e)
+{
+    struct err why = {0};
+
+    return store(mailbox, m, &why) ? answer(d, 250, "2.0.0", "", e) : answer_failure(d, &why, e);
+}
+
+/* --- mail from outside -------------------------------------------------------------------------- */
+
+static bool answer_decision(struct delivery *d, const struct decision *by, struct err *e)
+{
+    return IPC_SEND(&d->ch, verdict, NULL, 0, e, .code = by->code, .enhanced = str_of(by->enhanced),
+                    .text = str_sub(by->text, 0, IPC_MAX_TEXT), .reason = by->reason,
+                    .is_slow = by->is_slow, .is_first_time = by->is_first_time,
+                    .is_reject = by->is_reject, .dmarc_override = (uint8_t)by->dmarc_override);
+}
+
+// mox-smtp-delivery.md 2.7. The sender does not learn of it.
+static void keep_reject(struct delivery *d, const struct rules *rules, struct judged *j,
+                        struct store_new m)
+{
+    struct store_origin origin;
+    struct err e = {0};
+    bool stored = false;
+
+    if (!j->decision.is_reject || !rules_account(rules)->rejects_mailbox.n)
+        return;
+    judge_origin(j, true, &origin);
+    m.origin = &origin;
+    m.flags = FLAG_SEEN;
+    // Of the id there may be one only, and a delivery repeated later is to be stored.
+    m.delivery_id = (struct str){0};
+    if (!store_reject(account.store, rules_account(rules)->rejects_mailbox,
+                      rules_account(rules)->keep_rejects, &m, &stored, &e))
+        LOG(LOG_ERROR, "store", "a refused message is not kept", LOG_E(&e),
+            LOG_S("account", account.name));
+    else
+        LOG(LOG_DEBUG, "store", stored ? "a refused message is kept" : "a refused message is not kept",
+            LOG_S("account", account.name), LOG_S("remote", str_of(d->remote)));
+}
+
+// The verdict, and what the session makes of it: see ipc_verdict.
+static bool conclude(struct delivery *d, const struct rules *rules, struct judged *j,
+                     struct store_new *m, struct err *e)
+{
+    const struct decision *by = &j->decision;
+    struct str mailbox = by->mailbox;
+    struct store_origin origin;
+
+    m->prefix = j->prefix;
+    if (!answer_decision(d, by, e))
+        return false;
+    if (by->is_accepted) {
+        if (!channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e))
+            return false;
+        m->flags = by->is_reject ? FLAG_SEEN : 0;
+    } else {
+        switch (channel_receive(&d->ch, d->p, DELIVERY_MS, e)) {
+        case CHANNEL_CLOSED:
+            keep_reject(d, rules, j, *m);
+            return true;
+        case CHANNEL_MESSAGE:
+            if (d->p->type == IPC_commit)
+                break; // another member of the list takes it
+            return fail(e, ERR_BUG, "unexpected message");
+        case CHANNEL_TIMEOUT:
+        case CHANNEL_BAD:
+            return false;
+        }
+        mailbox = by->destined.n ? by->destined : str_of(d->mailbox);
+    }
+    judge_origin(j, by->is_accepted && by->is_reject, &origin);
+    m->origin = &origin;
+    m->rejects = rules_account(rules)->rejects_mailbox;
+    return answer_stored(d, mailbox, m, e);
+}
+
+static bool decide_about(struct delivery *d, const struct ipc_findings *findings,
+                         const struct ipc_offer *offer, struct store_new *m, struct err *e)
+{
+    struct rules *rules = rules_get();
+    struct arena a = ARENA_LIMIT(256 << 20);
+    struct judged *j = heap_alloc(sizeof *j);
+    bool is_ok;
+
+    judge(&a, rules, findings, offer, str_of(d->address), str_of(d->mailbox), m, j);
+    is_ok = conclude(d, rules, j, m, e);
+    free(j);
+    arena_fini(&a);
+    rules_put(rules);
+    return is_ok;
 }
 
 // Of mail from outside, what was found out about its sender comes before the offer.
@@ -81,10 +175,11 @@ static bool hear_offer(struct delivery *d, struct ipc_findings *findings, bool *
 
 static bool serve(struct delivery *d, struct err *e)
 {
+    AUTO_BUF id = BUF_LIMIT(IPC_MAX_DELIVERY_ID + IPC_MAX_ADDRESS + 1);
     struct ipc_findings findings;
     struct ipc_offer offer;
+    struct store_new m;
     AUTO_FD fd = -1;
-    struct err why = {0};
     bool has_findings;
 
     if (!hear_offer(d, &findings, &has_findings, &offer, e))
@@ -96,11 +191,16 @@ static bool serve(struct delivery *d, struct err *e)
     // A captured session could else have the queue's next message taken for a repetition.
     if (!d->is_queued && !str_starts(offer.delivery_id, STR("s.")))
         return fail(e, ERR_DENIED, "the delivery id is not a session's");
-    if (!answer(d, 250, "2.0.0", "", e) ||
-        !channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e))
-        return false;
-    return store(d, &offer, fd, &why) ? answer(d, 250, "2.0.0", "", e)
-                                      : answer_failure(d, &why, e);
+    // Of a list, several addresses may be of this account.
+    buf_put(&id, offer.delivery_id);
+    BUF_PUT(&id, " ");
+    buf_put(&id, str_of(d->address));
+    new_message(d, &offer, fd, buf_str(&id), &m);
+    if (has_findings)
+        return decide_about(d, &findings, &offer, &m, e);
+    return answer(d, 250, "2.0.0", "", e) &&
+           channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e) &&
+           answer_stored(d, str_of(d->mailbox), &m, e);
 }
 
 static void *run(void *ctx)

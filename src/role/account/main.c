@@ -13,7 +13,9 @@
 #include "os/fd.h"
 #include "os/process.h"
 #include "policy/psl.h"
+#include "os/file.h"
 #include "role/account/account.h"
+#include "role/account/rules.h"
 #include "role/template.h"
 #include "text/encode.h"
 
@@ -87,6 +89,29 @@ static bool on_retrain(struct packet *p, struct err *e)
                     .text = str_of(why.text));
 }
 
+// Its part of the configuration, from a memory file.
+static struct rules *read_rules(int fd, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(2 * COMPILED_MAX_BYTES);
+    struct str text;
+
+    return os_read_fd(&a, fd, COMPILED_MAX_BYTES, &text, e) ? rules_read(text, e) : NULL;
+}
+
+static bool on_config(struct packet *p)
+{
+    struct err e = {0};
+    AUTO_FD fd = packet_take_fd(p, 0);
+    struct rules *r = read_rules(fd, &e);
+
+    if (r)
+        rules_use(r);
+    else
+        LOG(LOG_ERROR, "store", "the account's configuration cannot be read; the old one stays",
+            LOG_E(&e), LOG_S("account", account.name));
+    return true;
+}
+
 static bool on_monitor(struct packet *p, struct err *e)
 {
     struct ipc_attach attach;
@@ -105,6 +130,9 @@ static bool on_monitor(struct packet *p, struct err *e)
     case IPC_account_retrain:
         seen++;
         return on_retrain(p, e);
+    case IPC_account_config:
+        seen++;
+        return on_config(p);
     case IPC_log_level:
         seen++;
         return ipc_log_level_get(p->body, &level, e) &&
@@ -262,32 +290,23 @@ static void wake_connections(void)
     pthread_mutex_unlock(&account.lock);
 }
 
-// Without a word of the configuration there is no filter.
-static bool read_junk(struct role_start *s, struct str bytes, struct store_junk *out,
-                      struct err *e)
+static struct store_junk junk_options(const struct ipc_account_junk *m)
 {
-    struct ipc_account_junk m;
-
-    if (!bytes.n)
-        return true;
-    if (!ipc_account_junk_get(arena_dup(&s->arena, bytes), &m, e))
-        return false;
-    *out = (struct store_junk){
-        .learns = m.has_filter,
-        .settings = {.method = m.method ? JUNK_WORDS : JUNK_EVIDENCE,
-                     .onegrams = m.onegrams,
-                     .twograms = m.twograms,
-                     .threegrams = m.threegrams,
-                     .max_power = (double)m.max_power_e6 / 1e6,
-                     .ignore_words = (double)m.ignore_words_e6 / 1e6,
-                     .top_words = m.top_words,
-                     .rare_words = m.rare_words},
-        .sets_flags = m.sets_flags,
-        .junk = m.junk,
-        .neutral = m.neutral,
-        .notjunk = m.notjunk,
+    return (struct store_junk){
+        .learns = m->has_filter,
+        .settings = {.method = m->method ? JUNK_WORDS : JUNK_EVIDENCE,
+                     .onegrams = m->onegrams,
+                     .twograms = m->twograms,
+                     .threegrams = m->threegrams,
+                     .max_power = (double)m->max_power_e6 / 1e6,
+                     .ignore_words = (double)m->ignore_words_e6 / 1e6,
+                     .top_words = m->top_words,
+                     .rare_words = m->rare_words},
+        .sets_flags = m->sets_flags,
+        .junk = m->junk,
+        .neutral = m->neutral,
+        .notjunk = m->notjunk,
     };
-    return true;
 }
 
 // In the forked child.
@@ -296,13 +315,15 @@ static void run_account(struct role_start *s, struct packet *p)
     struct store_options options = {.initial = initial, .n_initial = n_initial};
     struct ipc_account_start m;
     struct err e = {0};
-    int dir;
+    struct rules *rules;
+    int dir, config;
 
-    if (!ipc_account_start_get(p->body, &m, &e) || !read_junk(s, m.junk, &options.junk, &e))
+    if (!ipc_account_start_get(p->body, &m, &e))
         _exit(1);
     dir = packet_take_fd(p, 0);
     account.name = arena_dup(&s->arena, m.account);
     account.monitor = (struct channel){packet_take_fd(p, 1), ROLE_ACCOUNT, ROLE_MONITOR};
+    config = packet_take_fd(p, 2);
     account.start = s;
     options.quota_bytes = m.quota_bytes;
     packet = p;
@@ -310,6 +331,16 @@ static void run_account(struct role_start *s, struct packet *p)
     if (fchdir(dir))
         _exit(1);
     child_enter_sandbox(s, &dir, 1);
+    rules = read_rules(config, &e);
+    fd_close(&config);
+    if (!rules) {
+        LOG(LOG_ERROR, "store", "cannot read the account's configuration", LOG_E(&e),
+            LOG_S("account", account.name));
+        _exit(2);
+    }
+    rules_use(rules);
+    rules = rules_get(); // the store's options are of these, whatever comes later
+    options.junk = junk_options(rules_junk(rules));
     account.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     account.store = account.wake_fd >= 0 ? store_open(&options, &e) : NULL;
     if (!account.store) {

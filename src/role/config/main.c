@@ -11,6 +11,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "role/config/account.h"
 #include "role/profiles.h"
 #include "role/start.h"
 #include "text/idna.h"
@@ -177,34 +178,23 @@ static uint32_t daily_limit(const struct compile *c, const struct sconf_node *ac
     return c->files.is_localserve ? 0 : usual;
 }
 
-static uint32_t millionths(const struct sconf_node *node, const char *key)
+static void put_accounts(struct compile *c)
 {
-    return (uint32_t)(sconf_float(node, key) * 1e6 + 0.5);
-}
+    AUTO_BUF own = BUF_LIMIT(COMPILED_MAX_BYTES);
+    struct compile_accounts accounts;
 
-static void put_junk(struct buf *out, const struct sconf_node *account)
-{
-    const struct sconf_node *filter = sconf_get(account, "JunkFilter");
-    const struct sconf_node *params = sconf_get(filter, "Params");
-    const struct sconf_node *flags = sconf_get(account, "AutomaticJunkFlags");
-    const struct ipc_account_junk m = {
-        .has_filter = filter != NULL,
-        .method = str_eq(sconf_text(filter, "Method"), STR("words")),
-        .onegrams = sconf_bool(params, "Onegrams"),
-        .twograms = sconf_bool(params, "Twograms"),
-        .threegrams = sconf_bool(params, "Threegrams"),
-        .threshold_e6 = millionths(filter, "Threshold"),
-        .max_power_e6 = millionths(params, "MaxPower"),
-        .ignore_words_e6 = millionths(params, "IgnoreWords"),
-        .top_words = (uint32_t)sconf_u64(params, "TopWords", 0),
-        .rare_words = (uint32_t)sconf_u64(params, "RareWords", 0),
-        .sets_flags = sconf_bool(flags, "Enabled"),
-        .junk = sconf_text(flags, "JunkMailboxRegexp"),
-        .neutral = sconf_text(flags, "NeutralMailboxRegexp"),
-        .notjunk = sconf_text(flags, "NotJunkMailboxRegexp"),
-    };
-
-    ipc_account_junk_put(out, &m);
+    compile_accounts_begin(&accounts, c->a, c->config);
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts")) {
+        COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
+                     .quota_bytes = config_quota(c->config, n),
+                     .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
+                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200));
+        buf_reset(&own);
+        compile_account(&accounts, n, &own);
+        for (size_t at = 0; at < own.n; at += IPC_MAX_RECORD)
+            COMPILED_PUT(&c->accounts, account_part,
+                         .bytes = str_sub(buf_str(&own), at, IPC_MAX_RECORD));
+    }
 }
 
 static void put_initial_mailboxes(struct compile *c)
@@ -278,16 +268,7 @@ static void compile(struct compile *c)
         if (!c->files.is_localserve)
             note_not_served(l);
     }
-    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts")) {
-        AUTO_BUF junk = BUF_LIMIT(IPC_MAX_JUNK);
-
-        put_junk(&junk, n);
-        COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
-                     .quota_bytes = config_quota(c->config, n),
-                     .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
-                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200),
-                     .junk = buf_str(&junk));
-    }
+    put_accounts(c);
     put_initial_mailboxes(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
@@ -310,7 +291,7 @@ _Noreturn void config_main(void)
 {
     static struct arena a = ARENA_LIMIT(512 << 20);
     static struct compile c = {.common = BUF_LIMIT(1 << 20), .ports = BUF_LIMIT(1 << 20),
-                               .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(16 << 20),
+                               .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
                                .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20)};
     static struct config config;
     struct packet *p = packet_new();

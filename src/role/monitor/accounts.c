@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
@@ -126,12 +127,42 @@ static void introduce_front(struct monitor *m, struct account *a)
         LOG(LOG_DEBUG, "mox", "connecting account and front", LOG_E(&e));
 }
 
+static int config_file(const struct known_account *known, struct err *e)
+{
+    int fd = os_memfile("account", e);
+
+    if (fd >= 0 && (!os_write_all(fd, known->config, e) || !os_memfile_seal(fd, e)))
+        fd_close(&fd);
+    return fd;
+}
+
+void accounts_configure(struct monitor *m, struct map *old)
+{
+    struct map_entry *entry;
+
+    for (size_t i = 0; (entry = map_each(&m->accounts, &i));) {
+        struct account *a = entry->value;
+        const struct known_account *known = map_get(&m->known, a->name);
+        const struct known_account *before = map_get(old, a->name);
+        struct err e = {0};
+        AUTO_FD fd = -1;
+
+        if (!known || (before && str_eq(known->config, before->config)))
+            continue;
+        fd = config_file(known, &e);
+        a->sent++;
+        if (fd < 0 || !IPC_SEND(&a->ch, account_config, &fd, 1, &e))
+            LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e),
+                LOG_S("account", a->name));
+    }
+}
+
 struct account *account_ensure(struct monitor *m, struct str name, struct err *e)
 {
     struct process *template = role_process(m, ROLE_ACCOUNT_TEMPLATE);
     struct account *a = map_get(&m->accounts, name);
     const struct known_account *known = map_get(&m->known, name);
-    int pair[2], fds[2];
+    int pair[2], fds[3];
     char *copy;
     bool is_ok;
 
@@ -144,8 +175,10 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     fds[0] = open_account_dir(m, name, e);
     if (fds[0] < 0)
         return NULL;
-    if (!fd_pair_packets(pair, e)) {
+    fds[2] = config_file(known, e);
+    if (fds[2] < 0 || !fd_pair_packets(pair, e)) {
         fd_close(&fds[0]);
+        fd_close(&fds[2]);
         return NULL;
     }
     fds[1] = pair[1];
@@ -154,11 +187,11 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     memcpy(copy, name.p, name.n);
     *a = (struct account){.id = ++m->next_account_id, .name = {copy, name.n}, .m = m,
                           .ch = {pair[0], ROLE_MONITOR, ROLE_ACCOUNT}};
-    is_ok = IPC_SEND(&template->ch, account_start, fds, 2, e, .conn = a->id, .account = name,
-                     .quota_bytes = known->quota_bytes,
-                     .junk = str_at(known->junk, known->n_junk));
+    is_ok = IPC_SEND(&template->ch, account_start, fds, 3, e, .conn = a->id, .account = name,
+                     .quota_bytes = known->quota_bytes);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
+    fd_close(&fds[2]);
     a->source = is_ok ? event_add(m->loop, a->ch.fd, EVENT_READ, account_ready, a, e) : NULL;
     if (!a->source) {
         channel_close(&a->ch);

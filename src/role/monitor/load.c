@@ -96,15 +96,50 @@ static int open_domains(struct monitor *m, struct err *e)
     return fd;
 }
 
+static void know_account(struct monitor *m, const struct ipc_account_entry *account, struct str own)
+{
+    struct known_account *known = heap_alloc(sizeof *known + own.n);
+    char *copy = (char *)(known + 1);
+
+    if (own.n)
+        memcpy(copy, own.p, own.n);
+    *known = (struct known_account){account->quota_bytes, account->max_per_day,
+                                    account->max_first_per_day, {copy, own.n}};
+    free(map_put(&m->known, account->name, known));
+}
+
+static bool know_accounts(struct monitor *m, struct str text, struct err *e)
+{
+    AUTO_BUF own = BUF_LIMIT(COMPILED_MAX_BYTES);
+    struct ipc_account_entry account;
+    struct ipc_account_part part;
+    struct cur c = cur_of(text);
+    enum compiled_type type;
+    bool has_account = false;
+    struct str body;
+
+    while (compiled_next(&c, &type, &body, e))
+        if (type == COMPILED_account_part && ipc_account_part_get(body, &part, e)) {
+            buf_put(&own, part.bytes);
+        } else if (type == COMPILED_account_entry) {
+            if (has_account)
+                know_account(m, &account, buf_str(&own));
+            buf_reset(&own);
+            has_account = ipc_account_entry_get(body, &account, e);
+        }
+    if (has_account)
+        know_account(m, &account, buf_str(&own));
+    return e->kind == ERR_NONE;
+}
+
 // Takes over a good configuration: descriptors, and which accounts exist.
 static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
 {
-    struct map_entry *entry;
+    struct map old = m->known;
     struct arena a = ARENA_LIMIT(64 << 20);
-    struct ipc_account_entry account;
-    enum compiled_type type;
-    struct str text, body;
-    struct cur c;
+    struct map_entry *entry;
+    struct str text;
+    bool is_ok;
 
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         fd_close(&m->configs[i]);
@@ -115,22 +150,14 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
         arena_fini(&a);
         return false;
     }
-    for (size_t i = 0; (entry = map_each(&m->known, &i));)
-        free(entry->value);
-    map_fini(&m->known);
-    c = cur_of(text);
-    while (compiled_next(&c, &type, &body, e))
-        if (type == COMPILED_account_entry && ipc_account_entry_get(body, &account, e)) {
-            struct known_account *known = heap_alloc(sizeof *known + account.junk.n);
-
-            *known = (struct known_account){account.quota_bytes, account.max_per_day,
-                                            account.max_first_per_day, account.junk.n};
-            if (account.junk.n)
-                memcpy(known->junk, account.junk.p, account.junk.n);
-            free(map_put(&m->known, account.name, known));
-        }
+    m->known = (struct map){0};
+    is_ok = know_accounts(m, text, e);
     arena_fini(&a);
-    return e->kind == ERR_NONE;
+    accounts_configure(m, &old);
+    for (size_t i = 0; (entry = map_each(&old, &i));)
+        free(entry->value);
+    map_fini(&old);
+    return is_ok;
 }
 
 void load_again(struct monitor *m)

@@ -75,8 +75,7 @@ struct conn {
 struct known_account {
     uint64_t quota_bytes;
     uint32_t max_per_day, max_first_per_day;
-    size_t n_junk;
-    char junk[]; // for the account, as it came
+    struct str config; // the account's own part, in the same heap block; not read here
 };
 
 /* A running account process. */
@@ -187,5 +186,7 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
 bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e);
 bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,
                     struct str unread, struct str parked, struct err *e);
+/* The configuration was read again: running accounts whose part is another than in old get theirs. */
+void accounts_configure(struct monitor *m, struct map *old);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
 void accounts_stop(struct monitor *m);
