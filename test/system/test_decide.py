@@ -70,6 +70,11 @@ def strangers_and_those_who_are_known():
         mark(s, 'INBOX', '$NotJunk')
         send(s, world.signed(text('second')))
         assert reason_of(headers(s, 'INBOX')[-1][1]) == 'msgfromfull'
+        conf = os.path.join(s.dir, 'mox.conf')
+        why = run(MOX, '-config', conf, 'message', 'why', 'ann', 'inbox', '2').stdout.splitlines()
+        assert why[0].split() == 'reputation msgfromfull: good; 0 of 1 earlier messages were junk'.split(), why
+        assert why[-1].split() == ['decision', 'accept:', 'msgfromfull'], why
+        assert run(MOX, '-config', conf, 'message', 'why', 'ann', 'Inbox', '9', ok=False).returncode == 1
         # Somebody else of the domain, and somebody else without a signature.
         send(s, world.signed(text('third', sender='bob@sender.example')))
         assert reason_of(headers(s, 'INBOX')[-1][1]) == 'msgfromdomain'
@@ -157,6 +162,23 @@ def members_of_a_list_decide_together():
         send(s, world.signed(text('to both', to='both@example.org')), to='both@example.org')
         assert b'to both' in headers(s, 'INBOX')[-1][1]
         assert b'to both' in headers(s, 'INBOX', 'bob')[-1][1]
+        # Recipients of their own: what ann refuses does not come to her by way of the queue.
+        w = s.connect(SMTP, source=GOOD)
+        w.expect('220')
+        w.cmd('EHLO mx.sender.example', '250')
+        w.cmd('MAIL FROM:<ann@sender.example>', '250')
+        w.cmd('RCPT TO:<ann@example.org>', '250')
+        w.cmd('RCPT TO:<bob@example.org>', '250')
+        w.cmd('DATA', '354')
+        w.write(world.signed(text('to each')) + '.\r\n')
+        assert w.f.read(3) == b'250'
+        w.f.close()
+        w.sock.close()
+        assert b'to each' in headers(s, 'INBOX', 'bob')[-1][1]
+        assert any(b'to each' in raw for _, raw in eventually(lambda: headers(s, 'Rejects')[1:]))
+        queued = run(MOX, '-config', os.path.join(s.dir, 'mox.conf'), 'queue', 'list').stdout
+        assert 'ann@example.org' in queued and '451' in queued, queued
+        assert not any(b'to each' in raw for _, raw in headers(s, 'INBOX'))
 
 
 main('decide')

@@ -263,7 +263,8 @@ static bool is_left(struct smtp_session *c, const struct smtp_message *m, const 
 
     *out = (struct ipc_submit_rcpt){.address = c->rcpts[d->rcpt].address};
     for (size_t i = 0; i < n; i++) {
-        if (d[i].has_failed && d[i].code < 500) {
+        // What the account refused is not offered again by the queue, which knows nothing of the sender.
+        if (d[i].has_failed && !d[i].is_refused && d[i].code < 500) {
             // Repeated for all mailboxes of the recipient: those that have it know the id.
             out->delivery_id = delivery_id(c, m, d);
             return true;
