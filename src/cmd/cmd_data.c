@@ -15,7 +15,8 @@
 #include "message/mime.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "store/store.h"
+#include "policy/why.h"
+#include "store/reputation.h"
 #include "text/encode.h"
 
 /* --- message parse --------------------------------------------------------------------------------- */
@@ -221,6 +222,55 @@ static bool verify_accounts(int data, size_t *n, size_t *problems, struct err *e
     }
     closedir(dir);
     return true;
+}
+
+/* --- message why ------------------------------------------------------------------------------------- */
+
+static bool enter_account(struct arena *a, struct str account, struct err *e)
+{
+    const char *path;
+    struct str dir;
+
+    if (str_find(account, '/') != STR_NONE || str_starts(account, STR(".")))
+        return fail(e, ERR_NOT_FOUND, "no such account");
+    if (!paths_data_dir(a, &dir, e))
+        return false;
+    path = arena_cstring(a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(dir), STR_FMT(account)));
+    return path && chdir(path) == 0 ? true : fail_errno(e, "entering account %s", path ? path : "");
+}
+
+static bool read_why(struct arena *a, struct str account, struct str name, uint32_t uid,
+                     struct str *out, struct err *e)
+{
+    struct store_reader *r;
+    struct store_mailbox mailbox;
+    bool is_ok;
+
+    if (!store_mailbox_name(a, name, &name, e) || !enter_account(a, account, e) ||
+        !(r = store_reader_open(e)))
+        return false;
+    is_ok = store_mailbox_find(r, a, name, &mailbox, e) &&
+            store_facts(r, a, mailbox.id, uid, out, e);
+    store_reader_close(r);
+    return is_ok && (out->n || fail(e, ERR_NOT_FOUND, "nothing was decided about this message: it did "
+                                    "not come from outside"));
+}
+
+int cmd_message_why(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    struct str record, check, result, evidence;
+    struct err e = {0};
+    uint64_t uid;
+
+    if (argc != 4 || !str_u64(str_of(argv[3]), UINT32_MAX, &uid))
+        return cmd_usage("message why");
+    if (!read_why(&a, str_of(argv[1]), str_of(argv[2]), (uint32_t)uid, &record, &e))
+        return cmd_fail(&e);
+    while (why_next(&record, &check, &result, &evidence))
+        printf("%-14.*s %.*s%s%.*s\n", STR_FMT(check), STR_FMT(result), evidence.n ? ": " : "",
+               STR_FMT(evidence));
+    return 0;
 }
 
 /* --- cid ---------------------------------------------------------------------------------------------- */

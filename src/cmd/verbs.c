@@ -60,6 +60,10 @@ const struct cmd cmd_verbs[] = {
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
      "input.", cmd_message_parse, false},
+    {"message why", "account mailbox uid", "Print how a message was decided about.\n\n"
+     "A line for each check that had a say, in their order: its result and what it was found by;\n"
+     "the last is the decision. Of messages from outside only. The server may be running.",
+     cmd_message_why, false},
     {"dkim gened25519", ">$selector._domainkey.$domain.ed25519.privatekey.pkcs8.pem",
      "Generate a new ed25519 private key for DKIM.\n\n"
      "Prints it as PKCS8 PEM. It is for PrivateKeyFile in domains.conf; \"dkim txt\" makes the DNS\n"

@@ -439,14 +439,16 @@ bool store_subjectpass_key(struct store *st, struct str address, char out[STORE_
     return store_write(st, key_job, &(struct key_job){address, out}, e);
 }
 
-bool store_facts(struct store_reader *r, struct arena *a, uint64_t email, struct str *out,
-                 struct err *e)
+bool store_facts(struct store_reader *r, struct arena *a, uint64_t mailbox, uint32_t uid,
+                 struct str *out, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "SELECT facts FROM email WHERE id = ?", e);
+    AUTO_STMT s = db_prepare(r->db, "SELECT m.facts FROM placement p JOIN email m ON m.id = p.email "
+                             "WHERE p.mailbox = ? AND p.uid = ?", e);
 
     if (!s)
         return false;
-    stmt_bind_u64(s, 1, email);
+    stmt_bind_u64(s, 1, mailbox);
+    stmt_bind_u64(s, 2, uid);
     if (!stmt_step(s, e))
         return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such message") : false;
     *out = arena_dup(a, stmt_str(s, 0));

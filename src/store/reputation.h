@@ -78,9 +78,9 @@ enum { STORE_SUBJECTPASS_KEY = 16 };
 MUST_USE bool store_subjectpass_key(struct store *st, struct str address,
                                     char out[STORE_SUBJECTPASS_KEY], struct err *e);
 
-/* How a message was decided about, as it was stored; empty when it was not. */
-MUST_USE bool store_facts(struct store_reader *r, struct arena *a, uint64_t email, struct str *out,
-                          struct err *e);
+/* How a message was decided about, as it was stored; empty when it was not. ERR_NOT_FOUND. */
+MUST_USE bool store_facts(struct store_reader *r, struct arena *a, uint64_t mailbox, uint32_t uid,
+                          struct str *out, struct err *e);
 
 enum {
     STORE_REJECTS_SECONDS = 14 * 24 * 3600, // mox-smtp-delivery.md 2.7

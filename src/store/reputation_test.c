@@ -365,8 +365,8 @@ TEST(facts_are_kept_with_the_message)
 
     begin();
     add("Inbox", 1000, 0, "", "x");
-    CHECK(store_facts(reader, &a, 1, &facts, &e));
+    CHECK(store_facts(reader, &a, mailbox_id("Inbox"), 1, &facts, &e));
     CHECK_STR(facts, STR("facts"));
-    CHECK(!store_facts(reader, &a, 2, &facts, &e) && e.kind == ERR_NOT_FOUND);
+    CHECK(!store_facts(reader, &a, mailbox_id("Inbox"), 2, &facts, &e) && e.kind == ERR_NOT_FOUND);
     end();
 }
