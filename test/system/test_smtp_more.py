@@ -769,4 +769,17 @@ def tls_is_required_but_for_reports():
         t.close()
 
 
+@test
+def a_first_line_that_is_a_continuation_stays_its_own():
+    """A stranger's blank must not put words into our Received field."""
+    with serving() as s:
+        w = hello(s=s)
+        envelope(w, 'a@elsewhere.example', ['ann@example.org'])
+        data(w, ' for <somebody@else.example>; forged\r\nSubject: x\r\n\r\nx', '250')
+        c = inbox(s, 'ann', 1)
+        raw = c.fetch('1', '(BODY.PEEK[HEADER])')[1][0][1].decode()
+        received = re.search(r'^Received: (?:.*\r\n[ \t])*.*\r\n', raw, re.M).group(0)
+        assert 'forged' not in received and 'X-Mox-Malformed: the header began with:\r\n for <somebody@else' in raw, raw
+
+
 main('smtp-more')

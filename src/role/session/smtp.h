@@ -132,6 +132,9 @@ void smtp_put_random_name(struct buf *out);
 /* mox-smtp-delivery.md 1.9; rcpt: the one recipient it names, or NULL (smtp_received.c). */
 MUST_USE bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
                                 const struct smtp_rcpt *rcpt, struct buf *out, struct err *e);
+/* The end of what we put before a message: a first line of it that begins with a blank would
+ * otherwise continue our last field (RFC 5322, 2.2.3). */
+void smtp_end_prefix(const struct smtp_message *m, struct buf *out);
 /* To the queue, which answers when it is stored (smtp_submit.c). */
 MUST_USE bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
                            const struct ipc_submit_rcpt *rcpts, size_t n, struct ipc_verdict *v,

@@ -48,7 +48,10 @@ static bool put_prefix(struct smtp_session *c, const struct smtp_message *m,
     BUF_PUT(out, ">\r\n");
     if (c->sender)
         buf_put(out, c->sender->fields);
-    return smtp_put_received(c, m, rcpt, out, e);
+    if (!smtp_put_received(c, m, rcpt, out, e))
+        return false;
+    smtp_end_prefix(m, out);
+    return true;
 }
 
 // The same for all mailboxes of a recipient: each account adds which of its own it is.
@@ -290,10 +293,16 @@ static void queue_rest(struct smtp_session *c, const struct smtp_message *m,
             own++;
         n_left += is_left(c, m, &all[i], own, &left[n_left]);
     }
-    if (!n_left || (smtp_put_received(c, m, NULL, &received, &e) &&
-                    smtp_enqueue(c, m, buf_str(&received), left, n_left, &v, &e) && v.code == 250)) {
+    if (!n_left) {
         smtp_accepted(c);
         return;
+    }
+    if (smtp_put_received(c, m, NULL, &received, &e)) {
+        smtp_end_prefix(m, &received);
+        if (smtp_enqueue(c, m, buf_str(&received), left, n_left, &v, &e) && v.code == 250) {
+            smtp_accepted(c);
+            return;
+        }
     }
     // The sender repeats it for all; the mailboxes that have it get a second copy.
     smtp_reply_broken(c, "queueing for the remaining recipients", &e);

@@ -80,3 +80,9 @@ bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
     date_put_without_weekday(&v, (struct date){.unix_seconds = os_now_unix()});
     return header_put(out, STR("Received"), buf_str(&v), e);
 }
+
+void smtp_end_prefix(const struct smtp_message *m, struct buf *out)
+{
+    if (str_starts(m->header, STR(" ")) || str_starts(m->header, STR("\t")))
+        BUF_PUT(out, "X-Mox-Malformed: the header began with:\r\n");
+}

@@ -165,8 +165,12 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
     for (size_t i = 0; i < c->n_rcpts; i++)
         rcpts[i].address = c->rcpts[i].address;
     if (!smtp_put_received(c, m, only, &prefix, &e) || !put_missing(c, m, &prefix, &e) ||
-        !put_authentication(c, &prefix, &e) ||
-        !smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
+        !put_authentication(c, &prefix, &e)) {
+        smtp_reply_broken(c, "queueing a message", &e);
+        return;
+    }
+    smtp_end_prefix(m, &prefix);
+    if (!smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);
         return;
     }
