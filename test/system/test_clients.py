@@ -287,7 +287,9 @@ def two_way(s, sync, local, mailbox_of=lambda name: name):
     """
     def agree():
         here = maildir_state(local)
-        there = {mailbox_of(n): rows for n, rows in server_state(s).items()}
+        # A Maildir has no letter for what the server learns from moves.
+        there = {mailbox_of(n): {ident: flags - {'$Junk', '$NotJunk'} for ident, flags in rows.items()}
+                 for n, rows in server_state(s).items()}
         same(here, there)
         return there
 
