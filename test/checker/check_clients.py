@@ -159,7 +159,8 @@ class Walker:
         c.hear_unasked()
         numbers = self.some()
         messages = [c.box.messages[n - 1] for n in numbers]
-        if not numbers or (rng.random() < 0.6 and all(m.uid for m in messages)):
+        # Numbers could change while a command that may expunge is running (RFC 9051 5.5).
+        if not numbers or ((rng.random() < 0.6 or c.pending) and all(m.uid for m in messages)):
             uids = {m.uid for m in messages}
             if rng.random() < 0.2:
                 uids |= {rng.randint(1, 300)}
@@ -348,6 +349,8 @@ class Walker:
             # In the middle of something; what it did is told to the next connection.
             for _ in range(rng.randint(1, 3)):
                 c.hear_unasked()
+                if c.pending and not all(m.uid for m in c.box.messages):
+                    break
                 if not c.box.is_read_only and rng.random() < 0.5:
                     self.store(is_started=True)
                 else:

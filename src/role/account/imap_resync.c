@@ -72,7 +72,8 @@ static bool put_vanished(struct imap_conn *c, const struct imap_set *known, uint
     struct err short_history = {0};
 
     if (store_expunged(c->reader, c->view->mailbox, since, add_vanished, &v, &short_history)) {
-        qsort(v.uids, v.n, sizeof *v.uids, by_number);
+        if (v.n) // qsort takes no null pointer
+            qsort(v.uids, v.n, sizeof *v.uids, by_number);
         imap_vanished_put(&c->out, STR("(EARLIER) "), v.uids, v.n);
     } else if (short_history.kind == ERR_NOT_FOUND) {
         put_absent(c, known);
