@@ -1,4 +1,5 @@
 """The junk filter: what it learns from flags and moves over IMAP, and the junk commands."""
+import select
 import sqlite3
 
 from harness import *
@@ -127,6 +128,27 @@ def retrain():
         assert wait_learnt(s, 0, 5)[2] == words
         code, _, errors = s.command('retrain', 'nobody')
         assert code == 1 and 'no such account' in errors, errors
+
+
+@test
+def retrain_hears_of_the_end_of_the_account():
+    with running() as s:
+        w = session(s)
+        w.imap_cmd('a SELECT Inbox')
+        account = s.pids('mox: account mox')[0]
+        os.kill(account, signal.SIGSTOP)
+        # One of two is told at once that the other waits; so that one has reached the account.
+        asked = [subprocess.Popen([s.mox, '-config', os.path.join(s.dir, 'mox.conf'), 'retrain', 'mox'], stderr=subprocess.PIPE, text=True,
+                                  env=s.env)
+                 for _ in range(2)]
+        told = select.select([p.stderr for p in asked], [], [], WAIT)[0]
+        assert len(told) == 1
+        first = next(p for p in asked if p.stderr is told[0])
+        other = asked[1 - asked.index(first)]
+        assert 'already' in first.stderr.read() and first.wait(WAIT) == 1
+        os.kill(account, signal.SIGKILL)
+        assert other.wait(WAIT) == 1
+        assert 'process ended' in other.stderr.read()
 
 
 def corpus(dir):

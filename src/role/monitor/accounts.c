@@ -14,11 +14,26 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
+/* The admin's question is the monitor's to know: an account cannot answer for another. */
+static bool answer_retrain(struct account *a, bool is_ok, struct str text, struct err *e)
+{
+    struct process *admin = role_process(a->m, ROLE_ADMIN);
+
+    if (!a->is_retraining)
+        return true;
+    a->is_retraining = false;
+    return !admin || IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = a->retrain,
+                              .is_ok = is_ok, .text = text);
+}
+
 static void account_free(struct account *a, bool has_crashed)
 {
     struct monitor *m = a->m;
     struct map_entry *entry;
+    struct err e = {0};
 
+    if (!answer_retrain(a, false, STR("the account's process ended before it had begun"), &e))
+        LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
     map_remove(&m->accounts, a->name);
     event_remove(m->loop, a->source);
     channel_close(&a->ch);
@@ -40,7 +55,6 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
     struct ipc_detached detached;
     struct ipc_account_idle idle;
     struct ipc_retrained retrained;
-    struct process *admin;
     struct conn *c;
 
     switch ((int)p->type) {
@@ -58,10 +72,8 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
             conn_finish(c, false);
         return true;
     case IPC_retrained:
-        admin = role_process(a->m, ROLE_ADMIN);
         return ipc_retrained_get(p->body, &retrained, e) &&
-               (!admin || IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = retrained.request,
-                                   .is_ok = retrained.is_ok, .text = retrained.text));
+               answer_retrain(a, retrained.is_ok, retrained.text, e);
     case IPC_account_idle:
         if (!ipc_account_idle_get(p->body, &idle, e))
             return false;
@@ -259,9 +271,13 @@ bool account_retrain(struct process *admin, const struct ipc_account_retrain *as
     struct err why = {0};
     struct account *a = account_ensure(admin->m, asked->account, &why);
 
-    if (a && IPC_SEND(&a->ch, account_retrain, NULL, 0, &why, .request = asked->request,
-                      .account = asked->account)) {
+    if (a && a->is_retraining) {
+        (void)fail(&why, ERR_DENIED, "the account is asked to retrain already");
+    } else if (a && IPC_SEND(&a->ch, account_retrain, NULL, 0, &why, .request = asked->request,
+                             .account = asked->account)) {
         a->sent++;
+        a->is_retraining = true;
+        a->retrain = asked->request;
         return true;
     }
     return IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = asked->request,

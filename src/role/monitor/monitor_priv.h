@@ -85,6 +85,8 @@ struct account {
     struct channel ch;
     struct event_source *source;
     uint64_t sent; // messages, to know whether it may go
+    bool is_retraining; // asked, and not answered yet
+    uint64_t retrain;   // the admin's request then
     struct monitor *m;
 };
 
