@@ -2,6 +2,7 @@
  * Parameters of Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2231), and encoded words
  * (RFC 2047).
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "message/header.h"
@@ -80,24 +81,33 @@ static void put_percent_decoded(struct buf *out, struct str s)
     }
 }
 
-// RFC 2231 3 and 4: the pieces of one name in the order of their numbers, the charset first.
-static struct str join_pieces(struct arena *a, const struct piece *pieces, size_t n, size_t first)
+// Pieces of one name together, by number, the first written first.
+static int by_name_and_section(const void *a, const void *b)
+{
+    const struct piece *x = *(const struct piece *const *)a, *y = *(const struct piece *const *)b;
+    int order = str_cmp(x->name, y->name);
+
+    if (!order)
+        order = (x->section > y->section) - (x->section < y->section);
+    return order ? order : (x > y) - (x < y);
+}
+
+// RFC 2231 3 and 4: the n pieces of one name in the order of their numbers, the charset first.
+static struct str join_pieces(struct arena *a, const struct piece *const *pieces, size_t n)
 {
     AUTO_BUF bytes = BUF_LIMIT(65536);
     AUTO_BUF utf8 = BUF_LIMIT(262144);
     struct str charset = STR("utf-8");
+    uint64_t section = 0; // that comes next
 
-    for (uint64_t section = 0; section <= HEADER_MAX_PARAMS; section++) {
-        const struct piece *p = NULL;
-        struct str value, language;
+    for (size_t i = 0; i < n; i++) {
+        const struct piece *p = pieces[i];
+        struct str value = p->value, language;
 
-        for (size_t i = first; i < n && !p; i++)
-            if (str_eq(pieces[i].name, pieces[first].name) && pieces[i].section == section &&
-                (pieces[i].is_split || pieces[i].is_encoded))
-                p = &pieces[i];
-        if (!p)
+        if ((!p->is_split && !p->is_encoded) || p->section < section)
+            continue;
+        if (p->section > section)
             break;
-        value = p->value;
         if (p->is_encoded && section == 0 && str_cut(value, '\'', &charset, &value) &&
             !str_cut(value, '\'', &language, &value))
             charset = STR("utf-8");
@@ -107,6 +117,7 @@ static struct str join_pieces(struct arena *a, const struct piece *pieces, size_
             buf_put(&bytes, value);
         if (!p->is_split)
             break;
+        section++;
     }
     charset_put_utf8(&utf8, charset, buf_str(&bytes));
     return arena_dup(a, buf_str(&utf8));
@@ -127,6 +138,8 @@ void param_parse(struct arena *a, struct cur *c, struct params *out)
 {
     AUTO_ARENA scratch = ARENA_LIMIT(1 << 20); // of ten thousand parts, each may have parameters
     struct piece *pieces = NULL;
+    const struct piece **sorted;
+    struct str *values; // of those pieces that are the first of their name
     size_t n = 0, cap = 0;
 
     *out = (struct params){0};
@@ -144,18 +157,28 @@ void param_parse(struct arena *a, struct cur *c, struct params *out)
         if (name.n && cur_skip(c, '=') && take_value(c, a, &value))
             *ARENA_PUSH(&scratch, pieces, &n, &cap) = piece_of(a, name, value);
     }
+    sorted = ARENA_ARRAY(&scratch, n, const struct piece *);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = &pieces[i];
+    if (n)
+        qsort(sorted, n, sizeof *sorted, by_name_and_section);
+    values = ARENA_ARRAY(&scratch, n, struct str);
+    for (size_t i = 0, same; i < n; i += same) {
+        const struct piece *first = sorted[i]; // as it was written: it says what the name means
+
+        for (same = 1; i + same < n && str_eq(sorted[i + same]->name, first->name); same++)
+            ;
+        for (size_t k = i; k < i + same; k++)
+            first = sorted[k] < first ? sorted[k] : first;
+        values[first - pieces] = first->is_split || first->is_encoded
+                                     ? join_pieces(a, &sorted[i], same)
+                                     : plain_value(a, first->value);
+    }
     out->items = ARENA_ARRAY(a, n, struct param); // and no more: a message may be full of them
     out->cap = n;
-    for (size_t i = 0; i < n; i++) {
-        struct param *p = &out->items[out->n];
-
-        if (param_get(out, pieces[i].name).p) // the first one counts
-            continue;
-        *p = (struct param){pieces[i].name,
-                            pieces[i].is_split || pieces[i].is_encoded
-                                ? join_pieces(a, pieces, n, i) : plain_value(a, pieces[i].value)};
-        out->n++;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (values[i].p)
+            out->items[out->n++] = (struct param){pieces[i].name, values[i]};
 }
 
 struct str param_get(const struct params *p, struct str name)
