@@ -315,14 +315,11 @@ bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err
                           : write_plain(s, bytes, deadline, e);
 }
 
-bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms, struct err *e)
+static bool shake_hands(struct stream *s, int timeout_ms, struct err *e)
 {
     int64_t deadline = os_monotonic_ms() + timeout_ms;
     enum tls_result r;
 
-    s->tls = tls_new(server, s->fd, e);
-    if (!s->tls)
-        return false;
     while ((r = tls_handshake(s->tls, e)) != TLS_DONE)
         if (!wait_for_result(s, r, deadline, e)) {
             if (r == TLS_CLOSED)
@@ -330,4 +327,17 @@ bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_m
             return false;
         }
     return true;
+}
+
+bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms, struct err *e)
+{
+    s->tls = tls_new(server, s->fd, e);
+    return s->tls && shake_hands(s, timeout_ms, e);
+}
+
+bool stream_connect_tls(struct stream *s, struct tls_client *client, const struct tls_target *target,
+                        int timeout_ms, struct err *e)
+{
+    s->tls = tls_client_connect(client, target, s->fd, e);
+    return s->tls && shake_hands(s, timeout_ms, e);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "crypto/tls.h"
+#include "crypto/tls_client.h"
 
 struct stream {
     int fd; // owned
@@ -32,6 +33,9 @@ MUST_USE bool stream_write(struct stream *s, struct str bytes, int timeout_ms, s
 /* The handshake as a server, on a stream that was plain. */
 MUST_USE bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms,
                                struct err *e);
+/* The same as a client. Whether the server's certificate is good enough is asked of tls_verify. */
+MUST_USE bool stream_connect_tls(struct stream *s, struct tls_client *client,
+                                 const struct tls_target *target, int timeout_ms, struct err *e);
 
 /*
  * From here on both directions are compressed (RFC 4978); unread was read already, and is the peer's

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "crypto/remote_key.h"
+#include "crypto/tls_priv.h"
 
 enum { MAX_CERTS = 64 };
 
@@ -19,13 +20,7 @@ struct tls_server {
     bool has_tickets;
 };
 
-struct tls {
-    SSL *ssl;
-    tls_may_use_key *may_use; // NULL: no certificate is asked for
-    void *ctx;
-};
-
-static void clear_errors(struct err *e, const char *what)
+void tls_clear_errors(struct err *e, const char *what)
 {
     char text[120] = "connection broken";
     unsigned long code = ERR_get_error();
@@ -137,7 +132,7 @@ static bool use_chain(SSL_CTX *ctx, struct str pem, const struct key_signer *sig
             ok = false;
         }
     if (!leaf || (pkey && !ok))
-        clear_errors(e, "certificate");
+        tls_clear_errors(e, "certificate");
     ERR_clear_error(); // the end of the file is an error to OpenSSL
     EVP_PKEY_free(pkey);
     X509_free(leaf);
@@ -173,7 +168,7 @@ struct tls *tls_new(struct tls_server *s, int fd, struct err *e)
     t = heap_alloc(sizeof *t);
     t->ssl = SSL_new(s->contexts[0]);
     if (!t->ssl || !SSL_set_fd(t->ssl, fd)) {
-        clear_errors(e, "TLS");
+        tls_clear_errors(e, "TLS");
         tls_free(t);
         return NULL;
     }
@@ -213,10 +208,10 @@ bool tls_binding(const struct tls *t, struct str *type, unsigned char data[TLS_M
     // made so that two connections have the same value.
     if (is_resumed && SSL_get_extms_support(t->ssl) != 1)
         return false;
-    // RFC 5929 3.1: the first Finished message, ours when a session is resumed.
+    // RFC 5929 3.1: the first Finished message, the client's, or the server's when a session is resumed.
     *type = STR("tls-unique");
-    *n = is_resumed ? SSL_get_finished(t->ssl, data, TLS_MAX_BINDING)
-                    : SSL_get_peer_finished(t->ssl, data, TLS_MAX_BINDING);
+    *n = is_resumed == (bool)SSL_is_server(t->ssl) ? SSL_get_finished(t->ssl, data, TLS_MAX_BINDING)
+                                                   : SSL_get_peer_finished(t->ssl, data, TLS_MAX_BINDING);
     return *n > 0 && *n <= TLS_MAX_BINDING;
 }
 
@@ -240,7 +235,7 @@ static enum tls_result result_of(struct tls *t, int rc, const char *what, struct
     case SSL_ERROR_ZERO_RETURN:
         return TLS_CLOSED;
     default:
-        clear_errors(e, what);
+        tls_clear_errors(e, what);
         return TLS_FAILED;
     }
 }

@@ -1,0 +1,194 @@
+#include "crypto/tls_client.h"
+
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/ip.h"
+#include "crypto/tls_priv.h"
+
+struct tls_client {
+    SSL_CTX *ctx;  // with the public roots
+    SSL_CTX *dane; // without: the usages of SMTP bring their own (RFC 7672 3.1)
+};
+
+// The handshake itself needs no good certificate; see tls_verify_roots.
+static int accept_any(X509_STORE_CTX *store, void *arg)
+{
+    (void)arg;
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
+static SSL_CTX *new_context(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+    if (!ctx)
+        return NULL;
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET);
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    return ctx;
+}
+
+struct tls_client *tls_client_new(struct err *e)
+{
+    struct tls_client *c = heap_alloc(sizeof *c);
+
+    c->ctx = new_context();
+    c->dane = new_context();
+    if (!c->ctx || !c->dane || SSL_CTX_dane_enable(c->dane) <= 0) {
+        tls_clear_errors(e, "TLS client");
+        tls_client_free(c);
+        return NULL;
+    }
+    SSL_CTX_set_cert_verify_callback(c->ctx, accept_any, NULL);
+    // The file of roots is read now; the directory, which is looked into later, is left out. Without
+    // the file nothing is trusted, and all that needs no trust works.
+    if (!SSL_CTX_set_default_verify_file(c->ctx))
+        ERR_clear_error();
+    return c;
+}
+
+void tls_client_free(struct tls_client *c)
+{
+    if (!c)
+        return;
+    SSL_CTX_free(c->ctx);
+    SSL_CTX_free(c->dane);
+    free(c);
+}
+
+// RFC 7672 3.1.1, 3.2: with DANE-EE neither names nor dates count, with DANE-TA one of the names.
+static bool add_dane(SSL *ssl, struct arena *a, const struct tls_target *target, struct err *e)
+{
+    const char *name = arena_cstring(a, target->name);
+    bool has_one = false;
+
+    if (!name || SSL_dane_enable(ssl, name) <= 0) {
+        tls_clear_errors(e, "DANE");
+        return false;
+    }
+    SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    for (size_t i = 0; i < target->n_names; i++) {
+        const char *other = arena_cstring(a, target->names[i]);
+
+        if (other && !SSL_add1_host(ssl, other))
+            tls_clear_errors(e, "DANE name");
+    }
+    for (size_t i = 0; i < target->n_associations; i++) {
+        const struct tls_association *r = &target->associations[i];
+
+        // One that OpenSSL cannot read, such as a certificate that is none, is as if it were not there.
+        has_one |= SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching,
+                                     (const unsigned char *)r->data.p, r->data.n) == 1;
+    }
+    ERR_clear_error();
+    return has_one || fail(e, ERR_SYNTAX, "no usable TLSA record");
+}
+
+struct tls *tls_client_connect(struct tls_client *c, const struct tls_target *target, int fd,
+                               struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct tls *t = heap_alloc(sizeof *t);
+    const char *name = arena_cstring(&a, target->name);
+    struct ip ip;
+
+    t->ssl = SSL_new(target->n_associations ? c->dane : c->ctx);
+    if (!t->ssl || !SSL_set_fd(t->ssl, fd)) {
+        tls_clear_errors(e, "TLS");
+        tls_free(t);
+        return NULL;
+    }
+    SSL_set_connect_state(t->ssl);
+    // RFC 6066 3: an address is not said.
+    if (name && target->name.n && !ip_parse(target->name, &ip) &&
+        !SSL_set_tlsext_host_name(t->ssl, name))
+        tls_clear_errors(e, "server name");
+    if (target->n_associations && !add_dane(t->ssl, &a, target, e)) {
+        tls_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+static enum tls_worth worth_of(long code, struct err *e)
+{
+    if (code == X509_V_OK)
+        return TLS_VERIFIED;
+    fail(e, ERR_DENIED, "%s", X509_verify_cert_error_string(code));
+    switch (code) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return TLS_HOST_MISMATCH;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return TLS_EXPIRED;
+    case X509_V_ERR_DANE_NO_MATCH:
+        return TLS_DANE_MISMATCH;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+    case X509_V_ERR_CERT_REJECTED:
+    case X509_V_ERR_INVALID_CA:
+        return TLS_NOT_TRUSTED;
+    default:
+        return TLS_INVALID;
+    }
+}
+
+enum tls_worth tls_verify_roots(const struct tls_client *c, const struct tls *t, struct str name,
+                                struct err *e)
+{
+    X509 *leaf = SSL_get0_peer_certificate(t->ssl);
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    X509_VERIFY_PARAM *param = X509_VERIFY_PARAM_new();
+    enum tls_worth worth = TLS_INVALID;
+    struct ip ip;
+    bool is_ok = leaf && store && param &&
+                 X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(c->ctx), leaf,
+                                     SSL_get_peer_cert_chain(t->ssl));
+
+    if (is_ok) {
+        X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+        X509_VERIFY_PARAM_set_depth(param, 16);
+        X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        if (ip_parse(name, &ip))
+            is_ok = X509_VERIFY_PARAM_set1_ip(param, ip.bytes, ip.family == 4 ? 4 : 16);
+        else
+            is_ok = name.n && X509_VERIFY_PARAM_set1_host(param, name.p, name.n);
+    }
+    if (is_ok) {
+        X509_STORE_CTX_set0_param(store, param);
+        param = NULL;
+        X509_verify_cert(store);
+        worth = worth_of(X509_STORE_CTX_get_error(store), e);
+    } else {
+        tls_clear_errors(e, "verifying the certificate");
+    }
+    X509_VERIFY_PARAM_free(param);
+    X509_STORE_CTX_free(store);
+    ERR_clear_error();
+    return worth;
+}
+
+enum tls_worth tls_verify_dane(const struct tls *t, struct err *e)
+{
+    long code = SSL_get_verify_result(t->ssl);
+
+    // Without a record that was found to match nothing is verified, whatever the result says.
+    if (code == X509_V_OK && SSL_get0_dane_authority(t->ssl, NULL, NULL) < 0)
+        code = X509_V_ERR_DANE_NO_MATCH;
+    return worth_of(code, e);
+}
