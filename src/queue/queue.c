@@ -7,14 +7,7 @@
 #include "os/clock.h"
 #include "os/file.h"
 #include "text/date.h"
-
-enum {
-    FIRST_WAIT_S = 1, // of an account of ours; doubled each time
-    LAST_WAIT_S = 3600,
-    FIRST_LONG_WAIT_S = 450, // doubled as well
-    LAST_LONG_WAIT_S = 8 * 3600,
-};
-static const int64_t NEVER_UNIX = 253402300799; // the last second of the year 9999
+#include "text/idna.h"
 
 struct queue *queue_open(struct err *e)
 {
@@ -25,6 +18,7 @@ struct queue *queue_open(struct err *e)
         free(q);
         return NULL;
     }
+    q->schedule = schedule_new();
     return q;
 }
 
@@ -34,12 +28,12 @@ void queue_close(struct queue *q)
         if (q->has_changes)
             db_rollback(q->db);
         db_close(q->db);
+        schedule_free(q->schedule);
         free(q);
     }
 }
 
-// Opens the transaction with its first change.
-static bool begin_change(struct queue *q, struct err *e)
+bool queue_change_begin(struct queue *q, struct err *e)
 {
     if (!q->has_changes && !db_begin(q->db, e))
         return false;
@@ -47,7 +41,7 @@ static bool begin_change(struct queue *q, struct err *e)
     return db_savepoint(q->db, e);
 }
 
-static bool end_change(struct queue *q, bool is_ok, struct err *e)
+bool queue_change_end(struct queue *q, bool is_ok, struct err *e)
 {
     if (!is_ok)
         db_undo(q->db);
@@ -95,16 +89,45 @@ static bool put_bytes(struct queue *q, uint64_t message, const struct queue_new 
     return true;
 }
 
-static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
+// The destination of an address: its domain, in the one spelling of the DNS.
+static struct str domain_of(struct arena *a, struct str address)
+{
+    ptrdiff_t at = str_find_last(address, '@');
+    struct str domain = at < 0 ? STR("") : str_from(address, (size_t)at + 1), ascii;
+
+    return domain_to_ascii(a, domain, &ascii, NULL) ? ascii : arena_lower(a, domain);
+}
+
+static bool insert_entry(struct queue *q, uint64_t message, const struct queue_new *m,
+                         const struct queue_recipient *to, int64_t now, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    AUTO_STMT s = db_prepare(q->db, "INSERT INTO entry (message, recipient, next_attempt_unix, "
+                                    "delivery_id, last_error, domain, require_tls) "
+                                    "VALUES (?,?,?,?,?,?,?)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, message);
+    stmt_bind_str(s, 2, to->address);
+    stmt_bind_i64(s, 3, to->refused.n              ? QUEUE_NEVER_UNIX
+                        : m->hold_until_unix > now ? m->hold_until_unix
+                                                   : now);
+    stmt_bind_str(s, 4, to->delivery_id);
+    stmt_bind_str(s, 5, to->refused);
+    stmt_bind_str(s, 6, domain_of(&a, to->address));
+    stmt_bind_u64(s, 7, m->require_tls);
+    return stmt_run(s, e);
+}
+
+static bool insert_message(struct queue *q, const struct queue_new *m, int64_t now, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db,
                              "INSERT INTO message (account, reverse_path, queued_unix, size, "
-                             "is_8bit, is_smtputf8, require_tls, is_binary, "
-                             "future_release) VALUES (?,?,?,?,?,?,?,?,?)", e);
-    int64_t now = os_now_unix();
-    uint64_t message;
+                             "is_8bit, is_smtputf8, require_tls, is_binary, future_release, origin, "
+                             "entries) VALUES (?,?,?,?,?,?,?,?,?,?,?)", e);
 
-    if (!s || !queue_limits_take(q, m, now, e))
+    if (!s)
         return false;
     stmt_bind_str(s, 1, m->account);
     stmt_bind_str(s, 2, m->reverse_path);
@@ -115,71 +138,38 @@ static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
     stmt_bind_u64(s, 7, m->require_tls);
     stmt_bind_u64(s, 8, m->is_binary);
     stmt_bind_str(s, 9, m->future_release);
-    if (!stmt_run(s, e))
+    stmt_bind_u64(s, 10, m->origin);
+    stmt_bind_u64(s, 11, m->n_recipients);
+    return stmt_run(s, e);
+}
+
+static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
+{
+    int64_t now = os_now_unix();
+    uint64_t message;
+
+    if (!queue_limits_take(q, m, now, e) || !insert_message(q, m, now, e))
         return false;
     message = db_last_id(q->db);
-    for (size_t i = 0; i < m->n_recipients; i++) {
-        const struct queue_recipient *to = &m->recipients[i];
-        AUTO_STMT entry = db_prepare(q->db, "INSERT INTO entry (message, recipient, "
-                                            "next_attempt_unix, delivery_id, last_error) "
-                                            "VALUES (?,?,?,?,?)", e);
-
-        if (!entry)
+    for (size_t i = 0; i < m->n_recipients; i++)
+        if (!insert_entry(q, message, m, &m->recipients[i], now, e))
             return false;
-        stmt_bind_u64(entry, 1, message);
-        stmt_bind_str(entry, 2, to->address);
-        stmt_bind_i64(entry, 3, to->refused.n                ? NEVER_UNIX
-                                : m->hold_until_unix > now ? m->hold_until_unix
-                                                           : now);
-        stmt_bind_str(entry, 4, to->delivery_id);
-        stmt_bind_str(entry, 5, to->refused);
-        if (!stmt_run(entry, e))
-            return false;
-    }
     return put_bytes(q, message, m, e);
 }
 
 bool queue_add(struct queue *q, const struct queue_new *m, struct err *e)
 {
-    return begin_change(q, e) && end_change(q, insert(q, m, e), e);
+    return queue_change_begin(q, e) && queue_change_end(q, insert(q, m, e), e);
 }
 
-bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t max, size_t *n,
-               struct err *e)
+bool queue_run_with_id(struct queue *q, const char *sql, uint64_t id, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db,
-                             "SELECT e.id, e.message, e.recipient, m.reverse_path, m.queued_unix, "
-                             "m.size, e.attempts, m.account, e.delivery_id "
-                             "FROM entry e JOIN message m ON m.id = e.message "
-                             "WHERE e.next_attempt_unix <= ? ORDER BY e.next_attempt_unix, e.id "
-                             "LIMIT ?", e);
+    AUTO_STMT s = db_prepare(q->db, sql, e);
 
-    *n = 0;
     if (!s)
         return false;
-    stmt_bind_i64(s, 1, os_now_unix());
-    stmt_bind_u64(s, 2, max);
-    while (*n < max && stmt_step(s, e))
-        out[(*n)++] = (struct queue_entry){.id = stmt_u64(s, 0),
-                                           .message = stmt_u64(s, 1),
-                                           .recipient = arena_dup(a, stmt_str(s, 2)),
-                                           .reverse_path = arena_dup(a, stmt_str(s, 3)),
-                                           .queued_unix = stmt_i64(s, 4),
-                                           .size = stmt_u64(s, 5),
-                                           .attempts = (uint32_t)stmt_u64(s, 6),
-                                           .account = arena_dup(a, stmt_str(s, 7)),
-                                           .delivery_id = arena_dup(a, stmt_str(s, 8))};
-    return e->kind == ERR_NONE;
-}
-
-int64_t queue_wait_s(enum queue_failure how, uint32_t attempts)
-{
-    bool is_long = how == QUEUE_FAILED_FOR_GOOD;
-    int64_t wait_s = (int64_t)(is_long ? FIRST_LONG_WAIT_S : FIRST_WAIT_S)
-                     << (attempts < 12 ? attempts : 12);
-    int64_t last_s = is_long ? LAST_LONG_WAIT_S : LAST_WAIT_S;
-
-    return wait_s < last_s ? wait_s : last_s;
+    stmt_bind_u64(s, 1, id);
+    return stmt_run(s, e);
 }
 
 struct file_ctx {
@@ -199,64 +189,6 @@ bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e)
     struct file_ctx f = {fd, e};
 
     return chunk_read(q->db, message, 0, INT64_MAX, write_piece, &f, e) && e->kind == ERR_NONE;
-}
-
-static bool run_with_id(struct queue *q, const char *sql, uint64_t id, struct err *e)
-{
-    AUTO_STMT s = db_prepare(q->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
-}
-
-static bool remove_entry(struct queue *q, const struct queue_entry *entry, struct err *e)
-{
-    bool is_last;
-
-    if (!run_with_id(q, "DELETE FROM entry WHERE id = ?", entry->id, e))
-        return false;
-    {
-        AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM entry WHERE message = ? LIMIT 1", e);
-
-        if (!s)
-            return false;
-        stmt_bind_u64(s, 1, entry->message);
-        is_last = !stmt_step(s, e);
-    }
-    if (e->kind)
-        return false;
-    return !is_last || (chunk_drop(q->db, entry->message, e) &&
-                        run_with_id(q, "DELETE FROM message WHERE id = ?", entry->message, e));
-}
-
-bool queue_done(struct queue *q, const struct queue_entry *entry, struct err *e)
-{
-    return begin_change(q, e) && end_change(q, remove_entry(q, entry, e), e);
-}
-
-static bool note_attempt(struct queue *q, uint64_t entry, struct str why,
-                         int64_t next_attempt_unix, struct err *e)
-{
-    AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts + 1, "
-                                    "last_attempt_unix = ?2, last_error = ?3, "
-                                    "next_attempt_unix = ?4 WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, entry);
-    stmt_bind_i64(s, 2, os_now_unix());
-    stmt_bind_str(s, 3, why);
-    stmt_bind_i64(s, 4, next_attempt_unix);
-    return stmt_run(s, e);
-}
-
-bool queue_retry(struct queue *q, uint64_t entry, struct str why, int64_t next_attempt_unix,
-                 struct err *e)
-{
-    return begin_change(q, e) &&
-           end_change(q, note_attempt(q, entry, why, next_attempt_unix, e), e);
 }
 
 // "1h5m3s", as upstream prints durations.
@@ -291,7 +223,7 @@ static void put_entry(struct buf *out, struct stmt *s)
     BUF_PUT(out, "> to:<");
     put_plain(out, stmt_str(s, 3));
     BUF_PUT(out, "> next ");
-    if (stmt_i64(s, 4) == NEVER_UNIX)
+    if (stmt_i64(s, 4) == QUEUE_NEVER_UNIX)
         BUF_PUT(out, "never");
     else
         put_duration(out, stmt_i64(s, 4) - now);

@@ -19,6 +19,11 @@ void queue_close(struct queue *q);
 /* All changes since the last commit, with one sync; false: none of them is there. */
 MUST_USE bool queue_commit(struct queue *q, struct err *e);
 
+/* --- adding ------------------------------------------------------------------------------------- */
+
+/* Where a message came from. Only what an account submitted, and our own reports, leave the server. */
+enum queue_origin { QUEUE_SUBMITTED, QUEUE_FROM_OUTSIDE, QUEUE_OWN_REPORT };
+
 struct queue_recipient {
     struct str address;
     struct str delivery_id; // how the accounts know it; empty: by the entry
@@ -26,6 +31,7 @@ struct queue_recipient {
 };
 /* A message: prefix, then size bytes of fd from its start. */
 struct queue_new {
+    enum queue_origin origin;
     struct str account, reverse_path, prefix;
     const struct queue_recipient *recipients;
     size_t n_recipients;
@@ -40,31 +46,89 @@ struct queue_new {
 /* ERR_TEMPORARY when the disk is full. */
 MUST_USE bool queue_add(struct queue *q, const struct queue_new *m, struct err *e);
 
+/* --- trying ------------------------------------------------------------------------------------- */
+
 struct queue_entry {
     uint64_t id, message;
-    struct str recipient, reverse_path, account, delivery_id;
+    struct str recipient, domain, transport; // domain in lower case; transport: empty, or set by a person
+    struct str reverse_path, account, delivery_id;
+    struct str dialed; // what deliver noted with the last attempt
     int64_t queued_unix;
     uint64_t size;
-    uint32_t attempts;
+    uint32_t attempts; // that were begun
+    enum queue_origin origin;
+    bool is_8bit, is_binary, is_smtputf8;
+    uint8_t require_tls;
 };
-/* Up to max entries that are due, longest waiting first. */
-MUST_USE bool queue_due(struct queue *q, struct arena *a, struct queue_entry *out, size_t max,
-                        size_t *n, struct err *e);
+
 /*
- * Seconds until the next attempt after so many that failed. For now: soon, since it is an account of
- * ours, and at least once an hour. For good: as mox-smtp-delivery.md 3.1 has it, and from then on with
- * the last of its intervals, since somebody may still put it right.
+ * Entries are given out in turn: account after account, and of each one destination after the other, so
+ * that nobody waits for another's many messages. None is given out again before its end was said, with
+ * queue_result or queue_put_back.
+ *
+ * queue_next: one entry that is due, of a destination that is not known to be another server. Who has asked auth says
+ * so with queue_is_remote, and is believed for a minute.
  */
-enum queue_failure { QUEUE_FAILED_FOR_NOW, QUEUE_FAILED_FOR_GOOD };
-int64_t queue_wait_s(enum queue_failure how, uint32_t attempts);
+MUST_USE bool queue_next(struct queue *q, struct arena *a, struct queue_entry *out, bool *found,
+                         struct err *e);
+/*
+ * queue_next_remote: up to max entries of one account for one domain by one transport, one of those that
+ * `may` says can be served now. They can go over one connection. n is 0 when there are none.
+ */
+struct queue_destination {
+    struct str account, domain, transport;
+};
+typedef bool queue_may_fn(void *ctx, const struct queue_destination *to);
+MUST_USE bool queue_next_remote(struct queue *q, struct arena *a, queue_may_fn *may, void *ctx,
+                                struct queue_entry *out, size_t max, size_t *n, struct err *e);
+/*
+ * More of the same as entry, for a connection that has done with its first ones. A connection asks a few
+ * times only, then it is somebody else's turn.
+ */
+MUST_USE bool queue_more(struct queue *q, struct arena *a, const struct queue_entry *entry,
+                         struct queue_entry *out, size_t max, size_t *n, struct err *e);
+void queue_is_remote(struct queue *q, const struct queue_entry *entry);
+/* Given out and not tried: due as before. */
+void queue_put_back(struct queue *q, const struct queue_entry *entry);
+/* Whether more is due than was given out: worth another queue_next. */
+bool queue_has_ready(const struct queue *q);
+/*
+ * An attempt at another server begins. It counts, and the time of the next is set, before the first byte
+ * is sent: after queue_commit a crash leads to no second attempt before its time.
+ */
+MUST_USE bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e);
+
+enum attempt_class { ATTEMPT_DELIVERED, ATTEMPT_TEMPORARY, ATTEMPT_PERMANENT };
+/* What became of an attempt for one recipient. */
+struct attempt {
+    enum attempt_class class;
+    bool is_remote;      // it went to another server, or would have; queue_begin was called
+    unsigned code;       // of the SMTP reply; 0: there was none
+    struct str enhanced; // "5.1.1"; empty: unknown
+    struct str text;     // of the reply, its lines joined, or what else went wrong
+    struct str remote_name, remote_address; // of the server that spoke; may be empty
+    bool has_dsn_duty;   // delivered to a server that reports success itself (RFC 3461 5.2.1)
+    int64_t started_unix, duration_ms;
+    struct str dialed;   // kept for the next attempt
+};
+/*
+ * The end of an attempt: an entry that is delivered, failed for good or was tried often enough goes, and
+ * with the last one its message; others are tried again at their time. Nothing happens when the entry was
+ * taken out meanwhile.
+ */
+MUST_USE bool queue_result(struct queue *q, const struct queue_entry *entry,
+                           const struct attempt *attempt, struct err *e);
+/*
+ * Seconds until the next attempt after so many that failed: at an account of ours soon, and at least once
+ * an hour; at another server as mox-smtp-delivery.md 3.1 has it.
+ */
+enum { QUEUE_MAX_ATTEMPTS = 8 }; // at another server
+int64_t queue_wait_s(bool is_remote, uint32_t attempts);
 
 /* Writes the message's bytes to fd. */
 MUST_USE bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e);
-/* The recipient has it: the entry goes, and with the last one the message. */
-MUST_USE bool queue_done(struct queue *q, const struct queue_entry *entry, struct err *e);
-/* It did not work: why, and when to try again. */
-MUST_USE bool queue_retry(struct queue *q, uint64_t entry, struct str why,
-                          int64_t next_attempt_unix, struct err *e);
+
+/* --- for people --------------------------------------------------------------------------------- */
 
 /*
  * Lines for people, entries with an id above after; *last is the last that fitted, 0 at the end.

@@ -9,7 +9,25 @@
 #include "os/fd.h"
 #include "os/file.h"
 
-TEST(queue_add_due_retry_done)
+// All entries that are due, given out and left so.
+static size_t take_all(struct queue *q, struct arena *a, struct queue_entry *out, size_t max)
+{
+    struct err e = {0};
+    bool found = true;
+    size_t n = 0;
+
+    while (n < max) {
+        CHECK(queue_next(q, a, &out[n], &found, &e));
+        if (!found)
+            break;
+        n++;
+    }
+    return n;
+}
+
+static const struct attempt delivered = {.class = ATTEMPT_DELIVERED, .code = 250};
+
+TEST(queue_add_next_result)
 {
     char dir[] = "/tmp/mox-queue-XXXXXX";
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
@@ -33,24 +51,28 @@ TEST(queue_add_due_retry_done)
                                            .prefix = STR("P: 1\r\n\r\n"), .recipients = to,
                                            .n_recipients = 2, .fd = fd, .size = 4}, &e));
     CHECK(queue_commit(q, &e) && queue_commit(q, &e));
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 2);
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 2);
     CHECK(queue_read(q, due[0].message, copy, &e));
     CHECK(os_read_fd(&a, copy, 1000, &text, &e));
     CHECK_STR(text, STR("P: 1\r\n\r\nbody"));
-    CHECK(queue_retry(q, due[0].id, STR("no\nroom"), 2000, &e));
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
-    CHECK(queue_done(q, &due[0], &e));
+    CHECK(take_all(q, &a, due + 2, 2) == 0); // given out once
+    CHECK(queue_result(q, &due[0], &(struct attempt){.class = ATTEMPT_TEMPORARY,
+                                                     .text = STR("no\nroom")}, &e));
+    CHECK(queue_result(q, &due[1], &delivered, &e));
     CHECK(queue_list(q, 0, &out, &last, &e) && last == 0);
-    CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 16m40s last "
+    CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 1s last "
                                  "0s error \"no?room\"\n"));
     os_clock_set_for_test(2000000);
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
-    CHECK(queue_done(q, &due[0], &e));
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 1);
+    CHECK(queue_result(q, &due[0], &delivered, &e));
     buf_reset(&out);
     CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
     queue_close(q); // what was not committed is forgotten
     q = queue_open(&e);
-    CHECK(q && queue_due(q, &a, due, 4, &n, &e) && n == 2);
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 2);
     queue_close(q);
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);
@@ -78,12 +100,13 @@ TEST(queue_holds_until_release)
                                            .is_binary = true, .hold_until_unix = 4600,
                                            .future_release = STR("for;3600")}, &e));
     CHECK(queue_commit(q, &e));
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 0);
+    CHECK(take_all(q, &a, due, 4) == 0);
     CHECK(queue_list(q, 0, &out, &last, &e));
     CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 1h0m0s last "
                                  "- error \"\" futurerelease \"for;3600\"\n"));
     os_clock_set_for_test(4600000);
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 1);
     queue_close(q);
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);
@@ -110,10 +133,11 @@ TEST(queue_keeps_what_was_refused)
     CHECK(queue_add(q, &(struct queue_new){.recipients = to, .n_recipients = 2, .fd = fd,
                                            .size = 4}, &e));
     os_clock_set_for_test(INT64_C(9000000000) * 1000); // the year 2255
-    CHECK(queue_due(q, &a, due, 4, &n, &e) && n == 1);
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 1);
     CHECK_STR(due[0].delivery_id, STR("s.abc.0"));
     CHECK(due[0].account.n == 0);
-    CHECK(queue_done(q, &due[0], &e));
+    CHECK(queue_result(q, &due[0], &delivered, &e));
     CHECK(queue_list(q, 0, &out, &last, &e));
     CHECK_STR(buf_str(&out), STR("    2 1970-01-01T00:16:40Z from:<> to:<b@x> next never last - "
                                  "error \"550 no\"\n"));
@@ -124,14 +148,14 @@ TEST(queue_keeps_what_was_refused)
 
 TEST(queue_waits)
 {
-    // mox-smtp-delivery.md 3.1: 7.5m, 15m, 30m, 1h, 2h, 4h, 8h, and no more often after that.
-    static const int64_t minutes[] = {7, 15, 30, 60, 120, 240, 480, 480, 480};
+    // mox-smtp-delivery.md 3.1: 7.5m, 15m, 30m, 1h, 2h, 4h, 8h.
+    static const int64_t minutes[] = {7, 15, 30, 60, 120, 240, 480, 960, 960};
 
     for (uint32_t i = 0; i < COUNT(minutes); i++)
-        CHECK_CASE(queue_wait_s(QUEUE_FAILED_FOR_GOOD, i) / 60 == minutes[i], i);
-    CHECK(queue_wait_s(QUEUE_FAILED_FOR_GOOD, UINT32_MAX) == 8 * 3600);
-    CHECK(queue_wait_s(QUEUE_FAILED_FOR_NOW, 0) == 1 && queue_wait_s(QUEUE_FAILED_FOR_NOW, 3) == 8);
-    CHECK(queue_wait_s(QUEUE_FAILED_FOR_NOW, UINT32_MAX) == 3600);
+        CHECK_CASE(queue_wait_s(true, i) / 60 == minutes[i], i);
+    CHECK(queue_wait_s(true, UINT32_MAX) == 16 * 3600);
+    CHECK(queue_wait_s(false, 0) == 1 && queue_wait_s(false, 3) == 8);
+    CHECK(queue_wait_s(false, UINT32_MAX) == 3600);
 }
 
 TEST(queue_of_the_first_version)
@@ -152,11 +176,23 @@ TEST(queue_of_the_first_version)
                               "is_8bit, is_smtputf8, require_tls) VALUES ('mox','r@x',0,0,0,0,0)",
                          &e));
     CHECK(db_exec(old, "INSERT INTO entry (message, recipient, next_attempt_unix) "
-                       "VALUES (1,'a@x',0)", &e));
+                       "VALUES (1,'\"a@b\"@X.org',0),(1,'b@y',0)", &e));
+    CHECK(db_exec(old, "INSERT INTO message (account, reverse_path, queued_unix, size, is_8bit, "
+                       "is_smtputf8, require_tls) VALUES ('','s@y',0,0,0,0,1)", &e) &&
+          db_exec(old, "INSERT INTO entry (message, recipient, next_attempt_unix) "
+                       "VALUES (2,'postmaster',1)", &e));
     db_close(old);
     q = queue_open(&e);
-    CHECK(q && queue_due(q, &a, due, 4, &n, &e) && n == 1);
-    CHECK(queue_list(q, 0, &out, &last, &e) && out.n > 0);
+    n = take_all(q, &a, due, 4);
+    CHECK(n == 3);
+    for (size_t i = 0; i < n; i++) {
+        CHECK((due[i].origin == QUEUE_SUBMITTED) == (due[i].message == 1));
+        CHECK(due[i].require_tls == (due[i].message == 2));
+        CHECK_STR(due[i].domain, due[i].id == 1 ? STR("x.org") : due[i].id == 2 ? STR("y") : STR(""));
+        CHECK(queue_result(q, &due[i], &delivered, &e));
+    }
+    CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
+
     queue_close(q);
     CHECK(chdir("/") == 0);
 }

@@ -10,8 +10,6 @@
 #include "os/file.h"
 #include "queue/queue.h"
 
-enum { FAR_FUTURE = 4000000000 };
-
 static void add(struct queue *q, int to, unsigned i)
 {
     AUTO_FD fd = message_file(i);
@@ -54,21 +52,24 @@ static unsigned number_of(struct queue *q, const struct queue_entry *entry, stru
 static void change(struct queue *q, int to)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    struct queue_entry due[2 * MESSAGES];
+    const struct attempt delivered = {.class = ATTEMPT_DELIVERED, .code = 250};
+    const struct attempt busy = {.class = ATTEMPT_TEMPORARY, .text = STR("busy")};
+    struct queue_entry entry;
     struct err e = {0};
-    size_t n;
+    bool found = true;
 
-    if (!queue_due(q, &a, due, COUNT(due), &n, &e))
-        return;
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < MESSAGES && found; k++) {
         AUTO_BUF bytes = BUF_LIMIT(1 << 20);
-        unsigned i = number_of(q, &due[k], &bytes);
+        unsigned i;
 
         e = (struct err){0};
-        if (i % 2 == 1 && queue_done(q, &due[k], &e) && queue_commit(q, &e))
+        if (!queue_next(q, &a, &entry, &found, &e) || !found)
+            return;
+        i = number_of(q, &entry, &bytes);
+        e = (struct err){0};
+        if (i % 2 == 1 && queue_result(q, &entry, &delivered, &e) && queue_commit(q, &e))
             acknowledge(to, 'd', i);
-        if (i % 4 == 2 && queue_retry(q, due[k].id, STR("busy"), FAR_FUTURE, &e) &&
-            queue_commit(q, &e))
+        if (i % 4 == 2 && queue_result(q, &entry, &busy, &e) && queue_commit(q, &e))
             acknowledge(to, 'r', i);
     }
 }

@@ -1,0 +1,63 @@
+/*
+ * What the files of the queue process share.
+ */
+#pragma once
+
+#include "queue/queue.h"
+#include "role/service.h"
+
+enum {
+    QUEUE_MAX_BATCH = 50, // entries for one destination that are handed out at once
+};
+
+struct queue_role {
+    struct role_start start;
+    struct queue *queue;
+    bool has_work; // entries may be due
+};
+extern struct queue_role queue_role; // main.c
+
+/* Commits, and tells those who wait for it. False: nothing since the last commit is there. */
+bool queue_role_commit(void);
+
+/* --- submit.c: what sessions bring -------------------------------------------------------------- */
+
+void submit_opened(struct service_peer *p);
+void submit_closed(struct service_peer *p);
+MUST_USE bool submit_message(struct service_peer *p, struct packet *m, struct err *e);
+/* Whether somebody waits for a commit. */
+bool submit_is_waiting(void);
+/* What has gathered was committed, or was not. */
+void submit_committed(bool is_ok, const struct err *why);
+
+/* --- local.c: deliveries to accounts of ours ---------------------------------------------------- */
+
+/* Whether another entry can be looked at. */
+bool local_has_room(void);
+/*
+ * Asks auth whose the recipient is: delivers, or gives the entry to outgoing.c when it is at another
+ * server and may go there.
+ */
+void local_start(const struct queue_entry *entry);
+/* auth's and the monitor's answers. */
+MUST_USE bool local_rcpt_reply(struct packet *m, struct err *e);
+MUST_USE bool local_granted(struct packet *m, struct err *e);
+void local_auth_closed(void);
+void local_tick(void);
+
+/* --- outgoing.c: deliveries to other servers ---------------------------------------------------- */
+
+/* Whether another batch can be taken now: at all, and for that destination. */
+bool outgoing_has_room(void);
+bool outgoing_may(void *ctx, const struct queue_destination *to);
+/*
+ * Entries of one destination, QUEUE_MAX_BATCH at most, for each of which queue_begin was called; what lasts
+ * longer than the call is copied. Nothing is sent before outgoing_go says that the beginning is on the disk;
+ * when it is not, they are put back.
+ *
+ * In the end queue_result or queue_put_back is called for each, and queue_role.has_work set. More of the same
+ * can be had with queue_more, queue_begin and queue_role_commit.
+ */
+void outgoing_take(const struct queue_entry *entries, size_t n);
+void outgoing_go(bool is_committed);
+void outgoing_tick(void);
