@@ -31,6 +31,46 @@ const struct cmd cmd_verbs[] = {
      cmd_config_describe_static, false},
     {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",
      cmd_config_describe_domains, false},
+    {"config account list", "", "List all accounts.\n\nOne per line; those whose logins are disabled say so.",
+     cmd_account_list, false},
+    {"config account addresses", "account", "List the addresses of an account.\n\n"
+     "One per line; @domain is all addresses of a domain that are nobody else's.", cmd_account_addresses,
+     false},
+    {"config account add", "account address", "Add an account with an email address.\n\n"
+     "The address must be at a domain of domains.conf. The account gets the usual settings; there is no\n"
+     "password until \"setaccountpassword\".", cmd_account_add, false},
+    {"config account rm", "account", "Remove an account, and all its mail.\n\n"
+     "Its clients are disconnected, and its mail is erased. Refused while something in the\n"
+     "configuration needs the account.", cmd_account_rm, false},
+    {"config account disable", "account message", "Let nobody log in to an account.\n\n"
+     "Who tries is told the message. Mail still arrives.", cmd_account_disable, false},
+    {"config account enable", "account", "Let logins to an account succeed again.", cmd_account_enable,
+     false},
+    {"config address add", "address account", "Add an address to an account.\n\n"
+     "@domain stands for all addresses of a domain that are nobody else's.", cmd_address_add, false},
+    {"config address rm", "address", "Take an address away from its account.\n\n"
+     "It leaves all aliases, but not as the last member of one.", cmd_address_rm, false},
+    {"config domain rm", "domain", "Remove a domain.\n\n"
+     "Refused while accounts have addresses at it. Keys of DKIM stay where they are.", cmd_domain_rm,
+     false},
+    {"config domain disable", "domain", "Take no mail for a domain, and send none, for now.\n\n"
+     "Senders are told to try again later.", cmd_domain_disable, false},
+    {"config domain enable", "domain", "Take and send mail of a domain again.\n\nUndoes \"disable\".", cmd_domain_enable, false},
+    {"config alias list", "domain", "List the aliases of a domain.\n\nOne address per line.", cmd_alias_list, false},
+    {"config alias print", "alias", "Print the settings and members of an alias.", cmd_alias_print, false},
+    {"config alias add", "alias member ...", "Add an alias with members.\n\n"
+     "Alias and members are email addresses; the members are addresses of accounts. Everybody may write\n"
+     "to it; see \"update\".", cmd_alias_add, false},
+    {"config alias update", "[-postpublic true|false] [-listmembers true|false] [-allowmsgfrom true|false] alias",
+     "Change the settings of an alias.\n\n"
+     "With -postpublic false, only members may write to it; with -listmembers true, members see each\n"
+     "other; with -allowmsgfrom true, members may write with the alias as their From address.",
+     cmd_alias_update, false},
+    {"config alias rm", "alias", "Remove an alias.\n\n"
+     "Mail to it is refused from then on; its members stay what they are.", cmd_alias_rm, false},
+    {"config alias addaddr", "alias member ...", "Add members to an alias.\n\nMembers are addresses of accounts.", cmd_alias_addaddr, false},
+    {"config alias rmaddr", "alias member ...", "Remove members from an alias.\n\n"
+     "The last one stays: remove the alias instead.", cmd_alias_rmaddr, false},
     {"config tlspubkey list", "[account]", "List the keys of TLS client certificates that log in.\n\n"
      "Per key: fingerprint, type, name, account, login address, and whether IMAP connections with it\n"
      "are left to log in with EXTERNAL.", cmd_tlspubkey_list, false},

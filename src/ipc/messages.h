@@ -370,6 +370,27 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
     F(str, text, IPC_MAX_ANSWER)
+/* admin -> monitor: domains.conf, please. */
+#define ipc_domains_read_FIELDS(F) F(u64, request, 0)
+/* monitor -> admin: the open file; or none, and why. version: to be said with a change of it. */
+#define ipc_domains_text_FIELDS(F)                                                                      \
+    F(u64, request, 0)                                                                             \
+    F(u64, version, 0)                                                                             \
+    F(str, why, IPC_MAX_ANSWER)
+/*
+ * admin -> monitor: what domains.conf is to be, in a memory file: to be checked like any other, written
+ * and used. added_account: there must be no mail of it yet; removed_account: its mail goes.
+ */
+#define ipc_domains_write_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(u64, version, 0)                                                                             \
+    F(str, added_account, IPC_MAX_NAME)                                                            \
+    F(str, removed_account, IPC_MAX_NAME)
+/* monitor -> admin: it is in use; or why not. */
+#define ipc_domains_written_FIELDS(F)                                                              \
+    F(u64, request, 0)                                                                             \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, text, IPC_MAX_LINES)
 /* monitor -> account: yes. (When something was sent meanwhile, no answer: go on.) */
 #define ipc_account_end_FIELDS(F)
 /*
@@ -566,6 +587,10 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
     M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
     M(account_retrain, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \
+    M(domains_read, R_(ADMIN), R_(MONITOR), 0, 0)                                                  \
+    M(domains_text, R_(MONITOR), R_(ADMIN), 0, 1)                                                  \
+    M(domains_write, R_(ADMIN), R_(MONITOR), 1, 1)                                                 \
+    M(domains_written, R_(MONITOR), R_(ADMIN), 0, 0)                                               \
     M(retrained, R_(ACCOUNT) | R_(MONITOR), R_(MONITOR) | R_(ADMIN), 0, 0)                         \
     M(account_end, R_(MONITOR), R_(ACCOUNT), 0, 0)                                                 \
     M(findings, R_(SESSION), R_(ACCOUNT), 0, 0)                                                    \

@@ -1,7 +1,9 @@
 #include "os/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,15 +16,15 @@ enum { MAX_PATH = 1024 };
 
 bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct err *e)
 {
-    struct stat st;
+    off_t end = lseek(fd, 0, SEEK_END); // not fstat: the C library has no call for it that all may use
     size_t n = 0, size;
     char *p;
 
-    if (fstat(fd, &st) < 0)
-        return fail_errno(e, "stat");
-    if (st.st_size < 0 || (uint64_t)st.st_size > limit)
+    if (end < 0)
+        return fail_errno(e, "looking for its end");
+    if ((uint64_t)end > limit)
         return fail(e, ERR_LIMIT, "larger than %zu bytes", limit);
-    size = (size_t)st.st_size;
+    size = (size_t)end;
     p = arena_alloc(a, size);
     while (n < size) {
         ssize_t got = pread(fd, p + n, size - n, (off_t)n);
@@ -112,6 +114,32 @@ bool os_make_dirs(const char *path, mode_t mode, struct err *e)
             return fail_errno(e, "make directory %s", part);
     }
     return true;
+}
+
+bool os_remove_dir(int dir_fd, struct str name, struct err *e)
+{
+    char path[NAME_MAX + 1] = {0};
+    struct dirent *entry;
+    DIR *d;
+    int fd;
+
+    if (name.n > NAME_MAX || str_find(name, '/') >= 0 || str_starts(name, STR(".")))
+        return fail(e, ERR_SYNTAX, "\"%.*s\" is no name of a directory", STR_FMT(name));
+    memcpy(path, name.p, name.n);
+    fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        (void)fail_errno(e, "opening %s", path);
+        fd_close(&fd);
+        return false;
+    }
+    while ((entry = readdir(d)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+            unlinkat(fd, entry->d_name, 0) && !e->kind)
+            (void)fail_errno(e, "removing %s/%s", path, entry->d_name);
+    closedir(d);
+    return !e->kind && (unlinkat(dir_fd, path, AT_REMOVEDIR) == 0 ||
+                        fail_errno(e, "removing %s", path));
 }
 
 int os_memfile(const char *name, struct err *e)

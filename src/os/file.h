@@ -19,6 +19,8 @@ MUST_USE bool os_write_file(const char *path, struct str bytes, mode_t mode, str
 
 /* Creates the directory and its parents where they are missing. */
 MUST_USE bool os_make_dirs(const char *path, mode_t mode, struct err *e);
+/* Removes the directory of that name in dir_fd with the files in it; one that has directories stays. */
+MUST_USE bool os_remove_dir(int dir_fd, struct str name, struct err *e);
 
 /* A file in memory, close-on-exec, that can be sealed. -1 on failure. */
 int os_memfile(const char *name, struct err *e);

@@ -329,6 +329,92 @@ def domains_conf_is_picked_up():
 
 
 @test
+def accounts_and_addresses_by_command():
+    """Each change is in effect when its command returns, and domains.conf keeps what its author wrote."""
+    with running() as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(path) as f:
+            text = f.read()
+        with open(path, 'w') as f:
+            f.write(text.replace('Accounts:\n', '# People.\nAccounts:\n'))
+        os.chmod(path, 0o640)
+
+        def ok(*words):
+            code, out, err = s.command('config', *words)
+            assert code == 0 and not err, (words, out, err)
+            return out
+
+        def refused(say, *words):
+            code, out, err = s.command('config', *words)
+            assert code == 1 and not out and err.startswith('mox: ') and say in err and err.count('\n') == 1, \
+                (words, out, err)
+
+        def ann():
+            c = s.imap(login=False)
+            c.login('ann@localhost', 'ann has a word')
+            return c
+
+        assert ok('account', 'list') == 'mox\n'
+        assert 'mox setaccountpassword ann' in ok('account', 'add', 'ann', 'ann@localhost')
+        refused('there is an account', 'account', 'add', 'ann', 'ann3@localhost')
+        refused('is an address of account "ann"', 'account', 'add', 'eve', 'Ann@localhost')
+        assert s.command('setaccountpassword', 'ann', input='ann has a word\n')[0] == 0
+        ann().logout()
+        ok('address', 'add', 'info@localhost', 'ann')
+        assert ok('account', 'addresses', 'ann') == 'ann@localhost\ninfo@localhost\n'
+        run('swaks', '--server', f'{s.ip}:1025', '--to', 'info@localhost', '--from', 'x@example.org', '--body', 'b1')
+        ok('alias', 'add', 'team@localhost', 'mox@localhost', 'info@localhost')
+        assert ok('alias', 'list', 'localhost') == 'team@localhost\n'
+        run('swaks', '--server', f'{s.ip}:1025', '--to', 'team@localhost', '--from', 'x@example.org', '--body', 'b2')
+        ok('alias', 'update', '-postpublic', 'false', '-allowmsgfrom=true', 'team@localhost')
+        assert ok('alias', 'print', 'team@localhost').splitlines() == [
+            '# postpublic false', '# listmembers false', '# allowmsgfrom true', '# members:',
+            'mox@localhost', 'info@localhost']
+        r = run('swaks', '--server', f'{s.ip}:1025', '--to', 'team@localhost', '--from', 'x@example.org',
+                '--body', 'b3', ok=False)
+        assert '\n<** 550' in r.stdout or '\n<** 554' in r.stdout, r.stdout
+        ok('alias', 'rmaddr', 'team@localhost', 'mox@localhost')
+        refused('the last member', 'address', 'rm', 'info@localhost')
+        ok('alias', 'addaddr', 'team@localhost', 'mox@localhost')
+        ok('address', 'rm', 'info@localhost')
+        ok('alias', 'rm', 'team@localhost')
+        c = ann()
+        assert c.select('INBOX')[1] == [b'2']
+        ok('account', 'disable', 'ann', 'on leave until May')
+        assert ok('account', 'list') == 'ann\t(disabled)\nmox\n'
+        try:
+            ann()
+            assert False, 'a disabled account logs in'
+        except imaplib.IMAP4.error as e:
+            assert 'on leave until May' in str(e)
+        ok('account', 'enable', 'ann')
+        mail = os.path.join(s.dir, 'data', 'accounts', 'ann')
+        assert os.path.exists(mail)
+        # Its client is told, and its mail is gone when its process is.
+        ok('account', 'rm', 'ann')
+        assert b'BYE' in c.readline()
+        s.wait_log('account and its mail removed')
+        assert not os.path.exists(mail)
+        refused('no account "ann"', 'account', 'rm', 'ann')
+        refused('config error: ', 'account', 'rm', 'mox')
+        os.mkdir(mail)
+        refused('mail of a former account', 'account', 'add', 'ann', 'ann@localhost')
+        ok('domain', 'disable', 'localhost')
+        r = run('swaks', '--server', f'{s.ip}:1025', '--to', 'mox@localhost', '--from', 'x@example.org', ok=False)
+        assert '<** 450 4.2.1' in r.stdout, r.stdout
+        ok('domain', 'enable', 'localhost')
+        refused('has the address', 'domain', 'rm', 'localhost')
+        with open(path) as f:
+            assert f.read() == text.replace('Accounts:\n', '# People.\nAccounts:\n')
+        assert os.stat(path).st_mode & 0o777 == 0o640
+        assert sorted(os.listdir(s.dir)).count('domains.conf.new') == 0
+        # Nobody writes over what somebody else has changed in the meantime, and no broken file is edited.
+        with open(path, 'a') as f:
+            f.write('Nonsense\n')
+        refused('domains.conf has errors', 'account', 'add', 'eve', 'eve@localhost')
+
+
+@test
 def message_parse_shows_the_structure():
     text = 'Subject: =?utf-8?q?x=C3=A9?=\nFrom: a <b@c>\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nhi\n--b--\n'
     out = json.loads(run(MOX, 'message', 'parse', '-', input=text).stdout)

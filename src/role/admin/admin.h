@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "config/edit.h"
 #include "role/service.h"
 
 struct ctl;
@@ -20,6 +21,8 @@ struct ctl {
     const struct command *command; // whose arguments are being read
     struct str arguments[4];
     size_t n_arguments;
+    const struct config_edit *edit; // that the command is, if it is one,
+    struct command edit_command;    // and how it is read
     uint64_t waits_for; // a request that will be answered; 0: none
     struct arena a;
     struct event_source *source;
@@ -35,6 +38,14 @@ MUST_USE bool admin_put_piece(struct ctl *c, struct str piece, struct err *e);
 MUST_USE bool admin_peer(enum role role, struct service_peer **out, struct err *e);
 /* Waits for another role's answer to a request. Its texts live until the next. */
 MUST_USE bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e);
+
+struct channel *admin_monitor(void);
+/* A number for a request of it, that its answer has too. */
+uint64_t admin_next_request(void);
+
+/* domains.c: begins a change of domains.conf; goes on when the monitor has given the file. */
+bool domains_run(struct ctl *c, const struct str *arguments, struct err *e);
+bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text *got, struct err *e);
 
 /* client_key.c */
 extern const struct command client_key_commands[];

@@ -41,6 +41,18 @@ bool admin_put_piece(struct ctl *c, struct str piece, struct err *e)
     return admin_put(c, arena_printf(&c->a, "%zu\n", piece.n), e) && admin_put(c, piece, e);
 }
 
+uint64_t admin_next_request(void)
+{
+    static uint64_t last;
+
+    return ++last;
+}
+
+struct channel *admin_monitor(void)
+{
+    return &self.monitor;
+}
+
 static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
 {
     (void)c, (void)arguments;
@@ -128,11 +140,10 @@ static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct 
 // The answer comes by way of the monitor, and others are served meanwhile.
 static bool run_retrain(struct ctl *c, const struct str *arguments, struct err *e)
 {
-    static uint64_t last;
     struct err why = {0};
 
-    c->waits_for = ++last;
-    if (IPC_SEND(&self.monitor, account_retrain, NULL, 0, &why, .request = last,
+    c->waits_for = admin_next_request();
+    if (IPC_SEND(&self.monitor, account_retrain, NULL, 0, &why, .request = c->waits_for,
                  .account = arguments[0]))
         return true;
     c->waits_for = 0;
@@ -176,6 +187,11 @@ static bool take_line(struct ctl *c, struct str line, struct err *e)
         for (size_t i = 0; i < client_key_command_count; i++)
             if (str_eq(line, client_key_commands[i].name))
                 command = &client_key_commands[i];
+        c->edit = config_edit_of(line);
+        if (c->edit) {
+            c->edit_command = (struct command){c->edit->name, c->edit->n_arguments, domains_run};
+            command = &c->edit_command;
+        }
         if (!command)
             return admin_put(c, STR("unrecognized command\n"), e);
         LOG(LOG_INFO, "admin", "command", LOG_S("name", command->name));
@@ -257,30 +273,65 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
     return fail(e, ERR_DENIED, "an answer nobody asked for");
 }
 
-static bool on_retrained(struct packet *m, struct err *e)
+static struct ctl *waiting_for(uint64_t request)
 {
-    struct ipc_retrained retrained;
+    struct ctl *c = clients;
+
+    while (c && c->waits_for != request)
+        c = c->next;
+    return c;
+}
+
+// The answer to a request that others did not have to wait for.
+static void answer_late(uint64_t request, bool is_ok, struct str text)
+{
+    struct ctl *c = waiting_for(request);
     struct err why = {0}, gone = {0};
 
-    if (!ipc_retrained_get(m->body, &retrained, e))
+    if (!c)
+        return;
+    c->waits_for = 0;
+    if (!is_ok)
+        (void)fail(&why, ERR_DENIED, "%.*s", STR_FMT(text));
+    if (!admin_answer(c, &why, &gone))
+        drop(c);
+}
+
+static bool on_domains(struct packet *m, struct err *e)
+{
+    struct ipc_domains_text domains;
+    struct ctl *c;
+    struct err gone = {0};
+
+    if (!ipc_domains_text_get(m->body, &domains, e))
         return false;
-    for (struct ctl *c = clients; c; c = c->next)
-        if (c->waits_for == retrained.request) {
-            c->waits_for = 0;
-            if (!retrained.is_ok)
-                (void)fail(&why, ERR_DENIED, "%.*s", STR_FMT(retrained.text));
-            if (!admin_answer(c, &why, &gone))
-                drop(c);
-            break;
-        }
+    c = waiting_for(domains.request);
+    if (c && !domains_have(c, m, &domains, &gone))
+        drop(c);
     return true;
 }
 
 static bool on_monitor(struct packet *m, struct err *e)
 {
-    if (m->type == IPC_retrained)
-        return on_retrained(m, e);
-    return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");
+    struct ipc_retrained retrained;
+    struct ipc_domains_written written;
+
+    switch ((int)m->type) {
+    case IPC_retrained:
+        if (!ipc_retrained_get(m->body, &retrained, e))
+            return false;
+        answer_late(retrained.request, retrained.is_ok, retrained.text);
+        return true;
+    case IPC_domains_text:
+        return on_domains(m, e);
+    case IPC_domains_written:
+        if (!ipc_domains_written_get(m->body, &written, e))
+            return false;
+        answer_late(written.request, written.is_ok, written.text);
+        return true;
+    default:
+        return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");
+    }
 }
 
 _Noreturn void admin_main(void)

@@ -26,6 +26,35 @@ static bool answer_retrain(struct account *a, bool is_ok, struct str text, struc
                               .is_ok = is_ok, .text = text);
 }
 
+// The directory and the files in it; there are no others.
+static void erase_mail(struct monitor *m, struct str name)
+{
+    struct err e = {0};
+
+    if (os_remove_dir(m->accounts_dir, name, &e))
+        LOG(LOG_INFO, "mox", "account and its mail removed", LOG_S("account", name));
+    else
+        LOG(LOG_ERROR, "mox", "removing an account's mail", LOG_E(&e), LOG_S("account", name));
+}
+
+bool account_is_new(struct monitor *m, struct str name, struct err *e)
+{
+    char path[IPC_MAX_NAME + 1] = {0};
+
+    memcpy(path, name.p, name.n);
+    return faccessat(m->accounts_dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ||
+           fail(e, ERR_CONFLICT, "there is mail of a former account of that name: move accounts/%s "
+                "in the data directory away first", path);
+}
+
+void account_remove(struct monitor *m, struct str name)
+{
+    if (map_get(&m->accounts, name)) // it was told to end, and is erased then
+        map_put(&m->removed, name, m);
+    else
+        erase_mail(m, name);
+}
+
 static void account_free(struct account *a, bool has_crashed)
 {
     struct monitor *m = a->m;
@@ -46,6 +75,8 @@ static void account_free(struct account *a, bool has_crashed)
             i = 0;
         }
     }
+    if (map_remove(&m->removed, a->name))
+        erase_mail(m, a->name);
     heap_free(&a->name);
     free(a);
 }
@@ -159,7 +190,12 @@ void accounts_configure(struct monitor *m, struct map *old)
         struct err e = {0};
         AUTO_FD fd = -1;
 
-        if (!known || (before && str_eq(known->config, before->config)))
+        if (!known) { // it is no account any more; its clients hear BYE
+            if (!IPC_SEND(&a->ch, stop, NULL, 0, &e))
+                LOG(LOG_DEBUG, "mox", "asking an account to stop", LOG_E(&e));
+            continue;
+        }
+        if (before && str_eq(known->config, before->config))
             continue;
         fd = config_file(known, &e);
         a->sent++;

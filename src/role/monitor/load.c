@@ -160,11 +160,32 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     return is_ok;
 }
 
+static void drop_loaded(struct loaded *l)
+{
+    for (size_t i = 0; i < ROLE_COUNT; i++)
+        fd_close(&l->fds[i]);
+}
+
+// A good configuration is in use from here on; changed_at is the time of its domains.conf.
+static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
+{
+    struct process *auth;
+    struct err e = {0};
+
+    m->domains_changed_ns = changed_at;
+    if (!adopt(m, l, &e))
+        LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
+    auth = role_process(m, ROLE_AUTH);
+    if (auth && !IPC_SEND(&auth->ch, config, &m->configs[ROLE_AUTH], 1, &e,
+                          .number = m->config_number))
+        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e));
+    LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
+}
+
 void load_again(struct monitor *m)
 {
     AUTO_FD domains = -1;
     struct loaded l = {.is_ok = false};
-    struct process *auth;
     struct stat st;
     struct err e = {0};
 
@@ -176,25 +197,127 @@ void load_again(struct monitor *m)
         return;
     if (!run_config(m, domains, &l, &e)) { // not the file's fault: the next look tries again
         LOG(LOG_ERROR, "mox", "loading domains config", LOG_E(&e));
-        for (size_t i = 0; i < ROLE_COUNT; i++)
-            fd_close(&l.fds[i]);
-        return;
-    }
-    m->domains_changed_ns = changed_ns(&st);
-    if (!l.is_ok) {
+        drop_loaded(&l);
+    } else if (!l.is_ok) {
+        m->domains_changed_ns = changed_ns(&st);
         LOG(LOG_ERROR, "mox", "loading domains config; the previous one stays in use",
             LOG_S("problems", str_trim(l.problems)));
-        for (size_t i = 0; i < ROLE_COUNT; i++)
-            fd_close(&l.fds[i]);
-        return;
+        drop_loaded(&l);
+    } else {
+        use(m, &l, changed_ns(&st));
     }
-    if (!adopt(m, &l, &e))
-        LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
-    auth = role_process(m, ROLE_AUTH);
-    if (auth && !IPC_SEND(&auth->ch, config, &m->configs[ROLE_AUTH], 1, &e,
-                          .number = m->config_number))
-        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e));
-    LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
+}
+
+/* --- changes that admin asks for ---------------------------------------------------------------- */
+
+bool domains_read(struct process *admin, uint64_t request, struct err *e)
+{
+    struct err why = {0};
+    AUTO_FD fd = open_domains(admin->m, &why);
+    struct stat st = {0};
+
+    if (fd >= 0 && fstat(fd, &st))
+        (void)fail_errno(&why, "looking at %s", domains_name);
+    return IPC_SEND(&admin->ch, domains_text, &fd, fd >= 0 && !why.kind, e, .request = request,
+                    .version = (uint64_t)changed_ns(&st), .why = str_of(why.text));
+}
+
+// Beside the old file, synced, and then in its place, with its owner and mode: whoever reads finds one
+// or the other.
+static bool replace_domains(struct monitor *m, struct str text, int64_t *changed_at, struct err *e)
+{
+    static const char beside[] = "domains.conf.new";
+    AUTO_FD fd = -1;
+    struct stat st;
+
+    if (fstatat(m->config_dir, domains_name, &st, 0))
+        return fail_errno(e, "looking at %s", domains_name);
+    (void)unlinkat(m->config_dir, beside, 0);
+    fd = openat(m->config_dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno(e, "making %s", beside);
+    if (!os_write_all(fd, text, e))
+        return false;
+    if (fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 07777) || fsync(fd) ||
+        renameat(m->config_dir, beside, m->config_dir, domains_name) || fsync(m->config_dir) ||
+        fstat(fd, &st))
+        return fail_errno(e, "writing %s", domains_name);
+    *changed_at = changed_ns(&st);
+    return true;
+}
+
+// problems: of a configuration that is not good.
+static bool write_domains(struct monitor *m, struct arena *a, int given,
+                          const struct ipc_domains_write *asked, struct str *problems, struct err *e)
+{
+    AUTO_FD copy = os_memfile(domains_name, e);
+    struct loaded l = {.is_ok = false};
+    struct str text;
+    struct stat st;
+    int64_t changed_at;
+
+    // What is checked is what will be written, whatever becomes of the file that was given.
+    if (copy < 0 || !os_read_fd(a, given, 16 << 20, &text, e) || !os_write_all(copy, text, e) ||
+        !os_memfile_seal(copy, e))
+        return false;
+    if (fstatat(m->config_dir, domains_name, &st, 0))
+        return fail_errno(e, "looking at %s", domains_name);
+    if ((uint64_t)changed_ns(&st) != asked->version)
+        return fail(e, ERR_CONFLICT, "%s was changed meanwhile, try again", domains_name);
+    if (asked->added_account.n && !account_is_new(m, asked->added_account, e))
+        return false;
+    if (!run_config(m, copy, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
+        *problems = arena_dup(a, str_trim(l.problems));
+        drop_loaded(&l);
+        return false;
+    }
+    use(m, &l, changed_at);
+    if (asked->removed_account.n)
+        account_remove(m, asked->removed_account);
+    return true;
+}
+
+bool domains_write(struct process *admin, struct packet *p, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_FD given = packet_take_fd(p, 0);
+    struct ipc_domains_write asked;
+    struct str problems = {0};
+    struct err why = {0};
+    bool is_ok;
+
+    if (!ipc_domains_write_get(p->body, &asked, e))
+        return false;
+    // The packet's bytes are written over while the configuration is loaded.
+    asked.added_account = arena_dup(&a, asked.added_account);
+    asked.removed_account = arena_dup(&a, asked.removed_account);
+    if (admin->m->n_changes == MAX_CHANGES)
+        (void)fail(&why, ERR_TEMPORARY, "too many changes at once, try again");
+    is_ok = !why.kind && write_domains(admin->m, &a, given, &asked, &problems, &why);
+    if (is_ok) {
+        admin->m->changes[admin->m->n_changes++] =
+            (struct change){asked.request, admin->m->config_number};
+        return true; // the answer comes when it is in use
+    }
+    if (problems.n)
+        problems = arena_printf(&a, "config error: %.*s", STR_FMT(problems));
+    return IPC_SEND(&admin->ch, domains_written, NULL, 0, e, .request = asked.request,
+                    .text = problems.n ? problems : str_of(why.text));
+}
+
+void domains_in_use(struct monitor *m, uint64_t number)
+{
+    struct process *admin = role_process(m, ROLE_ADMIN);
+    size_t n_left = 0;
+    struct err e = {0};
+
+    for (size_t i = 0; i < m->n_changes; i++)
+        if (m->changes[i].config_number > number)
+            m->changes[n_left++] = m->changes[i];
+        else if (admin && !IPC_SEND(&admin->ch, domains_written, NULL, 0, &e,
+                                    .request = m->changes[i].request, .is_ok = true))
+            LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
+    m->n_changes = n_left;
 }
 
 static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err *e)

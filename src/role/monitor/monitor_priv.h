@@ -24,6 +24,7 @@ enum {
     MAX_LISTENERS = 64,
     MAX_KEYS = 128,
     MAX_LEVELS = 64,
+    MAX_CHANGES = 64,     // of domains.conf that auth has not taken over yet
     STOP_CLIENTS_MS = 3000, // at a graceful stop: for connections to go
     STOP_ALL_MS = 5000,     // and for everything
 };
@@ -105,6 +106,11 @@ struct level {
     struct str package, level; // heap
 };
 
+/* A change that admin asked for, and the number of the configuration that has it. */
+struct change {
+    uint64_t request, config_number;
+};
+
 struct monitor {
     struct monitor_options options;
     struct event_loop *loop;
@@ -115,11 +121,14 @@ struct monitor {
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read
+    struct change changes[MAX_CHANGES]; // not answered yet
+    size_t n_changes;
     struct ipc_settings settings;
     struct os_user user; // whom the roles run as
     struct process *processes;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account
+    struct map removed;  // names of accounts whose mail goes with their process -> the monitor
     struct map known;    // account names of the configuration -> heap struct known_account
     struct port ports[MAX_LISTENERS];
     size_t n_ports;
@@ -145,6 +154,11 @@ struct monitor {
 bool load_first(struct monitor *m, struct err *e);
 /* Looks whether domains.conf has changed, and takes it over when it is good. */
 void load_again(struct monitor *m);
+/* Gives admin domains.conf; and takes what admin makes of it, when that is good. */
+bool domains_read(struct process *admin, uint64_t request, struct err *e);
+bool domains_write(struct process *admin, struct packet *p, struct err *e);
+/* auth uses the configuration of that number: what it changes is in effect, and admin hears so. */
+void domains_in_use(struct monitor *m, uint64_t number);
 
 /* --- roles.c: the processes ---------------------------------------------------------------------- */
 
@@ -190,5 +204,9 @@ bool account_attach(struct monitor *m, struct conn *c, int stream, struct str ta
                     struct str unread, struct str parked, struct err *e);
 /* The configuration was read again: running accounts whose part is another than in old get theirs. */
 void accounts_configure(struct monitor *m, struct map *old);
+/* Whether there is no directory of that name: ERR_CONFLICT. */
+bool account_is_new(struct monitor *m, struct str name, struct err *e);
+/* It is in the configuration no more: its mail is erased when its process has ended. */
+void account_remove(struct monitor *m, struct str name);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
 void accounts_stop(struct monitor *m);

@@ -123,6 +123,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_delivery_grant grant;
     struct ipc_deliver_open open;
     struct ipc_account_retrain retrain;
+    struct ipc_config_done done;
+    struct ipc_domains_read read;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -130,7 +132,11 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
 
     switch ((int)m->type) {
     case IPC_config_done:
+        if (!ipc_config_done_get(m->body, &done, e))
+            return false;
         on_config_done(p);
+        if (p->role == ROLE_AUTH)
+            domains_in_use(p->m, done.number);
         return true;
     case IPC_conn_new:
         conn_new(p->m, m);
@@ -178,6 +184,10 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return true;
     case IPC_account_retrain:
         return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
+    case IPC_domains_read:
+        return ipc_domains_read_get(m->body, &read, e) && domains_read(p, read.request, e);
+    case IPC_domains_write:
+        return domains_write(p, m, e);
     case IPC_log_level:
         if (!ipc_log_level_get(m->body, &level, e))
             return false;

@@ -1,0 +1,187 @@
+/*
+ * config account, address, domain, alias: what domains.conf says, and changes of it, through the running
+ * server: they are checked, written and in use when the command returns.
+ */
+#include <stdio.h>
+
+#include "cmd/ctl.h"
+#include "cmd/verbs.h"
+
+enum { MAX_ARGUMENTS = 4, MAX_LINE = 16 * 1024 };
+
+static bool send(struct ctl_client *c, const char *command, const struct str *arguments, size_t n,
+                 struct err *e)
+{
+    if (!ctl_open(c, e) || !ctl_send(c, str_of(command), e))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!ctl_send(c, arguments[i], e))
+            return false;
+    return ctl_ok(c, e);
+}
+
+static int change(const char *command, const struct str *arguments, size_t n)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    return send(&c, command, arguments, n, &e) ? 0 : cmd_fail(&e);
+}
+
+// A verb with n arguments that are those of the command of the control socket.
+static int plain_change(int argc, char **argv, const char *words, int n, const char *command)
+{
+    struct str arguments[MAX_ARGUMENTS] = {{0}};
+
+    if (argc != 1 + n)
+        return cmd_usage(words);
+    for (int i = 0; i < n; i++)
+        arguments[i] = str_of(argv[i + 1]);
+    return change(command, arguments, (size_t)n);
+}
+
+// A verb with one argument at most, whose answer is lines.
+static int question(int argc, char **argv, const char *words, int n, const char *command)
+{
+    struct str argument = argc > 1 ? str_of(argv[1]) : STR("");
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc != 1 + n)
+        return cmd_usage(words);
+    if (!send(&c, command, &argument, (size_t)n, &e) || !ctl_print_stream(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_account_list(int argc, char **argv)
+{
+    return question(argc, argv, "config account list", 0, "accountlist");
+}
+
+int cmd_account_addresses(int argc, char **argv)
+{
+    return question(argc, argv, "config account addresses", 1, "accountaddresses");
+}
+
+int cmd_account_rm(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config account rm", 1, "accountrm");
+}
+
+int cmd_account_disable(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config account disable", 2, "accountdisabled");
+}
+
+int cmd_account_enable(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config account enable", 1, "accountenable");
+}
+
+int cmd_address_add(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config address add", 2, "addressadd");
+}
+
+int cmd_address_rm(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config address rm", 1, "addressrm");
+}
+
+int cmd_domain_rm(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config domain rm", 1, "domainrm");
+}
+
+int cmd_alias_list(int argc, char **argv)
+{
+    return question(argc, argv, "config alias list", 1, "aliaslist");
+}
+
+int cmd_alias_print(int argc, char **argv)
+{
+    return question(argc, argv, "config alias print", 1, "aliasprint");
+}
+
+int cmd_alias_rm(int argc, char **argv)
+{
+    return plain_change(argc, argv, "config alias rm", 1, "aliasrm");
+}
+
+int cmd_account_add(int argc, char **argv)
+{
+    struct str arguments[2];
+    int code;
+
+    if (argc != 3)
+        return cmd_usage("config account add");
+    arguments[0] = str_of(argv[1]);
+    arguments[1] = str_of(argv[2]);
+    code = change("accountadd", arguments, COUNT(arguments));
+    if (!code)
+        printf("account added; set a password with: mox setaccountpassword %s\n", argv[1]);
+    return code;
+}
+
+static int set_disabled(int argc, char **argv, const char *words, struct str value)
+{
+    if (argc != 2)
+        return cmd_usage(words);
+    return change("domaindisabled", (struct str[]){str_of(argv[1]), value}, 2);
+}
+
+int cmd_domain_disable(int argc, char **argv)
+{
+    return set_disabled(argc, argv, "config domain disable", STR("true"));
+}
+
+int cmd_domain_enable(int argc, char **argv)
+{
+    return set_disabled(argc, argv, "config domain enable", STR("false"));
+}
+
+// An alias and addresses, which are one line with blanks between.
+static int with_members(int argc, char **argv, const char *words, const char *command)
+{
+    AUTO_BUF members = BUF_LIMIT(MAX_LINE);
+    struct err e = {0};
+
+    if (argc < 3)
+        return cmd_usage(words);
+    for (int i = 2; i < argc; i++)
+        buf_printf(&members, "%s%s", i > 2 ? " " : "", argv[i]);
+    if (members.full) {
+        (void)fail(&e, ERR_LIMIT, "too many addresses for one command");
+        return cmd_fail(&e);
+    }
+    return change(command, (struct str[]){str_of(argv[1]), buf_str(&members)}, 2);
+}
+
+int cmd_alias_add(int argc, char **argv)
+{
+    return with_members(argc, argv, "config alias add", "aliasadd");
+}
+
+int cmd_alias_addaddr(int argc, char **argv)
+{
+    return with_members(argc, argv, "config alias addaddr", "aliasaddaddr");
+}
+
+int cmd_alias_rmaddr(int argc, char **argv)
+{
+    return with_members(argc, argv, "config alias rmaddr", "aliasrmaddr");
+}
+
+int cmd_alias_update(int argc, char **argv)
+{
+    const char *post = "", *list = "", *from = "";
+    const struct cmd_flag flags[] = {
+        {"postpublic", &post, NULL}, {"listmembers", &list, NULL}, {"allowmsgfrom", &from, NULL}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+
+    if (at < 0 || argc - at != 1)
+        return cmd_usage("config alias update");
+    return change("aliasupdate",
+                  (struct str[]){str_of(argv[at]), str_of(post), str_of(list), str_of(from)}, 4);
+}

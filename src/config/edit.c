@@ -1,0 +1,606 @@
+#include "config/edit.h"
+
+#include <stdlib.h>
+
+#include "config/config_priv.h"
+#include "message/header.h"
+
+bool config_editor_begin(struct config_editor *ed, struct arena *a, struct str text, struct err *e)
+{
+    AUTO_BUF lines = BUF_LIMIT(1 << 16);
+    struct problems problems = {.out = &lines};
+
+    *ed = (struct config_editor){.a = a, .answer = BUF_LIMIT(1 << 20)};
+    sconf_parse(a, STR("domains.conf"), text, &ed->file, &problems);
+    if (!problems.n)
+        return true;
+    return fail(e, ERR_SYNTAX, "domains.conf has errors, see \"mox config test\"");
+}
+
+void config_editor_end(struct config_editor *ed)
+{
+    buf_fini(&ed->answer);
+}
+
+/* --- making changes --------------------------------------------------------------------------------- */
+
+// The text is another now: the tree is made anew.
+static bool use(struct config_editor *ed, struct buf *text, struct err *e)
+{
+    AUTO_BUF lines = BUF_LIMIT(1 << 16);
+    struct problems problems = {.out = &lines};
+    struct str copy = arena_dup(ed->a, buf_str(text));
+
+    if (text->full)
+        return fail(e, ERR_LIMIT, "domains.conf would become too large");
+    sconf_parse(ed->a, ed->file.name, copy, &ed->file, &problems);
+    return !problems.n || fail(e, ERR_SYNTAX, "%.*s", STR_FMT(str_trim(buf_str(&lines))));
+}
+
+static bool set(struct config_editor *ed, const struct sconf_node *node, struct str value,
+                struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(SCONF_MAX_BYTES);
+
+    sconf_write_value(&text, &ed->file, node, value);
+    return use(ed, &text, e);
+}
+
+static bool add(struct config_editor *ed, const struct sconf_node *parent, struct str block,
+                struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(SCONF_MAX_BYTES);
+
+    sconf_write_added(&text, &ed->file, parent, block);
+    return use(ed, &text, e);
+}
+
+static bool take_away(struct config_editor *ed, const struct sconf_node *node, struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(SCONF_MAX_BYTES);
+
+    sconf_write_removed(&text, &ed->file, node);
+    return use(ed, &text, e);
+}
+
+// A child of that key gets a value, or is made.
+static bool put(struct config_editor *ed, const struct sconf_node *parent, const char *key,
+                struct str value, struct err *e)
+{
+    const struct sconf_node *node = sconf_get(parent, key);
+
+    if (node)
+        return set(ed, node, value, e);
+    return add(ed, parent, arena_printf(ed->a, "%s: %.*s\n", key, STR_FMT(value)), e);
+}
+
+// The last entry of a block goes with the block, when it may be left out.
+static bool take_away_from(struct config_editor *ed, const struct sconf_node *parent,
+                           const struct sconf_node *node, bool is_optional, struct err *e)
+{
+    if (parent->child == node && !node->next)
+        return is_optional ? take_away(ed, parent, e) : set(ed, parent, STR("nil"), e);
+    return take_away(ed, node, e);
+}
+
+/* --- finding ------------------------------------------------------------------------------------------ */
+
+static const struct sconf_node *child_of(const struct sconf_node *parent, struct str key)
+{
+    SCONF_EACH (n, parent)
+        if (!n->is_item && str_eq(n->key, key))
+            return n;
+    return NULL;
+}
+
+static bool find_account(struct config_editor *ed, struct str name, const struct sconf_node **out,
+                         struct err *e)
+{
+    *out = child_of(sconf_get(ed->file.root, "Accounts"), name);
+    return *out || fail(e, ERR_NOT_FOUND, "no account \"%.*s\"", STR_FMT(name));
+}
+
+static bool find_domain(struct config_editor *ed, struct str name, const struct sconf_node **out,
+                        struct err *e)
+{
+    struct config c = {.domains = ed->file};
+
+    *out = domain_node(&c, ed->a, name);
+    return *out || fail(e, ERR_NOT_FOUND, "no domain \"%.*s\"", STR_FMT(name));
+}
+
+// An address of ours, or "@domain": localpart is empty then.
+static bool parse_own(struct config_editor *ed, struct str text, struct str *localpart,
+                      const struct sconf_node **domain, struct err *e)
+{
+    struct address address = {0};
+
+    if (str_starts(text, STR("@")))
+        address.domain = str_from(text, 1);
+    else if (!address_parse_spec(ed->a, text, &address) || !address.domain.n)
+        return fail(e, ERR_SYNTAX, "\"%.*s\" is no address", STR_FMT(text));
+    *localpart = address.localpart;
+    return find_domain(ed, address.domain, domain, e);
+}
+
+// As the directory compares addresses.
+static bool is_same_address(struct config_editor *ed, struct str a, struct str b)
+{
+    const struct sconf_node *domain_a, *domain_b;
+    struct str local_a, local_b;
+    struct err e = {0};
+
+    if (str_eq(a, b))
+        return true;
+    return parse_own(ed, a, &local_a, &domain_a, &e) && parse_own(ed, b, &local_b, &domain_b, &e) &&
+           domain_a == domain_b && !local_a.n == !local_b.n &&
+           str_eq(localpart_canonical(ed->a, domain_a, local_a),
+                  localpart_canonical(ed->a, domain_b, local_b));
+}
+
+// The address of a key of Destinations: old files have localparts alone.
+static struct str destination(struct config_editor *ed, const struct sconf_node *account,
+                              const struct sconf_node *node)
+{
+    if (str_find(node->key, '@') >= 0)
+        return node->key;
+    return arena_printf(ed->a, "%.*s@%.*s", STR_FMT(node->key),
+                        STR_FMT(sconf_text(account, "Domain")));
+}
+
+// Whose an address is: its entry and account.
+static const struct sconf_node *find_destination(struct config_editor *ed, struct str address,
+                                                 const struct sconf_node **account)
+{
+    SCONF_EACH (a, sconf_get(ed->file.root, "Accounts"))
+        SCONF_EACH (n, sconf_get(a, "Destinations"))
+            if (is_same_address(ed, destination(ed, a, n), address)) {
+                *account = a;
+                return n;
+            }
+    return NULL;
+}
+
+static bool find_alias(struct config_editor *ed, struct str address,
+                       const struct sconf_node **domain, const struct sconf_node **out,
+                       struct err *e)
+{
+    struct str localpart;
+
+    if (!parse_own(ed, address, &localpart, domain, e))
+        return false;
+    SCONF_EACH (n, sconf_get(*domain, "Aliases"))
+        if (str_eq(localpart_canonical(ed->a, *domain, n->key),
+                   localpart_canonical(ed->a, *domain, localpart))) {
+            *out = n;
+            return true;
+        }
+    return fail(e, ERR_NOT_FOUND, "no alias \"%.*s\"", STR_FMT(address));
+}
+
+// What becomes a key or value: one line, and nothing that means something else there.
+static bool is_word(struct str text, const char *what, struct err *e)
+{
+    if (!text.n || text.p[0] == '-' || text.p[0] == '#' || str_find(text, ':') >= 0 ||
+        str_find(text, ' ') >= 0)
+        return fail(e, ERR_SYNTAX, "\"%.*s\" cannot be %s", STR_FMT(text), what);
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)text.p[i] < ' ' || text.p[i] == 127)
+            return fail(e, ERR_SYNTAX, "%s has no control characters", what);
+    return true;
+}
+
+/* --- accounts --------------------------------------------------------------------------------------- */
+
+void config_put_account(struct buf *out, unsigned indent, struct str domain, struct str address)
+{
+    static const char *const lines[] = {
+        "RejectsMailbox: Rejects",
+        "AutomaticJunkFlags:",
+        "\tEnabled: true",
+        "\tJunkMailboxRegexp: ^(junk|spam)",
+        "\tNeutralMailboxRegexp: ^(inbox|introbox|neutral|postmaster|dmarc|tlsrpt|rejects)",
+        "NoCustomPassword: true",
+        "JunkFilter:",
+        "\tThreshold: 0.950000",
+        "\tParams:",
+        "\t\tOnegrams: true",
+        "\t\tMaxPower: 0.010000",
+        "\t\tTopWords: 10",
+        "\t\tIgnoreWords: 0.100000",
+        "\t\tRareWords: 2",
+    };
+    const char *tabs = "\t\t\t\t";
+
+    buf_printf(out, "%.*sDomain: %.*s\n", (int)indent, tabs, STR_FMT(domain));
+    buf_printf(out, "%.*sDestinations:\n%.*s\t%.*s: nil\n", (int)indent, tabs, (int)indent, tabs,
+               STR_FMT(address));
+    for (size_t i = 0; i < COUNT(lines); i++)
+        buf_printf(out, "%.*s%s\n", (int)indent, tabs, lines[i]);
+}
+
+static bool is_free(struct config_editor *ed, struct str address, struct err *e)
+{
+    const struct sconf_node *account, *domain, *alias;
+    struct err none = {0};
+
+    if (find_destination(ed, address, &account))
+        return fail(e, ERR_CONFLICT, "\"%.*s\" is an address of account \"%.*s\"",
+                    STR_FMT(address), STR_FMT(account->key));
+    if (find_alias(ed, address, &domain, &alias, &none))
+        return fail(e, ERR_CONFLICT, "\"%.*s\" is an alias", STR_FMT(address));
+    return true;
+}
+
+static bool account_add(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    AUTO_BUF block = BUF_LIMIT(1 << 16);
+    const struct sconf_node *domain;
+    struct str name = arguments[0], address = arguments[1], localpart;
+
+    if (!is_word(name, "the name of an account", e) || !is_word(address, "an address", e) ||
+        !parse_own(ed, address, &localpart, &domain, e) || !is_free(ed, address, e))
+        return false;
+    if (child_of(sconf_get(ed->file.root, "Accounts"), name))
+        return fail(e, ERR_CONFLICT, "there is an account \"%.*s\"", STR_FMT(name));
+    ed->added_account = name;
+    buf_printf(&block, "%.*s:\n", STR_FMT(name));
+    config_put_account(&block, 1, domain->key, address);
+    return (sconf_get(ed->file.root, "Accounts") || add(ed, ed->file.root, STR("Accounts: nil\n"), e)) &&
+           add(ed, sconf_get(ed->file.root, "Accounts"), buf_str(&block), e);
+}
+
+static bool account_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account;
+
+    ed->removed_account = arguments[0];
+    return find_account(ed, arguments[0], &account, e) &&
+           take_away_from(ed, sconf_get(ed->file.root, "Accounts"), account, false, e);
+}
+
+static bool account_disable(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account;
+
+    if (!find_account(ed, arguments[0], &account, e))
+        return false;
+    return arguments[1].n ? put(ed, account, "LoginDisabled", arguments[1], e)
+                          : fail(e, ERR_SYNTAX, "a message for those who try to log in is needed");
+}
+
+static bool account_enable(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account, *node;
+
+    if (!find_account(ed, arguments[0], &account, e))
+        return false;
+    node = sconf_get(account, "LoginDisabled");
+    return !node || take_away(ed, node, e);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+// Lines, sorted.
+static void answer_sorted(struct config_editor *ed, struct str *items, size_t n)
+{
+    if (n)
+        qsort(items, n, sizeof *items, by_text);
+    for (size_t i = 0; i < n; i++) {
+        buf_put(&ed->answer, items[i]);
+        buf_put_char(&ed->answer, '\n');
+    }
+}
+
+static bool account_list(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    struct str *items = NULL;
+    size_t n = 0, cap = 0;
+
+    (void)arguments, (void)e;
+    SCONF_EACH (a, sconf_get(ed->file.root, "Accounts"))
+        *ARENA_PUSH(ed->a, items, &n, &cap) =
+            sconf_text(a, "LoginDisabled").n
+                ? arena_printf(ed->a, "%.*s\t(disabled)", STR_FMT(a->key)) : a->key;
+    answer_sorted(ed, items, n);
+    return true;
+}
+
+static bool account_addresses(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account;
+    struct str *items = NULL;
+    size_t n = 0, cap = 0;
+
+    if (!find_account(ed, arguments[0], &account, e))
+        return false;
+    SCONF_EACH (d, sconf_get(account, "Destinations"))
+        *ARENA_PUSH(ed->a, items, &n, &cap) = destination(ed, account, d);
+    answer_sorted(ed, items, n);
+    return true;
+}
+
+/* --- addresses -------------------------------------------------------------------------------------- */
+
+static bool address_add(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain, *account;
+    struct str address = arguments[0], localpart;
+
+    if (!is_word(address, "an address", e) || !parse_own(ed, address, &localpart, &domain, e) ||
+        !is_free(ed, address, e) || !find_account(ed, arguments[1], &account, e))
+        return false;
+    if (!sconf_get(account, "Destinations")) {
+        if (!add(ed, account, STR("Destinations: nil\n"), e) ||
+            !find_account(ed, arguments[1], &account, e))
+            return false;
+    }
+    return add(ed, sconf_get(account, "Destinations"),
+               arena_printf(ed->a, "%.*s: nil\n", STR_FMT(address)), e);
+}
+
+// Where an address is a member of an alias; NULL when nowhere.
+static const struct sconf_node *find_membership(struct config_editor *ed, struct str address,
+                                                const struct sconf_node **alias)
+{
+    SCONF_EACH (domain, sconf_get(ed->file.root, "Domains"))
+        SCONF_EACH (a, sconf_get(domain, "Aliases"))
+            SCONF_EACH (m, sconf_get(a, "Addresses"))
+                if (is_same_address(ed, m->value, address)) {
+                    *alias = a;
+                    return m;
+                }
+    return NULL;
+}
+
+// Out of all aliases; an alias without anyone would be none.
+static bool leave_aliases(struct config_editor *ed, struct str address, struct err *e)
+{
+    const struct sconf_node *alias, *member;
+
+    while ((member = find_membership(ed, address, &alias))) {
+        if (sconf_get(alias, "Addresses")->child == member && !member->next)
+            return fail(e, ERR_CONFLICT, "it is the last member of the alias \"%.*s\"",
+                        STR_FMT(alias->key));
+        if (!take_away(ed, member, e))
+            return false;
+    }
+    return true;
+}
+
+static bool address_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account, *node;
+
+    if (!find_destination(ed, arguments[0], &account))
+        return fail(e, ERR_NOT_FOUND, "no account has the address \"%.*s\"", STR_FMT(arguments[0]));
+    if (!leave_aliases(ed, arguments[0], e))
+        return false;
+    node = find_destination(ed, arguments[0], &account);
+    SCONF_EACH (login, sconf_get(account, "FromIDLoginAddresses"))
+        if (is_same_address(ed, login->value, arguments[0])) {
+            if (!take_away_from(ed, sconf_get(account, "FromIDLoginAddresses"), login, true, e))
+                return false;
+            node = find_destination(ed, arguments[0], &account);
+            break;
+        }
+    return take_away_from(ed, sconf_get(account, "Destinations"), node, false, e);
+}
+
+/* --- domains ---------------------------------------------------------------------------------------- */
+
+static bool domain_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain;
+
+    if (!find_domain(ed, arguments[0], &domain, e))
+        return false;
+    SCONF_EACH (account, sconf_get(ed->file.root, "Accounts"))
+        SCONF_EACH (d, sconf_get(account, "Destinations")) {
+            const struct sconf_node *of = NULL;
+            struct str localpart;
+            struct err none = {0};
+
+            if (parse_own(ed, destination(ed, account, d), &localpart, &of, &none) && of == domain)
+                return fail(e, ERR_CONFLICT, "account \"%.*s\" has the address %.*s",
+                            STR_FMT(account->key), STR_FMT(destination(ed, account, d)));
+        }
+    return take_away_from(ed, sconf_get(ed->file.root, "Domains"), domain, false, e);
+}
+
+static bool domain_disable(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain, *node;
+
+    if (!find_domain(ed, arguments[0], &domain, e))
+        return false;
+    if (str_eq(arguments[1], STR("true")))
+        return put(ed, domain, "Disabled", STR("true"), e);
+    node = sconf_get(domain, "Disabled");
+    return !node || take_away(ed, node, e);
+}
+
+/* --- aliases ---------------------------------------------------------------------------------------- */
+
+static bool alias_list(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain;
+    struct str *items = NULL;
+    size_t n = 0, cap = 0;
+
+    if (!find_domain(ed, arguments[0], &domain, e))
+        return false;
+    SCONF_EACH (alias, sconf_get(domain, "Aliases"))
+        *ARENA_PUSH(ed->a, items, &n, &cap) =
+            arena_printf(ed->a, "%.*s@%.*s", STR_FMT(alias->key), STR_FMT(domain->key));
+    answer_sorted(ed, items, n);
+    return true;
+}
+
+static bool alias_print(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain, *alias;
+
+    if (!find_alias(ed, arguments[0], &domain, &alias, e))
+        return false;
+    buf_printf(&ed->answer, "# postpublic %s\n# listmembers %s\n# allowmsgfrom %s\n# members:\n",
+               sconf_bool(alias, "PostPublic") ? "true" : "false",
+               sconf_bool(alias, "ListMembers") ? "true" : "false",
+               sconf_bool(alias, "AllowMsgFrom") ? "true" : "false");
+    SCONF_EACH (m, sconf_get(alias, "Addresses")) {
+        buf_put(&ed->answer, m->value);
+        buf_put_char(&ed->answer, '\n');
+    }
+    return true;
+}
+
+// Addresses with blanks between, as lines of a list.
+static bool put_members(struct config_editor *ed, struct buf *out, struct str addresses,
+                        const char *indent, struct err *e)
+{
+    struct str rest = str_trim(addresses), one;
+
+    while (rest.n) {
+        const struct sconf_node *account;
+
+        if (!str_cut(rest, ' ', &one, &rest)) {
+            one = rest;
+            rest = STR("");
+        }
+        if (!is_word(one, "an address", e))
+            return false;
+        if (!find_destination(ed, one, &account))
+            return fail(e, ERR_NOT_FOUND, "no account has the address \"%.*s\"", STR_FMT(one));
+        buf_printf(out, "%s- %.*s\n", indent, STR_FMT(one));
+    }
+    return true;
+}
+
+static bool alias_add(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    AUTO_BUF block = BUF_LIMIT(1 << 16);
+    const struct sconf_node *domain;
+    struct str localpart;
+
+    if (!is_word(arguments[0], "an alias", e) ||
+        !parse_own(ed, arguments[0], &localpart, &domain, e) || !is_free(ed, arguments[0], e))
+        return false;
+    if (!localpart.n)
+        return fail(e, ERR_SYNTAX, "an alias has a localpart");
+    buf_printf(&block, "%.*s:\n\tAddresses:\n", STR_FMT(localpart));
+    if (!put_members(ed, &block, arguments[1], "\t\t", e))
+        return false;
+    BUF_PUT(&block, "\tPostPublic: true\n");
+    if (!sconf_get(domain, "Aliases")) {
+        if (!add(ed, domain, STR("Aliases: nil\n"), e) ||
+            !parse_own(ed, arguments[0], &localpart, &domain, e))
+            return false;
+    }
+    return add(ed, sconf_get(domain, "Aliases"), buf_str(&block), e);
+}
+
+// "true", "false", or empty for what stays as it is.
+static bool alias_update(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    static const char *const keys[] = {"PostPublic", "ListMembers", "AllowMsgFrom"};
+    const struct sconf_node *domain, *alias;
+
+    for (size_t i = 0; i < COUNT(keys); i++) {
+        const struct sconf_node *node;
+
+        if (!find_alias(ed, arguments[0], &domain, &alias, e))
+            return false;
+        node = sconf_get(alias, keys[i]);
+        if (str_eq(arguments[i + 1], STR("true"))) {
+            if (!put(ed, alias, keys[i], STR("true"), e))
+                return false;
+        } else if (str_eq(arguments[i + 1], STR("false"))) {
+            if (node && !take_away(ed, node, e))
+                return false;
+        } else if (arguments[i + 1].n) {
+            return fail(e, ERR_SYNTAX, "\"%.*s\" is neither true nor false",
+                        STR_FMT(arguments[i + 1]));
+        }
+    }
+    return true;
+}
+
+static bool alias_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *domain, *alias;
+
+    return find_alias(ed, arguments[0], &domain, &alias, e) &&
+           take_away_from(ed, sconf_get(domain, "Aliases"), alias, true, e);
+}
+
+static bool alias_add_addresses(struct config_editor *ed, const struct str *arguments,
+                                struct err *e)
+{
+    AUTO_BUF block = BUF_LIMIT(1 << 16);
+    const struct sconf_node *domain, *alias;
+
+    return find_alias(ed, arguments[0], &domain, &alias, e) &&
+           put_members(ed, &block, arguments[1], "", e) &&
+           add(ed, sconf_get(alias, "Addresses"), buf_str(&block), e);
+}
+
+static bool alias_rm_addresses(struct config_editor *ed, const struct str *arguments,
+                               struct err *e)
+{
+    const struct sconf_node *domain, *alias;
+    struct str rest = str_trim(arguments[1]), one;
+
+    while (rest.n) {
+        const struct sconf_node *found = NULL, *members;
+
+        if (!str_cut(rest, ' ', &one, &rest)) {
+            one = rest;
+            rest = STR("");
+        }
+        if (!find_alias(ed, arguments[0], &domain, &alias, e))
+            return false;
+        members = sconf_get(alias, "Addresses");
+        SCONF_EACH (m, members)
+            if (is_same_address(ed, m->value, one))
+                found = m;
+        if (!found)
+            return fail(e, ERR_NOT_FOUND, "\"%.*s\" is no member", STR_FMT(one));
+        if (members->child == found && !found->next)
+            return fail(e, ERR_CONFLICT, "\"%.*s\" is the last member; remove the alias instead",
+                        STR_FMT(one));
+        if (!take_away(ed, found, e))
+            return false;
+    }
+    return true;
+}
+
+static const struct config_edit edits[] = {
+    {STR_("accountadd"), 2, false, account_add},
+    {STR_("accountrm"), 1, false, account_rm},
+    {STR_("accountdisabled"), 2, false, account_disable},
+    {STR_("accountenable"), 1, false, account_enable},
+    {STR_("accountlist"), 0, true, account_list},
+    {STR_("accountaddresses"), 1, true, account_addresses},
+    {STR_("addressadd"), 2, false, address_add},
+    {STR_("addressrm"), 1, false, address_rm},
+    {STR_("domainrm"), 1, false, domain_rm},
+    {STR_("domaindisabled"), 2, false, domain_disable},
+    {STR_("aliaslist"), 1, true, alias_list},
+    {STR_("aliasprint"), 1, true, alias_print},
+    {STR_("aliasadd"), 2, false, alias_add},
+    {STR_("aliasupdate"), 4, false, alias_update},
+    {STR_("aliasrm"), 1, false, alias_rm},
+    {STR_("aliasaddaddr"), 2, false, alias_add_addresses},
+    {STR_("aliasrmaddr"), 2, false, alias_rm_addresses},
+};
+
+const struct config_edit *config_edit_of(struct str name)
+{
+    for (size_t i = 0; i < COUNT(edits); i++)
+        if (str_eq(edits[i].name, name))
+            return &edits[i];
+    return NULL;
+}
