@@ -20,8 +20,9 @@ struct db_migration {
 };
 
 /*
- * Opens name in the current directory (WAL, full synchronisation, 16 KiB pages) and applies the
- * migrations it lacks, each in a transaction. ERR_CONFLICT when the file is from a newer program.
+ * Opens name in the current directory (WAL, full synchronisation, pages of 4 KiB) and applies the
+ * migrations it lacks, each in a transaction. A file that was made with larger pages keeps them.
+ * ERR_CONFLICT when it is from a newer program.
  */
 struct db *db_open(const char *name, const struct db_migration *migrations, size_t n,
                    struct err *e);
@@ -30,7 +31,7 @@ struct db *db_open(const char *name, const struct db_migration *migrations, size
  * db_checkpoint with every CHECKPOINT_PAGES more that db_log_pages tells. With very many in the log a
  * commit does it all the same.
  */
-enum { CHECKPOINT_PAGES = 1024 };
+enum { CHECKPOINT_PAGES = 4096 };
 void db_leave_checkpoints(struct db *d);
 unsigned db_log_pages(struct db *d);
 /* Writes them, beside readers and the writer; on a handle of its own, also one for reading. */

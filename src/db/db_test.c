@@ -75,6 +75,38 @@ static void check_read(struct db *d, struct str all, uint64_t offset, uint64_t n
     CHECK(str_eq(buf_str(&got), str_sub(all, (size_t)offset, (size_t)n)));
 }
 
+static uint64_t page_size(struct db *d)
+{
+    struct err e = {0};
+    AUTO_STMT s = db_prepare(d, "PRAGMA page_size", &e);
+
+    CHECK(s && stmt_step(s, &e));
+    return stmt_u64(s, 0);
+}
+
+TEST(a_database_with_larger_pages_is_used_as_it_is)
+{
+    struct err e = {0};
+    struct db *d;
+
+    enter_new_dir();
+    d = db_open("t.db", steps, 1, &e);
+    CHECK(d != NULL && page_size(d) == 4096);
+    // As databases were made before.
+    CHECK(db_exec(d, "PRAGMA journal_mode = DELETE; PRAGMA page_size = 16384; VACUUM", &e));
+    db_close(d);
+    d = db_open("t.db", steps, 2, &e);
+    CHECK(d != NULL && page_size(d) == 16384);
+    {
+        AUTO_STMT s = db_prepare(d, "SELECT x FROM a", &e);
+
+        CHECK(stmt_step(s, &e));
+        CHECK_STR(stmt_str(s, 0), STR("one"));
+    }
+    db_close(d);
+    leave_dir();
+}
+
 TEST(chunks_come_back_in_any_range)
 {
     AUTO_BUF all = BUF_LIMIT(4 << 20);
