@@ -6,11 +6,18 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
 #include "role/profiles.h"
 
-enum { MAX_CHILDREN = 4096 };
+/*
+ * Spare children: so many at rest; twice as many, up to the most, whenever there was none left; one less
+ * for each while in which there was. REFILL_MS: the connection that has just been given to one comes
+ * before the fork of the next, unless that was the last.
+ */
+enum { MAX_CHILDREN = 4096, SPARES = 2, MAX_SPARES = 16, REFILL_MS = 2, SHRINK_MS = 10000,
+       BROKEN_MS = 1000 };
 
 struct child {
     pid_t pid;
@@ -21,11 +28,13 @@ static struct child children[MAX_CHILDREN];
 static size_t n_children;
 static struct sandbox *child_box; // compiled once, loaded by each child
 
-/* A child that was forked in advance and waits for its start message. */
-static struct {
-    pid_t pid; // 0: there is none
+/* Children that were forked in advance and wait for their start message, the oldest first. */
+static struct spare {
+    pid_t pid;
     struct channel ch;
-} spare = {.ch = {-1}};
+} spares[MAX_SPARES];
+static size_t n_spares, wanted_spares = SPARES;
+static int64_t refill_ms, shrink_ms; // not before; when there is one too many
 
 void child_enter_sandbox(struct role_start *s, const int *dirs, size_t n_dirs)
 {
@@ -52,11 +61,30 @@ static void report_end(struct role_start *s, pid_t pid, int status)
         }
 }
 
-static void drop_spare(void)
+// It hears that nobody needs it, and ends.
+static void drop_spare(size_t i)
 {
-    if (spare.pid)
-        channel_close(&spare.ch); // it hears that and ends
-    spare.pid = 0;
+    channel_close(&spares[i].ch);
+    for (n_spares--; i < n_spares; i++)
+        spares[i] = spares[i + 1];
+}
+
+static void drop_spares(void)
+{
+    while (n_spares)
+        drop_spare(n_spares - 1);
+}
+
+// Nobody asked it to end, or nobody knows it any more.
+static bool was_spare(pid_t pid)
+{
+    for (size_t i = 0; i < n_spares; i++)
+        if (spares[i].pid == pid) {
+            drop_spare(i);
+            refill_ms = os_monotonic_ms() + BROKEN_MS; // the next may end as soon
+            return true;
+        }
+    return false;
 }
 
 static void reap(struct role_start *s)
@@ -65,9 +93,7 @@ static void reap(struct role_start *s)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (pid == spare.pid)
-            drop_spare();
-        else
+        if (!was_spare(pid))
             report_end(s, pid, status);
 }
 
@@ -92,8 +118,7 @@ static pid_t fork_child(struct role_start *s, const struct child_kind *kind, int
     if (!os_die_with_parent(parent))
         _exit(1);
     channel_close(&s->monitor);
-    if (spare.ch.fd >= 0)
-        channel_close(&spare.ch);
+    drop_spares();
     for (size_t i = 0; i < s->n_dirs; i++)
         fd_close(&s->dirs[i]); // the child has its own
     if (kind->prepare)
@@ -101,17 +126,18 @@ static pid_t fork_child(struct role_start *s, const struct child_kind *kind, int
     return 0;
 }
 
-// Forking takes longer than all that the start message asks for: done while nobody waits.
+// Forking, closing the sandbox and the first touch of many pages take longer than all that the start
+// message asks for: done while nobody waits.
 static void fork_spare(struct role_start *s, const struct child_kind *kind, int signal_fd)
 {
     struct err e = {0};
     int pair[2];
+    pid_t pid;
 
-    if (!kind->prepare || spare.pid || !fd_pair_packets(pair, &e))
+    if (!fd_pair_packets(pair, &e))
         return;
-    spare.ch = (struct channel){-1};
-    spare.pid = fork_child(s, kind, signal_fd);
-    if (spare.pid == 0) {
+    pid = fork_child(s, kind, signal_fd);
+    if (pid == 0) {
         struct channel ch = {pair[1], ROLE_SESSION, ROLE_SESSION_TEMPLATE};
 
         os_title_set("mox: spare session");
@@ -123,23 +149,50 @@ static void fork_spare(struct role_start *s, const struct child_kind *kind, int 
         _exit(0);
     }
     fd_close(&pair[1]);
-    spare.ch = (struct channel){pair[0], ROLE_SESSION_TEMPLATE, ROLE_SESSION};
-    if (spare.pid < 0) {
-        spare.pid = 0;
-        channel_close(&spare.ch);
-    }
+    if (pid < 0)
+        fd_close(&pair[0]);
+    else
+        spares[n_spares++] = (struct spare){pid, {pair[0], ROLE_SESSION_TEMPLATE, ROLE_SESSION}};
 }
 
-// The spare one, if it is alive.
+// Forks or drops a spare child, if it is time; how long until there may be something to do again.
+static int tend_spares(struct role_start *s, const struct child_kind *kind, int signal_fd)
+{
+    int64_t now = os_monotonic_ms();
+
+    if (wanted_spares > SPARES && now >= shrink_ms) {
+        wanted_spares--;
+        shrink_ms = now + SHRINK_MS;
+        if (n_spares > wanted_spares)
+            drop_spare(0);
+    }
+    if (n_spares < wanted_spares && now >= refill_ms) {
+        fork_spare(s, kind, signal_fd);
+        return 0; // one at a time: somebody may wait
+    }
+    return n_spares < wanted_spares   ? (int)(refill_ms - now)
+           : wanted_spares > SPARES ? (int)(shrink_ms - now)
+                                    : -1;
+}
+
+// The pid of a spare child that takes the start message; 0 when there is none.
 static pid_t use_spare(struct role_start *s)
 {
-    pid_t pid = spare.pid;
     struct err e = {0};
-    bool is_ok = pid && channel_send(&spare.ch, s->packet->type, s->packet->body, s->packet->fds,
-                                     s->packet->n_fds, &e);
+    pid_t pid = 0;
 
-    drop_spare();
-    return is_ok ? pid : 0;
+    while (!pid && n_spares && n_children < MAX_CHILDREN) {
+        if (channel_send(&spares[0].ch, s->packet->type, s->packet->body, s->packet->fds,
+                         s->packet->n_fds, &e))
+            pid = spares[0].pid;
+        drop_spare(0);
+    }
+    refill_ms = n_spares ? os_monotonic_ms() + REFILL_MS : 0;
+    if (!n_spares) {
+        wanted_spares = wanted_spares < MAX_SPARES / 2 ? wanted_spares * 2 : MAX_SPARES;
+        shrink_ms = os_monotonic_ms() + SHRINK_MS;
+    }
+    return pid;
 }
 
 static void start_child(struct role_start *s, const struct child_kind *kind, int signal_fd)
@@ -170,7 +223,7 @@ static void set_level(struct packet *p)
 
     if (!ipc_log_level_get(p->body, &level, &e) || !log_set_level(level.package, level.level, &e))
         LOG(LOG_ERROR, "mox", "setting a log level", LOG_E(&e));
-    drop_spare(); // it has the old one
+    drop_spares(); // they have the old one
 }
 
 _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind)
@@ -191,9 +244,7 @@ _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind
                                 {.fd = s->monitor.fd, .events = POLLIN}};
         enum channel_result r;
 
-        if (!is_stopping)
-            fork_spare(s, kind, signal_fd);
-        poll(fds, 2, -1);
+        poll(fds, 2, kind->prepare && !is_stopping ? tend_spares(s, kind, signal_fd) : -1);
         while (os_signal_read(signal_fd))
             ;
         reap(s);
@@ -205,7 +256,7 @@ _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind
         if (s->packet->type == kind->start)
             start_child(s, kind, signal_fd);
         else if (s->packet->type == IPC_stop)
-            drop_spare(), is_stopping = true;
+            drop_spares(), is_stopping = true;
         else if (s->packet->type == IPC_log_level)
             set_level(s->packet); // for children to come
         packet_close_fds(s->packet);

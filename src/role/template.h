@@ -9,8 +9,8 @@
 struct child_kind {
     enum ipc_type start; // the message that asks for one
     /*
-     * In the child, before it knows what for: when there is something to be done, one child is
-     * forked in advance and waits. NULL: children are forked when they are wanted.
+     * In the child, before it knows what for: when there is something to be done, some children are
+     * forked in advance and wait, each for one start message. NULL: they are forked when wanted.
      */
     void (*prepare)(struct role_start *s);
     /* In the child, with the packet of the start message. Does not return. */

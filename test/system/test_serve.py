@@ -189,6 +189,58 @@ def who_crashes_a_session_waits():
         s.connect(SMTP, source='127.77.0.1').smtp_hello()
 
 
+def spares(s, is_enough):
+    """The spare sessions, once there are as many as that."""
+    deadline = time.monotonic() + WAIT
+    while True:
+        found = s.pids('mox: spare session')
+        if is_enough(len(found)):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+@test
+def sessions_are_forked_before_they_are_wanted():
+    with serving() as s:
+        first = spares(s, lambda n: n == 2)
+        # One child, one connection: who waited serves, and somebody else waits.
+        held = [s.connect(SMTP) for _ in range(20)]
+        for w in held:
+            w.expect('220')
+        serving_now = s.pids('mox: session smtp')
+        assert len(serving_now) == 20 and set(first) <= set(serving_now), (first, serving_now)
+        # The more came at once, the more wait for the next, up to sixteen.
+        many = spares(s, lambda n: 2 < n <= 16)
+        assert not set(many) & set(serving_now)
+        # One that ends before it was needed does no harm, and is not taken for a crashed session.
+        for pid in many:
+            os.kill(pid, signal.SIGKILL)
+        while set(s.pids('mox: spare session')) & set(many):
+            time.sleep(0.05)
+        s.connect(SMTP).smtp_hello()
+        assert not set(spares(s, lambda n: n > 2)) & set(many)
+        assert 'crashed' not in s.log_text() and 'template lost' not in s.log_text()
+        # Those that wait would log as was said before they were forked.
+        old = spares(s, lambda n: n > 2)
+        assert s.command('loglevels', 'trace', 'smtpserver')[0] == 0
+        deadline = time.monotonic() + WAIT
+        while set(s.pids('mox: spare session')) & set(old):
+            assert time.monotonic() < deadline, 'spare sessions of before'
+            time.sleep(0.05)
+        at = len(s.log_text())
+        s.connect(SMTP).smtp_hello()
+        s.wait_log('C:', at)
+        # They end with their template.
+        old, template = spares(s, lambda n: n > 2), s.pids('mox: session-template')
+        os.kill(template[0], signal.SIGKILL)
+        s.wait_log('role ended unexpectedly')
+        assert not set(spares(s, lambda n: n == 2)) & set(old)
+        s.connect(SMTP).smtp_hello()
+        for w in held:
+            w.close()
+
+
 def identity(pid):
     with open('/proc/%d/status' % pid) as f:
         return [l.split()[1:] for l in f if l.startswith(('Uid:', 'Gid:', 'Groups:'))]

@@ -11,7 +11,6 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "policy/psl.h"
-#include "policy/psl.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
@@ -98,9 +97,21 @@ static const char *protocol_name(uint8_t protocol)
            : protocol == IPC_PROTOCOL_SMTP ? "smtp" : "submission";
 }
 
+// What every session does first, for nothing: the pages that it touches are this process's own when a
+// client waits.
+static void rehearse(const struct role_start *start)
+{
+    AUTO_BUF id = BUF_LIMIT(64);
+    AUTO_BUF input = BUF_LIMIT(SESSION_BUFFER);
+
+    received_id_put(&id, start->received_key, 0);
+    memset(buf_room(&input, SESSION_BUFFER), 0, SESSION_BUFFER);
+}
+
 static void prepare_session(struct role_start *start)
 {
     child_enter_sandbox(start, NULL, 0);
+    rehearse(start);
 }
 
 // In the forked child. Everything in the packet's texts is copied before the next receive.
