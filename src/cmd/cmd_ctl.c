@@ -92,6 +92,30 @@ int cmd_loglevels(int argc, char **argv)
     return 0;
 }
 
+static int list_reports(int argc, char **argv, const char *words, const char *command)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc > 2)
+        return cmd_usage(words);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) ||
+        !ctl_send(&c, argc == 2 ? str_of(argv[1]) : STR(""), &e) || !ctl_ok(&c, &e) ||
+        !ctl_print_stream(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_dmarc_listreports(int argc, char **argv)
+{
+    return list_reports(argc, argv, "dmarc listreports", "dmarcreports");
+}
+
+int cmd_tlsrpt_listreports(int argc, char **argv)
+{
+    return list_reports(argc, argv, "tlsrpt listreports", "tlsreports");
+}
+
 int cmd_queue_list(int argc, char **argv)
 {
     (void)argv;

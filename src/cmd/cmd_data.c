@@ -299,6 +299,8 @@ int cmd_cid(int argc, char **argv)
 
 int cmd_verifydata(int argc, char **argv)
 {
+    static const char *const others[][2] = {{"auth", "auth.db"}, {"queue", "queue.db"},
+                                            {"admin", "admin.db"}};
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
     AUTO_FD data = -1;
     size_t n = 0, problems = 0;
@@ -318,11 +320,11 @@ int cmd_verifydata(int argc, char **argv)
     }
     if (!verify_accounts(data, &n, &problems, &e))
         return cmd_fail(&e);
-    for (int i = 0; i < 2; i++) {
-        AUTO_FD dir = openat(data, i ? "queue" : "auth", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        AUTO_FD dir = openat(data, others[i][0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (dir >= 0 && fchdir(dir) == 0)
-            problems += verify_database(i ? "queue.db" : "auth.db");
+            problems += verify_database(others[i][1]);
     }
     if (!problems) {
         printf("%zu accounts checked, no problems\n", n);

@@ -94,7 +94,7 @@ const struct cmd cmd_verbs[] = {
      "The id is that of a Received field, or in parentheses at the end of a reply. The number is\n"
      "printed as the log has it, cid=number. Reads receivedid.key in the data directory.", cmd_cid,
      false},
-    {"verifydata", "[data-dir]", "Check the data of all accounts and the queue.\n\n"
+    {"verifydata", "[data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
      "when there are any. The server may be running.", cmd_verifydata, false},
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
@@ -151,10 +151,16 @@ const struct cmd cmd_verbs[] = {
      "does not.", cmd_dmarc_checkreportaddrs, false},
     {"dmarc parsereportmsg", "messagefile ...", "Print the DMARC aggregate reports in messages.",
      cmd_dmarc_parsereportmsg, false},
+    {"dmarc listreports", "[domain]", "List DMARC aggregate reports about domains of ours.\n\n"
+     "Per report: number, when it came, domain, period, by whom, the domain of its message, its id,\n"
+     "and how many messages it says passed or failed. All of it is in admin.db of the data directory.",
+     cmd_dmarc_listreports, false},
     {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
      cmd_tlsrpt_lookup, false},
     {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",
      cmd_tlsrpt_parsereportmsg, false},
+    {"tlsrpt listreports", "[domain]", "List TLS reports about domains of ours and this host.\n\n"
+     "As \"dmarc listreports\"; what passed or failed are sessions.", cmd_tlsrpt_listreports, false},
     {"spf check", "domain ip", "Evaluate the SPF record of a domain for an IP address.\n\n"
      "Says whether mail from user@domain may come from the address, and which part of the record\n"
      "says so. Needs no running server.", cmd_spf_check, false},

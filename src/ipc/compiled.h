@@ -19,6 +19,10 @@ enum {
     F(str, user, IPC_MAX_NAME)                                                                     \
     F(u8, is_pedantic, 1)                                                                          \
     F(u8, is_localserve, 1)                                                                        \
+    F(u8, no_dmarc_reports, 1)  /* NoOutgoingDMARCReports */                                       \
+    F(u8, no_tls_reports, 1)                                                                       \
+    F(u8, reports_success, 1)   /* OutgoingTLSReportsForAllSuccess */                              \
+    F(str, postmaster, IPC_MAX_NAME) /* account: whose our own messages are */                     \
     F(u64, quota_bytes, 0)
 
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMEDIATE };
@@ -100,6 +104,14 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
 #define ipc_initial_mailbox_FIELDS(F)                                                              \
     F(str, name, IPC_MAX_MAILBOX)                                                                  \
     F(str, special_use, 16)
+/* admin: an account to whose address the reports about a domain of ours, or this host, come. */
+#define ipc_report_address_FIELDS(F)                                                               \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(u8, is_tls, 1)                                                                               \
+    F(u8, is_host, 1)
+/* admin: a domain of ours that sends mail, in the order of the file. */
+#define ipc_own_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
 /* Everyone: a log level, package "" for the default. */
 #define ipc_level_FIELDS(F)                                                                        \
     F(str, package, IPC_MAX_NAME)                                                                  \
@@ -124,6 +136,8 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     M(ruleset)                                                                                     \
     M(ruleset_header)                                                                              \
     M(initial_mailbox)                                                                             \
+    M(report_address)                                                                              \
+    M(own_domain)                                                                                  \
     M(level)                                                                                       \
     M(text_piece)
 

@@ -37,11 +37,12 @@ enum {
     IPC_MAX_KEY = 32,        // SHA-256 of a client's public key
     IPC_MAX_FINDINGS = 4096, // a list of domains
     IPC_MAX_REASON = 64,     // the word of a decision
+    IPC_MAX_REPORT_TEXT = 4096, // what reports say in one place; a list of policies or hosts
 };
 
 /* The services a session or an account may ask the monitor for. */
 enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
-                   IPC_SERVICE_RESOLVE = 4 };
+                   IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5 };
 
 enum ipc_protocol {
     IPC_PROTOCOL_SMTP = 1,
@@ -242,8 +243,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 
 /* --- session -> monitor ------------------------------------------------------------------------ */
 
-/* A channel to a service, granted when first asked for. */
-#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_RESOLVE)
+/* A channel to a service, granted when first asked for. Also account -> monitor, for admin. */
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_ADMIN)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
@@ -419,7 +420,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_dmarc_sampled, 1)                   /* the policy is for this message, by its pct */  \
     F(u8, iprev, FINDING_PERMERROR)              /* reverse name of the client's address */        \
     F(str, iprev_name, IPC_MAX_ADDRESS)          /* that name, when it passes */                   \
-    F(str, dnsbl_zones, IPC_MAX_FINDINGS)        /* those that list the address; a list */
+    F(str, dnsbl_zones, IPC_MAX_FINDINGS)        /* those that list the address; a list */         \
+    F(u8, is_tlsrpt_signed, 1)                   /* good enough for a report about TLS */
 /*
  * session, queue -> account: a message for the mailbox this channel was granted for, in a sealed
  * memory file; prefix is put before it. delivery_id makes a repetition harmless: it says which
@@ -524,6 +526,70 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     F(str, records, DNS_MAX_ANSWER)                                                                \
     F(str, why, IPC_MAX_TEXT)
 
+/* --- reports ------------------------------------------------------------------------------------ */
+
+/*
+ * account -> admin: a report about a domain of ours that came to the account's address for such
+ * (mox-smtp-delivery.md 5.2, 5.5), in a sealed memory file (ipc/report.h). Whose it is, admin knows
+ * by the channel, and which domains have their address there, by the configuration.
+ */
+#define ipc_report_received_FIELDS(F)                                                              \
+    F(u8, is_tls, 1)                                                                               \
+    F(str, from_domain, IPC_MAX_ADDRESS)                                                           \
+    F(str, mail_from, IPC_MAX_ADDRESS)
+/* The answer: it is stored (also when it was there already), is not wanted, or is to come again. */
+enum ipc_report_outcome { IPC_REPORT_STORED, IPC_REPORT_REFUSED, IPC_REPORT_TEMPORARY };
+#define ipc_report_taken_FIELDS(F)                                                                 \
+    F(u8, outcome, IPC_REPORT_TEMPORARY)                                                           \
+    F(str, why, IPC_MAX_ANSWER)
+/*
+ * session -> admin: what DMARC came to for a message and one of its recipients, for a report to the
+ * domain that published the policy (mox-smtp-delivery.md 5.3). The client's address admin knows by
+ * the channel. No answer. Domains are A-labels in lower case.
+ */
+#define ipc_dmarc_evaluation_FIELDS(F)                                                             \
+    F(str, policy_domain, IPC_MAX_ADDRESS)                                                         \
+    F(str, record, IPC_MAX_REPORT_TEXT)     /* the published policy, as dmarc_record_put has it */ \
+    F(u8, is_optional, 1)                   /* no reason for a report by itself */                 \
+    F(u8, is_rejected, 1)                                                                          \
+    F(u8, is_spf_aligned, 1)                                                                       \
+    F(u8, is_dkim_aligned, 1)                                                                      \
+    F(str, overrides, 256)                  /* words with a space between them */                  \
+    F(str, header_from, IPC_MAX_ADDRESS)                                                           \
+    F(str, envelope_from, IPC_MAX_ADDRESS)  /* domains */                                          \
+    F(str, envelope_to, IPC_MAX_ADDRESS)                                                           \
+    F(str, spf_domain, IPC_MAX_ADDRESS)     /* empty: SPF was not asked */                         \
+    F(u8, is_spf_helo, 1)                                                                          \
+    F(str, spf, 16)                         /* the word of its result */                           \
+    F(str, dkim, IPC_MAX_REPORT_TEXT)       /* per signature a line: result, domain, selector */
+/*
+ * deliver -> queue -> admin: what the TLS of an attempt at delivery came to, for one policy
+ * (mox-smtp-delivery.md 5.6, RFC 8460 4.3): for the recipient's domain, MTA-STS or none; for each MX
+ * host that was tried, DANE or none. Attempts with transports, or at an address literal, are none of
+ * it. The counts are of sessions; several attempts may be told together. Each failure is of one
+ * kind, which the texts say: another kind is told in a message of its own, with successes 0.
+ *
+ * Of a delivered report about TLS nothing is told, of one about DMARC only failures (no loops). Domains and hosts are A-labels in lower case, lists have LF between.
+ * No answer. queue passes it on as it is.
+ */
+enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_STS };
+#define ipc_tls_result_FIELDS(F)                                                                   \
+    F(str, policy_domain, IPC_MAX_ADDRESS)    /* recipient domain, or the MX host */               \
+    F(u8, is_host, 1)                         /* it is the MX host */                              \
+    F(str, recipient_domain, IPC_MAX_ADDRESS)                                                      \
+    F(u8, policy_type, IPC_TLS_POLICY_STS)                                                         \
+    F(str, policy_strings, IPC_MAX_REPORT_TEXT) /* lines of the policy, or TLSA records; a list */ \
+    F(str, mx_hosts, IPC_MAX_REPORT_TEXT)     /* patterns of an MTA-STS policy; a list */          \
+    F(u32, successes, 1000000)                                                                     \
+    F(u32, failures, 1000000)                                                                      \
+    F(str, result_type, 64)                   /* of the failures: "starttls-not-supported" */      \
+    F(str, sending_ip, 64)                                                                         \
+    F(str, mx_host, IPC_MAX_ADDRESS)                                                               \
+    F(str, mx_helo, IPC_MAX_ADDRESS)          /* what the host called itself in its greeting */    \
+    F(str, receiving_ip, 64)                                                                       \
+    F(str, additional, IPC_MAX_TEXT)          /* additional-information */                         \
+    F(str, reason_code, 256)                  /* failure-reason-code */
+
 /* --- the table: message, from, to, descriptors at least and at most ---------------------------- */
 
 #define R_(role) ROLE_BIT(ROLE_##role)
@@ -561,9 +627,9 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 3, 3)                                      \
     M(child_started, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)               \
     M(child_ended, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)                 \
-    M(grant, R_(SESSION), R_(MONITOR), 0, 0)                                                       \
+    M(grant, R_(SESSION) | R_(ACCOUNT), R_(MONITOR), 0, 0)                                         \
     M(deliver_open, R_(SESSION) | R_(QUEUE), R_(MONITOR), 0, 0)                                    \
-    M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE), 0, 1)                                         \
+    M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE) | R_(ACCOUNT), 0, 1)                           \
     M(hand_over, R_(SESSION), R_(MONITOR), 1, 1)                                                   \
     M(auth_step, R_(SESSION), R_(AUTH), 0, 0)                                                      \
     M(auth_abort, R_(SESSION), R_(AUTH), 0, 0)                                                     \
@@ -595,16 +661,20 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     M(account_end, R_(MONITOR), R_(ACCOUNT), 0, 0)                                                 \
     M(findings, R_(SESSION), R_(ACCOUNT), 0, 0)                                                    \
     M(offer, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 1, 1)                                           \
-    M(verdict, R_(ACCOUNT) | R_(QUEUE), R_(SESSION) | R_(QUEUE), 0, 0)                             \
+    M(verdict, R_(ACCOUNT) | R_(QUEUE), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                 \
     M(commit, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 0, 0)                                          \
-    M(submit, R_(SESSION), R_(QUEUE), 0, 0)                                                        \
-    M(submit_rcpt, R_(SESSION), R_(QUEUE), 0, 0)                                                   \
-    M(submit_data, R_(SESSION), R_(QUEUE), 1, 1)                                                   \
+    M(submit, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                            \
+    M(submit_rcpt, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                       \
+    M(submit_data, R_(SESSION) | R_(ADMIN), R_(QUEUE), 1, 1)                                       \
     M(queue_list, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
     M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)                                        \
     M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), R_(RESOLVE), 0, 0)                  \
-    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), 0, 0)
+    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), 0, 0)                  \
+    M(report_received, R_(ACCOUNT), R_(ADMIN), 1, 1)                                               \
+    M(report_taken, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                  \
+    M(dmarc_evaluation, R_(SESSION), R_(ADMIN), 0, 0)                                              \
+    M(tls_result, R_(QUEUE), R_(ADMIN), 0, 0)
 
 #define IPC_ENUM_(message, from, to, min_fds, max_fds) IPC_##message,
 enum ipc_type { IPC_none, IPC_MESSAGES(IPC_ENUM_) IPC_TYPE_COUNT };

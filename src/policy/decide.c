@@ -337,10 +337,13 @@ static bool take_report(struct decide *d, bool *is_report, struct err *e)
     *is_report = false;
     if (!to || !(to->is_dmarc_report || to->is_tls_report) || !d->source->report)
         return true;
-    if (!d->source->report(d->source->ctx, to->is_tls_report, is_report, e))
-        return false;
-    decide_note(d, "report", *is_report ? STR("valid") : STR("invalid"), "%s",
-                to->is_tls_report ? "TLS" : "DMARC");
+    // An address may be for both.
+    for (int is_tls = !to->is_dmarc_report; is_tls <= to->is_tls_report && !*is_report; is_tls++) {
+        if (!d->source->report(d->source->ctx, is_tls, is_report, e))
+            return false;
+        decide_note(d, "report", *is_report ? STR("valid") : STR("invalid"), "%s",
+                    is_tls ? "TLS" : "DMARC");
+    }
     return true;
 }
 

@@ -32,7 +32,9 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     // that UDP may go anywhere; Landlock, from ABI 4, lets TCP connect to port 53 alone. What a
     // captured resolve could send there is what it knows: questions. It has no files and no keys.
     [ROLE_RESOLVE] = {"resolve", SANDBOX_EPOLL | SANDBOX_THREADS | SANDBOX_DNS, 512 * MIB},
-    [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_MEMFILE, 512 * MIB},
+    // Its own database, and reports that it sends as memory files.
+    [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_FILES | SANDBOX_MEMFILE,
+                    768 * MIB},
 };
 
 const struct sandbox_profile *role_profile(enum role role)

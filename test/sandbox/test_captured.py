@@ -375,6 +375,52 @@ def a_captured_account_is_alone_with_its_mail():
 
 
 @root_test
+def a_captured_account_reports_about_its_own_domains_only():
+    """It may have a channel to admin, and to nobody else; admin knows whose it is, and whose the domains are."""
+    dmarc = '\t\tDMARC:\n\t\t\tLocalpart: reports\n\t\t\tAccount: %s\n\t\t\tMailbox: DMARC\n'
+    with serving() as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(path) as f:
+            text = f.read()
+        with open(path, 'w') as f:
+            f.write(text.replace('\texample.org:\n', '\texample.org:\n' + dmarc % 'ann').replace(
+                '\trest.example: nil\n', '\trest.example:\n' + dmarc % 'bob'))
+        s.wait_log('domains config reloaded')
+        held = s.login('ann')
+        c = Captive(s.pids('mox: account ann')[0])
+        monitor = sockets(c.pid)[0]
+        admin = c.channel_to(monitor, 5)
+
+        def report(domain):
+            texts = [b''] * 16
+            texts[6] = domain
+            body = b''.join(struct.pack('<I', len(t)) + t for t in texts) + struct.pack('<QQII', 1, 2, 0, 0)
+            fd = c.call('memfd_create', 'x', 2)
+            assert c.call('write', fd, body, len(body)) == len(body)
+            assert c.send(admin, message('report_received', (1, 0), b'sender.example', b''), [fd]) > 0
+            answer = c.receive(admin)[1]
+            assert answer[0] == 1 and b'not sealed' in answer, answer
+            assert c.call('fcntl', fd, 1033, 15) == 0  # all seals
+            assert c.send(admin, message('report_received', (1, 0), b'sender.example', b''), [fd]) > 0
+            return c.receive(admin)[1]
+
+        assert report(b'example.org')[0] == 0
+        for other in (b'rest.example', b'sender.example', b''):
+            assert report(other)[0] == 1, other
+        for wrong in ('dmarc_evaluation', 'queue_list', 'set_password'):
+            assert c.send(admin, message(wrong)) > 0
+            s.wait_log('peer misbehaves')
+            assert c.receive(admin) is None
+            admin = c.channel_to(monitor, 5)
+        assert c.send(monitor, message('grant', (1, 2))) > 0  # queue
+        s.wait_log('account misbehaves')
+        c.release()
+        held.shutdown()
+        assert 'domain "example.org"' in s.command('dmarc', 'listreports')[1]
+        assert 'rest.example' not in s.command('dmarc', 'listreports')[1]
+
+
+@root_test
 def auth_never_had_the_passwords_of_transports():
     with serving() as s:
         s.stop()
@@ -396,7 +442,8 @@ def auth_never_had_the_passwords_of_transports():
 
 @root_test
 def captured_services_are_confined_to_their_directories():
-    own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'account-template': 'accounts/mox/account.db'}
+    own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'admin': 'admin/admin.db',
+           'account-template': 'accounts/mox/account.db'}
     with running() as s:
         s.imap().logout()
         for role in ('keys', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):

@@ -114,7 +114,7 @@ static bool conclude(struct delivery *d, const struct rules *rules, struct judge
     if (by->is_accepted) {
         if (!channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e))
             return false;
-        m->flags = by->is_reject ? FLAG_SEEN : 0;
+        m->flags = by->is_reject || j->is_report ? FLAG_SEEN : 0;
     } else {
         switch (channel_receive(&d->ch, d->p, DELIVERY_MS, e)) {
         case CHANNEL_CLOSED:

@@ -8,6 +8,7 @@
 #include "message/header.h"
 #include "os/clock.h"
 #include "role/account/account.h"
+#include "role/account/report.h"
 
 enum { BLOCK = 64 * 1024, MAX_READERS = 4 };
 
@@ -58,6 +59,10 @@ struct source {
     struct str mailbox;
     uint64_t mailbox_id; // of it; 0: not there
     bool is_smtputf8;
+    const struct ipc_findings *findings;
+    struct str mail_from;
+    bool is_report;
+    struct buf report_errors; // fields that say why it is none
 };
 
 static bool ask_history(void *ctx, struct arena *a, struct str mailbox, enum decide_sign sign,
@@ -175,6 +180,22 @@ static bool read_header(struct arena *a, const struct store_new *m, struct str *
     return true;
 }
 
+// What others wrote may be in it.
+static void put_field(struct buf *out, struct str name, struct str value)
+{
+    AUTO_BUF text = BUF_LIMIT(4096);
+    size_t before = out->n;
+    struct err e = {0};
+
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+
+        buf_put_char(&text, c < 32 || c >= 127 ? '?' : (char)c);
+    }
+    if (!header_put(out, name, buf_str(&text), &e))
+        out->n = before;
+}
+
 static void put_words(struct buf *out, const char *kind, const struct junk_decider *words, size_t n,
                       bool is_smtputf8)
 {
@@ -220,6 +241,29 @@ static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct
     return true;
 }
 
+// The bytes as they were received.
+static bool read_whole(const struct store_new *m, struct arena *a, struct buf *out, struct err *e)
+{
+    return each_block(m, a, UINT64_MAX, put_block, out, e);
+}
+
+static bool take_report(void *ctx, bool is_tls, bool *is_valid, struct err *e)
+{
+    struct source *s = ctx;
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    const struct report_mail mail = {s->m, s->findings, s->mail_from};
+    struct str why = STR("what is in it is not looked at");
+
+    *is_valid = false;
+    if (!s->is_opaque && !report_take(&a, &mail, is_tls, read_whole, &why, e))
+        return false;
+    *is_valid = s->is_report = !why.n;
+    if (why.n)
+        put_field(&s->report_errors,
+                  is_tls ? STR("X-Mox-TLSReport-Error") : STR("X-Mox-DMARCReport-Error"), why);
+    return true;
+}
+
 /* --- deciding ----------------------------------------------------------------------------------- */
 
 static struct decide_findings findings_of(const struct ipc_findings *f)
@@ -247,19 +291,15 @@ static double jitter(void)
 }
 
 // mox-smtp-delivery.md 1.12: the first of the fields before the message.
-static struct str with_reason(struct arena *a, const struct decision *d, const struct ipc_offer *offer)
+static struct str with_reason(struct arena *a, const struct decision *d, const struct source *s,
+                              const struct ipc_offer *offer)
 {
-    AUTO_BUF text = BUF_LIMIT(4096), out = BUF_LIMIT(IPC_MAX_PREFIX + 8192);
-    struct err e = {0};
+    AUTO_BUF text = BUF_LIMIT(4096), out = BUF_LIMIT(IPC_MAX_PREFIX + 16384);
 
     buf_put(&text, d->reason);
-    for (size_t i = 0; i < d->details.n; i++) {
-        unsigned char c = (unsigned char)d->details.p[i];
-
-        buf_put_char(&text, c < 32 || c >= 127 ? '?' : (char)c);
-    }
-    if (!header_put(&out, STR("X-Mox-Reason"), buf_str(&text), &e))
-        buf_reset(&out);
+    buf_put(&text, d->details);
+    put_field(&out, STR("X-Mox-Reason"), buf_str(&text));
+    buf_put(&out, buf_str(&s->report_errors));
     buf_put(&out, offer->prefix);
     return arena_dup(a, buf_str(&out));
 }
@@ -287,9 +327,10 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
            const struct ipc_offer *offer, struct str address, struct str mailbox,
            const struct store_new *m, struct judged *out)
 {
-    struct source source = {.m = m, .is_smtputf8 = findings->is_smtputf8};
+    struct source source = {.m = m, .is_smtputf8 = findings->is_smtputf8, .findings = findings,
+                            .mail_from = offer->reverse_path, .report_errors = BUF_LIMIT(8192)};
     const struct decide_source asked = {&source, ask_history, ask_written, ask_traffic, ask_key,
-                                        ask_junk, NULL};
+                                        ask_junk, take_report};
     struct decide_message message = {.found = findings_of(findings),
                                      .reverse_path = offer->reverse_path, .rcpt = offer->rcpt,
                                      .address = address, .mailbox = mailbox,
@@ -311,7 +352,9 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
     if (source.reader)
         give_reader(source.reader);
     store_look_end(account.store, suspect);
-    out->prefix = with_reason(a, &out->decision, offer);
+    out->is_report = source.is_report;
+    out->prefix = with_reason(a, &out->decision, &source, offer);
+    buf_fini(&source.report_errors);
     LOG(LOG_INFO, "store", out->decision.is_accepted ? "accepted" : "refused",
         LOG_S("account", account.name), LOG_S("reason", out->decision.reason),
         LOG_S("mailbox", out->decision.mailbox), LOG_N("code", out->decision.code));

@@ -9,6 +9,7 @@
 
 struct judged {
     struct decision decision;
+    bool is_report; // one that was taken
     struct str prefix; // to put before the message: X-Mox-Reason, and what the offer has
     unsigned char digest[32];
     struct store_sign signs[STORE_MAX_SIGNS];

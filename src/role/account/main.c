@@ -15,6 +15,7 @@
 #include "policy/psl.h"
 #include "os/file.h"
 #include "role/account/account.h"
+#include "role/account/report.h"
 #include "role/account/rules.h"
 #include "role/template.h"
 #include "text/encode.h"
@@ -116,8 +117,15 @@ static bool on_monitor(struct packet *p, struct err *e)
 {
     struct ipc_attach attach;
     struct ipc_log_level level;
+    struct ipc_granted granted;
 
     switch ((int)p->type) {
+    case IPC_granted:
+        seen++;
+        if (!ipc_granted_get(p->body, &granted, e))
+            return false;
+        report_granted(p->n_fds ? packet_take_fd(p, 0) : -1, granted.reason);
+        return true;
     case IPC_peer:
         seen++;
         return on_peer(p, e);

@@ -46,6 +46,24 @@ uint64_t admin_next_request(void);
 /* domains.c: begins a change of domains.conf; goes on when the monitor has given the file. */
 bool domains_run(struct ctl *c, const struct str *arguments, struct err *e);
 bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text *got, struct err *e);
+/* --- report_domains.c: whose domains' reports come to whom ---------------------------------------------- */
+
+/* From the compiled configuration; text need not stay. */
+MUST_USE bool admin_use_domains(struct str text, struct err *e);
+/* Whether the reports about a domain come to an address of this account. */
+bool admin_is_reporting(struct str account, struct str domain, bool is_tls, bool *is_host);
+
+/* --- report.c: the reports database ---------------------------------------------------------------- */
+
+struct reports;
+extern struct reports *admin_reports;
+/* A message about reports; others are false with *is_ours false. */
+MUST_USE bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours,
+                                struct err *e);
+/* Every second. */
+void admin_report_tick(void);
+extern const struct command report_commands[];
+extern const size_t report_command_count;
 
 /* client_key.c */
 extern const struct command client_key_commands[];

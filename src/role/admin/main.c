@@ -12,6 +12,8 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
+#include "policy/psl.h"
+#include "reports/reports.h"
 #include "role/admin/admin.h"
 
 enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000 };
@@ -184,6 +186,9 @@ static bool take_line(struct ctl *c, struct str line, struct err *e)
         for (size_t i = 0; i < COUNT(commands); i++)
             if (str_eq(line, commands[i].name))
                 command = &commands[i];
+        for (size_t i = 0; i < report_command_count; i++)
+            if (str_eq(line, report_commands[i].name))
+                command = &report_commands[i];
         for (size_t i = 0; i < client_key_command_count; i++)
             if (str_eq(line, client_key_commands[i].name))
                 command = &client_key_commands[i];
@@ -269,8 +274,10 @@ static void accept_client(void *ctx, int events)
 
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 {
-    (void)p, (void)m;
-    return fail(e, ERR_DENIED, "an answer nobody asked for");
+    bool is_ours;
+
+    return admin_hear_report(p, m, &is_ours, e) ||
+           (!is_ours && fail(e, ERR_DENIED, "an answer nobody asked for"));
 }
 
 static struct ctl *waiting_for(uint64_t request)
@@ -311,12 +318,26 @@ static bool on_domains(struct packet *m, struct err *e)
     return true;
 }
 
+// domains.conf has changed.
+static bool on_config(struct packet *m, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(2 * COMPILED_MAX_BYTES);
+    struct ipc_config config;
+    struct str text;
+
+    return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
+           admin_use_domains(text, e) &&
+           IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
+}
+
 static bool on_monitor(struct packet *m, struct err *e)
 {
     struct ipc_retrained retrained;
     struct ipc_domains_written written;
 
     switch ((int)m->type) {
+    case IPC_config:
+        return on_config(m, e);
     case IPC_retrained:
         if (!ipc_retrained_get(m->body, &retrained, e))
             return false;
@@ -334,17 +355,25 @@ static bool on_monitor(struct packet *m, struct err *e)
     }
 }
 
+static void on_stop(void)
+{
+    reports_close(admin_reports);
+    exit(0);
+}
+
 _Noreturn void admin_main(void)
 {
-    static const struct service_handlers handlers = {.message = on_message,
-                                                     .monitor = on_monitor};
+    static const struct service_handlers handlers = {.message = on_message, .monitor = on_monitor,
+                                                     .tick = admin_report_tick, .stop = on_stop};
     struct err e = {0};
 
     role_start(&self, ROLE_ADMIN);
     packet = packet_new();
     crypto_warm(); // certificates are parsed here
+    psl_warm();
     own_uid = geteuid(); // not a call the sandbox has
-    if (!self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
+    if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) ||
+        !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {
         LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));
         exit(1);

@@ -26,7 +26,7 @@ struct compile {
     struct ipc_check_files files;
     struct buf common; // settings and levels: for every role
     struct buf ports;  // listener records
-    struct buf pairs, accounts, mailboxes, texts;
+    struct buf pairs, accounts, mailboxes, texts, reports;
     uint32_t n_ports, n_keys;
 };
 
@@ -48,6 +48,10 @@ static void put_common(struct compile *c)
                  .data_dir = sconf_text(root, "DataDir"), .user = user.n ? user : STR("mox"),
                  .is_pedantic = c->files.is_pedantic || sconf_bool(root, "Pedantic"),
                  .is_localserve = c->files.is_localserve,
+                 .no_dmarc_reports = sconf_bool(root, "NoOutgoingDMARCReports"),
+                 .no_tls_reports = sconf_bool(root, "NoOutgoingTLSReports"),
+                 .reports_success = sconf_bool(root, "OutgoingTLSReportsForAllSuccess"),
+                 .postmaster = sconf_text(sconf_get(root, "Postmaster"), "Account"),
                  .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));
     COMPILED_PUT(&c->common, level, .package = STR(""), .level = level);
     SCONF_EACH (n, sconf_get(root, "PackageLogLevels"))
@@ -197,6 +201,31 @@ static void put_accounts(struct compile *c)
     }
 }
 
+static void put_report_address(struct compile *c, const struct sconf_node *report, struct str domain,
+                               bool is_tls, bool is_host)
+{
+    if (report)
+        COMPILED_PUT(&c->reports, report_address, .account = sconf_text(report, "Account"),
+                     .domain = domain, .is_tls = is_tls, .is_host = is_host);
+}
+
+static void put_reports(struct compile *c)
+{
+    put_report_address(c, sconf_get(c->config->main.root, "HostTLSRPT"), c->config->hostname, true,
+                       true);
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Domains")) {
+        struct str domain;
+        struct err e = {0};
+
+        if (!domain_to_ascii(c->a, n->key, &domain, &e))
+            continue; // the check has refused it
+        put_report_address(c, sconf_get(n, "DMARC"), domain, false, false);
+        put_report_address(c, sconf_get(n, "TLSRPT"), domain, true, false);
+        if (!sconf_bool(n, "Disabled"))
+            COMPILED_PUT(&c->reports, own_domain, .domain = domain);
+    }
+}
+
 static void put_initial_mailboxes(struct compile *c)
 {
     static const char *const names[][2] = {{"Archive", "Archive"}, {"Drafts", "Drafts"},
@@ -257,6 +286,7 @@ static void compile(struct compile *c)
     const struct buf *const with_ports[] = {&c->common, &c->ports};
     const struct buf *const for_account[] = {&c->common, &c->mailboxes};
     const struct buf *const for_auth[] = {&c->common, &c->texts};
+    const struct buf *const for_admin[] = {&c->common, &c->reports};
     const struct buf *const plain[] = {&c->common};
     AUTO_BUF main_part = BUF_LIMIT(SCONF_MAX_BYTES);
     AUTO_BUF domains_part = BUF_LIMIT(SCONF_MAX_BYTES);
@@ -270,6 +300,7 @@ static void compile(struct compile *c)
     }
     put_accounts(c);
     put_initial_mailboxes(c);
+    put_reports(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
         finish(false, STR("the configuration is too large\n"));
@@ -281,7 +312,7 @@ static void compile(struct compile *c)
         !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
         !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
         !send_part(ROLE_QUEUE, plain, 1, &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
-        !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, plain, 1, &e))
+        !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e))
         finish(false, str_of(e.text));
     finish(true, STR(""));
 }
@@ -292,7 +323,8 @@ _Noreturn void config_main(void)
     static struct arena a = ARENA_LIMIT(512 << 20);
     static struct compile c = {.common = BUF_LIMIT(1 << 20), .ports = BUF_LIMIT(1 << 20),
                                .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
-                               .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20)};
+                               .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20),
+                               .reports = BUF_LIMIT(40 << 20)};
     static struct config config;
     struct packet *p = packet_new();
     struct buf problems = BUF_LIMIT(IPC_MAX_LINES);

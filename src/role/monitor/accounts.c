@@ -81,11 +81,31 @@ static void account_free(struct account *a, bool has_crashed)
     free(a);
 }
 
+// For a report that came: the one service an account has a use for.
+static bool grant_admin(struct account *a, const struct ipc_grant *asked, struct err *e)
+{
+    struct process *admin = role_process(a->m, ROLE_ADMIN);
+    struct ipc_peer who = {.role = ROLE_ACCOUNT, .account = a->name};
+    struct err why = {0};
+    AUTO_FD fd = -1;
+
+    if (asked->service != IPC_SERVICE_ADMIN)
+        return fail(e, ERR_DENIED, "an account may not use that service");
+    if (!admin)
+        (void)fail(&why, ERR_TEMPORARY, "a part of the server is starting again, try later");
+    else if (!role_connect(a->m, &admin->ch, &who, &fd, &why))
+        fd = -1;
+    a->sent++;
+    return IPC_SEND(&a->ch, granted, &fd, fd >= 0, e,
+                    .reason = fd >= 0 ? STR("") : str_of(why.text));
+}
+
 static bool account_message(struct account *a, struct packet *p, struct err *e)
 {
     struct ipc_detached detached;
     struct ipc_account_idle idle;
     struct ipc_retrained retrained;
+    struct ipc_grant grant;
     struct conn *c;
 
     switch ((int)p->type) {
@@ -105,6 +125,8 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
     case IPC_retrained:
         return ipc_retrained_get(p->body, &retrained, e) &&
                answer_retrain(a, retrained.is_ok, retrained.text, e);
+    case IPC_grant:
+        return ipc_grant_get(p->body, &grant, e) && grant_admin(a, &grant, e);
     case IPC_account_idle:
         if (!ipc_account_idle_get(p->body, &idle, e))
             return false;

@@ -173,7 +173,8 @@ static void grant_service(struct conn *c, uint8_t service)
     static const enum role roles[] = {[IPC_SERVICE_AUTH] = ROLE_AUTH,
                                       [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
                                       [IPC_SERVICE_KEYS] = ROLE_KEYS,
-                                      [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE};
+                                      [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE,
+                                      [IPC_SERVICE_ADMIN] = ROLE_ADMIN};
     struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
                                                           : NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
@@ -183,7 +184,8 @@ static void grant_service(struct conn *c, uint8_t service)
                            .binding = c->binding, .client_key = c->client_key};
     const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_allowed = service == IPC_SERVICE_AUTH ||
-                      (service == IPC_SERVICE_KEYS && c->protocol == IPC_PROTOCOL_SMTP) ||
+                      ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ADMIN) &&
+                       c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
                                                            c->protocol == IPC_PROTOCOL_SUBMISSION)) ||
                       (service == IPC_SERVICE_QUEUE &&

@@ -166,19 +166,27 @@ static void drop_loaded(struct loaded *l)
         fd_close(&l->fds[i]);
 }
 
+// A role that uses what domains.conf says.
+static void pass_on(struct monitor *m, enum role role)
+{
+    struct process *p = role_process(m, role);
+    struct err e = {0};
+
+    if (p && !IPC_SEND(&p->ch, config, &m->configs[role], 1, &e, .number = m->config_number))
+        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e),
+            LOG_S("role", str_of(role_name(role))));
+}
+
 // A good configuration is in use from here on; changed_at is the time of its domains.conf.
 static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
 {
-    struct process *auth;
     struct err e = {0};
 
     m->domains_changed_ns = changed_at;
     if (!adopt(m, l, &e))
         LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
-    auth = role_process(m, ROLE_AUTH);
-    if (auth && !IPC_SEND(&auth->ch, config, &m->configs[ROLE_AUTH], 1, &e,
-                          .number = m->config_number))
-        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e));
+    pass_on(m, ROLE_AUTH);
+    pass_on(m, ROLE_ADMIN);
     LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
 }
 
@@ -348,7 +356,7 @@ static bool give_data(struct monitor *m, struct err *e)
     return (!m->user.is_set || fchown(m->data_dir, m->user.uid, (gid_t)-1) == 0 ||
             fail_errno(e, "giving the data directory to the server's user")) &&
            os_user_give(m->accounts_dir, &m->user, e) && os_user_give(m->auth_dir, &m->user, e) &&
-           os_user_give(m->queue_dir, &m->user, e);
+           os_user_give(m->queue_dir, &m->user, e) && os_user_give(m->admin_dir, &m->user, e);
 }
 
 static bool open_data(struct monitor *m, struct err *e)
@@ -358,7 +366,8 @@ static bool open_data(struct monitor *m, struct err *e)
     return path && open_dir(m->config_dir, path, 0750, &m->data_dir, e) &&
            open_dir(m->data_dir, "accounts", 0711, &m->accounts_dir, e) &&
            open_dir(m->data_dir, "auth", 0700, &m->auth_dir, e) &&
-           open_dir(m->data_dir, "queue", 0700, &m->queue_dir, e);
+           open_dir(m->data_dir, "queue", 0700, &m->queue_dir, e) &&
+           open_dir(m->data_dir, "admin", 0700, &m->admin_dir, e);
 }
 
 // Two servers on one directory would each believe that they own its databases.

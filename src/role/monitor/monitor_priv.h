@@ -117,7 +117,7 @@ struct monitor {
     struct arena arena; // what lives as long as the process
     unsigned char received_key[RECEIVED_ID_KEY_BYTES];
     int main_copy;      // mox.conf as it was at start, sealed
-    int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, ctl_fd;
+    int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, admin_dir, ctl_fd;
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read

@@ -19,7 +19,7 @@ static const enum role started[] = {ROLE_KEYS,  ROLE_RESOLVE,          ROLE_AUTH
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
 static const enum role acquainted[][2] = {
     {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
-    {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH},
+    {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH}, {ROLE_ADMIN, ROLE_RESOLVE},
 };
 
 static bool is_template(enum role role)
@@ -296,6 +296,8 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
         fds[n++] = m->auth_dir;
     if (p->role == ROLE_QUEUE)
         fds[n++] = m->queue_dir;
+    if (p->role == ROLE_ADMIN)
+        fds[n++] = m->admin_dir;
     // What a template may not open, its children may not either; each child then has its own.
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;

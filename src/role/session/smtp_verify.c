@@ -194,6 +194,26 @@ static enum validation validate(const struct smtp_sender *who)
     return is_relaxed ? VALIDATION_RELAXED : VALIDATION_NONE;
 }
 
+/* mox-smtp-delivery.md 5.5: all of the message is signed by the From domain or one above it. */
+static bool is_tlsrpt_signed(const struct smtp_sender *who)
+{
+    struct str from = who->from.domain;
+
+    for (size_t i = 0; i < who->dkim.n && who->has_from; i++) {
+        const struct dkim_result *r = &who->dkim.results[i];
+        struct str d = r->signature.domain;
+
+        if (r->status != AUTH_PASS || r->signature.has_length)
+            continue;
+        if (str_eq_ci(d, from))
+            return true;
+        if (d.n < from.n && from.p[from.n - d.n - 1] == '.' && str_ends_ci(from, d) &&
+            str_eq(psl_organizational(d), psl_organizational(from)))
+            return true;
+    }
+    return false;
+}
+
 /* --- lists of addresses -------------------------------------------------------------------------- */
 
 static void ask_lists(struct smtp_session *c, struct buf *listed)
@@ -285,6 +305,7 @@ static void tell(struct smtp_session *c, const struct smtp_message *m)
         .iprev = (uint8_t)finding_of(who->iprev.status),
         .iprev_name = who->iprev.name,
         .dnsbl_zones = arena_dup(&c->a, buf_str(&zones)),
+        .is_tlsrpt_signed = is_tlsrpt_signed(who),
     };
 }
 

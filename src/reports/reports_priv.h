@@ -1,0 +1,19 @@
+#pragma once
+
+#include "db/db.h"
+#include "reports/reports.h"
+
+struct reports {
+    struct db *db;
+    bool has_changes; // a transaction is open
+    uint64_t n_evaluations, n_tls_results; // rows
+};
+
+/* Opens the transaction with its first change. */
+MUST_USE bool reports_begin(struct reports *r, struct err *e);
+MUST_USE bool reports_end(struct reports *r, bool is_ok, struct err *e);
+/* How many rows there are. */
+MUST_USE bool reports_count(struct reports *r, struct err *e);
+/* Part of reports_expire. */
+MUST_USE bool reports_expire_received(struct reports *r, bool is_tls, int64_t before_unix,
+                                      struct err *e);

@@ -1,0 +1,247 @@
+#include "reports/reports.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/map.h"
+#include "base/test.h"
+#include "db/db.h"
+#include "ipc/report.h"
+
+static struct reports *open_new(void)
+{
+    char dir[] = "/tmp/mox-reports-XXXXXX";
+    struct err e = {0};
+    struct reports *r;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    r = reports_open(&e);
+    CHECK(r != NULL);
+    return r;
+}
+
+static void close_old(struct reports *r)
+{
+    reports_close(r);
+    CHECK(chdir("/") == 0);
+}
+
+static uint64_t rows_of(const char *sql)
+{
+    struct err e = {0};
+    struct db *d = db_open_reader("admin.db", &e);
+    uint64_t n;
+
+    CHECK(d != NULL);
+    {
+        AUTO_STMT s = db_prepare(d, sql, &e);
+
+        CHECK(s && stmt_step(s, &e));
+        n = stmt_u64(s, 0);
+    }
+    db_close(d);
+    return n;
+}
+
+static struct dmarc_report_record rows[] = {
+    {.source_ip = STR_("192.0.2.1"), .disposition = STR_("none"), .dkim = STR_("pass"),
+     .spf = STR_("fail"), .count = 3, .header_from = STR_("ours.example")},
+    {.source_ip = STR_("192.0.2.2"), .disposition = STR_("reject"), .dkim = STR_("fail"),
+     .spf = STR_("fail"), .count = 4, .header_from = STR_("ours.example")},
+};
+static const struct dmarc_report example = {
+    .org_name = STR_("theirs \"x\""), .report_id = STR_("id 1"), .begin = 86400, .end = 172799,
+    .domain = STR_("ours.example"), .p = STR_("none"), .records = rows, .n = 2,
+};
+
+TEST(received_reports_are_kept_once)
+{
+    struct reports *r = open_new();
+    const struct report_origin from = {STR_("theirs.example"), STR_("x@theirs.example"), 1000000};
+    struct dmarc_report second = example;
+    AUTO_BUF out = BUF_LIMIT(1 << 16);
+    struct err e = {0};
+    uint64_t last;
+
+    CHECK(reports_add_dmarc(r, &from, &example, &e));
+    CHECK(reports_add_dmarc(r, &from, &example, &e));
+    second.report_id = STR("id 2");
+    CHECK(reports_add_dmarc(r, &from, &second, &e));
+    CHECK(reports_commit(r, &e));
+    CHECK(reports_list(r, false, STR("ours.example"), 0, &out, &last, &e) && !last);
+    CHECK_STR(buf_str(&out),
+              STR("    1 1970-01-12T13:46:40Z domain \"ours.example\" period 1970-01-02T00:00:00Z to "
+                  "1970-01-02T23:59:59Z by \"theirs ?x?\" from \"theirs.example\" id \"id 1\" pass 3 "
+                  "fail 4\n"
+                  "    3 1970-01-12T13:46:40Z domain \"ours.example\" period 1970-01-02T00:00:00Z to "
+                  "1970-01-02T23:59:59Z by \"theirs ?x?\" from \"theirs.example\" id \"id 2\" pass 3 "
+                  "fail 4\n"));
+    buf_reset(&out);
+    CHECK(reports_list(r, false, STR("others.example"), 0, &out, &last, &e) && !out.n);
+    CHECK(reports_list(r, true, STR(""), 0, &out, &last, &e) && !out.n);
+    CHECK(rows_of("SELECT count(*) FROM dmarc_row") == 4);
+    CHECK(rows_of("SELECT n_rows FROM received_total") == 4);
+    // Old ones go.
+    CHECK(reports_expire(r, from.received_unix + REPORTS_KEPT_S, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM dmarc_row") == 4);
+    CHECK(reports_expire(r, from.received_unix + REPORTS_KEPT_S + 1, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM dmarc_row") == 0);
+    CHECK(rows_of("SELECT n_reports + n_rows FROM received_total") == 0);
+    close_old(r);
+}
+
+TEST(a_flood_of_reports_is_refused)
+{
+    struct reports *r = open_new();
+    struct report_origin from = {STR_("theirs.example"), STR_(""), 1000000};
+    struct dmarc_report m = example;
+    AUTO_ARENA a = ARENA_LIMIT(32 << 20);
+    struct err e = {0};
+
+    for (size_t i = 0; i < REPORTS_MAX_DAY; i++) {
+        m.report_id = arena_printf(&a, "%zu", i);
+        CHECK(reports_add_dmarc(r, &from, &m, &e));
+    }
+    m.report_id = STR("one more");
+    CHECK(!reports_add_dmarc(r, &from, &m, &e) && e.kind == ERR_LIMIT);
+    e = (struct err){0};
+    from.received_unix += 24 * 3600;
+    CHECK(reports_add_dmarc(r, &from, &m, &e));
+    // Of many senders: the oldest go. Their rows count too.
+    m.n = 0;
+    for (size_t i = 0; i < REPORTS_MAX_RECEIVED; i++) {
+        from.from_domain = arena_printf(&a, "%zu.example", i / 100);
+        m.report_id = arena_printf(&a, "%zu", i);
+        CHECK(reports_add_dmarc(r, &from, &m, &e));
+    }
+    CHECK(reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM dmarc_report") == REPORTS_MAX_RECEIVED);
+    CHECK(rows_of("SELECT count(*) FROM dmarc_row") == 0);
+    CHECK(rows_of("SELECT n_reports FROM received_total") == REPORTS_MAX_RECEIVED);
+    close_old(r);
+}
+
+TEST(tls_reports_by_domain)
+{
+    struct reports *r = open_new();
+    const struct report_origin from = {STR_("theirs.example"), STR_("x@theirs.example"), 1000000};
+    struct tlsrpt_failure failure = {.result_type = STR_("certificate-expired"),
+                                     .failed_session_count = 2};
+    struct str line = STR_("version: STSv1");
+    struct tlsrpt_policy policies[] = {
+        {.policy_type = STR_("sts"), .policy_domain = STR_("ours.example"), .policy_string = &line,
+         .n_policy_string = 1, .total_successful_session_count = 7, .total_failure_session_count = 2,
+         .failures = &failure, .n_failures = 1},
+        {.policy_type = STR_("tlsa"), .policy_domain = STR_("mail.ours.example")},
+    };
+    const struct tlsrpt_report m = {.organization_name = STR_("o"), .report_id = STR_("i"),
+                                    .start = 86400, .end = 172799, .policies = policies, .n = 2};
+    AUTO_BUF out = BUF_LIMIT(1 << 16), bytes = BUF_LIMIT(1 << 16);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct tlsrpt_report *again;
+    struct err e = {0};
+    uint64_t last;
+
+    ipc_put_tls_report(&bytes, &m);
+    CHECK(ipc_get_tls_report(&a, buf_str(&bytes), &again, &e));
+    CHECK(reports_add_tls(r, &from, STR("ours.example"), false, again, &e));
+    CHECK(reports_add_tls(r, &from, STR("mail.ours.example"), true, again, &e));
+    CHECK(reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM tls_report") == 2);
+    CHECK(rows_of("SELECT n_rows FROM received_total WHERE domain = 'ours.example'") == 2);
+    CHECK(rows_of("SELECT count(*) FROM tls_row_failure WHERE sessions = 2") == 1);
+    CHECK(reports_list(r, true, STR("ours.example"), 0, &out, &last, &e));
+    CHECK(str_ends(buf_str(&out), STR("id \"i\" pass 7 fail 2\n")));
+    close_old(r);
+}
+
+TEST(evaluations_that_are_the_same_are_counted)
+{
+    struct reports *r = open_new();
+    struct report_evaluation m = {.policy_domain = STR_("theirs.example"), .interval_hours = 24,
+                                  .record = STR_("v=DMARC1;p=none;rua=mailto:a@theirs.example"),
+                                  .source_ip = STR_("192.0.2.1"), .header_from = STR_("theirs.example"),
+                                  .envelope_to = STR_("ours.example")};
+    AUTO_ARENA a = ARENA_LIMIT(32 << 20);
+    struct err e = {0};
+
+    CHECK(reports_add_evaluation(r, 7200, &m, &e) && reports_add_evaluation(r, 10799, &m, &e));
+    CHECK(reports_add_evaluation(r, 10800, &m, &e));
+    m.is_rejected = true;
+    CHECK(reports_add_evaluation(r, 10800, &m, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM evaluation") == 3);
+    CHECK(rows_of("SELECT messages FROM evaluation WHERE hour = 2") == 2);
+    CHECK(rows_of("SELECT n_rows FROM evaluation_total") == 3);
+    CHECK(reports_expire(r, 10800 + REPORTS_GATHERED_S, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM evaluation") == 2);
+    CHECK(rows_of("SELECT n_rows FROM evaluation_total") == 2);
+    // More is not kept, so that nobody fills the disk with names.
+    for (size_t i = 2; i < REPORTS_MAX_EVALUATIONS; i++) {
+        m.source_ip = arena_printf(&a, "10.0.%zu.%zu", i / 256, i % 256);
+        CHECK(reports_add_evaluation(r, 10800, &m, &e));
+    }
+    m.source_ip = STR("192.0.2.9");
+    CHECK(!reports_add_evaluation(r, 10800, &m, &e) && e.kind == ERR_LIMIT);
+    e = (struct err){0};
+    m.policy_domain = STR("others.example");
+    CHECK(reports_add_evaluation(r, 10800, &m, &e));
+    CHECK(reports_expire(r, INT64_C(1) << 33, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT (SELECT count(*) FROM evaluation) + "
+                  "(SELECT count(*) FROM evaluation_total)") == 0);
+    close_old(r);
+}
+
+TEST(tls_results_of_a_day_are_one)
+{
+    enum { DAY = 24 * 3600 };
+    struct reports *r = open_new();
+    struct report_tls_result m = {.policy_domain = STR_("theirs.example"),
+                                  .recipient_domain = STR_("theirs.example"), .successes = 3};
+    struct err e = {0};
+
+    CHECK(reports_add_tls_result(r, 5 * DAY, &m, &e));
+    m.successes = 0;
+    m.failures = 2;
+    m.result_type = STR("starttls-not-supported");
+    CHECK(reports_add_tls_result(r, 5 * DAY + 1, &m, &e));
+    CHECK(reports_add_tls_result(r, 5 * DAY + 2, &m, &e));
+    m.result_type = STR("certificate-expired");
+    CHECK(reports_add_tls_result(r, 5 * DAY + 3, &m, &e));
+    CHECK(reports_add_tls_result(r, 6 * DAY, &m, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM tls_result") == 2);
+    CHECK(rows_of("SELECT successes * 100 + failures FROM tls_result WHERE day = 5") == 306);
+    CHECK(rows_of("SELECT count(*) FROM tls_failure") == 3);
+    CHECK(rows_of("SELECT sessions FROM tls_failure WHERE result_type LIKE 'starttls%'") == 4);
+    CHECK(reports_expire(r, 8 * DAY + DAY / 2 + DAY - 1, &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT count(*) FROM tls_result") == 1);
+    CHECK(rows_of("SELECT count(*) FROM tls_failure") == 1);
+    close_old(r);
+}
+
+TEST(what_an_account_sends_as_a_report)
+{
+    AUTO_BUF bytes = BUF_LIMIT(1 << 16), again = BUF_LIMIT(1 << 16);
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct dmarc_report *report;
+    struct dmarc_report bad = example;
+    struct err e = {0};
+
+    ipc_put_dmarc_report(&bytes, &example);
+    CHECK(ipc_get_dmarc_report(&a, buf_str(&bytes), &report, &e));
+    ipc_put_dmarc_report(&again, report);
+    CHECK(str_eq(buf_str(&bytes), buf_str(&again)));
+    for (size_t n = 0; n < bytes.n; n++) {
+        AUTO_EXACT part = exact_copy(str_sub(buf_str(&bytes), 0, n));
+
+        CHECK_CASE(!ipc_get_dmarc_report(&a, part.str, &report, &e), n);
+    }
+    bad.p = STR("\xff");
+    buf_reset(&bytes);
+    ipc_put_dmarc_report(&bytes, &bad);
+    CHECK(!ipc_get_dmarc_report(&a, buf_str(&bytes), &report, &e));
+    bad = example;
+    bad.end = 1;
+    buf_reset(&bytes);
+    ipc_put_dmarc_report(&bytes, &bad);
+    CHECK(!ipc_get_dmarc_report(&a, buf_str(&bytes), &report, &e));
+}

@@ -1,0 +1,194 @@
+"""Reports about DMARC and TLS: those that come, with a DNS and senders of their own."""
+import base64
+import gzip
+import io
+import sqlite3
+import zipfile
+
+from world import *
+
+VECTORS = os.path.join(ROOT, 'test', 'vectors')
+CONF = [('Postmaster:\n', 'HostTLSRPT:\n\tAccount: bob\n\tMailbox: TLSRPT\n\tLocalpart: tlsreports\nPostmaster:\n')]
+SECTIONS = ('\t\tDMARC:\n\t\t\tLocalpart: dmarcreports\n\t\t\tAccount: ann\n\t\t\tMailbox: DMARC\n'
+            '\t\tTLSRPT:\n\t\t\tLocalpart: tlsreports\n\t\t\tAccount: ann\n\t\t\tMailbox: TLSRPT\n')
+BOBS = '\tbobs.example:\n\t\tDMARC:\n\t\t\tLocalpart: reports\n\t\t\tAccount: bob\n\t\t\tMailbox: DMARC\n'
+
+
+@contextlib.contextmanager
+def reporting(conf=()):
+    with World() as world, serving(env=world.internet.env, conf=CONF + list(conf)) as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(path) as f:
+            text = f.read()
+        with open(path, 'w') as f:
+            f.write(text.replace('\texample.org:\n', '\texample.org:\n' + SECTIONS).replace('\trest.example', BOBS + '\trest.example'))
+        s.wait_log('domains config reloaded')
+        yield world, s
+
+
+def database(s):
+    return sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data', 'admin', 'admin.db'), uri=True)
+
+
+def mail(to, kind, name, content, more=''):
+    """A message of sender.example with one attachment."""
+    return ('From: <reports@sender.example>\r\nTo: <%s>\r\nSubject: Report\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n'
+            'Message-ID: <%d@sender.example>\r\nMIME-Version: 1.0\r\nContent-Type: %s; name="%s"\r\n'
+            'Content-Transfer-Encoding: base64\r\n%s\r\n%s' % (
+                to, time.monotonic_ns(), kind, name, more,
+                base64.encodebytes(content).decode().replace('\n', '\r\n')))
+
+
+def xml_of(domain='example.org', id='r1', rows=1, end=172799):
+    row = ('<record><row><source_ip>192.0.2.1</source_ip><count>2</count><policy_evaluated><disposition>none</disposition>'
+           '<dkim>pass</dkim><spf>fail</spf></policy_evaluated></row><identifiers><header_from>%s</header_from></identifiers>'
+           '<auth_results><dkim><domain>%s</domain><result>pass</result></dkim></auth_results></record>' % (domain, domain))
+    return ('<?xml version="1.0"?><feedback><report_metadata><org_name>them</org_name><report_id>%s</report_id><date_range>'
+            '<begin>86400</begin><end>%d</end></date_range></report_metadata><policy_published><domain>%s</domain><p>none</p>'
+            '</policy_published>%s</feedback>' % (id, end, domain, row * rows)).encode()
+
+
+def zipped(content, name='report.xml'):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:
+        z.writestr(name, content)
+    return out.getvalue()
+
+
+def last_of(s, mailbox, who='ann'):
+    """Flags and header of the newest message."""
+    c = s.login(who)
+    n = c.select(mailbox)[1][0].decode()
+    flags = c.fetch(n, '(FLAGS)')[1][0].decode()
+    raw = c.fetch(n, '(BODY.PEEK[HEADER])')[1][0][1].decode()
+    c.logout()
+    return flags, re.sub(r'\r\n[ \t]+', ' ', raw)
+
+
+def send_report(s, message, **kw):
+    send(s, message, sender='reports@sender.example', **kw)
+
+
+@test
+@needs_dns
+def dmarc_reports_of_others_are_kept():
+    with reporting() as (world, s):
+        to = 'dmarcreports@example.org'
+        send_report(s, mail(to, 'application/gzip', 'r.xml.gz', gzip.compress(xml_of(id='gz'))), to=to)
+        flags, head = last_of(s, 'DMARC')
+        assert '\\Seen' in flags and head.startswith('X-Mox-Reason: reporting'), (flags, head)
+        assert 'X-Mox-DMARCReport-Error' not in head, head
+        send_report(s, mail(to, 'application/zip', 'r.zip', zipped(xml_of(id='zip', rows=3))), to=to)
+        # The same report again, as a sender may whose connection broke.
+        send_report(s, mail(to, 'text/xml', 'r.xml', xml_of(id='zip', rows=3)), to=to)
+        # One of a program of others, as swaks sends it.
+        with open(os.path.join(VECTORS, 'dmarc', 'dmarc-cat', 'google.com!keltia.net!1538438400!1538524799.xml'), 'rb') as f:
+            theirs = f.read().replace(b'keltia.net', b'example.org')
+        path = os.path.join(world.dir, 'google.com!example.org!1538438400!1538524799.xml.gz')
+        with open(path, 'wb') as f:
+            f.write(gzip.compress(theirs))
+        run('swaks', '--server', s.ip, '--port', str(SMTP), '--local-interface', GOOD, '--helo', 'mx.sender.example',
+            '--from', 'reports@sender.example', '--h-From', '<reports@sender.example>', '--to', to,
+            '--attach-type', 'application/gzip', '--attach', '@' + path)
+        code, out, err = s.command('dmarc', 'listreports')
+        lines = out.splitlines()
+        assert code == 0 and len(lines) == 3, (out, err)
+        assert 'id "gz"' in lines[0] and lines[0].endswith('pass 2 fail 0') and lines[1].endswith('pass 6 fail 0'), lines
+        assert 'by "google.com"' in lines[2] and 'domain "example.org"' in lines[2], lines
+        assert s.command('dmarc', 'listreports', 'other.example')[1] == ''
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM dmarc_row').fetchone()[0] > 4
+        # It is all there after a restart.
+        s.stop()
+        s.start()
+        assert s.command('dmarc', 'listreports', 'example.org')[1] == out
+
+
+@test
+@needs_dns
+def what_is_no_dmarc_report_is_a_message_like_others():
+    to = 'dmarcreports@example.org'
+    future = int(time.time()) + 3600
+    cases = [
+        ('text/plain', b'hello', 'no part with a report'),
+        ('text/xml', xml_of('sender.example'), 'whose reports do not come here'),
+        ('text/xml', xml_of('bobs.example'), 'whose reports do not come here'),
+        ('text/xml', xml_of(end=future), 'its period ends in the future'),
+        ('text/xml', b'<!DOCTYPE x [<!ENTITY a "b">]><feedback>&a;</feedback>', 'document type'),
+        ('application/gzip', gzip.compress(b' ' * (21 << 20)), ''),  # more than a report may be
+        ('application/zip', zipped(gzip.compress(xml_of())), ''),    # packed twice
+        ('application/zip', b'PK\3\4 broken', ''),
+    ]
+    with reporting() as (world, s):
+        for i, (kind, content, why) in enumerate(cases):
+            send_report(s, mail(to, kind, 'x', content), to=to)
+            flags, head = last_of(s, 'DMARC')
+            m = re.search(r'^X-Mox-DMARCReport-Error: (.*)', head, re.M)
+            assert m and why in m.group(1) and '\\Seen' not in flags, (i, head, flags)
+        # Without proof of who sends it: plain.example has no DMARC.
+        send(s, mail(to, 'text/xml', 'x', xml_of()).replace('sender.example', 'plain.example'), source=OTHER,
+             hello='mx.plain.example', sender='reports@plain.example', to=to)
+        assert 'does not pass DMARC' in last_of(s, 'DMARC')[1]
+        # At another address it is nothing special.
+        send_report(s, mail('ann@example.org', 'text/xml', 'x', xml_of()), to='ann@example.org')
+        assert 'Report-Error' not in last_of(s, 'INBOX')[1]
+        assert s.command('dmarc', 'listreports')[1] == ''
+
+
+def tls_report(domain, id='t1'):
+    with open(os.path.join(VECTORS, 'tlsrpt', 'dmarc-report-viewer', 'google.json')) as f:
+        text = f.read()
+    was = re.search(r'"policy-domain":\s*"([^"]+)"', text).group(1)
+    return re.sub(r'("report-id":\s*)"[^"]*"', r'\1"%s"' % id, text.replace(was, domain)).encode()
+
+
+@test
+@needs_dns
+def tls_reports_of_others_are_kept():
+    to = 'tlsreports@example.org'
+    with reporting() as (world, s):
+        def deliver(content, kind='application/tlsrpt+gzip', to=to, change=None, sign=True):
+            m = mail(to, kind, 'r', content)
+            m = world.signed(m) if sign else m
+            send_report(s, change(m) if change else m, to=to)
+
+        deliver(gzip.compress(tls_report('example.org')))
+        flags, head = last_of(s, 'TLSRPT')
+        assert '\\Seen' in flags and 'X-Mox-TLSReport-Error' not in head, (flags, head)
+        deliver(tls_report('mail.example.org', 'host'), 'application/tlsrpt+json', 'tlsreports@mail.example.org')
+        assert '\\Seen' in last_of(s, 'TLSRPT', 'bob')[0]
+        deliver(tls_report('mail.example.org'))  # ann's are those of the domain
+        assert 'about no domain whose reports come here' in last_of(s, 'TLSRPT')[1]
+        deliver(gzip.compress(tls_report('example.org', 'unsigned')), sign=False)
+        assert 'no DKIM signature of the From domain' in last_of(s, 'TLSRPT')[1]
+        deliver(b'{"policies": [' * 1000, 'application/tlsrpt+json')
+        assert 'X-Mox-TLSReport-Error' in last_of(s, 'TLSRPT')[1]
+        code, out, err = s.command('tlsrpt', 'listreports')
+        lines = out.splitlines()
+        assert code == 0 and len(lines) == 2 and 'domain "example.org"' in lines[0] and 'id "host"' in lines[1], (out, err)
+        # Reports about TLS must not need it.
+        assert s.command('tlsrpt', 'listreports', 'mail.example.org')[1] == lines[1] + '\n'
+
+
+@test
+@needs_dns
+def a_report_waits_for_whoever_keeps_it():
+    """While admin is not there, the sender is to come again; then everything is as before."""
+    to = 'dmarcreports@example.org'
+    with reporting() as (world, s):
+        pid = s.pids('mox: admin')[0]
+        os.kill(pid, signal.SIGSTOP)
+        start = len(s.log_text())
+        os.kill(pid, signal.SIGKILL)
+        s.wait_log('role ended unexpectedly', start)
+        deadline = time.monotonic() + WAIT
+        while True:
+            code = []
+            send_report(s, mail(to, 'text/xml', 'x', xml_of(id='late')), to=to, want=('250', '451'))
+            if s.command('dmarc', 'listreports')[1].count('id "late"'):
+                break
+            assert time.monotonic() < deadline
+        assert len(s.command('dmarc', 'listreports')[1].splitlines()) == 1
+
+
+main('reports')
