@@ -55,23 +55,16 @@ static void check_dkim_keys(struct files *f, const struct config *c)
     SCONF_EACH (d, sconf_get(c->domains.root, "Domains"))
         SCONF_EACH (s, sconf_get(sconf_get(d, "DKIM"), "Selectors")) {
             const struct sconf_node *at = sconf_get(s, "PrivateKeyFile");
+            enum dkim_algorithm algorithm;
             struct private_key *k;
             struct err e = {0};
             struct str pem;
 
             if (!at || !read_named(f, &c->domains, at, &pem))
                 continue;
-            k = private_key_parse(pem, &e);
-            // RFC 8301 3.2; RFC 8463.
+            k = dkim_private_key(pem, &algorithm, &e);
             if (!k)
-                problem_add(&f->problems, &c->domains, at, "%.*s: no private key in PEM",
-                            STR_FMT(at->value));
-            else if (private_key_kind(k) == PRIVATE_KEY_OTHER)
-                problem_add(&f->problems, &c->domains, at, "%.*s: DKIM signs with RSA or ed25519",
-                            STR_FMT(at->value));
-            else if (private_key_kind(k) == PRIVATE_KEY_RSA && private_key_bits(k) < 1024)
-                problem_add(&f->problems, &c->domains, at, "%.*s: RSA keys have 1024 bits or more",
-                            STR_FMT(at->value));
+                problem_add(&f->problems, &c->domains, at, "%.*s: %s", STR_FMT(at->value), e.text);
             private_key_free(k);
         }
 }

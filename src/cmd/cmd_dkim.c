@@ -53,37 +53,22 @@ int cmd_dkim_genrsa(int argc, char **argv)
     return print_key(key_rsa(&a, RSA_BITS, &key, &e), key, &e);
 }
 
-// A key that DKIM can use.
-static struct private_key *parse_key(struct str pem, struct err *e)
-{
-    struct private_key *key = private_key_parse(pem, e);
-
-    if (key && (private_key_kind(key) == PRIVATE_KEY_OTHER ||
-                (private_key_kind(key) == PRIVATE_KEY_RSA &&
-                 private_key_bits(key) < PUBLIC_KEY_MIN_RSA_BITS))) {
-        (void)fail(e, ERR_DENIED, "the key is neither ed25519 nor RSA of at least %d bits",
-                   PUBLIC_KEY_MIN_RSA_BITS);
-        private_key_free(key);
-        return NULL;
-    }
-    return key;
-}
-
 static bool print_record(struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF text = BUF_LIMIT(MAX_KEY), record = BUF_LIMIT(MAX_KEY);
     struct dkim_record r = {.is_strict = true};
+    enum dkim_algorithm algorithm;
     struct private_key *key;
     ssize_t got;
     bool is_ok;
 
     while (text.n < MAX_KEY - 4096 && (got = read(0, buf_room(&text, 4096), 4096)) > 0)
         buf_claim(&text, (size_t)got);
-    key = parse_key(buf_str(&text), e);
+    key = dkim_private_key(buf_str(&text), &algorithm, e);
     if (!key)
         return false;
-    r.kind = private_key_kind(key) == PRIVATE_KEY_RSA ? DKIM_KEY_RSA : DKIM_KEY_ED25519;
+    r.kind = algorithm == DKIM_RSA_SHA256 ? DKIM_KEY_RSA : DKIM_KEY_ED25519;
     is_ok = private_key_public(&a, key, &r.public_key, e);
     private_key_free(key);
     if (!is_ok)
@@ -242,19 +227,18 @@ static bool load_keys(struct arena *a, const struct config_selectors *from,
 {
     for (size_t i = 0; i < from->n; i++) {
         struct str path = from->items[i].key_file, pem;
+        enum dkim_algorithm algorithm;
         struct private_key *key;
 
         if (path.p[0] != '/')
             path = arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(path));
         if (!os_read_file(a, arena_cstring(a, path), MAX_KEY, &pem, e))
             return false;
-        key = parse_key(pem, e);
+        key = dkim_private_key(pem, &algorithm, e);
         if (!key)
             return fail_in(e, "%.*s", STR_FMT(path));
         out[i] = from->items[i].selector;
-        out[i].signer = (struct dkim_signer){
-            private_key_kind(key) == PRIVATE_KEY_RSA ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256, key,
-            sign_with_key};
+        out[i].signer = (struct dkim_signer){algorithm, key, sign_with_key};
     }
     return true;
 }

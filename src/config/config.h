@@ -98,6 +98,9 @@ struct config_selectors {
 /* The selectors that mail from the domain is signed with; ERR_NOT_FOUND when it is none of ours. */
 MUST_USE bool config_dkim(const struct config *c, struct arena *a, struct str domain,
                           struct config_selectors *out, struct err *e);
+/* The same of an entry of Domains. */
+MUST_USE bool config_dkim_of(const struct sconf_node *domain, struct arena *a,
+                             struct config_selectors *out, struct err *e);
 
 /* --- localserve --------------------------------------------------------------------------------- */
 

@@ -41,12 +41,22 @@ static bool read_selector(struct arena *a, const struct sconf_node *node, struct
 bool config_dkim(const struct config *c, struct arena *a, struct str domain,
                  struct config_selectors *out, struct err *e)
 {
-    const struct sconf_node *own = domain_node(c, a, domain), *dkim = sconf_get(own, "DKIM");
+    const struct sconf_node *own = domain_node(c, a, domain);
+
+    *out = (struct config_selectors){0};
+    return own ? config_dkim_of(own, a, out, e)
+               : fail(e, ERR_NOT_FOUND, "%.*s is not among the Domains", STR_FMT(domain));
+}
+
+bool config_dkim_of(const struct sconf_node *domain, struct arena *a, struct config_selectors *out,
+                    struct err *e)
+{
+    const struct sconf_node *dkim = sconf_get(domain, "DKIM");
     struct str ascii;
 
     *out = (struct config_selectors){0};
-    if (!own || !domain_to_ascii(a, domain, &ascii, e))
-        return fail(e, ERR_NOT_FOUND, "%.*s is not among the Domains", STR_FMT(domain));
+    if (!domain_to_ascii(a, domain->key, &ascii, e))
+        return false;
     SCONF_EACH(n, sconf_get(dkim, "Sign"))
     SCONF_EACH(s, sconf_get(dkim, "Selectors"))
     if (str_eq(s->key, n->value) &&

@@ -112,6 +112,31 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u8, is_host, 1)
 /* admin: a domain of ours that sends mail, in the order of the file. */
 #define ipc_own_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
+/*
+ * dkim: a domain whose mail is signed, in A-labels; after it the accounts that may send from it, and
+ * its selectors. is_host: what the server itself writes is signed as this one.
+ */
+#define ipc_signing_domain_FIELDS(F)                                                               \
+    F(str, name, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, is_host, 1)
+#define ipc_signing_account_FIELDS(F) F(str, name, IPC_MAX_NAME)
+/* As dkim_selector, which answers with it. Keys have numbers from 1 on. */
+#define ipc_signing_selector_FIELDS(F)                                                             \
+    F(u32, key, 0)                                                                                 \
+    F(u8, is_unsealed, 1)                                                                          \
+    F(u8, header_is_relaxed, 1)                                                                    \
+    F(u8, body_is_relaxed, 1)                                                                      \
+    F(u64, expires_after, 0)                                                                       \
+    F(str, name, IPC_MAX_ADDRESS)                                                                  \
+    F(str, headers, IPC_MAX_RECORD)
+/* monitor: where the private key of that number is. */
+#define ipc_signing_file_FIELDS(F)                                                                 \
+    F(u32, key, 0)                                                                                 \
+    F(str, path, IPC_MAX_RECORD)
+/* dkim, in a memory file of its own that the monitor writes: what that file contains. */
+#define ipc_signing_key_FIELDS(F)                                                                  \
+    F(u32, key, 0)                                                                                 \
+    F(str, pem, IPC_MAX_RECORD)
 /* Everyone: a log level, package "" for the default. */
 #define ipc_level_FIELDS(F)                                                                        \
     F(str, package, IPC_MAX_NAME)                                                                  \
@@ -138,6 +163,11 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     M(initial_mailbox)                                                                             \
     M(report_address)                                                                              \
     M(own_domain)                                                                                  \
+    M(signing_domain)                                                                              \
+    M(signing_account)                                                                             \
+    M(signing_selector)                                                                            \
+    M(signing_file)                                                                                \
+    M(signing_key)                                                                                 \
     M(level)                                                                                       \
     M(text_piece)
 

@@ -10,7 +10,7 @@
 #include "crypto/received_id.h"
 #include "ipc/codec.h"
 #include "ipc/role.h"
-#include "policy/dns.h"
+#include "policy/dkim.h"
 #include "policy/findings.h"
 
 enum {
@@ -42,7 +42,7 @@ enum {
 
 /* The services a session or an account may ask the monitor for. */
 enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
-                   IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5 };
+                   IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5, IPC_SERVICE_DKIM = 6 };
 
 enum ipc_protocol {
     IPC_PROTOCOL_SMTP = 1,
@@ -244,7 +244,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /* --- session -> monitor ------------------------------------------------------------------------ */
 
 /* A channel to a service, granted when first asked for. Also account -> monitor, for admin. */
-#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_ADMIN)
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_DKIM)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
@@ -307,7 +307,10 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, domain, IPC_MAX_ADDRESS)                                                                \
     F(str, from_localpart, IPC_MAX_ADDRESS)                                                        \
     F(str, from_domain, IPC_MAX_ADDRESS)
-#define ipc_from_reply_FIELDS(F) F(u8, outcome, IPC_LAST_OUTCOME)
+/* address: of a from_check, the one spelling of it, domain in A-labels; when it is IPC_OK. */
+#define ipc_from_reply_FIELDS(F)                                                                   \
+    F(u8, outcome, IPC_LAST_OUTCOME)                                                               \
+    F(str, address, IPC_MAX_ADDRESS)
 /* auth -> monitor: the user of this connection has proved who they are. */
 #define ipc_login_ok_FIELDS(F)                                                                     \
     F(u64, conn, 0)                                                                                \
@@ -506,6 +509,32 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     F(u8, is_ok, 1)                                                                                \
     F(str, signature, IPC_MAX_SIGNATURE)
 
+/* --- dkim -------------------------------------------------------------------------------------- */
+
+/*
+ * session -> dkim: what mail from this domain (A-labels) is signed with. The answer is a dkim_selector
+ * for each selector; one without a name when there is none, or none that this asker may use.
+ */
+#define ipc_dkim_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
+/* dkim -> asker: left more follow. headers: the fields to sign, with a colon between them. */
+#define ipc_dkim_selector_FIELDS(F)                                                                \
+    F(u32, left, 0)                                                                                \
+    F(u32, key, 0)                                                                                 \
+    F(u8, algorithm, DKIM_ED25519_SHA256)                                                          \
+    F(u8, is_unsealed, 1)                                                                          \
+    F(u8, header_is_relaxed, 1)                                                                    \
+    F(u8, body_is_relaxed, 1)                                                                      \
+    F(u64, expires_after, 0)                                                                       \
+    F(str, name, IPC_MAX_ADDRESS)                                                                  \
+    F(str, headers, IPC_MAX_RECORD)
+/* session -> dkim: sign this SHA-256 digest with the key of a selector of a domain it may use. */
+#define ipc_dkim_sign_FIELDS(F)                                                                    \
+    F(u32, key, 0)                                                                                 \
+    F(str, digest, SHA256_BYTES)
+#define ipc_dkim_signed_FIELDS(F)                                                                  \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, signature, IPC_MAX_SIGNATURE)
+
 /* --- resolve ------------------------------------------------------------------------------------ */
 
 /* asker -> resolve: a question. No answer is wanted to request 0, only that it be known soon. */
@@ -595,7 +624,7 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
 #define R_(role) ROLE_BIT(ROLE_##role)
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
-     R_(RESOLVE) | R_(ADMIN))
+     R_(DKIM) | R_(RESOLVE) | R_(ADMIN))
 
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
@@ -669,6 +698,10 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     M(queue_list, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
     M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)                                        \
+    M(dkim_domain, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                            \
+    M(dkim_selector, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                          \
+    M(dkim_sign, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                              \
+    M(dkim_signed, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                            \
     M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), R_(RESOLVE), 0, 0)                  \
     M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), 0, 0)                  \
     M(report_received, R_(ACCOUNT), R_(ADMIN), 1, 1)                                               \

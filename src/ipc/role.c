@@ -13,6 +13,7 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_AUTH] = "auth",
     [ROLE_QUEUE] = "queue",
     [ROLE_KEYS] = "keys",
+    [ROLE_DKIM] = "dkim",
     [ROLE_RESOLVE] = "resolve",
     [ROLE_ADMIN] = "admin",
 };

@@ -18,6 +18,7 @@ enum role {
     ROLE_AUTH,
     ROLE_QUEUE,
     ROLE_KEYS,
+    ROLE_DKIM,
     ROLE_RESOLVE,
     ROLE_ADMIN,
     ROLE_COUNT,

@@ -147,6 +147,12 @@ struct dkim_signer {
     bool (*sign)(void *ctx, struct str digest, struct buf *signature, struct err *e);
 };
 
+/*
+ * A private key that DKIM signs with, as PEM: RSA of 1024 bits or more (RFC 8301 3.2), or ed25519
+ * (RFC 8463). NULL with a sentence when it is none.
+ */
+struct private_key *dkim_private_key(struct str pem, enum dkim_algorithm *algorithm, struct err *e);
+
 /* What a selector is configured to do. */
 struct dkim_selector {
     struct str name, domain; // A-labels

@@ -127,6 +127,24 @@ bool tag_writer_sign(struct tag_writer *w, struct sha256 *hash, bool is_relaxed,
     return !w->out->full || fail(e, ERR_LIMIT, "a signature does not fit");
 }
 
+struct private_key *dkim_private_key(struct str pem, enum dkim_algorithm *algorithm, struct err *e)
+{
+    struct private_key *k = private_key_parse(pem, e);
+    enum private_key_kind kind = k ? private_key_kind(k) : PRIVATE_KEY_OTHER;
+
+    *algorithm = kind == PRIVATE_KEY_RSA ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256;
+    if (!k)
+        (void)fail(e, ERR_SYNTAX, "no private key in PEM");
+    else if (kind == PRIVATE_KEY_OTHER)
+        (void)fail(e, ERR_DENIED, "DKIM signs with RSA or ed25519");
+    else if (kind == PRIVATE_KEY_RSA && private_key_bits(k) < PUBLIC_KEY_MIN_RSA_BITS)
+        (void)fail(e, ERR_DENIED, "RSA keys have %d bits or more", PUBLIC_KEY_MIN_RSA_BITS);
+    else
+        return k;
+    private_key_free(k);
+    return NULL;
+}
+
 /* --- DKIM-Signature --------------------------------------------------------------------------- */
 
 void dkim_sign_begin(const struct dkim_selector *selectors, size_t n, struct dkim_bodies *bodies)

@@ -27,6 +27,7 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_QUEUE] = {"queue", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL | SANDBOX_MEMFILE,
                     1024 * MIB},
     [ROLE_KEYS] = {"keys", SANDBOX_EPOLL, 128 * MIB},
+    [ROLE_DKIM] = {"dkim", SANDBOX_EPOLL, 256 * MIB},
     // Answers of strangers, and the network to get them. The kernel cannot be told "the DNS and no
     // more": seccomp allows internet sockets to any address but no listening and no accepting, so
     // that UDP may go anywhere; Landlock, from ABI 4, lets TCP connect to port 53 alone. What a

@@ -156,6 +156,8 @@ void role_run(struct str name)
         queue_main();
     case ROLE_KEYS:
         keys_main();
+    case ROLE_DKIM:
+        dkim_main();
     case ROLE_RESOLVE:
         resolve_main();
     case ROLE_ADMIN:

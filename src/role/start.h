@@ -51,6 +51,7 @@ _Noreturn void account_template_main(void);
 _Noreturn void auth_main(void);
 _Noreturn void queue_main(void);
 _Noreturn void keys_main(void);
+_Noreturn void dkim_main(void);
 _Noreturn void resolve_main(void);
 _Noreturn void admin_main(void);
 

@@ -6,6 +6,7 @@ registers and call numbers are used.
 import ctypes
 import errno
 import os
+import smtplib
 import struct
 import sys
 
@@ -16,7 +17,7 @@ from serving import serving
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-SINGLESTEP, GETREGS, SETREGS, ATTACH = 9, 12, 13, 16
+SINGLESTEP, GETREGS, SETREGS, ATTACH, DETACH = 9, 12, 13, 16, 17
 ALL_TASKS = 0x40000000  # __WALL
 
 CALLS = {'open': 2, 'poll': 7, 'sendmsg': 46, 'recvmsg': 47, 'clone': 56, 'execve': 59, 'kill': 62,
@@ -115,6 +116,12 @@ class Captive:
         assert self.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
         assert self.fd is not None
         return self.fd
+
+    def detach(self):
+        """It goes on with what it was doing."""
+        self.mem.close()
+        ptrace(SETREGS, self.pid, ctypes.addressof(self.saved))
+        ptrace(DETACH, self.pid)
 
     def release(self):
         self.mem.close()
@@ -226,7 +233,7 @@ def a_captured_session_cannot_open_an_account():
         # A grant that auth did not give, and a service this protocol has no use for.
         assert c.send(monitor, message('deliver_open', (4, 1))) > 0
         assert b'no such grant' in c.receive(monitor)[1]
-        for service in (2, 3, 4):  # queue, keys, resolve
+        for service in (2, 3, 4, 5, 6):  # queue, keys, resolve, admin, dkim
             assert c.send(monitor, message('grant', (1, service))) > 0
             assert b'may not use that service' in c.receive(monitor)[1]
         c.release()
@@ -252,6 +259,61 @@ def a_captured_session_signs_as_its_own_listener_only():
             kind, body = c.receive(keys)
             assert kind == NUMBERS['signed'] and body[:9] == struct.pack('<QB', key, is_ok), (key, body)
             assert (len(body) > 13) == bool(is_ok), body
+        c.release()
+
+
+@root_test
+def a_captured_session_signs_for_its_own_account_only():
+    """Mail of the domains that the user who is logged in may send from; nothing without a login, nothing for TLS."""
+    with serving() as s:
+        text = '\t\tDKIM:\n\t\t\tSelectors:\n\t\t\t\tsel:\n\t\t\t\t\tPrivateKeyFile: %s\n' \
+               '\t\t\t\t\tCanonicalization:\n\t\t\t\t\t\tHeaderRelaxed: true\n\t\t\t\t\t\tBodyRelaxed: true\n' \
+               '\t\t\tSign:\n\t\t\t\t- sel\n'
+        for name in ('org.pem', 'rest.pem'):
+            with open(os.path.join(s.dir, name), 'w') as f:
+                f.write(run(MOX, 'dkim', 'gened25519').stdout)
+        with open(os.path.join(s.dir, 'domains.conf')) as f:
+            conf = f.read()
+        before = os.path.getsize(s.log_path)
+        with open(os.path.join(s.dir, 'domains.conf'), 'w') as f:
+            f.write(conf.replace('\texample.org:\n', '\texample.org:\n' + text % 'org.pem')
+                    .replace('\trest.example: nil\n', '\trest.example:\n' + text % 'rest.pem'))
+        s.wait_log('m="selectors are in use"', before)
+        domain = lambda name: message('dkim_domain', name)
+        digest = lambda key: message('dkim_sign', (4, key), b'd' * 32)
+        for user, org, rest in (('bob', True, False), ('ann', True, True)):
+            client = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, timeout=WAIT, context=insecure_context())
+            client.ehlo()
+            c = Captive(s.pids('mox: session submission')[0])
+            monitor = sockets(c.pid)[1]
+            assert c.send(monitor, message('grant', (1, 6))) > 0
+            assert b'may not use that service' in c.receive(monitor)[1]
+            c.detach()
+            client.login(user + '@example.org', user + ' password')
+            c = Captive(c.pid)
+            dkim = c.channel_to(monitor, 6)
+            for name, key, may in ((b'example.org', 1, org), (b'rest.example', 2, rest), (b'mail.example.org', 3, False)):
+                assert c.send(dkim, domain(name)) > 0
+                kind, body = c.receive(dkim)
+                assert kind == NUMBERS['dkim_selector'] and (b'sel' in body) == may, (user, name, body)
+                assert c.send(dkim, digest(key)) > 0
+                kind, body = c.receive(dkim)
+                assert kind == NUMBERS['dkim_signed'] and body[0] == may and (len(body) == 69) == may, (user, name, body)
+            # Not a digest, and what is said to those who have the keys of TLS.
+            assert c.send(dkim, message('dkim_sign', (4, 1), b'short')) > 0
+            assert c.receive(dkim)[1][0] == 0
+            assert c.send(dkim, message('sign', (8, 1), (4, 1), (1, 1), (4, 0), b'd' * 32)) > 0
+            assert c.receive(dkim) is None
+            c.release()
+        w = s.connect(SMTP)
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        monitor = sockets(c.pid)[1]
+        keys = c.channel_to(monitor, 3)
+        assert c.send(keys, digest(1)) > 0
+        assert c.receive(keys) is None
+        assert c.send(monitor, message('grant', (1, 6))) > 0
+        assert b'may not use that service' in c.receive(monitor)[1]
         c.release()
 
 
@@ -446,7 +508,7 @@ def captured_services_are_confined_to_their_directories():
            'account-template': 'accounts/mox/account.db'}
     with running() as s:
         s.imap().logout()
-        for role in ('keys', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
+        for role in ('keys', 'dkim', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
             start = len(s.log_text())
             c = Captive(s.pids('mox: ' + role)[0])
             for path in own.values():

@@ -9,7 +9,8 @@ from harness import *
 ANY = [r'socket:', r'anon_inode:\[eventpoll\]', r'anon_inode:\[eventfd\]', r'anon_inode:\[signalfd\]',
        r'/memfd:.*', r'/dev/null']
 ALLOWED = {
-    'keys': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY, 'spare session': ANY,
+    'keys': ANY, 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
+    'spare session': ANY,
     'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'],
     'auth': ANY + [r'.*/data/auth(/auth\.db.*)?'],
     'queue': ANY + [r'.*/data/queue(/queue\.db.*)?'],

@@ -3,7 +3,6 @@ mox dkim: messages that dkimpy and OpenDKIM signed, verified with keys in a test
 by them. The messages have every sort of blank and line, which the canonical forms must agree about.
 """
 import base64
-import json
 import os
 import random
 import sys
@@ -12,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'internet'))
 from harness import *
 from internet import Internet, Zone, why_not
+from signing import *
 
 DOMAIN = 'signer.com'
 FORMS = [(h, b) for h in ('simple', 'relaxed') for b in ('simple', 'relaxed')]
@@ -33,17 +33,6 @@ def mox(*args, input=None, ok=True):
     return r.stdout if ok else (r.returncode, r.stdout.decode() + r.stderr.decode())
 
 
-def judge(questions):
-    r = subprocess.run(['/usr/bin/python3', os.path.join(ROOT, 'test', 'system', 'dkim_judge.py')],
-                       input=json.dumps(questions).encode(), capture_output=True, timeout=WAIT)
-    assert r.returncode == 0, r.stderr.decode()
-    return json.loads(r.stdout)
-
-
-def b64(b):
-    return base64.b64encode(b).decode()
-
-
 def path(name, content=None):
     p = os.path.join(dir, name)
     if content is not None:
@@ -63,31 +52,7 @@ def all_pass(message, n):
     assert [s for s, _ in got] == ['pass'] * n, (got, message)
 
 
-class Key:
-    def __init__(self, selector, kind):
-        self.selector = selector
-        self.kind = kind
-        self.pem = run(MOX, 'dkim', 'gen' + kind).stdout
-        self.record = run(MOX, 'dkim', 'txt', input=self.pem).stdout.strip().split(' TXT ', 1)[1]
-        self.name = '%s._domainkey.%s' % (selector, DOMAIN)
-
-    def zone_line(self):
-        return '%s._domainkey TXT %s\n' % (self.selector, ' '.join(
-            '"%s"' % self.record[i:i + 255] for i in range(0, len(self.record), 255)))
-
-    def for_dkimpy(self):
-        """dkimpy's ed25519 keys are the seed alone, the last 32 octets of PKCS8."""
-        if self.kind == 'rsa':
-            return self.pem.encode()
-        der = base64.b64decode(''.join(l for l in self.pem.split('\n') if '-' not in l))
-        return base64.b64encode(der[-32:])
-
-    @property
-    def algorithm(self):
-        return 'rsa-sha256' if self.kind == 'rsa' else 'ed25519-sha256'
-
-
-KEYS = [Key('rsa', 'rsa'), Key('ed', 'ed25519')]
+KEYS = [Key('rsa', 'rsa', DOMAIN), Key('ed', 'ed25519', DOMAIN)]
 BAD = '''
 revoked._domainkey TXT "v=DKIM1; p="
 testing._domainkey TXT "v=DKIM1; t=y; p="
@@ -105,21 +70,6 @@ def signed_by_dkimpy(messages):
     answers = judge([q for m in messages for q in questions(m)])
     for i, m in enumerate(messages):
         yield b''.join(base64.b64decode(a) for a in answers[8 * i:8 * i + 8]) + m
-
-
-def odd_message(random):
-    """Blanks, folds and empty lines wherever they may be."""
-    def text(n):
-        return ''.join(random.choice(['a', 'B', ' ', '  ', '\t', ' \t', ';', '=', '\xfc', ':']) for _ in range(random.randrange(n)))
-
-    def value():
-        return '\r\n'.join([text(9)] + [random.choice(' \t') + text(9) + 'x' for _ in range(random.randrange(3))])
-    names = ['Subject', 'to', 'CC', 'X-Other', 'Reply-To', 'Comments']
-    random.shuffle(names)
-    header = 'From:%s al@signer.com\r\n' % random.choice(['', ' ', '\r\n', '\t \r\n\t'])
-    header += ''.join('%s:%s\r\n' % (n, value()) for n in names if n == 'Subject' or random.random() < 0.6)
-    body = ''.join(random.choice([text(20), text(5) + '\rx', '', '', ' ', '\t\t']) + '\r\n' for _ in range(random.randrange(8)))
-    return (header + '\r\n' + body).encode('latin-1')
 
 
 def config(selectors):
@@ -149,7 +99,7 @@ SELECTORS = [('%s%s%s' % (k.selector, h[0], b[0]), k, h, b) for k in KEYS for h,
 @test
 def messages_that_dkimpy_signed():
     rng = random.Random(6376)
-    messages = [MESSAGE] + [odd_message(rng) for _ in range(12)]
+    messages = [MESSAGE] + [odd_message(rng, 'al@signer.com') for _ in range(12)]
     for m in signed_by_dkimpy(messages):
         all_pass(m, 8)
 
@@ -177,7 +127,7 @@ def what_was_changed_fails():
 def messages_that_we_sign():
     config(SELECTORS)
     rng = random.Random(8463)
-    messages = [MESSAGE, MESSAGE.replace(b'\r\n', b'\n')] + [odd_message(rng) for _ in range(12)]
+    messages = [MESSAGE, MESSAGE.replace(b'\r\n', b'\n')] + [odd_message(rng, 'al@signer.com') for _ in range(12)]
     signed = [sign(m) for m in messages]
     records = {'%s._domainkey.%s' % (s[0], DOMAIN): s[1].record for s in SELECTORS}
     for m in signed:

@@ -98,6 +98,7 @@ bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *
     const struct client *client = p->data;
     struct ipc_from_check m;
     enum ipc_outcome outcome = IPC_BAD;
+    struct str address = STR("");
 
     if (!ipc_from_check_get(packet->body, &m, e))
         return false;
@@ -105,7 +106,11 @@ bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *
                                                 m.localpart, m.domain))
         outcome = directory_is_disabled(auth.loaded->directory, &a, m.domain) ? IPC_TEMPORARY
                                                                               : IPC_OK;
-    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = (uint8_t)outcome);
+    if (outcome == IPC_OK)
+        address = str_sub(directory_canonical(auth.loaded->directory, &a, m.localpart, m.domain), 0,
+                          IPC_MAX_ADDRESS);
+    return IPC_SEND(&p->ch, from_reply, NULL, 0, e, .outcome = (uint8_t)outcome,
+                    .address = address);
 }
 
 bool auth_list_check(struct service_peer *p, struct packet *packet, struct err *e)

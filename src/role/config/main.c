@@ -12,6 +12,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "role/config/account.h"
+#include "role/config/dkim.h"
 #include "role/profiles.h"
 #include "role/start.h"
 #include "text/idna.h"
@@ -27,6 +28,7 @@ struct compile {
     struct buf common; // settings and levels: for every role
     struct buf ports;  // listener records
     struct buf pairs, accounts, mailboxes, texts, reports;
+    struct buf signing, signing_files; // who signs what; where the keys are
     uint32_t n_ports, n_keys;
 };
 
@@ -199,6 +201,7 @@ static void put_accounts(struct compile *c)
             COMPILED_PUT(&c->accounts, account_part,
                          .bytes = str_sub(buf_str(&own), at, IPC_MAX_RECORD));
     }
+    compile_dkim(c->a, c->config, accounts.directory, &c->signing, &c->signing_files);
 }
 
 static void put_report_address(struct compile *c, const struct sconf_node *report, struct str domain,
@@ -282,11 +285,13 @@ static bool send_part(enum role role, const struct buf *const *parts, size_t n, 
 
 static void compile(struct compile *c)
 {
-    const struct buf *const for_monitor[] = {&c->common, &c->ports, &c->pairs, &c->accounts};
+    const struct buf *const for_monitor[] = {&c->common, &c->ports, &c->pairs, &c->accounts,
+                                             &c->signing_files};
     const struct buf *const with_ports[] = {&c->common, &c->ports};
     const struct buf *const for_account[] = {&c->common, &c->mailboxes};
     const struct buf *const for_auth[] = {&c->common, &c->texts};
     const struct buf *const for_admin[] = {&c->common, &c->reports};
+    const struct buf *const for_dkim[] = {&c->common, &c->signing};
     const struct buf *const plain[] = {&c->common};
     AUTO_BUF main_part = BUF_LIMIT(SCONF_MAX_BYTES);
     AUTO_BUF domains_part = BUF_LIMIT(SCONF_MAX_BYTES);
@@ -312,6 +317,7 @@ static void compile(struct compile *c)
         !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
         !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
         !send_part(ROLE_QUEUE, plain, 1, &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
+        !send_part(ROLE_DKIM, for_dkim, COUNT(for_dkim), &e) ||
         !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e))
         finish(false, str_of(e.text));
     finish(true, STR(""));
@@ -324,7 +330,8 @@ _Noreturn void config_main(void)
     static struct compile c = {.common = BUF_LIMIT(1 << 20), .ports = BUF_LIMIT(1 << 20),
                                .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
                                .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20),
-                               .reports = BUF_LIMIT(40 << 20)};
+                               .reports = BUF_LIMIT(40 << 20), .signing = BUF_LIMIT(40 << 20),
+                               .signing_files = BUF_LIMIT(10 << 20)};
     static struct config config;
     struct packet *p = packet_new();
     struct buf problems = BUF_LIMIT(IPC_MAX_LINES);

@@ -174,7 +174,8 @@ static void grant_service(struct conn *c, uint8_t service)
                                       [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
                                       [IPC_SERVICE_KEYS] = ROLE_KEYS,
                                       [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE,
-                                      [IPC_SERVICE_ADMIN] = ROLE_ADMIN};
+                                      [IPC_SERVICE_ADMIN] = ROLE_ADMIN,
+                                      [IPC_SERVICE_DKIM] = ROLE_DKIM};
     struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
                                                           : NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
@@ -188,6 +189,8 @@ static void grant_service(struct conn *c, uint8_t service)
                        c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
                                                            c->protocol == IPC_PROTOCOL_SUBMISSION)) ||
+                      (service == IPC_SERVICE_DKIM && c->protocol == IPC_PROTOCOL_SUBMISSION &&
+                       c->account.n) ||
                       (service == IPC_SERVICE_QUEUE &&
                        (c->protocol == IPC_PROTOCOL_SMTP || c->account.n));
     struct err e = {0};

@@ -25,8 +25,10 @@ static const char domains_name[] = "domains.conf";
 // What a `config` process said.
 struct loaded {
     int fds[ROLE_COUNT];
+    int signing_keys; // that they name, read
     bool is_ok;
     struct str problems;
+    struct err why; // no file could be read
 };
 
 static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded *out, struct err *e)
@@ -49,6 +51,60 @@ static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded 
     (void)fail(e, ERR_TEMPORARY, "the config process gave no answer");
 }
 
+static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *f, int out,
+                              struct err *e)
+{
+    struct arena a = ARENA_LIMIT(1 << 20);
+    struct buf body = BUF_LIMIT(1 << 20), record = BUF_LIMIT(1 << 20);
+    const char *path = arena_cstring(&a, f->path);
+    AUTO_FD fd = path ? openat(m->config_dir, path, O_RDONLY | O_CLOEXEC) : -1;
+    struct ipc_signing_key key = {.key = f->key};
+    bool is_ok = (fd >= 0 || fail_errno(e, "opening")) &&
+                 os_read_fd(&a, fd, IPC_MAX_RECORD, &key.pem, e);
+
+    if (is_ok) {
+        ipc_signing_key_put(&body, &key);
+        compiled_put(&record, COMPILED_signing_key, buf_str(&body));
+        is_ok = os_write_all(out, buf_str(&record), e);
+        explicit_bzero((char *)(uintptr_t)key.pem.p, key.pem.n);
+        explicit_bzero(body.p, body.n);
+        explicit_bzero(record.p, record.n);
+    }
+    buf_fini(&body);
+    buf_fini(&record);
+    if (!is_ok)
+        (void)fail_in(e, "private key of DKIM %.*s", STR_FMT(f->path));
+    arena_fini(&a);
+    return is_ok;
+}
+
+/*
+ * The private keys of DKIM that a compiled configuration names, in one memory file: dkim can be started
+ * again with keys that were good, whatever became of their files. -1 on failure.
+ */
+static int read_signing_keys(struct monitor *m, int compiled, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_FD fd = os_memfile("dkim", e);
+    enum compiled_type type;
+    struct str text, body;
+    struct cur c;
+
+    if (fd < 0 || !os_read_fd(&a, compiled, COMPILED_MAX_BYTES, &text, e))
+        return -1;
+    c = cur_of(text);
+    while (compiled_next(&c, &type, &body, e)) {
+        struct ipc_signing_file file;
+
+        if (type == COMPILED_signing_file &&
+            (!ipc_signing_file_get(body, &file, e) || !write_signing_key(m, &file, fd, e)))
+            return -1;
+    }
+    if (e->kind || !os_memfile_seal(fd, e))
+        return -1;
+    return fd_take(&fd);
+}
+
 static bool run_config(struct monitor *m, int domains, struct loaded *out, struct err *e)
 {
     char *argv[] = {"mox", "role", "config", NULL};
@@ -63,6 +119,7 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
 
     for (size_t i = 0; i < ROLE_COUNT; i++)
         out->fds[i] = -1;
+    out->signing_keys = -1;
     buf_put(&name, dir);
     buf_put(&name, str_of(domains_name));
     if (!fd_pair_packets(pair, e))
@@ -79,6 +136,13 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     channel_close(&ch);
     if (pid > 0)
         waitpid(pid, NULL, 0);
+    if (e->kind == ERR_NONE && out->is_ok) {
+        out->signing_keys = read_signing_keys(m, out->fds[ROLE_MONITOR], &out->why);
+        if (out->signing_keys < 0) {
+            out->is_ok = false;
+            out->problems = str_of(out->why.text);
+        }
+    }
     return e->kind == ERR_NONE;
 }
 
@@ -145,6 +209,8 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
         fd_close(&m->configs[i]);
         m->configs[i] = l->fds[i];
     }
+    fd_close(&m->signing_keys);
+    m->signing_keys = l->signing_keys;
     m->config_number++;
     if (!os_read_fd(&a, m->configs[ROLE_MONITOR], COMPILED_MAX_BYTES, &text, e)) {
         arena_fini(&a);
@@ -160,21 +226,23 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     return is_ok;
 }
 
+// A running role's new part, and what else it gets with it; -1: nothing.
+static void pass_on(struct monitor *m, enum role role, int more)
+{
+    struct process *p = role_process(m, role);
+    int fds[2] = {m->configs[role], more};
+    struct err e = {0};
+
+    if (p && !IPC_SEND(&p->ch, config, fds, more >= 0 ? 2 : 1, &e, .number = m->config_number))
+        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e),
+            LOG_S("role", str_of(role_name(role))));
+}
+
 static void drop_loaded(struct loaded *l)
 {
     for (size_t i = 0; i < ROLE_COUNT; i++)
         fd_close(&l->fds[i]);
-}
-
-// A role that uses what domains.conf says.
-static void pass_on(struct monitor *m, enum role role)
-{
-    struct process *p = role_process(m, role);
-    struct err e = {0};
-
-    if (p && !IPC_SEND(&p->ch, config, &m->configs[role], 1, &e, .number = m->config_number))
-        LOG(LOG_ERROR, "mox", "passing on the configuration", LOG_E(&e),
-            LOG_S("role", str_of(role_name(role))));
+    fd_close(&l->signing_keys);
 }
 
 // A good configuration is in use from here on; changed_at is the time of its domains.conf.
@@ -185,8 +253,9 @@ static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
     m->domains_changed_ns = changed_at;
     if (!adopt(m, l, &e))
         LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
-    pass_on(m, ROLE_AUTH);
-    pass_on(m, ROLE_ADMIN);
+    pass_on(m, ROLE_AUTH, -1);
+    pass_on(m, ROLE_ADMIN, -1);
+    pass_on(m, ROLE_DKIM, m->signing_keys);
     LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
 }
 
@@ -508,7 +577,7 @@ bool load_first(struct monitor *m, struct err *e)
         return false;
     m->domains_changed_ns = changed_ns(&st);
     if (!l.is_ok) {
-        fprintf(stderr, "%.*s", STR_FMT(l.problems));
+        fprintf(stderr, "%.*s\n", STR_FMT(str_trim(l.problems)));
         return fail(e, ERR_SYNTAX, "the configuration has errors");
     }
     return adopt(m, &l, e) && read_own_config(m, e) && choose_user(m, e) && open_data(m, e) &&

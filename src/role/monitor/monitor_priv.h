@@ -119,6 +119,7 @@ struct monitor {
     int main_copy;      // mox.conf as it was at start, sealed
     int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, admin_dir, ctl_fd;
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
+    int signing_keys;        // the private keys of DKIM, a memory file of records
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read
     struct change changes[MAX_CHANGES]; // not answered yet

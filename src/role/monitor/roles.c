@@ -12,7 +12,7 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static const enum role started[] = {ROLE_KEYS,  ROLE_RESOLVE,          ROLE_AUTH, ROLE_QUEUE,
+static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM, ROLE_RESOLVE, ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
                                     ROLE_ADMIN};
 
@@ -298,6 +298,8 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
         fds[n++] = m->queue_dir;
     if (p->role == ROLE_ADMIN)
         fds[n++] = m->admin_dir;
+    if (p->role == ROLE_DKIM)
+        fds[n++] = m->signing_keys;
     // What a template may not open, its children may not either; each child then has its own.
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;

@@ -48,7 +48,7 @@ bool session_check_rcpt(struct session *s, struct str localpart, struct str doma
 }
 
 bool session_check_from(struct session *s, struct str localpart, struct str domain,
-                        enum ipc_outcome *outcome, struct err *e)
+                        enum ipc_outcome *outcome, struct str *canonical, struct err *e)
 {
     struct ipc_from_reply r;
 
@@ -58,7 +58,21 @@ bool session_check_from(struct session *s, struct str localpart, struct str doma
         !ipc_from_reply_get(s->packet->body, &r, e))
         return false;
     *outcome = (enum ipc_outcome)r.outcome;
+    *canonical = r.address;
     return true;
+}
+
+bool session_sign(struct session *s, const struct dkim_client_message *m, struct buf *out,
+                  struct err *e)
+{
+    struct dkim_client k = {&s->dkim, s->packet};
+
+    if (!session_grant(s, IPC_SERVICE_DKIM, &s->dkim, ROLE_DKIM, e))
+        return false;
+    if (dkim_client_sign(&k, m, out, e))
+        return true;
+    channel_close(&s->dkim); // an answer that comes late would be taken for another's
+    return false;
 }
 
 bool session_check_list(struct session *s, const struct ipc_list_check *question, bool *is_allowed,

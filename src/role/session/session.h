@@ -5,6 +5,7 @@
 #pragma once
 
 #include "crypto/stream.h"
+#include "ipc/dkim.h"
 #include "ipc/resolve.h"
 #include "role/start.h"
 
@@ -25,7 +26,7 @@ struct session {
     const struct ipc_listener *port;
     struct ipc_session_start conn; // texts live in the arena
     struct stream stream;
-    struct channel monitor, front, auth, queue, keys; // fd -1 until granted
+    struct channel monitor, front, auth, queue, keys, dkim; // fd -1 until granted
     struct resolver resolver;
     struct packet *packet;
     struct arena arena; // of the connection
@@ -136,9 +137,15 @@ MUST_USE bool session_auth_key(struct session *s, enum ipc_outcome *outcome, str
 /* auth: may this recipient be delivered to? The reply's texts live until the next question. */
 MUST_USE bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
                                  struct ipc_rcpt_reply *r, struct err *e);
-/* auth: may the user who is logged in send as this address? IPC_TEMPORARY: not now. */
+/*
+ * auth: may the user who is logged in send as this address? IPC_TEMPORARY: not now. canonical: the one
+ * spelling of it, in the session's packet.
+ */
 MUST_USE bool session_check_from(struct session *s, struct str localpart, struct str domain,
-                                 enum ipc_outcome *outcome, struct err *e);
+                                 enum ipc_outcome *outcome, struct str *canonical, struct err *e);
+/* dkim: appends the signatures that a message of the user who is logged in gets. */
+MUST_USE bool session_sign(struct session *s, const struct dkim_client_message *m, struct buf *out,
+                           struct err *e);
 /* auth: may a message from this address, or from none, go to this list? */
 MUST_USE bool session_check_list(struct session *s, const struct ipc_list_check *question,
                                  bool *is_allowed, struct err *e);

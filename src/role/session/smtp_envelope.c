@@ -44,9 +44,10 @@ static struct smtp_reading reading(struct smtp_session *c)
 static bool may_send_as(struct smtp_session *c, const struct smtp_address *from)
 {
     enum ipc_outcome outcome;
+    struct str canonical;
     struct err e = {0};
 
-    if (!session_check_from(c->s, from->localpart, from->domain, &outcome, &e)) {
+    if (!session_check_from(c->s, from->localpart, from->domain, &outcome, &canonical, &e)) {
         smtp_reply_broken(c, "asking auth about a sender", &e);
         return false;
     }

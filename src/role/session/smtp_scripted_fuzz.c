@@ -170,13 +170,23 @@ bool session_check_rcpt(struct session *s, struct str localpart, struct str doma
 }
 
 bool session_check_from(struct session *s, struct str localpart, struct str domain,
-                        enum ipc_outcome *outcome, struct err *e)
+                        enum ipc_outcome *outcome, struct str *canonical, struct err *e)
 {
     (void)s, (void)domain, (void)e;
+    *canonical = STR("me@example.org");
     *outcome = str_starts(localpart, STR("me"))    ? IPC_OK
                : str_starts(localpart, STR("off")) ? IPC_TEMPORARY
                                                    : IPC_BAD;
     return true;
+}
+
+bool session_sign(struct session *s, const struct dkim_client_message *m, struct buf *out,
+                  struct err *e)
+{
+    (void)s, (void)out;
+    if (!str_eq(m->domain, STR("example.org")) || m->body_start > m->body_end)
+        die("a message is signed as it is not");
+    return !str_find_str(m->header, STR("unsigned")) || fail(e, ERR_TEMPORARY, "dkim is away");
 }
 
 bool session_check_list(struct session *s, const struct ipc_list_check *question, bool *is_allowed,

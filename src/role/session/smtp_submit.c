@@ -31,7 +31,8 @@ static bool check_header(struct smtp_session *c, const struct smtp_message *m)
     return true;
 }
 
-static bool check_from(struct smtp_session *c, const struct smtp_message *m)
+// *canonical: the address it is known by.
+static bool check_from(struct smtp_session *c, const struct smtp_message *m, struct str *canonical)
 {
     enum ipc_outcome outcome;
     struct address from;
@@ -40,10 +41,11 @@ static bool check_from(struct smtp_session *c, const struct smtp_message *m)
 
     if (!smtp_find_from(c, m, &from, &is_strict) || !is_strict)
         return refuse(c, STR("the From header has exactly one address"));
-    if (!session_check_from(c->s, from.localpart, from.domain, &outcome, &e)) {
+    if (!session_check_from(c->s, from.localpart, from.domain, &outcome, canonical, &e)) {
         smtp_reply_broken(c, "asking auth about a From address", &e);
         return false;
     }
+    *canonical = arena_dup(&c->a, *canonical);
     if (outcome == IPC_TEMPORARY)
         SMTP_REPLY(c, 451, "4.3.0", "the domain of the From address is disabled for now");
     else if (outcome != IPC_OK)
@@ -80,6 +82,55 @@ static bool put_authentication(struct smtp_session *c, struct buf *out, struct e
     BUF_PUT(&v, "; auth=pass smtp.mailfrom=");
     buf_put(&v, c->reverse_path);
     return header_put(out, STR("Authentication-Results"), buf_str(&v), e);
+}
+
+/*
+ * The signatures of the From address's domain, over the message as it is behind them: its fields and
+ * those of ours in ours. A message that cannot be signed goes out as it is.
+ */
+static void sign(struct smtp_session *c, const struct smtp_message *m, struct str ours,
+                 struct str from, struct buf *out)
+{
+    size_t at = (size_t)(str_find_last(from, '@') + 1);
+    AUTO_BUF header = BUF_LIMIT(SMTP_HEADER_LOOK + IPC_MAX_PREFIX);
+    struct dkim_client_message letter = {.domain = str_from(from, at),
+                                         .localpart = str_sub(from, 0, at ? at - 1 : 0),
+                                         .fd = m->fd, .body_start = m->body_start,
+                                         .body_end = m->size};
+    struct err e = {0};
+
+    buf_put(&header, ours);
+    buf_put(&header, m->header);
+    letter.header = buf_str(&header);
+    if (m->header.n >= SMTP_HEADER_LOOK)
+        (void)fail(&e, ERR_LIMIT, "the header is too long");
+    else if (session_sign(c->s, &letter, out, &e))
+        return;
+    LOG(LOG_ERROR, smtp_package(c), "a message is not signed", LOG_E(&e),
+        LOG_S("domain", letter.domain));
+}
+
+/*
+ * mox-smtp-delivery.md 1.10 (9): Received, what was missing, signatures, Authentication-Results, in
+ * this order.
+ */
+static bool put_prefix(struct smtp_session *c, const struct smtp_message *m, struct str from,
+                       struct buf *out, struct err *e)
+{
+    // A copy for each of several recipients is the same to the byte: it names none of them.
+    const struct smtp_rcpt *only = c->n_rcpts == 1 ? &c->rcpts[0] : NULL;
+    AUTO_BUF missing = BUF_LIMIT(4096), results = BUF_LIMIT(8192), both = BUF_LIMIT(16384);
+
+    if (!smtp_put_received(c, m, only, out, e) || !put_missing(c, m, &missing, e) ||
+        !put_authentication(c, &results, e))
+        return false;
+    buf_put(&both, buf_str(&missing));
+    buf_put(&both, buf_str(&results));
+    buf_put(out, buf_str(&missing));
+    sign(c, m, buf_str(&both), from, out);
+    buf_put(out, buf_str(&results));
+    smtp_end_prefix(m, out);
+    return true;
 }
 
 /* RFC 8689 5: "TLS-Required: no", in every such field there is. */
@@ -150,27 +201,21 @@ static bool check_lists(struct smtp_session *c, const struct smtp_message *m)
 
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
 {
-    // A copy for each of several recipients is the same to the byte: it names none of them.
-    const struct smtp_rcpt *only = c->n_rcpts == 1 ? &c->rcpts[0] : NULL;
     struct ipc_submit_rcpt *rcpts = ARENA_ARRAY(&c->a, c->n_rcpts, struct ipc_submit_rcpt);
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
     struct ipc_verdict v;
     struct err e = {0};
+    struct str from;
 
-    if (!check_header(c, m) || !check_from(c, m) || !check_lists(c, m))
+    if (!check_header(c, m) || !check_from(c, m, &from) || !check_lists(c, m))
         return;
     for (size_t i = 0; i < c->n_rcpts; i++)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
             return;
     for (size_t i = 0; i < c->n_rcpts; i++)
         rcpts[i].address = c->rcpts[i].address;
-    if (!smtp_put_received(c, m, only, &prefix, &e) || !put_missing(c, m, &prefix, &e) ||
-        !put_authentication(c, &prefix, &e)) {
-        smtp_reply_broken(c, "queueing a message", &e);
-        return;
-    }
-    smtp_end_prefix(m, &prefix);
-    if (!smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
+    if (!put_prefix(c, m, from, &prefix, &e) ||
+        !smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);
         return;
     }
