@@ -80,6 +80,17 @@ bool ctl_ok(struct ctl_client *c, struct err *e)
     return str_eq(line, STR("ok")) || fail(e, ERR_DENIED, "%.*s", STR_FMT(line));
 }
 
+bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e)
+{
+    char bytes[1024];
+    size_t got;
+
+    if (!fd_receive(c->fd, bytes, sizeof bytes, &got, fd, e))
+        return false;
+    buf_put(&c->in, str_at(bytes, got));
+    return ctl_ok(c, e) && (*fd >= 0 || fail(e, ERR_DENIED, "the server gave no channel"));
+}
+
 bool ctl_print_stream(struct ctl_client *c, struct err *e)
 {
     for (;;) {

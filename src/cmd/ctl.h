@@ -24,5 +24,7 @@ MUST_USE bool ctl_send(struct ctl_client *c, struct str line, struct err *e);
 MUST_USE bool ctl_line(struct ctl_client *c, struct str *out, struct err *e);
 /* A line that must be "ok"; anything else is the error. */
 MUST_USE bool ctl_ok(struct ctl_client *c, struct err *e);
+/* The same with a descriptor, which the server hands over. */
+MUST_USE bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e);
 /* A stream, written to standard output as it comes. */
 MUST_USE bool ctl_print_stream(struct ctl_client *c, struct err *e);

@@ -24,6 +24,22 @@ const struct cmd cmd_verbs[] = {
     {"retrain", "account", "Train an account's junk filter anew.\n\n"
      "What it learnt is forgotten, and learnt again from the flags $Junk and $NotJunk of all messages.\n"
      "Returns when that has begun; mail is served meanwhile.", cmd_retrain, false},
+    {"import mbox", "account mailbox mbox", "Import the messages of an mbox file into a mailbox.\n\n"
+     "The mailbox is made if it is not there. Lines \">From\" are unquoted by one level; Status, X-Status\n"
+     "and X-Keywords give flags; the \"From \" line gives the time of arrival. Messages are stored in\n"
+     "batches. After a failure, import again: what is there already from the same file is not added\n"
+     "twice.", cmd_import_mbox, false},
+    {"import maildir", "account mailbox maildir", "Import the messages of a maildir into a mailbox.\n\n"
+     "Those in new/ and cur/, by their time of arrival. The end of a file's name gives flags, letters by\n"
+     "way of dovecot-keywords. As for \"import mbox\", it can be repeated.", cmd_import_maildir, false},
+    {"export mbox", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as mbox files.\n\n"
+     "Writes dstdir/<mailbox>.mbox for all mailboxes of the account, which is a directory such as\n"
+     "data/accounts/name, or for one and those below it, with -single only for it. Lines \"From \" are\n"
+     "quoted (mboxrd); flags are in Status, X-Status and X-Keywords. The server may be running.",
+     cmd_export_mbox, false},
+    {"export maildir", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as maildirs.\n\n"
+     "Writes dstdir/<mailbox>/{new,cur,tmp} and dovecot-keywords. As for \"export mbox\".",
+     cmd_export_maildir, false},
     {"config test", "", "Check the configuration files for errors.\n\n"
      "Prints all problems, each as file:line: message, or \"config OK\". When both files are right in\n"
      "themselves, certificates, their keys and keys of DKIM are read, and must fit.", cmd_config_test, false},

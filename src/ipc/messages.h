@@ -374,6 +374,33 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
     F(str, text, IPC_MAX_ANSWER)
+/* admin -> monitor: a channel to put messages into a mailbox of this account. */
+#define ipc_import_open_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(str, mailbox, IPC_MAX_MAILBOX)
+/* monitor -> admin: the channel, which admin hands to the command; or none, and why. */
+#define ipc_import_channel_FIELDS(F)                                                               \
+    F(u64, request, 0)                                                                             \
+    F(str, why, IPC_MAX_ANSWER)
+/*
+ * Over that channel, admin -> account: a message of the batch to come: where the one before it ends in
+ * the batch's file, for size bytes. id says where it comes from: what the account has already of that
+ * id is not added again. keywords: separated by spaces.
+ */
+#define ipc_import_message_FIELDS(F)                                                               \
+    F(u64, size, 0)                                                                                \
+    F(u64, received_unix, INT64_MAX)                                                               \
+    F(u32, flags, 0)                                                                               \
+    F(str, keywords, IPC_MAX_TEXT)                                                                 \
+    F(str, id, IPC_MAX_DELIVERY_ID)
+/* admin -> account: the batch, a sealed memory file. The answer is imported. */
+#define ipc_import_batch_FIELDS(F) F(u64, size, 0)
+/* account -> admin: the batch is stored, and how many of it were not there yet; or why not. */
+#define ipc_imported_FIELDS(F)                                                                     \
+    F(u8, is_ok, 1)                                                                                \
+    F(u32, added, 0)                                                                               \
+    F(str, text, IPC_MAX_ANSWER)
 /* admin -> monitor: domains.conf, please. */
 #define ipc_domains_read_FIELDS(F) F(u64, request, 0)
 /* monitor -> admin: the open file; or none, and why. version: to be said with a change of it. */
@@ -682,6 +709,11 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
     M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
     M(account_retrain, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \
+    M(import_open, R_(ADMIN), R_(MONITOR), 0, 0)                                                   \
+    M(import_channel, R_(MONITOR), R_(ADMIN), 0, 1)                                                \
+    M(import_message, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                \
+    M(import_batch, R_(ADMIN), R_(ACCOUNT), 1, 1)                                                  \
+    M(imported, R_(ACCOUNT), R_(ADMIN), 0, 0)                                                      \
     M(domains_read, R_(ADMIN), R_(MONITOR), 0, 0)                                                  \
     M(domains_text, R_(MONITOR), R_(ADMIN), 0, 1)                                                  \
     M(domains_write, R_(ADMIN), R_(MONITOR), 1, 1)                                                 \

@@ -1,6 +1,8 @@
 #include "os/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +39,56 @@ bool fd_pair_packets(int out[2], struct err *e)
 bool fd_pair_stream(int out[2], struct err *e)
 {
     return make_pair(SOCK_STREAM, out, e);
+}
+
+bool fd_send(int socket, struct str bytes, int fd, struct err *e)
+{
+    struct iovec part = {(void *)bytes.p, bytes.n};
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    ssize_t sent;
+
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    do
+        sent = sendmsg(socket, &msg, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return fail_errno(e, "passing a descriptor");
+    return (size_t)sent == bytes.n || fail(e, ERR_TEMPORARY, "the other side does not read");
+}
+
+bool fd_receive(int socket, char *bytes, size_t n, size_t *got, int *fd, struct err *e)
+{
+    struct iovec part = {bytes, n};
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *c;
+    ssize_t r;
+
+    *fd = -1;
+    do
+        r = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return fail_errno(e, "reading from the server");
+    *got = (size_t)r;
+    c = CMSG_FIRSTHDR(&msg);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+        c->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    return true;
 }
 
 bool fd_set_nonblocking(int fd, struct err *e)

@@ -60,6 +60,8 @@ extern struct account_ctx account;
 
 /* deliver.c: one delivery over a channel that was granted; takes over the descriptor. */
 void deliver_start(const struct ipc_peer *who, int fd);
+/* import.c: messages that a command puts into a mailbox; takes over the descriptor. */
+void import_start(const struct ipc_peer *who, int fd);
 /* imap.c: serves a connection until it ends; takes over the stream. */
 void imap_attach(const struct ipc_attach *a, int stream);
 /* Runs fn in a new thread; false when there are too many. */

@@ -70,6 +70,8 @@ static bool on_peer(struct packet *p, struct err *e)
         pthread_mutex_lock(&account.front_lock);
         account.front = (struct channel){packet_take_fd(p, 0), ROLE_ACCOUNT, ROLE_FRONT};
         pthread_mutex_unlock(&account.front_lock);
+    } else if (who.role == ROLE_ADMIN) {
+        import_start(&who, packet_take_fd(p, 0));
     } else {
         deliver_start(&who, packet_take_fd(p, 0));
     }

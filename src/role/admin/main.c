@@ -152,11 +152,25 @@ static bool run_retrain(struct ctl *c, const struct str *arguments, struct err *
     return admin_answer(c, &why, e);
 }
 
+// The command talks to the account over the channel itself.
+static bool run_import(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    struct err why = {0};
+
+    c->waits_for = admin_next_request();
+    if (IPC_SEND(&self.monitor, import_open, NULL, 0, &why, .request = c->waits_for,
+                 .account = arguments[0], .mailbox = arguments[1]))
+        return true;
+    c->waits_for = 0;
+    return admin_answer(c, &why, e);
+}
+
 static const struct command commands[] = {
     {STR_("stop"), 0, run_stop},
     {STR_("setaccountpassword"), 2, run_setaccountpassword},
     {STR_("queuelist"), 0, run_queuelist},
     {STR_("retrain"), 1, run_retrain},
+    {STR_("importopen"), 2, run_import},
     {STR_("loglevels"), 0, run_loglevels},
     {STR_("setloglevels"), 2, run_setloglevels},
 };
@@ -330,6 +344,26 @@ static bool on_config(struct packet *m, struct err *e)
            IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
 }
 
+static bool on_import_channel(struct packet *m, struct err *e)
+{
+    AUTO_FD fd = m->n_fds ? packet_take_fd(m, 0) : -1;
+    struct ipc_import_channel got;
+    struct err gone = {0};
+    struct ctl *c;
+
+    if (!ipc_import_channel_get(m->body, &got, e))
+        return false;
+    c = waiting_for(got.request);
+    if (!c || fd < 0) {
+        answer_late(got.request, false, got.why);
+        return true;
+    }
+    c->waits_for = 0;
+    if (!fd_send(c->fd, STR("ok\n"), fd, &gone))
+        drop(c);
+    return true;
+}
+
 static bool on_monitor(struct packet *m, struct err *e)
 {
     struct ipc_retrained retrained;
@@ -343,6 +377,8 @@ static bool on_monitor(struct packet *m, struct err *e)
             return false;
         answer_late(retrained.request, retrained.is_ok, retrained.text);
         return true;
+    case IPC_import_channel:
+        return on_import_channel(m, e);
     case IPC_domains_text:
         return on_domains(m, e);
     case IPC_domains_written:

@@ -341,3 +341,19 @@ bool account_retrain(struct process *admin, const struct ipc_account_retrain *as
     return IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = asked->request,
                     .text = str_of(why.text));
 }
+
+bool account_import(struct process *admin, const struct ipc_import_open *asked, struct err *e)
+{
+    struct err why = {0};
+    struct account *a = account_ensure(admin->m, asked->account, &why);
+    struct ipc_peer who = {.role = ROLE_ADMIN, .mailbox = asked->mailbox};
+    AUTO_FD fd = -1;
+
+    if (a) {
+        a->sent++;
+        if (!role_connect(admin->m, &a->ch, &who, &fd, &why))
+            fd = -1;
+    }
+    return IPC_SEND(&admin->ch, import_channel, &fd, fd >= 0, e, .request = asked->request,
+                    .why = str_of(why.text));
+}

@@ -201,6 +201,8 @@ void grants_clear(struct grant **list, size_t *n);
 struct account *account_ensure(struct monitor *m, struct str name, struct err *e);
 /* Passes on what admin asks; the account's answer goes back the same way. */
 bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e);
+/* Connects admin with the account, for an import. */
+bool account_import(struct process *admin, const struct ipc_import_open *asked, struct err *e);
 bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,
                     struct str unread, struct str parked, struct err *e);
 /* The configuration was read again: running accounts whose part is another than in old get theirs. */

@@ -125,6 +125,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_account_retrain retrain;
     struct ipc_config_done done;
     struct ipc_domains_read read;
+    struct ipc_import_open import;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -184,6 +185,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return true;
     case IPC_account_retrain:
         return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
+    case IPC_import_open:
+        return ipc_import_open_get(m->body, &import, e) && account_import(p, &import, e);
     case IPC_domains_read:
         return ipc_domains_read_get(m->body, &read, e) && domains_read(p, read.request, e);
     case IPC_domains_write:

@@ -1,0 +1,251 @@
+/*
+ * export mbox, export maildir: an account's mail as files of other programs, read from its database; the
+ * server may be running.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/verbs.h"
+#include "mailfile/mailfile.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "proto/imap/imap.h"
+
+enum { DIR_MODE = 0700, FILE_MODE = 0600, PROGRESS = 1000 };
+
+struct row {
+    uint64_t email;
+    int64_t received_unix;
+    uint32_t uid, flags;
+    struct str keywords;
+};
+struct rows {
+    struct arena a; // of one mailbox
+    struct row *items;
+    size_t n, cap;
+};
+
+struct export {
+    struct store_reader *r;
+    int to;       // the directory
+    bool is_mbox;
+    uint64_t n;
+    struct buf message, out;
+};
+
+static bool on_row(void *ctx, const struct store_row *row)
+{
+    struct rows *rows = ctx;
+
+    *ARENA_PUSH(&rows->a, rows->items, &rows->n, &rows->cap) =
+        (struct row){row->email, row->received_unix, row->uid, row->flags,
+                     arena_dup(&rows->a, row->keywords)};
+    return true;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+
+    if (x->received_unix != y->received_unix)
+        return x->received_unix < y->received_unix ? -1 : 1;
+    return (x->email > y->email) - (x->email < y->email);
+}
+
+static bool on_bytes(void *ctx, struct str bytes)
+{
+    buf_put(ctx, bytes);
+    return true;
+}
+
+static struct mailfile_message message_of(struct arena *a, const struct row *row)
+{
+    struct mailfile_message m = {.received_unix = row->received_unix, .flags = row->flags};
+    struct str rest = row->keywords, one;
+
+    while (rest.n) {
+        if (!str_cut(rest, ' ', &one, &rest)) {
+            one = rest;
+            rest = STR("");
+        }
+        *ARENA_PUSH(a, m.keywords.items, &m.keywords.n, &m.keywords.cap) = one;
+    }
+    return m;
+}
+
+// Makes the directories of a path below the target.
+static bool make_dirs(const struct export *x, struct arena *a, struct str path, struct err *e)
+{
+    for (size_t i = 1; i <= path.n; i++)
+        if (i == path.n || path.p[i] == '/') {
+            const char *dir = arena_cstring(a, str_sub(path, 0, i));
+
+            if (mkdirat(x->to, dir, DIR_MODE) && errno != EEXIST)
+                return fail_errno(e, "making %s", dir);
+        }
+    return true;
+}
+
+static bool write_maildir(struct export *x, struct arena *a, struct str dir, const struct row *row,
+                          struct err *e)
+{
+    AUTO_BUF name = BUF_LIMIT(4096);
+    AUTO_FD fd = -1;
+
+    buf_put(&name, dir);
+    buf_put(&name, row->flags & FLAG_SEEN ? STR("/cur/") : STR("/new/"));
+    buf_printf(&name, "%lld.%llu.mox", (long long)row->received_unix, (unsigned long long)row->email);
+    maildir_put_flags(&name, row->flags);
+    buf_reset(&x->out);
+    mailfile_put_lf(&x->out, buf_str(&x->message));
+    fd = openat(x->to, arena_cstring(a, buf_str(&name)), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                FILE_MODE);
+    if (fd < 0)
+        return fail_errno(e, "making %.*s", STR_FMT(buf_str(&name)));
+    return os_write_all(fd, buf_str(&x->out), e);
+}
+
+static bool write_row(struct export *x, const struct row *row, struct str dir, int mbox,
+                      struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct mailfile_message m = message_of(&a, row);
+
+    buf_reset(&x->message);
+    if (!store_email_read(x->r, row->email, 0, UINT64_MAX, on_bytes, &x->message, e))
+        return false;
+    if (x->message.full)
+        return fail(e, ERR_LIMIT, "a message of more than %d MiB", IMAP_APPEND_LIMIT >> 20);
+    if (++x->n % PROGRESS == 0)
+        fprintf(stderr, "%llu...\n", (unsigned long long)x->n);
+    if (!x->is_mbox)
+        return write_maildir(x, &a, dir, row, e);
+    buf_reset(&x->out);
+    mbox_put(&x->out, buf_str(&x->message), (struct str){0}, &m);
+    return os_write_all(mbox, buf_str(&x->out), e);
+}
+
+// A mailbox's name as a path; no part of it means anything to the system.
+static struct str path_of(struct arena *a, struct str name)
+{
+    AUTO_BUF path = BUF_LIMIT(4096);
+
+    for (size_t i = 0; i < name.n; i++) {
+        if (name.p[i] == '.' && (!i || name.p[i - 1] == '/'))
+            buf_put_char(&path, '_');
+        buf_put_char(&path, name.p[i]);
+    }
+    return arena_dup(a, buf_str(&path));
+}
+
+static bool prepare(struct export *x, struct arena *a, struct str path, int *mbox, struct err *e)
+{
+    static const char *const folders[] = {"new", "cur", "tmp"};
+    const char *file;
+    AUTO_FD fd = -1;
+    ptrdiff_t slash = -1;
+
+    for (size_t i = 0; i < path.n; i++)
+        if (path.p[i] == '/')
+            slash = (ptrdiff_t)i;
+    if (x->is_mbox) {
+        if (slash > 0 && !make_dirs(x, a, str_sub(path, 0, (size_t)slash), e))
+            return false;
+        file = arena_cstring(a, arena_printf(a, "%.*s.mbox", STR_FMT(path)));
+        *mbox = openat(x->to, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+        return *mbox >= 0 || fail_errno(e, "making %s", file);
+    }
+    for (size_t i = 0; i < COUNT(folders); i++)
+        if (!make_dirs(x, a, arena_printf(a, "%.*s/%s", STR_FMT(path), folders[i]), e))
+            return false;
+    file = arena_cstring(a, arena_printf(a, "%.*s/dovecot-keywords", STR_FMT(path)));
+    fd = openat(x->to, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (fd < 0)
+        return fail_errno(e, "making %s", file);
+    return os_write_all(fd, maildir_own_keywords, e);
+}
+
+static bool export_mailbox(struct export *x, const struct store_mailbox *mailbox, struct err *e)
+{
+    struct rows rows = {.a = ARENA_LIMIT(SIZE_MAX / 2)};
+    struct str path = path_of(&rows.a, mailbox->name);
+    AUTO_FD mbox = -1;
+    bool is_ok = prepare(x, &rows.a, path, &mbox, e) &&
+                 store_rows(x->r, mailbox->id, 0, on_row, &rows, e);
+
+    if (is_ok && rows.n)
+        qsort(rows.items, rows.n, sizeof *rows.items, by_time);
+    for (size_t i = 0; is_ok && i < rows.n; i++)
+        is_ok = write_row(x, &rows.items[i], path, mbox, e);
+    arena_fini(&rows.a);
+    return is_ok || fail_in(e, "mailbox %.*s", STR_FMT(mailbox->name));
+}
+
+static bool is_wanted(struct str name, struct str wanted, bool is_single)
+{
+    return !wanted.n || str_eq(name, wanted) ||
+           (!is_single && str_starts(name, wanted) && str_starts(str_from(name, wanted.n), STR("/")));
+}
+
+static bool export_all(struct export *x, struct str wanted, bool is_single, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct store_mailboxes list = {0};
+    size_t n = 0;
+
+    if ((wanted.n && !store_mailbox_name(&a, wanted, &wanted, e)) ||
+        !store_mailbox_list(x->r, &a, &list, e))
+        return false;
+    for (size_t i = 0; i < list.n; i++)
+        if (is_wanted(list.items[i].name, wanted, is_single)) {
+            n++;
+            if (!export_mailbox(x, &list.items[i], e))
+                return false;
+        }
+    return n || fail(e, ERR_NOT_FOUND, "no mailbox \"%.*s\"", STR_FMT(wanted));
+}
+
+static int run(int argc, char **argv, const char *words, bool is_mbox)
+{
+    struct export x = {.is_mbox = is_mbox, .message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + 65536),
+                       .out = BUF_LIMIT(2 * ((size_t)IMAP_APPEND_LIMIT + 65536))};
+    bool is_single = false;
+    const struct cmd_flag flags[] = {{"single", NULL, &is_single}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    struct err e = {0};
+
+    if (at < 0 || argc - at < 2 || argc - at > 3)
+        return cmd_usage(words);
+    if (mkdir(argv[at], DIR_MODE) && errno != EEXIST)
+        (void)fail_errno(&e, "making %s", argv[at]);
+    x.to = open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (!e.kind && x.to < 0)
+        (void)fail_errno(&e, "opening %s", argv[at]);
+    if (!e.kind && chdir(argv[at + 1]))
+        (void)fail_errno(&e, "entering %s", argv[at + 1]);
+    if (!e.kind && (x.r = store_reader_open(&e))) {
+        (void)!export_all(&x, argc - at > 2 ? str_of(argv[at + 2]) : STR(""), is_single, &e);
+        store_reader_close(x.r);
+    }
+    fd_close(&x.to);
+    buf_fini(&x.message);
+    buf_fini(&x.out);
+    if (e.kind)
+        return cmd_fail(&e);
+    fprintf(stderr, "%llu exported\n", (unsigned long long)x.n);
+    return 0;
+}
+
+int cmd_export_mbox(int argc, char **argv)
+{
+    return run(argc, argv, "export mbox", true);
+}
+
+int cmd_export_maildir(int argc, char **argv)
+{
+    return run(argc, argv, "export maildir", false);
+}

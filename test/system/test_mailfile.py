@@ -1,0 +1,144 @@
+"""import and export: mail of other programs' files, which Python's mailbox module writes and reads."""
+import email.utils
+import mailbox
+
+from harness import *
+
+
+def a_message(i, text=None):
+    m = mailbox.Message()
+    m['Subject'] = 'number %d' % i
+    m['From'] = 'a@b.example'
+    m['Message-ID'] = '<%d@files.example>' % i
+    m['Date'] = email.utils.formatdate(1000000000 + 60 * i)
+    m.set_payload(text or 'From here on, line %d\n\nFrom there\n\n.\nend\n' % i)
+    return m
+
+
+def listed(c, box):
+    """What an IMAP client sees: subject, flags, internal date, body of each message, in order."""
+    typ, n = c.select('"%s"' % box, readonly=True)
+    assert typ == 'OK', n
+    if n == [b'0']:
+        return []
+    out = []
+    parts = c.fetch('1:*', '(FLAGS INTERNALDATE BODY.PEEK[])')[1]
+    for part, after in zip(parts, parts[1:]):
+        if isinstance(part, tuple):
+            m = email.message_from_bytes(part[1])
+            flags = {f.decode() for f in imaplib.ParseFlags(after)}
+            when = time.mktime(imaplib.Internaldate2tuple(part[0]))
+            out.append((m['Subject'], frozenset(flags), int(when), m.get_payload().replace('\r\n', '\n')))
+    return out
+
+
+@test
+def mbox_in_and_out():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'old.mbox')
+        box = mailbox.mbox(path)
+        for i in range(1200):
+            m = mailbox.mboxMessage(a_message(i))
+            m.set_from('x@y.example', time.gmtime(1100000000 + i))
+            m.set_flags({0: 'RO', 1: 'F', 2: 'RAD', 3: ''}[i % 4])
+            if i % 5 == 0:
+                m['X-Keywords'] = '$Junk,work'
+            box.add(m)
+        box.flush()
+        code, out, err = s.command('import', 'mbox', 'mox', 'Old/Mail', path)
+        assert code == 0 and err == '1000...\n1200 imported\n', (out, err)
+        # What is there is not there twice, and what is new comes in.
+        m = mailbox.mboxMessage(a_message(1200))
+        m.set_from('x@y.example', time.gmtime(1100001200))
+        box.add(m)
+        box.flush()
+        code, out, err = s.command('import', 'mbox', 'mox', 'Old/Mail', path)
+        assert code == 0 and err == '1000...\n1 imported, 1200 were there already\n', (out, err)
+        c = s.imap()
+        seen = listed(c, 'Old/Mail')
+        assert len(seen) == 1201
+        for i, (subject, flags, when, text) in enumerate(seen):
+            assert subject == 'number %d' % i and when == 1100000000 + i, seen[i]
+            assert text == 'From here on, line %d\n\nFrom there\n\n.\nend\n' % i, seen[i]
+            wanted = {0: {'\\Seen'}, 1: {'\\Flagged'}, 2: {'\\Seen', '\\Answered', '\\Deleted'}, 3: set()}[i % 4]
+            assert flags == (wanted | ({'$Junk', 'work'} if i % 5 == 0 else set()) if i < 1200 else set()), seen[i]
+        # Out again, while the server runs; and what was written is read by another program.
+        to = os.path.join(d, 'out')
+        code, out, err = s.command('export', 'mbox', to, os.path.join(s.dir, 'data', 'accounts', 'mox'), 'Old')
+        assert code == 0 and err.endswith('1201 exported\n'), (out, err)
+        again = mailbox.mbox(os.path.join(to, 'Old', 'Mail.mbox'), create=False)
+        assert len(again) == 1201
+        assert 'F' in again[1].get_flags() and again[0]['X-Keywords'] == '$Junk,work'
+        assert again[7].get_from().startswith('mox ') and '>From here on' in again[7].get_payload()
+        code, out, err = s.command('import', 'mbox', 'mox', 'Copy', os.path.join(to, 'Old', 'Mail.mbox'))
+        assert code == 0 and '1201 imported' in err, err
+        assert listed(c, 'Copy') == seen
+        # Nothing is written over.
+        code, out, err = s.command('export', 'mbox', to, os.path.join(s.dir, 'data', 'accounts', 'mox'), 'Old')
+        assert code == 1 and 'File exists' in err, err
+        assert s.command('verifydata')[0] == 0
+
+
+@test
+def maildir_in_and_out():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'Maildir')
+        box = mailbox.Maildir(path)
+        for i in range(60):
+            m = mailbox.MaildirMessage(a_message(i, 'body %d\n' % i))
+            m.set_date(1200000000 + i)
+            m.set_subdir('cur' if i % 2 else 'new')
+            m.set_flags('FS' if i % 2 else '')
+            box.add(m)
+        # As Dovecot has keywords: letters in the name, and a file that says what they are.
+        with open(os.path.join(path, 'dovecot-keywords'), 'w') as f:
+            f.write('0 NonJunk\n1 work\n')
+        name = sorted(n for n in os.listdir(path + '/cur'))[0]
+        os.rename(f'{path}/cur/{name}', f'{path}/cur/{name}ab')
+        for folder in ('new', 'cur'):  # the time of arrival is the file's when its name has none
+            for n in os.listdir(f'{path}/{folder}'):
+                os.rename(f'{path}/{folder}/{n}', f'{path}/{folder}/' + n.replace('.', '-', 1).replace('.', '-', 1))
+        code, out, err = s.command('import', 'maildir', 'mox', 'Dir', path)
+        assert code == 0 and err == '60 imported\n', (out, err)
+        c = s.imap()
+        seen = listed(c, 'Dir')
+        assert [m[0] for m in seen] == ['number %d' % i for i in range(60)]
+        assert [m[2] for m in seen] == [1200000000 + i for i in range(60)]
+        assert sum('work' in m[1] and '$NotJunk' in m[1] for m in seen) == 1
+        assert all((m[1] >= {'\\Flagged', '\\Seen'}) == bool(i % 2) for i, m in enumerate(seen))
+        to = os.path.join(d, 'out')
+        account = os.path.join(s.dir, 'data', 'accounts', 'mox')
+        assert s.command('export', 'maildir', '-single', to, account, 'Dir')[0] == 0
+        assert os.listdir(to) == ['Dir']
+        again = mailbox.Maildir(os.path.join(to, 'Dir'), create=False)
+        assert len(again) == 60
+        code, out, err = s.command('import', 'maildir', 'mox', 'Dir2', os.path.join(to, 'Dir'))
+        assert code == 0, err
+        # A maildir from here has no keywords but the known ones.
+        assert listed(c, 'Dir2') == [(a, b - {'work'}, t, m) for a, b, t, m in seen]
+
+
+@test
+def import_says_what_is_wrong():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'x')
+        with open(path, 'w') as f:
+            f.write('Subject: no mbox\n\nhi\n')
+        for words, say in ((('mbox', 'mox', 'Old', path), 'the first line of an mbox'),
+                           (('mbox', 'mox', 'Old', path + '.none'), 'No such file'),
+                           (('mbox', 'nobody', 'Old', path), 'no such account'),
+                           (('maildir', 'mox', 'Old', d), 'opening new'),
+                           (('maildir', 'mox', 'Old', path), 'Not a directory')):
+            code, out, err = s.command('import', *words)
+            assert code == 1 and err.startswith('mox: ') and say in err and err.count('\n') == 1, (words, err)
+        with open(path, 'w') as f:
+            f.write('From x\nSubject: an mbox\n\nhi\n')
+        code, out, err = s.command('import', 'mbox', 'mox', '/bad', path)
+        assert code == 1 and err.count('\n') == 1, err
+        assert s.command('export', 'mbox', d + '/out', os.path.join(s.dir, 'data', 'accounts', 'mox'), 'None')[0] == 1
+        # Without a date anywhere, a message is from now.
+        assert s.command('import', 'mbox', 'mox', 'Now', path)[2] == '1 imported\n'
+        assert abs(listed(s.imap(), 'Now')[0][2] - time.time()) < 1000
+
+
+main('mailfile')
