@@ -1,6 +1,7 @@
 #include "policy/spf/spf.h"
 
-enum { MAX_VALUE = 600, MAX_PROBLEM = 67 };
+// Quoted, it may be twice as long, and a line has 998 octets (RFC 5322, 2.1.1).
+enum { MAX_VALUE = 480, MAX_PROBLEM = 67 };
 
 static bool is_atom_char(unsigned char c)
 {
