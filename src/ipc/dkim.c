@@ -11,15 +11,42 @@ struct signer {
     uint32_t key;
 };
 
+// The next answer, whatever it is to.
+static bool hear(struct dkim_client *k, struct err *e)
+{
+    return channel_receive(k->ch, k->packet, DKIM_CLIENT_TIMEOUT_MS, e) == CHANNEL_MESSAGE ||
+           fail(e, ERR_TEMPORARY, "dkim does not answer");
+}
+
+static bool hear_signed(struct dkim_client *k, struct ipc_dkim_signed *m, struct err *e)
+{
+    // What came too late for the question it answers is passed over.
+    do
+        if (!hear(k, e) || (k->packet->type == IPC_dkim_signed &&
+                            !ipc_dkim_signed_get(k->packet->body, m, e)))
+            return false;
+    while (k->packet->type != IPC_dkim_signed || m->request != k->request);
+    return true;
+}
+
+static bool hear_selector(struct dkim_client *k, struct ipc_dkim_selector *m, struct err *e)
+{
+    do
+        if (!hear(k, e) || (k->packet->type == IPC_dkim_selector &&
+                            !ipc_dkim_selector_get(k->packet->body, m, e)))
+            return false;
+    while (k->packet->type != IPC_dkim_selector || m->request != k->request);
+    return true;
+}
+
 static bool sign(void *ctx, struct str digest, struct buf *signature, struct err *e)
 {
     const struct signer *s = ctx;
     struct ipc_dkim_signed m;
 
-    if (!IPC_SEND(s->client->ch, dkim_sign, NULL, 0, e, .key = s->key, .digest = digest) ||
-        !channel_expect(s->client->ch, IPC_dkim_signed, s->client->packet, DKIM_CLIENT_TIMEOUT_MS,
-                        e) ||
-        !ipc_dkim_signed_get(s->client->packet->body, &m, e))
+    if (!IPC_SEND(s->client->ch, dkim_sign, NULL, 0, e, .request = ++s->client->request,
+                  .key = s->key, .digest = digest) ||
+        !hear_signed(s->client, &m, e))
         return false;
     if (!m.is_ok)
         return fail(e, ERR_DENIED, "dkim does not sign");
@@ -44,7 +71,7 @@ static void split_headers(struct arena *a, struct str text, struct dkim_selector
     s->headers = headers;
 }
 
-static void take_selector(struct dkim_client *k, struct arena *a, struct str domain,
+static void take_selector(struct dkim_client *k, struct arena *a,
                           const struct ipc_dkim_selector *m, struct dkim_selector *out)
 {
     struct signer *s = ARENA_NEW(a, struct signer);
@@ -52,7 +79,7 @@ static void take_selector(struct dkim_client *k, struct arena *a, struct str dom
     *s = (struct signer){k, m->key};
     *out = (struct dkim_selector){
         .name = arena_dup(a, m->name),
-        .domain = domain,
+        .domain = arena_dup(a, m->domain),
         .signer = {(enum dkim_algorithm)m->algorithm, s, sign},
         .is_unsealed = m->is_unsealed,
         .header_is_relaxed = m->header_is_relaxed,
@@ -70,16 +97,14 @@ bool dkim_client_selectors(struct dkim_client *k, struct arena *a, struct str do
 
     *out = NULL;
     *n = 0;
-    domain = arena_dup(a, domain);
-    if (!IPC_SEND(k->ch, dkim_domain, NULL, 0, e, .domain = domain))
+    if (!IPC_SEND(k->ch, dkim_domain, NULL, 0, e, .request = ++k->request, .domain = domain))
         return false;
     do {
-        if (!channel_expect(k->ch, IPC_dkim_selector, k->packet, DKIM_CLIENT_TIMEOUT_MS, e) ||
-            !ipc_dkim_selector_get(k->packet->body, &m, e))
+        if (!hear_selector(k, &m, e))
             return false;
         // More than anybody needs, and what more there is has to be read.
         if (m.name.n && *n < DKIM_CLIENT_MAX_SELECTORS)
-            take_selector(k, a, domain, &m, ARENA_PUSH(a, *out, n, &cap));
+            take_selector(k, a, &m, ARENA_PUSH(a, *out, n, &cap));
     } while (m.left);
     return true;
 }

@@ -14,6 +14,7 @@ enum { DKIM_CLIENT_TIMEOUT_MS = 5000, DKIM_CLIENT_MAX_SELECTORS = 50 };
 struct dkim_client {
     struct channel *ch;    // to dkim; nobody else reads from it meanwhile
     struct packet *packet; // for its answers
+    uint64_t request;      // of the last question
 };
 
 /*
@@ -25,7 +26,7 @@ MUST_USE bool dkim_client_selectors(struct dkim_client *k, struct arena *a, stru
 
 /* A message to be signed. */
 struct dkim_client_message {
-    struct str domain;    // of its From address, in A-labels
+    struct str domain;    // of its From address, in A-labels; empty: the host's, for the server's own
     struct str localpart; // of it, for i=; may be empty
     struct str header;    // all its fields, without the blank line
     struct str body;      // after the blank line; or, when fd is not -1:

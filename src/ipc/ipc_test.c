@@ -1,6 +1,7 @@
 #include "base/test.h"
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
+#include "ipc/dkim.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
 
@@ -282,4 +283,67 @@ TEST(questions_end_at_the_deadline)
     CHECK(script.n_connects == 2);
     resolver_fini(&r);
     channel_close(&script.ch);
+}
+
+// A dkim that has said everything before it is asked.
+static bool sign_scripted(const struct ipc_dkim_selector *selectors, size_t n_selectors,
+                          const struct ipc_dkim_signed *answers, size_t n, struct buf *out)
+{
+    struct dkim_client_message m = {.header = STR("From: a@example.org\r\n"), .body = STR("hi\r\n"),
+                                    .fd = -1};
+    struct dkim_client k = {.packet = packet_new()};
+    struct channel here, there;
+    struct err e = {0};
+    bool is_ok;
+
+    make_pair(&here, ROLE_QUEUE, &there, ROLE_DKIM);
+    for (size_t i = 0; i < n_selectors; i++)
+        CHECK(IPC_SEND(&there, dkim_selector, NULL, 0, &e, .request = selectors[i].request,
+                       .left = selectors[i].left, .domain = STR("example.org"),
+                       .name = selectors[i].name, .headers = selectors[i].headers));
+    for (size_t i = 0; i < n; i++)
+        CHECK(IPC_SEND(&there, dkim_signed, NULL, 0, &e, .request = answers[i].request,
+                       .is_ok = answers[i].is_ok, .signature = answers[i].signature));
+    shutdown(there.fd, SHUT_WR);
+    k.ch = &here;
+    is_ok = dkim_client_sign(&k, &m, out, &e);
+    channel_close(&here);
+    channel_close(&there);
+    packet_free(k.packet);
+    return is_ok;
+}
+
+TEST(signatures_of_dkim_are_put_together)
+{
+    static const struct ipc_dkim_selector two[] = {
+        {.request = 7, .name = STR_("late"), .headers = STR_("From")},
+        {.request = 1, .left = 1, .name = STR_("one"), .headers = STR_("From:Subject")},
+        {.request = 1, .name = STR_("two"), .headers = STR_("From")},
+    };
+    static const struct ipc_dkim_selector none[] = {{.request = 1}};
+    static const struct ipc_dkim_signed good[] = {
+        {.request = 9, .is_ok = 1, .signature = STR_("late")},
+        {.request = 2, .is_ok = 1, .signature = STR_("first")},
+        {.request = 3, .is_ok = 1, .signature = STR_("second")},
+    };
+    static const struct ipc_dkim_signed refused[] = {
+        {.request = 2, .is_ok = 1, .signature = STR_("first")},
+        {.request = 3},
+    };
+    AUTO_BUF out = BUF_LIMIT(1 << 16);
+
+    BUF_PUT(&out, "before");
+    CHECK(sign_scripted(none, COUNT(none), NULL, 0, &out));
+    // Nothing is left behind by what fails half way, or when dkim ends.
+    CHECK(!sign_scripted(two, COUNT(two), refused, COUNT(refused), &out));
+    CHECK(!sign_scripted(two, COUNT(two), good, 2, &out));
+    CHECK(!sign_scripted(two, 2, NULL, 0, &out));
+    CHECK_STR(buf_str(&out), STR("before"));
+    CHECK(sign_scripted(two, COUNT(two), good, COUNT(good), &out));
+    CHECK(str_starts(buf_str(&out), STR("beforeDKIM-Signature: v=1; d=example.org; s=one; a=rsa-sha256;")));
+    CHECK(str_find_str(buf_str(&out), STR("h=From:From:Subject;")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&out), STR("b=Zmlyc3Q=")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&out), STR("s=two;")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&out), STR("b=c2Vjb25k\r\n")) != STR_NONE);
+    CHECK(str_find_str(buf_str(&out), STR("late")) == STR_NONE);
 }

@@ -539,12 +539,16 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
 /* --- dkim -------------------------------------------------------------------------------------- */
 
 /*
- * session -> dkim: what mail from this domain (A-labels) is signed with. The answer is a dkim_selector
- * for each selector; one without a name when there is none, or none that this asker may use.
+ * session, queue, admin -> dkim: what mail from this domain (A-labels) is signed with; empty: what
+ * this server itself writes. The answer is a dkim_selector for each selector, with the same request;
+ * one without a name when there is none, or none that this asker may use.
  */
-#define ipc_dkim_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
+#define ipc_dkim_domain_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(str, domain, IPC_MAX_ADDRESS)
 /* dkim -> asker: left more follow. headers: the fields to sign, with a colon between them. */
 #define ipc_dkim_selector_FIELDS(F)                                                                \
+    F(u64, request, 0)                                                                             \
     F(u32, left, 0)                                                                                \
     F(u32, key, 0)                                                                                 \
     F(u8, algorithm, DKIM_ED25519_SHA256)                                                          \
@@ -552,13 +556,16 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     F(u8, header_is_relaxed, 1)                                                                    \
     F(u8, body_is_relaxed, 1)                                                                      \
     F(u64, expires_after, 0)                                                                       \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
     F(str, name, IPC_MAX_ADDRESS)                                                                  \
     F(str, headers, IPC_MAX_RECORD)
-/* session -> dkim: sign this SHA-256 digest with the key of a selector of a domain it may use. */
+/* session, queue, admin -> dkim: sign this SHA-256 digest with the key of a selector of a domain it may use. */
 #define ipc_dkim_sign_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
     F(u32, key, 0)                                                                                 \
     F(str, digest, SHA256_BYTES)
 #define ipc_dkim_signed_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
     F(str, signature, IPC_MAX_SIGNATURE)
 

@@ -279,8 +279,8 @@ def a_captured_session_signs_for_its_own_account_only():
             f.write(conf.replace('\texample.org:\n', '\texample.org:\n' + text % 'org.pem')
                     .replace('\trest.example: nil\n', '\trest.example:\n' + text % 'rest.pem'))
         s.wait_log('m="selectors are in use"', before)
-        domain = lambda name: message('dkim_domain', name)
-        digest = lambda key: message('dkim_sign', (4, key), b'd' * 32)
+        domain = lambda name: message('dkim_domain', (8, 1), name)
+        digest = lambda key: message('dkim_sign', (8, 1), (4, key), b'd' * 32)
         for user, org, rest in (('bob', True, False), ('ann', True, True)):
             client = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, timeout=WAIT, context=insecure_context())
             client.ehlo()
@@ -298,10 +298,10 @@ def a_captured_session_signs_for_its_own_account_only():
                 assert kind == NUMBERS['dkim_selector'] and (b'sel' in body) == may, (user, name, body)
                 assert c.send(dkim, digest(key)) > 0
                 kind, body = c.receive(dkim)
-                assert kind == NUMBERS['dkim_signed'] and body[0] == may and (len(body) == 69) == may, (user, name, body)
+                assert kind == NUMBERS['dkim_signed'] and body[8] == may and (len(body) == 77) == may, (user, name, body)
             # Not a digest, and what is said to those who have the keys of TLS.
-            assert c.send(dkim, message('dkim_sign', (4, 1), b'short')) > 0
-            assert c.receive(dkim)[1][0] == 0
+            assert c.send(dkim, message('dkim_sign', (8, 1), (4, 1), b'short')) > 0
+            assert c.receive(dkim)[1][8] == 0
             assert c.send(dkim, message('sign', (8, 1), (4, 1), (1, 1), (4, 0), b'd' * 32)) > 0
             assert c.receive(dkim) is None
             c.release()

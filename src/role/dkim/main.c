@@ -31,6 +31,7 @@ struct selector {
 struct loaded {
     struct arena a;
     struct map domains; // by name
+    const struct domain *host;  // that the server's own mail is from; NULL: none that signs
     struct selector *selectors; // in the order of their keys' numbers, which begin with 1
     size_t n, cap;
 };
@@ -64,6 +65,8 @@ static bool add_domain(struct loaded *l, struct str body, struct domain **out, s
     *out = ARENA_NEW(&l->a, struct domain);
     **out = (struct domain){.name = d.name, .is_host = d.is_host, .first = l->n};
     map_put(&l->domains, d.name, *out);
+    if (d.is_host)
+        l->host = *out;
     return true;
 }
 
@@ -223,19 +226,21 @@ static bool may_use(const struct service_peer *p, const struct domain *d)
     return p->role == ROLE_SESSION ? p->account.n && map_get(&d->accounts, p->account) : d->is_host;
 }
 
-static bool tell_selectors(struct service_peer *p, const struct domain *d, struct err *e)
+static bool tell_selectors(struct service_peer *p, uint64_t request, const struct domain *d,
+                           struct err *e)
 {
     uint32_t left = 0;
 
     for (size_t i = 0; d && i < d->n; i++)
         left += loaded->selectors[d->first + i].key != NULL;
     if (!left)
-        return IPC_SEND(&p->ch, dkim_selector, NULL, 0, e, .left = 0);
+        return IPC_SEND(&p->ch, dkim_selector, NULL, 0, e, .request = request);
     for (size_t i = 0; i < d->n; i++) {
         const struct selector *s = &loaded->selectors[d->first + i];
 
         if (s->key &&
-            !IPC_SEND(&p->ch, dkim_selector, NULL, 0, e, .left = --left, .key = s->info.key,
+            !IPC_SEND(&p->ch, dkim_selector, NULL, 0, e, .request = request, .left = --left,
+                      .key = s->info.key, .domain = d->name,
                       .algorithm = (uint8_t)s->algorithm, .is_unsealed = s->info.is_unsealed,
                       .header_is_relaxed = s->info.header_is_relaxed,
                       .body_is_relaxed = s->info.body_is_relaxed,
@@ -253,8 +258,8 @@ static bool on_domain(struct service_peer *p, struct packet *packet, struct err 
 
     if (!ipc_dkim_domain_get(packet->body, &m, e))
         return false;
-    d = map_get(&loaded->domains, m.domain);
-    return tell_selectors(p, d && may_use(p, d) ? d : NULL, e);
+    d = m.domain.n ? map_get(&loaded->domains, m.domain) : loaded->host;
+    return tell_selectors(p, m.request, d && may_use(p, d) ? d : NULL, e);
 }
 
 static bool sign(const struct service_peer *p, const struct ipc_dkim_sign *m, struct buf *out,
@@ -281,7 +286,7 @@ static bool on_sign(struct service_peer *p, struct packet *packet, struct err *e
     is_ok = sign(p, &m, &out, &why) && !out.full;
     if (!is_ok)
         LOG(LOG_ERROR, "dkim", "cannot sign", LOG_E(&why), LOG_X("cid", p->conn));
-    return IPC_SEND(&p->ch, dkim_signed, NULL, 0, e, .is_ok = is_ok,
+    return IPC_SEND(&p->ch, dkim_signed, NULL, 0, e, .request = m.request, .is_ok = is_ok,
                     .signature = is_ok ? buf_str(&out) : STR(""));
 }
 

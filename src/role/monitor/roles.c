@@ -20,6 +20,7 @@ static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM, ROLE_RESOLVE, ROLE_AU
 static const enum role acquainted[][2] = {
     {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
     {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH}, {ROLE_ADMIN, ROLE_RESOLVE},
+    {ROLE_QUEUE, ROLE_DKIM}, {ROLE_ADMIN, ROLE_DKIM},
 };
 
 static bool is_template(enum role role)

@@ -65,13 +65,13 @@ bool session_check_from(struct session *s, struct str localpart, struct str doma
 bool session_sign(struct session *s, const struct dkim_client_message *m, struct buf *out,
                   struct err *e)
 {
-    struct dkim_client k = {&s->dkim, s->packet};
-
+    s->signer.ch = &s->dkim;
+    s->signer.packet = s->packet;
     if (!session_grant(s, IPC_SERVICE_DKIM, &s->dkim, ROLE_DKIM, e))
         return false;
-    if (dkim_client_sign(&k, m, out, e))
+    if (dkim_client_sign(&s->signer, m, out, e))
         return true;
-    channel_close(&s->dkim); // an answer that comes late would be taken for another's
+    channel_close(&s->dkim); // the next message asks for a channel to the next dkim
     return false;
 }
 

@@ -26,6 +26,7 @@ struct session {
     const struct ipc_listener *port;
     struct ipc_session_start conn; // texts live in the arena
     struct stream stream;
+    struct dkim_client signer;
     struct channel monitor, front, auth, queue, keys, dkim; // fd -1 until granted
     struct resolver resolver;
     struct packet *packet;
