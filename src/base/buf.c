@@ -46,7 +46,7 @@ void buf_put(struct buf *b, struct str s)
     b->n += s.n;
 }
 
-void buf_put_char(struct buf *b, char c)
+void buf_put_growing(struct buf *b, char c)
 {
     if (reserve(b, 1))
         b->p[b->n++] = c;

@@ -25,7 +25,15 @@ void buf_fini(struct buf *b);
 void buf_reset(struct buf *b);
 
 void buf_put(struct buf *b, struct str s);
-void buf_put_char(struct buf *b, char c);
+/* One byte; buf_put_growing is for when there may be no room yet. */
+void buf_put_growing(struct buf *b, char c);
+static inline void buf_put_char(struct buf *b, char c)
+{
+    if (b->n < b->cap && b->n < b->limit && !b->full)
+        b->p[b->n++] = c;
+    else
+        buf_put_growing(b, c);
+}
 void buf_put_u64(struct buf *b, uint64_t v);
 /* Formatted text; text from outside goes through buf_put instead, since printf stops at a NUL. */
 void buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -18,15 +18,6 @@ bool cur_skip_str_ci(struct cur *c, struct str word)
     return true;
 }
 
-struct str cur_while(struct cur *c, bool (*is_ok)(unsigned char))
-{
-    const char *start = c->p;
-
-    while (c->p < c->end && is_ok((unsigned char)*c->p))
-        c->p++;
-    return str_at(start, (size_t)(c->p - start));
-}
-
 bool cur_take(struct cur *c, size_t n, struct str *out)
 {
     if (n > cur_left(c))

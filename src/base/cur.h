@@ -52,7 +52,14 @@ bool cur_skip_str(struct cur *c, struct str word);
 bool cur_skip_str_ci(struct cur *c, struct str word);
 
 /* Takes bytes while is_ok says so; the result points into the input. */
-struct str cur_while(struct cur *c, bool (*is_ok)(unsigned char));
+static inline struct str cur_while(struct cur *c, bool (*is_ok)(unsigned char))
+{
+    const char *start = c->p;
+
+    while (c->p < c->end && is_ok((unsigned char)*c->p))
+        c->p++;
+    return str_at(start, (size_t)(c->p - start));
+}
 
 /* Takes exactly n bytes, or nothing and returns false. */
 MUST_USE bool cur_take(struct cur *c, size_t n, struct str *out);

@@ -14,12 +14,12 @@ void str_hash_seed(uint64_t k0, uint64_t k1)
     seed1 = k1;
 }
 
-static uint64_t rotate(uint64_t v, int bits)
+static inline uint64_t rotate(uint64_t v, int bits)
 {
     return v << bits | v >> (64 - bits);
 }
 
-static void sip_round(uint64_t v[4])
+static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
 {
     v[0] += v[1];
     v[2] += v[3];

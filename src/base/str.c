@@ -123,7 +123,16 @@ struct str str_trim(struct str s)
 
 bool str_is_ascii(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    size_t i = 0;
+
+    for (; i + 8 <= s.n; i += 8) {
+        uint64_t eight;
+
+        memcpy(&eight, s.p + i, 8);
+        if (eight & 0x8080808080808080u)
+            return false;
+    }
+    for (; i < s.n; i++)
         if ((unsigned char)s.p[i] >= 128)
             return false;
     return true;
