@@ -90,6 +90,11 @@ static int take_flags(struct junk_run *r, int argc, char **argv)
     at = cmd_flags(argc, argv, flags, COUNT(flags));
     if (at < 0)
         return -1;
+    if (bloom) {
+        fail(&e, ERR_SYNTAX, "-bloompath: there is no bloom filter, a word counts from its first message");
+        cmd_fail(&e);
+        return -1;
+    }
     // Who sets what upstream's formula is made of wants that formula.
     if (!method)
         method = s->onegrams || !s->twograms || s->threegrams || max_power != power ||

@@ -188,7 +188,7 @@ const struct cmd cmd_verbs[] = {
      "(0.95), -train-ratio (0.5), -sent-dir dir (learnt as ham), -seed (split by chance), -debug (what\n"
      "became of each message). Of words: -one-grams, -two-grams (true), -three-grams, -max-power (0.05),\n"
      "-top-words (10), -ignore-words (0.1), -rare-words (1); any of them chooses -method words.\n"
-     "-bloompath is for upstream's scripts and does nothing.",
+     "There is no -bloompath: a word counts from its first message on.",
      cmd_junk_train, true},
     {"junk check", "[flags] file", "Print the probability that a message is junk.\n\n"
      "\"not significant\" says that the filter has learnt little. Flags: see \"junk train\".",

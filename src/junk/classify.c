@@ -86,12 +86,14 @@ static double decide_words(struct arena *a, const struct junk_settings *s,
 /* --- all evidence ---------------------------------------------------------------------------------- */
 
 /*
- * What each word says is its log-odds, drawn to nothing as long as it was seen little, and counted by
- * how clear it is. The mean over all known words decides, not the sum: words of a message depend on
- * each other, and a sum takes every further word for new evidence, so that long messages get certain of
- * anything. Measured in doc/decisions/junk-filter.md.
+ * What a word says is how much more often it is in junk, as a logarithm, with a little added to both counts:
+ * what was seen once in ten times as many messages then says less than what was seen once in few. It counts by how clear
+ * it is. The mean over the words of the text decides together with that over header and structure, not a
+ * sum over all: words of a message depend on each other, and a sum takes every further word for new evidence,
+ * so that long messages get certain of anything; and a long text does not drown out who wrote it. Measured in
+ * doc/decisions/junk-filter.md.
  */
-static const double prior_weight = 0.3, damping = 5, slope = 10;
+static const double smoothing = 0.05, damping = 5, slope = 2;
 
 // Keeps the strongest of each kind, in order.
 static void keep(struct evidence *kept, size_t *n, const struct evidence *v)
@@ -113,35 +115,42 @@ static double decide_evidence(struct arena *a, const struct junk_tokens *tokens,
                               const struct junk_count *counts, struct junk_count messages,
                               struct junk_result *out)
 {
+    double per_ham = 1 / ((double)messages.ham + 2 * smoothing);
+    double per_spam = 1 / ((double)messages.spam + 2 * smoothing);
     struct evidence kept[2][JUNK_MAX_DECIDERS]; // ham, spam
-    size_t n_kept[2] = {0}, n = 0;
-    double sum = 0;
+    size_t n_kept[2] = {0};
+    double sum[2] = {0}, weight[2] = {damping, damping}; // of the text, of what is about it
 
     for (size_t i = 0; i < tokens->n; i++) {
-        double seen = (double)counts[i].ham + (double)counts[i].spam, p;
+        const struct junk_token *token = &tokens->items[i];
+        double ham, spam, p, clarity;
 
-        if (!raw_probability(counts[i], messages, &p))
+        if (!(counts[i].ham + counts[i].spam))
             continue;
-        n++;
-        p = (prior_weight * 0.5 + seen * p) / (prior_weight + seen);
-        sum += 2 * fabs(p - 0.5) * log(p / (1 - p));
+        ham = ((double)counts[i].ham + smoothing) * per_ham;
+        spam = ((double)counts[i].spam + smoothing) * per_spam;
+        p = spam / (ham + spam);
+        clarity = 2 * fabs(p - 0.5);
+        sum[token->is_about] += clarity * log(spam / ham);
+        weight[token->is_about] += clarity;
         if (p != 0.5)
             keep(kept[p > 0.5], &n_kept[p > 0.5],
-                 &(struct evidence){p, fabs(p - 0.5), (uint32_t)i,
-                                    (uint32_t)tokens->items[i].text.n});
+                 &(struct evidence){p, fabs(p - 0.5), (uint32_t)i, (uint32_t)token->text.n});
     }
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < n_kept[k]; i++)
             tell(a, tokens, &kept[k][i], out);
-    return 1 / (1 + exp(-slope * sum / ((double)n + damping)));
+    return 1 / (1 + exp(-slope * (sum[0] / weight[0] + sum[1] / weight[1])));
 }
 
 void junk_decide(struct arena *a, const struct junk_settings *s, const struct junk_tokens *tokens,
                  const struct junk_count *counts, struct junk_count messages,
                  struct junk_result *out)
 {
+    unsigned few = s->method == JUNK_WORDS ? JUNK_FEW_HAM_WORDS : JUNK_FEW_HAM;
+
     *out = (struct junk_result){.n_ham = messages.ham, .n_spam = messages.spam,
-                                .is_significant = messages.ham >= JUNK_FEW_HAM};
+                                .is_significant = messages.ham >= few};
     out->probability = s->method == JUNK_WORDS
                            ? decide_words(a, s, tokens, counts, messages, out)
                            : decide_evidence(a, tokens, counts, messages, out);

@@ -20,7 +20,8 @@ enum {
     JUNK_MAX_WORD = 48,          // bytes; a longer one is told by its beginning
     JUNK_MEMORY = 48 << 20,      // what the tokens of a message and making them may take
     JUNK_MAX_DECIDERS = 20,      // words of a kind that are told with a result
-    JUNK_FEW_HAM = 50,           // messages to learn before a result is significant
+    JUNK_FEW_HAM = 100,          // messages to learn before a result is significant
+    JUNK_FEW_HAM_WORDS = 50,     // the same with upstream's formula
 };
 
 /* How tokens are made and weighed. */
@@ -47,6 +48,7 @@ struct junk_key {
 struct junk_token {
     uint64_t hash;
     struct str text; // such as "offer" or "subject:offer"
+    bool is_about;   // of the header or the structure, not of the text
 };
 struct junk_tokens {
     struct junk_token *items;

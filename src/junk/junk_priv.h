@@ -5,19 +5,25 @@
 
 #include "junk/junk.h"
 
+enum { TOKEN_MAX_PREFIX = 32, TOKEN_MAX_WORD = 4 * JUNK_MAX_WORD };
+
 /* Tokens being made. */
 struct tokeniser {
     struct arena *a;
     const struct junk_settings *s;
     struct junk_key key;
+    bool is_about; // as in the tokens that are made
     struct junk_tokens *out;
     uint32_t *table; // places in out plus 1, by hash
     size_t table_cap;
+    char *room; // for texts of tokens
+    size_t room_left;
+    char bytes[TOKEN_MAX_PREFIX + TOKEN_MAX_WORD]; // of the token in progress
 
     struct str before[2]; // upstream's: words before, newest first
 };
 
-/* Adds prefix and word unless they are there or there are too many. */
+/* Adds prefix and word, as far as they fit a token, unless they are there or there are too many. */
 void token_put(struct tokeniser *t, struct str prefix, struct str word);
 
 /* words.c: the words of a text in UTF-8; prefix such as "subject:" or empty. */

@@ -99,6 +99,8 @@ TEST(junk_tokens)
         // Characters of scripts without spaces, and what they are with the one before.
         {STR_("\r\n\xe4\xbd\xa0\xe5\xa5\xbd\xef\xbc\x8c\xe4\xbd\xa0"),
          STR_(BARE "\xe4\xbd\xa0|\xe5\xa5\xbd|\xe4\xbd\xa0\xe5\xa5\xbd")},
+        {STR_("\r\n\xe4\xbd\xa0" "ab\xe5\xa5\xbd \xe4\xbd\xa0"), // no pair: something is between
+         STR_(BARE "\xe4\xbd\xa0|ab|\xe5\xa5\xbd")},
         // Invisible characters do not cut.
         {STR_("\r\nv\xe2\x80\x8bi\xc2\xad" "agra \xc3\x89T\xc3\x89"), STR_(BARE "viagra|\xc3\xa9t\xc3\xa9")},
     };
@@ -202,7 +204,9 @@ TEST(junk_evidence_formula)
     struct junk_token items[] = {{1, STR_("bad")}, {2, STR_("good")}, {3, STR_("unknown")}};
     struct junk_tokens tokens = {items, COUNT(items), COUNT(items)};
     struct junk_count counts[] = {{0, 50}, {50, 0}, {0, 0}};
-    struct junk_result both, bad, none;
+    static struct junk_token long_items[60];
+    static struct junk_count long_counts[COUNT(long_items)];
+    static struct junk_result both, bad, few, many, none;
 
     junk_decide(&a, &evidence, &tokens, counts, (struct junk_count){100, 100}, &both);
     CHECK(fabs(both.probability - 0.5) < 1e-9);
@@ -210,8 +214,22 @@ TEST(junk_evidence_formula)
     tokens.n = 1;
     junk_decide(&a, &evidence, &tokens, counts, (struct junk_count){100, 100}, &bad);
     CHECK(bad.probability > 0.6 && bad.probability < 1);
+    // What is seen once is clearer after few messages of the other kind than after many.
+    counts[0] = (struct junk_count){0, 1};
+    junk_decide(&a, &evidence, &tokens, counts, (struct junk_count){100, 1000}, &few);
+    junk_decide(&a, &evidence, &tokens, counts, (struct junk_count){1000, 100}, &many);
+    CHECK(few.probability > 0.5 && few.probability < many.probability);
+    counts[0] = (struct junk_count){0};
     junk_decide(&a, &evidence, &tokens, counts, (struct junk_count){0, 0}, &none);
-    CHECK(none.probability == 0.5);
+    CHECK(none.probability == 0.5 && !none.is_significant);
+    // A long text that says ham does not drown out a header that says junk.
+    for (size_t i = 0; i < COUNT(long_items); i++)
+        long_items[i] = (struct junk_token){i + 1, STR("word"), i < 10};
+    for (size_t i = 0; i < COUNT(long_items); i++)
+        long_counts[i] = i < 10 ? (struct junk_count){0, 50} : (struct junk_count){50, 0};
+    tokens = (struct junk_tokens){long_items, COUNT(long_items), COUNT(long_items)};
+    junk_decide(&a, &evidence, &tokens, long_counts, (struct junk_count){100, 100}, &both);
+    CHECK(both.probability > 0.01 && both.probability < 0.5 && both.is_significant);
 }
 
 static void tokens_of(struct arena *a, const struct junk_key *k, struct str message,

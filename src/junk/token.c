@@ -2,6 +2,7 @@
  * The tokens of a message: which parts and fields are looked at, and the set that they make.
  */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/map.h"
@@ -12,7 +13,7 @@ struct str junk_settings_name(struct arena *a, const struct junk_settings *s)
 {
     // The numbers grow with each change of what is a token: what was learnt before is then learnt anew.
     if (s->method == JUNK_EVIDENCE)
-        return STR("evidence 1");
+        return STR("evidence 2");
     return arena_printf(a, "words 1 %d%d%d", s->onegrams, s->twograms, s->threegrams);
 }
 
@@ -47,7 +48,7 @@ bool junk_read_fd(void *ctx, uint64_t offset, size_t n, struct buf *out, struct 
 
 static void grow_table(struct tokeniser *t)
 {
-    size_t cap = t->table_cap ? t->table_cap * 4 : 4096;
+    size_t cap = t->table_cap ? t->table_cap * 4 : 1024;
     uint32_t *table = ARENA_ARRAY(t->a, cap, uint32_t);
 
     for (size_t i = 0; i < t->out->n; i++) {
@@ -61,45 +62,78 @@ static void grow_table(struct tokeniser *t)
     t->table_cap = cap;
 }
 
-// Its token: the one that is there, or a new one without text. NULL when there are too many.
-static struct junk_token *find(struct tokeniser *t, uint64_t hash)
+// A copy of the text of a token; many share a block.
+static struct str keep_text(struct tokeniser *t, struct str text)
 {
-    struct junk_token *token;
+    char *p;
+
+    if (text.n > t->room_left) {
+        t->room_left = t->out->n < 100 ? 2048 : 16 * 1024;
+        t->room = arena_alloc(t->a, t->room_left);
+    }
+    p = t->room;
+    memcpy(p, text.p, text.n);
+    t->room += text.n;
+    t->room_left -= text.n;
+    return str_at(p, text.n);
+}
+
+// Adds the token unless it is there or there are too many.
+static void add(struct tokeniser *t, struct str text)
+{
+    uint64_t hash = str_hash_keyed(t->key.k0, t->key.k1, text);
     size_t at;
 
     if (t->out->n * 2 >= t->table_cap)
         grow_table(t);
     for (at = hash & (t->table_cap - 1); t->table[at]; at = (at + 1) & (t->table_cap - 1))
         if (t->out->items[t->table[at] - 1].hash == hash)
-            return &t->out->items[t->table[at] - 1];
+            return;
     if (t->out->n == JUNK_MAX_TOKENS)
-        return NULL;
-    token = ARENA_PUSH(t->a, t->out->items, &t->out->n, &t->out->cap);
-    token->hash = hash;
+        return;
+    *ARENA_PUSH(t->a, t->out->items, &t->out->n, &t->out->cap) =
+        (struct junk_token){hash, keep_text(t, text), t->is_about};
     t->table[at] = (uint32_t)t->out->n;
-    return token;
 }
 
 void token_put(struct tokeniser *t, struct str prefix, struct str word)
 {
-    char bytes[32 + 4 * JUNK_MAX_WORD];
-    struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
-    struct junk_token *token;
-
-    buf_put(&b, prefix);
-    buf_put(&b, word);
-    token = find(t, str_hash_keyed(t->key.k0, t->key.k1, buf_str(&b)));
-    if (token && !token->text.n)
-        token->text = arena_dup(t->a, buf_str(&b));
+    prefix = str_sub(prefix, 0, TOKEN_MAX_PREFIX);
+    word = str_sub(word, 0, TOKEN_MAX_WORD);
+    if (!word.n)
+        return;
+    if (!prefix.n) {
+        add(t, word);
+        return;
+    }
+    memcpy(t->bytes, prefix.p, prefix.n);
+    memcpy(t->bytes + prefix.n, word.p, word.n);
+    add(t, str_at(t->bytes, prefix.n + word.n));
 }
 
+// In lower case, and no more than the beginning of it.
 static void put(struct tokeniser *t, struct str prefix, struct str word)
 {
-    if (word.n)
-        token_put(t, prefix, arena_lower(t->a, str_sub(word, 0, 2 * JUNK_MAX_WORD)));
+    char lower[2 * JUNK_MAX_WORD];
+
+    word = str_sub(word, 0, sizeof lower);
+    for (size_t i = 0; i < word.n; i++)
+        lower[i] = ascii_lower(word.p[i]);
+    token_put(t, prefix, str_at(lower, word.n));
 }
 
 /* --- the header ---------------------------------------------------------------------------------- */
+
+static void put_after(struct tokeniser *t, struct str prefix, char first, struct str word)
+{
+    char bytes[2 * JUNK_MAX_WORD];
+
+    word = str_sub(word, 0, sizeof bytes - 1);
+    bytes[0] = first;
+    if (word.n)
+        memcpy(bytes + 1, word.p, word.n);
+    put(t, prefix, str_at(bytes, 1 + word.n));
+}
 
 static void put_addresses(struct tokeniser *t, struct str prefix, struct str value)
 {
@@ -111,7 +145,7 @@ static void put_addresses(struct tokeniser *t, struct str prefix, struct str val
 
         words_put(t, prefix, encoded_word_decode(t->a, x->name));
         put(t, prefix, x->localpart);
-        put(t, prefix, arena_printf(t->a, "@%.*s", STR_FMT(x->domain)));
+        put_after(t, prefix, '@', x->domain);
     }
 }
 
@@ -199,6 +233,7 @@ static bool put_header(struct tokeniser *t, const struct junk_message *m, struct
 
     if (!m->read(m->ctx, m->root->header_start, n < b.limit ? (size_t)n : b.limit, &b, e))
         return false;
+    t->is_about = true;
     c = cur_of(buf_str(&b));
     while (header_next(&c, &f))
         put_field(t, &f, &present);
@@ -228,6 +263,7 @@ static void on_link(void *ctx, struct str url)
 
 static void put_body(struct walk *w, struct str text)
 {
+    w->t->is_about = false;
     if (w->t->s->method == JUNK_EVIDENCE)
         words_put(w->t, (struct str){0}, text);
     else
@@ -280,6 +316,8 @@ static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
 static void put_structure(struct walk *w, const struct part *p)
 {
     struct str name = param_get(&p->disposition_params, STR("filename"));
+    char bytes[2 * JUNK_MAX_WORD];
+    struct buf type = {bytes, 0, sizeof bytes, sizeof bytes, false};
     ptrdiff_t dot;
 
     if (w->t->s->method != JUNK_EVIDENCE)
@@ -287,8 +325,11 @@ static void put_structure(struct walk *w, const struct part *p)
     if (!name.n)
         name = param_get(&p->params, STR("name"));
     dot = str_find_last(name, '.');
-    put(w->t, STR("type:"), arena_printf(w->t->a, "%.*s/%.*s", STR_FMT(str_sub(p->type, 0, 40)),
-                                         STR_FMT(str_sub(p->subtype, 0, 40))));
+    w->t->is_about = true;
+    buf_put(&type, str_sub(p->type, 0, 40));
+    buf_put_char(&type, '/');
+    buf_put(&type, str_sub(p->subtype, 0, 40));
+    put(w->t, STR("type:"), buf_str(&type));
     put(w->t, STR("charset:"), param_get(&p->params, STR("charset")));
     put(w->t, STR("encoding:"), p->encoding);
     if (dot != STR_NONE)

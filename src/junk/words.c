@@ -52,15 +52,19 @@ static inline enum kind kind_of(uint32_t c)
     return c < 128 ? ascii_kinds[c] : kind_of_rare(c);
 }
 
-// The next character of text, which is not empty.
-static inline uint32_t take(struct str *text)
+// The next character, when something is left.
+static inline uint32_t take(struct cur *c)
 {
-    unsigned char c = (unsigned char)text->p[0];
+    int next = cur_peek(c);
+    struct str rest;
+    uint32_t code;
 
-    if (c >= 128)
-        return utf8_next(text);
-    *text = (struct str){text->p + 1, text->n - 1};
-    return c;
+    if (next < 128)
+        return (uint32_t)cur_next(c);
+    rest = cur_rest(c);
+    code = utf8_next(&rest);
+    *c = cur_of(rest);
+    return code;
 }
 
 /* A word that is being read, in lower case. */
@@ -71,14 +75,19 @@ struct word {
     size_t n_letters, n_digits;
 };
 
-static inline void word_add(struct word *w, uint32_t c)
+static inline void word_add_ascii(struct word *w, char c)
+{
+    if (w->whole++ < sizeof w->bytes)
+        w->bytes[w->n++] = ascii_lower(c);
+}
+
+static void word_add(struct word *w, uint32_t c)
 {
     char bytes[8];
     struct buf b = {bytes, 0, sizeof bytes, sizeof bytes, false};
 
     if (c < 128) {
-        if (w->whole++ < sizeof w->bytes)
-            w->bytes[w->n++] = ascii_lower((char)c);
+        word_add_ascii(w, (char)c);
         return;
     }
     utf8_put(&b, uc_tolower(c));
@@ -87,6 +96,28 @@ static inline void word_add(struct word *w, uint32_t c)
         return;
     memcpy(w->bytes + w->n, bytes, b.n);
     w->n += b.n;
+}
+
+// The plain letters that come next, of which most text consists.
+static inline void take_letters(struct cur *c, struct word *w)
+{
+    size_t before = w->whole;
+    int next;
+
+    while ((next = cur_peek(c)) >= 0 && ascii_is_alpha((char)next)) {
+        word_add_ascii(w, (char)next);
+        cur_next(c);
+    }
+    w->n_letters += w->whole - before;
+}
+
+// And those that say nothing before the next word.
+static inline void skip_others(struct cur *c)
+{
+    int next;
+
+    while ((next = cur_peek(c)) >= 0 && next < 128 && ascii_kinds[next] == KIND_OTHER)
+        cur_next(c);
 }
 
 static void word_clear(struct word *w)
@@ -138,50 +169,60 @@ static bool is_url_char(unsigned char c)
 }
 
 // At the start of a word: "http://", "https://", "www." and what follows.
-static bool take_url(struct str *text, struct str *out)
+static bool take_url(struct cur *c, struct str *out)
 {
-    struct cur c = cur_of(*text);
-    int first = cur_peek(&c) | 0x20;
+    int first = cur_peek(c) | 0x20;
+    struct str text = cur_rest(c);
 
     if (first != 'h' && first != 'w')
         return false;
-    if (!str_starts_ci(*text, STR("http://")) && !str_starts_ci(*text, STR("https://")) &&
-        !str_starts_ci(*text, STR("www.")))
+    if (!str_starts_ci(text, STR("http://")) && !str_starts_ci(text, STR("https://")) &&
+        !str_starts_ci(text, STR("www.")))
         return false;
-    *out = cur_while(&c, is_url_char);
-    *text = cur_rest(&c);
+    *out = cur_while(c, is_url_char);
     return true;
 }
 
-static bool is_wordlike(struct str left)
+static bool is_wordlike(const struct cur *c)
 {
-    enum kind k = left.n ? kind_of(utf8_next(&left)) : KIND_OTHER;
+    struct str rest = cur_rest(c);
+    enum kind k = rest.n ? kind_of(utf8_next(&rest)) : KIND_OTHER;
 
     return k == KIND_LETTER || k == KIND_DIGIT;
 }
 
 void words_put(struct tokeniser *t, struct str prefix, struct str text)
 {
-    struct word w;
+    struct cur left = cur_of(text);
     uint32_t before = 0; // of a script without spaces
     struct str url;
+    struct word w;
 
     word_clear(&w);
-    while (text.n) {
+    while (cur_left(&left)) {
+        const char *start = left.p;
         uint32_t c;
         enum kind k;
 
-        if (!w.whole && take_url(&text, &url)) {
-            url_put(t, url);
-            before = 0;
-            continue;
+        if (!w.whole) {
+            skip_others(&left);
+            if (take_url(&left, &url)) {
+                url_put(t, url);
+                before = 0;
+                continue;
+            }
         }
-        c = take(&text);
+        take_letters(&left, &w);
+        if (left.p != start)
+            before = 0;
+        if (!cur_left(&left))
+            break;
+        c = take(&left);
         k = kind_of(c);
         if (k == KIND_INVISIBLE)
             continue;
         if (k == KIND_LETTER || k == KIND_DIGIT || k == KIND_SYMBOL ||
-            (k == KIND_INNER && w.whole && is_wordlike(text))) {
+            (k == KIND_INNER && w.whole && is_wordlike(&left))) {
             w.n_letters += k == KIND_LETTER;
             w.n_digits += k == KIND_DIGIT;
             word_add(&w, c);
@@ -314,25 +355,33 @@ static void end_upstream_word(struct tokeniser *t, struct str prefix, size_t min
 }
 
 // An apostrophe cuts a word when a letter follows it, and otherwise belongs to it.
-static bool is_cut(const struct word *w, struct str after)
+static bool is_cut(const struct word *w, const struct cur *after)
 {
-    enum kind next = w->whole && after.n ? kind_of(utf8_next(&after)) : KIND_OTHER;
+    struct str rest = cur_rest(after);
+    enum kind next = w->whole && rest.n ? kind_of(utf8_next(&rest)) : KIND_OTHER;
 
     return next == KIND_LETTER || next == KIND_SPACELESS;
 }
 
 void upstream_words_put(struct tokeniser *t, struct str prefix, size_t min, struct str text)
 {
+    struct cur left = cur_of(text);
     struct word w;
 
     word_clear(&w);
     t->before[0] = t->before[1] = (struct str){0};
-    while (text.n) {
-        uint32_t c = take(&text);
-        enum kind k = kind_of(c);
-        bool is_letter = k == KIND_LETTER || k == KIND_SPACELESS;
+    while (cur_left(&left)) {
+        enum kind k;
+        uint32_t c;
+        bool is_letter;
 
-        if (is_letter || k == KIND_DIGIT || (c == '\'' && !is_cut(&w, text))) {
+        take_letters(&left, &w);
+        if (!cur_left(&left))
+            break;
+        c = take(&left);
+        k = kind_of(c);
+        is_letter = k == KIND_LETTER || k == KIND_SPACELESS;
+        if (is_letter || k == KIND_DIGIT || (c == '\'' && !is_cut(&w, &left))) {
             w.n_letters += is_letter;
             word_add(&w, c);
         } else if (w.whole) {

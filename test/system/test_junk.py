@@ -154,10 +154,10 @@ def retrain_hears_of_the_end_of_the_account():
 def corpus(dir):
     for kind, text in (('ham', 'meeting at noon about the harvest %d'), ('spam', 'buy cheap pills %d now!!!')):
         os.makedirs(os.path.join(dir, kind))
-        for i in range(60):
+        for i in range(120):
             with open(os.path.join(dir, kind, str(i)), 'w') as f:
-                f.write('From x@y Mon Jan  1 00:00:00 2024\nSubject: %s\nDate: Mon, 1 Jan 2024 00:00:%02d +0000\n\n%s\n' % (
-                    text % i, i, text % i))
+                f.write('From x@y Mon Jan  1 00:00:00 2024\nSubject: %s\nDate: Mon, 1 Jan 2024 00:%02d:%02d +0000\n\n%s\n' % (
+                    text % i, i // 60, i % 60, text % i))
 
 
 @test
@@ -171,19 +171,19 @@ def junk_commands():
         r = junk('check', 'ham/1')
         assert r.returncode == 1 and 'filter.db' in r.stderr, r
         r = junk('train', 'ham', 'spam')
-        assert r.returncode == 0 and 'ham 60, spam 60' in r.stderr, r
+        assert r.returncode == 0 and 'ham 120, spam 120' in r.stderr, r
         r = junk('check', 'ham/1')
         assert re.fullmatch(r'0\.\d{6}\n', r.stdout) and float(r.stdout) < 0.1, r
         assert float(junk('check', 'spam/1').stdout) > 0.9
         r = junk('test', 'ham', 'spam')
-        assert r.stdout == ('total ham, ok 60, bad 0\ntotal spam, ok 60, bad 0\nspecificity: 1.000000\n'
+        assert r.stdout == ('total ham, ok 120, bad 0\ntotal spam, ok 120, bad 0\nspecificity: 1.000000\n'
                             'sensitivity: 1.000000\naccuracy: 1.000000\n'), r
         for words in ((), ('-one-grams', '-two-grams=false', '-rare-words', '2')):
             r = junk('analyze', *words, '-train-ratio', '0.5', 'ham', 'spam')
-            assert r.stdout.startswith('total ham, ok 30, bad 0\ntotal spam, ok 30, bad 0\n'), r
+            assert r.stdout.startswith('total ham, ok 60, bad 0\ntotal spam, ok 60, bad 0\n'), r
             assert junk('analyze', *words, '-train-ratio', '0.5', 'ham', 'spam').stdout == r.stdout
         r = junk('play', 'ham', 'spam')
-        assert r.stdout.startswith('total ham, ok 60, bad 0\ntotal spam, ok 5'), r  # the first cannot be known
+        assert r.stdout.startswith('total ham, ok 120, bad 0\ntotal spam, ok 11'), r  # the first cannot be known
         r = junk('check', '-one-grams', 'ham/1')
         assert r.returncode == 1 and 'other settings' in r.stderr, r
         r = junk('train', '-dbpath', 'few.db', 'ham', 'spam')
@@ -193,6 +193,8 @@ def junk_commands():
         assert junk('check', '-dbpath', 'one.db', 'one/1').stdout.endswith(', not significant\n')
         assert junk('test', '-max-power', '2', 'ham', 'spam').returncode == 2
         assert junk('test', 'ham').returncode == 2
+        r = junk('train', '-bloompath', 'filter.bloom', 'ham', 'spam')
+        assert r.returncode == 2 and 'no bloom filter' in r.stderr, r
 
 
 main('junk')
