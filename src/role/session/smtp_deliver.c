@@ -122,17 +122,30 @@ static void overrule(struct delivery *all, size_t n)
                 all[i].is_refused = all[i].has_failed = false;
 }
 
+static bool has_stranger(const struct delivery *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!all[i].has_failed && all[i].is_first_time)
+            return true;
+    return false;
+}
+
 // A sender of whom nobody knows anything is kept waiting: the impatient are no loss.
-static void wait_for_strangers(struct smtp_session *c, const struct delivery *all, size_t n)
+static void wait_for_strangers(struct smtp_session *c, struct delivery *all, size_t n)
 {
     uint32_t ms = c->s->port->first_time_delay_ms;
 
+    if (!ms || !has_stranger(all, n))
+        return;
+    LOG(LOG_DEBUG, "smtpserver", "a stranger waits", LOG_N("ms", ms));
+    if (session_pause(c->s, ms < SMTP_MAX_WAIT_MS ? (int)ms : SMTP_MAX_WAIT_MS))
+        return;
+    // Gone, or we are to stop. Nobody would hear that we have the message, so it is still the sender's.
+    LOG(LOG_INFO, "smtpserver", "a stranger did not wait");
+    c->is_ending = true;
     for (size_t i = 0; i < n; i++)
-        if (!all[i].has_failed && all[i].is_first_time) {
-            if (!session_pause(c->s, ms < SMTP_MAX_WAIT_MS ? (int)ms : SMTP_MAX_WAIT_MS))
-                c->is_ending = true;
-            return;
-        }
+        if (!all[i].has_failed)
+            failed(c, &all[i], 451, STR("4.3.2"), STR("the connection ends before its message is stored"));
 }
 
 static void end_refused(struct delivery *all, size_t n)
