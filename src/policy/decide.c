@@ -156,7 +156,7 @@ struct content {
     const char *reason;
 };
 
-// Step 15.
+// Step 15. False with an error, and the reason for it.
 static bool judge_content(struct decide *d, bool is_iprev_suspicious, struct content *out,
                           struct err *e)
 {
@@ -180,8 +180,10 @@ static bool judge_content(struct decide *d, bool is_iprev_suspicious, struct con
             out->reason = "junk-content-strict";
         }
     }
-    if (!d->source->junk(d->source->ctx, d->a, &junk, e))
+    if (!d->source->junk(d->source->ctx, d->a, &junk, e)) {
+        out->reason = junk.is_closed ? "junk-filter-error" : "junk-classify-error";
         return false;
+    }
     out->is_refused = junk.probability > threshold && (junk.is_significant || is_iprev_suspicious);
     out->is_moderate = junk.probability < threshold - 0.2;
     decide_note(d, "junk-filter", out->is_refused ? STR("junk") : STR("pass"),
@@ -268,7 +270,7 @@ static void decide_by_content(struct decide *d, const struct reputation *r)
         return;
     }
     if (!judge_content(d, is_suspicious, &content, &e)) {
-        broken(d, "junk-classify-error", &e);
+        broken(d, content.reason, &e);
         return;
     }
     if (content.is_refused) {

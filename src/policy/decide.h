@@ -71,6 +71,7 @@ struct decide_traffic {
     uint64_t minute_messages, minute_bytes, day_messages, day_bytes;
 };
 struct decide_junk {
+    bool is_closed; // with an error: not the message is at fault but the filter cannot be read
     double probability;
     bool is_significant;
     struct str words; // what decided, for people

@@ -47,7 +47,7 @@ static bool one_key(void *ctx, struct arena *a, struct str address, struct str *
 static bool half_junk(void *ctx, struct arena *a, struct decide_junk *out, struct err *e)
 {
     (void)ctx, (void)a, (void)e;
-    *out = (struct decide_junk){0.5, true, STR("")};
+    *out = (struct decide_junk){.probability = 0.5, .is_significant = true};
     return true;
 }
 

@@ -19,7 +19,7 @@ struct script {
     int written_days;
     struct decide_traffic traffic[3];
     double probability;
-    bool is_not_significant, is_broken, is_report;
+    bool is_not_significant, is_broken, is_report, is_closed;
     struct str mailbox; // asked for last
 };
 
@@ -83,7 +83,7 @@ static bool junk(void *ctx, struct arena *a, struct decide_junk *out, struct err
     struct script *s = ctx;
 
     (void)a;
-    *out = (struct decide_junk){s->probability, !s->is_not_significant, STR("words")};
+    *out = (struct decide_junk){s->is_closed, s->probability, !s->is_not_significant, STR("words")};
     return s->probability >= 0 || fail(e, ERR_TEMPORARY, "scripted");
 }
 
@@ -409,6 +409,13 @@ TEST(decide_order_of_the_rest)
     s.m.found.dmarc = FINDING_PASS;
     s.script.probability = 0.3;
     CHECK_STR(run(&a, &s)->reason, STR("junk-content-strict"));
+
+    // A filter that cannot be read is not the message's fault, and nobody is kept waiting for it.
+    setup(&s);
+    s.script.probability = -1;
+    s.script.is_closed = true;
+    d = run(&a, &s);
+    CHECK(d->code == 451 && str_eq(d->reason, STR("junk-filter-error")) && !d->is_slow);
 
     // Reports.
     setup(&s);

@@ -377,14 +377,18 @@ bool store_learn(struct store *st)
 }
 
 bool store_junk_classify(struct store *st, struct store_reader *r, struct arena *a,
-                         const struct junk_message *m, struct junk_result *out, struct err *e)
+                         const struct junk_message *m, bool *is_open, struct junk_result *out,
+                         struct err *e)
 {
     struct junk_tokens tokens;
     struct junk_state state;
 
+    *is_open = false;
     if (!st->junk->o.learns)
         return fail(e, ERR_NOT_FOUND, "the account has no junk filter");
-    return junk_state_read(r->db, a, &state, e) &&
-           junk_tokenise(a, &st->junk->o.settings, &state.key, m, &tokens, e) &&
+    if (!junk_state_read(r->db, a, &state, e))
+        return false;
+    *is_open = true;
+    return junk_tokenise(a, &st->junk->o.settings, &state.key, m, &tokens, e) &&
            junk_classify(r->db, a, &st->junk->o.settings, &tokens, out, e);
 }

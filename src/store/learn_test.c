@@ -306,7 +306,7 @@ TEST(learn_then_classify)
     struct store *st = open_new(&learning);
     AUTO_ARENA a = ARENA_LIMIT(2 * JUNK_MEMORY);
     struct str message = STR("Subject: cheap pills\r\n\r\nbuy pills");
-    bool is_broken;
+    bool is_broken, is_open;
     struct junk_message m = {mime_parse(&a, message, &is_broken), junk_read_str, &message};
     struct junk_result result;
     struct store_added added;
@@ -316,7 +316,7 @@ TEST(learn_then_classify)
     add(st, "Inbox", STR("Subject: lunch\r\n\r\nat noon"), FLAG_NOTJUNK, &added);
     add(st, "Inbox", STR("Subject: pills\r\n\r\nbuy cheap pills"), FLAG_JUNK, &added);
     learn_all(st);
-    CHECK(store_junk_classify(st, r, &a, &m, &result, &e));
+    CHECK(store_junk_classify(st, r, &a, &m, &is_open, &result, &e) && is_open);
     CHECK(result.probability > 0.5 && !result.is_significant && result.n_spam_deciders > 0);
     store_reader_close(r);
     store_close(st);

@@ -226,9 +226,12 @@ typedef bool store_bytes_fn(void *ctx, struct str bytes);
 MUST_USE bool store_email_read(struct store_reader *r, uint64_t email, uint64_t offset, uint64_t n,
                                store_bytes_fn *fn, void *ctx, struct err *e);
 
-/* What the junk filter says of a message. ERR_NOT_FOUND when there is none or it learnt nothing. */
+/*
+ * What the junk filter says of a message. ERR_NOT_FOUND when there is none or it learnt nothing. *is_open:
+ * it could be read, so that an error is about this message.
+ */
 MUST_USE bool store_junk_classify(struct store *st, struct store_reader *r, struct arena *a,
-                                  const struct junk_message *m, struct junk_result *out,
+                                  const struct junk_message *m, bool *is_open, struct junk_result *out,
                                   struct err *e);
 
 /* --- changing ----------------------------------------------------------------------------------- */

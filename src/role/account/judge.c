@@ -215,7 +215,7 @@ static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct
     struct junk_message message = {.read = junk_read_fd};
     AUTO_BUF words = BUF_LIMIT(4096);
     struct err none = {0};
-    bool is_broken, is_read;
+    bool is_broken, is_read, is_open;
     int fd = s->m->fd;
 
     *out = (struct decide_junk){0};
@@ -227,17 +227,19 @@ static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct
     message.ctx = &fd;
     if (!is_read)
         return false;
-    if (!store_junk_classify(account.store, s->reader, a, &message, &result, &none)) {
+    if (!store_junk_classify(account.store, s->reader, a, &message, &is_open, &result, &none)) {
         *e = none;
         if (none.kind == ERR_NOT_FOUND) // nothing was learnt yet
             *e = (struct err){0};
         out->words = STR("nothing learnt");
+        out->is_closed = !is_open;
         return none.kind == ERR_NOT_FOUND;
     }
     put_words(&words, "junk words:", result.spam, result.n_spam_deciders, s->is_smtputf8);
     put_words(&words, "; others:", result.ham, result.n_ham_deciders, s->is_smtputf8);
-    *out = (struct decide_junk){result.probability, result.is_significant,
-                                arena_dup(a, buf_str(&words))};
+    *out = (struct decide_junk){.probability = result.probability,
+                                .is_significant = result.is_significant,
+                                .words = arena_dup(a, buf_str(&words))};
     return true;
 }
 
