@@ -7,8 +7,7 @@ static bool is_name_char(unsigned char c)
     return c > 32 && c < 127 && c != ':';
 }
 
-// One field with its continuation lines, or one line that is none.
-static struct str take_folded(struct cur *c)
+struct str header_take_folded(struct cur *c)
 {
     const char *start = c->p;
 
@@ -24,7 +23,7 @@ static struct str take_folded(struct cur *c)
 bool header_next(struct cur *c, struct header_field *out)
 {
     while (cur_left(c)) {
-        struct str raw = take_folded(c);
+        struct str raw = header_take_folded(c);
         struct cur f = cur_of(raw);
         struct str value;
 

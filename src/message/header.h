@@ -22,6 +22,8 @@ struct header_field {
 };
 /* Takes the next field. Lines that are none (no colon, blank before it) are passed over. */
 MUST_USE bool header_next(struct cur *c, struct header_field *out);
+/* Takes the next line with those that continue it: a field, or one that is none. */
+struct str header_take_folded(struct cur *c);
 /* The first field of that name. */
 bool header_find(struct str block, struct str name, struct header_field *out);
 /* How many fields have that name. */

@@ -3,6 +3,7 @@
 #include "base/cur.h"
 #include "message/header.h"
 #include "text/encode.h"
+#include "text/idna.h"
 
 static const char *const result_names[] = {"none",    "pass",   "fail",      "softfail",
                                            "neutral", "policy", "temperror", "permerror"};
@@ -439,8 +440,16 @@ bool authres_claims_host(struct str value, struct str host)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct cur c = cur_of(str_sub(value, 0, AUTHRES_MAX_FIELD));
-    struct str claimed;
+    struct str claimed, ascii;
+    uint64_t version;
 
-    return skip_cfws(&a, &c, NULL, NULL) && take_value(&a, &c, &claimed, NULL) &&
-           str_eq_ci(claimed, host);
+    // Others may find a host where we do not: behind a comment that is too long or too deep.
+    if (!skip_cfws(&a, &c, NULL, NULL) || !take_value(&a, &c, &claimed, NULL))
+        return true;
+    if (str_ends(claimed, STR(".")))
+        claimed.n--;
+    if (str_eq_ci(claimed, host) ||
+        (domain_to_ascii(&a, claimed, &ascii, NULL) && str_eq_ci(ascii, host)))
+        return true;
+    return skip_cfws(&a, &c, NULL, NULL) && cur_u64(&c, UINT64_MAX, &version) && version != 1;
 }

@@ -86,7 +86,7 @@ MUST_USE bool authres_put(struct buf *out, const struct authres *ar, struct err 
  */
 MUST_USE bool authres_parse(struct arena *a, struct str value, struct authres *out, struct err *e);
 /*
- * Whether the field claims to be host's, also when the rest of it cannot be read: such a field that
- * came from outside is to be removed (RFC 8601 5).
+ * Whether the field claims to be host's, also when the rest of it cannot be read; or may claim it, when
+ * it names no host that we can read, or has a version that we do not know: such a field that came from outside is to be removed (RFC 8601 5).
  */
 bool authres_claims_host(struct str value, struct str host);

@@ -250,5 +250,8 @@ TEST(authres_claims)
     CHECK(authres_claims_host(STR("(x)\r\n \"mx.example.com\" ; what ever ("), STR("mx.example.com")));
     CHECK(authres_claims_host(STR("mx.example.com"), STR("mx.example.com")));
     CHECK(!authres_claims_host(STR("mx.example.com.evil.example; spf=pass"), STR("mx.example.com")));
-    CHECK(!authres_claims_host(STR(""), STR("mx.example.com")));
+    CHECK(authres_claims_host(STR(""), STR("mx.example.com")));
+    CHECK(authres_claims_host(STR("(((((mx.example.com"), STR("mx.example.com")));
+    CHECK(authres_claims_host(STR("b\xc3\xbc" "cher.example; none"), STR("xn--bcher-kva.example")));
+    CHECK(!authres_claims_host(STR("xn--bcher-kva.example; none"), STR("mx.example.com")));
 }
