@@ -38,6 +38,7 @@ enum {
     IPC_MAX_FINDINGS = 4096, // a list of domains
     IPC_MAX_REASON = 64,     // the word of a decision
     IPC_MAX_REPORT_TEXT = 4096, // what reports say in one place; a list of policies or hosts
+    IPC_MAX_ARC_SETS = 50,   // RFC 8617 4.2.1
 };
 
 /* The services a session or an account may ask the monitor for. */
@@ -451,7 +452,10 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, iprev, FINDING_PERMERROR)              /* reverse name of the client's address */        \
     F(str, iprev_name, IPC_MAX_ADDRESS)          /* that name, when it passes */                   \
     F(str, dnsbl_zones, IPC_MAX_FINDINGS)        /* those that list the address; a list */         \
-    F(u8, is_tlsrpt_signed, 1)                   /* good enough for a report about TLS */
+    F(u8, is_tlsrpt_signed, 1)                   /* good enough for a report about TLS */         \
+    F(u8, arc, FINDING_PERMERROR)                /* the chain of those who passed it on; NONE: none */ \
+    F(u8, arc_sets, IPC_MAX_ARC_SETS)            /* how long it is */                              \
+    F(str, arc_domain, IPC_MAX_ADDRESS)          /* d= of the last of them, when it passes */
 /*
  * session, queue -> account: a message for the mailbox this channel was granted for, in a sealed
  * memory file; prefix is put before it. delivery_id makes a repetition harmless: it says which

@@ -360,6 +360,19 @@ static void introduce(struct decide *d, const struct reputation *r, bool is_repo
     d->out->mailbox = d->account->introbox;
 }
 
+// As upstream: who passed a message on is told, and makes no difference. A ruleset says whom to trust.
+static void note_chain(struct decide *d)
+{
+    const struct decide_findings *f = &d->m->found;
+
+    if (f->arc == FINDING_PASS)
+        decide_note(d, "arc", STR("pass"), "passed on %u times, last by %.*s", f->arc_sets,
+                    STR_FMT(f->arc_domain));
+    else if (f->arc != FINDING_NONE)
+        decide_note(d, "arc", f->arc == FINDING_TEMPERROR ? STR("temperror") : STR("fail"),
+                    "a chain of %u", f->arc_sets);
+}
+
 static void decide_steps(struct decide *d)
 {
     struct reputation r;
@@ -374,6 +387,7 @@ static void decide_steps(struct decide *d)
         refuse(d, "high-rate", 452, "4.2.2", STR("too much mail from your network, try again later"));
         return;
     }
+    note_chain(d);
     d->ruleset = decide_ruleset_of(d);
     if (d->ruleset && d->ruleset->mailbox.n)
         d->out->mailbox = d->ruleset->mailbox;

@@ -117,6 +117,9 @@ struct decide_findings {
     bool is_dmarc_sampled;
     enum finding iprev;
     struct str iprev_name, dnsbl_zones;
+    enum finding arc;
+    unsigned arc_sets;
+    struct str arc_domain;
 };
 
 struct decide_message {

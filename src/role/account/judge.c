@@ -280,6 +280,7 @@ static struct decide_findings findings_of(const struct ipc_findings *f)
         .dmarc = (enum finding)f->dmarc, .dmarc_wish = (enum dmarc_wish)f->dmarc_wish,
         .is_dmarc_sampled = f->is_dmarc_sampled, .iprev = (enum finding)f->iprev,
         .iprev_name = f->iprev_name, .dnsbl_zones = f->dnsbl_zones,
+        .arc = (enum finding)f->arc, .arc_sets = f->arc_sets, .arc_domain = f->arc_domain,
     };
 }
 

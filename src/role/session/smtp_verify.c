@@ -94,7 +94,7 @@ void smtp_verify_spf(struct smtp_session *c)
     c->sender->has_spf = true;
 }
 
-/* --- DKIM ---------------------------------------------------------------------------------------- */
+/* --- DKIM and ARC ------------------------------------------------------------------------------- */
 
 static bool feed_body(const struct smtp_message *m, uint64_t from, struct dkim_bodies *bodies,
                       struct arena *a)
@@ -112,7 +112,7 @@ static bool feed_body(const struct smtp_message *m, uint64_t from, struct dkim_b
     return true;
 }
 
-static void verify_dkim(struct smtp_session *c, const struct smtp_message *m)
+static void verify_signatures(struct smtp_session *c, const struct smtp_message *m)
 {
     struct dkim_policy policy = {.now_unix = os_now_unix(), .is_public_suffix = psl_is_suffix};
     struct dns dns = session_dns(c->s);
@@ -120,18 +120,19 @@ static void verify_dkim(struct smtp_session *c, const struct smtp_message *m)
     struct dkim_header *header;
     struct err e = {0};
 
-    // A header that is longer than what is looked at is signed by nobody whom we could verify.
-    if (m->header.n >= SMTP_HEADER_LOOK || !(header = dkim_header_parse(&c->a, m->header, &e))) {
-        if (e.kind)
-            LOG(LOG_DEBUG, "smtpserver", "signatures are not looked at", LOG_E(&e));
+    header = dkim_header_parse(&c->a, m->header, &e);
+    if (!header) {
+        LOG(LOG_DEBUG, "smtpserver", "signatures are not looked at", LOG_E(&e));
         return;
     }
     bodies = dkim_bodies_new();
     dkim_verify_begin(&c->a, header, &policy, &dns, bodies, &c->sender->dkim);
+    arc_verify_begin(&c->a, header, &policy, &dns, bodies, &c->sender->arc);
     if (dkim_bodies_are_wanted(bodies) && !feed_body(m, m->body_start, bodies, &c->a))
         LOG(LOG_ERROR, "smtpserver", "reading a message back for its signatures");
     dkim_bodies_end(bodies);
     dkim_verify_end(&c->sender->dkim);
+    arc_verify_end(&c->sender->arc);
     dkim_bodies_free(bodies);
 }
 
@@ -306,6 +307,9 @@ static void tell(struct smtp_session *c, const struct smtp_message *m)
         .iprev_name = who->iprev.name,
         .dnsbl_zones = arena_dup(&c->a, buf_str(&zones)),
         .is_tlsrpt_signed = is_tlsrpt_signed(who),
+        .arc = (uint8_t)finding_of(who->arc.status),
+        .arc_sets = (uint8_t)who->arc.n,
+        .arc_domain = who->arc.status == AUTH_PASS ? who->arc.sets[who->arc.n - 1].seal.domain : STR(""),
     };
 }
 
@@ -347,6 +351,8 @@ static bool put_fields(struct smtp_session *c, struct buf *out, struct err *e)
     dmarc->reason = who->dmarc.found.why;
     if (who->has_from)
         authres_add_property(dmarc, &c->a, "header", "from", who->from.domain);
+    if (who->arc.n)
+        authres_add_arc(&ar, &c->a, who->arc.status, &who->ip, who->arc.why);
     if (!authres_put(out, &ar, e))
         return false;
     spf_put_received(out, &q, &who->spf);
@@ -376,7 +382,7 @@ bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct er
     prefetch_policy(c, m, &dns);
     iprev_check(&dns, &c->a, &who->ip, &who->iprev);
     smtp_verify_spf(c);
-    verify_dkim(c, m);
+    verify_signatures(c, m);
     verify_dmarc(c, m);
     tell(c, m);
     if (!put_fields(c, &fields, e))
@@ -387,6 +393,7 @@ bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct er
         LOG_S("spf", str_of(auth_result_name(who->spf.status))),
         LOG_S("dkim", who->findings.dkim_domains),
         LOG_S("dmarc", str_of(auth_result_name(who->dmarc.status))),
+        LOG_S("arc", str_of(auth_result_name(who->arc.status))),
         LOG_S("listed", who->findings.dnsbl_zones));
     return true;
 }

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "policy/arc.h"
 #include "policy/dkim.h"
 #include "policy/dmarc.h"
 #include "policy/iprev.h"
@@ -19,6 +20,7 @@ struct smtp_sender {
     bool has_from;
     struct address from; // domain: A-labels in lower case
     struct dmarc_result dmarc;
+    struct arc_chain arc;
     struct ipc_findings findings; // for the accounts
     struct str fields;            // Authentication-Results and Received-SPF
 };
