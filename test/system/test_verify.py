@@ -86,4 +86,104 @@ def fields_that_claim_to_be_ours_are_not_believed_by_us():
         assert 'dmarc=fail' in log, log
 
 
+NO_FIELD = 'authentication-results : MAIL.example.org;\r\n\tspf=pass\r\n'  # for us, but for others
+CLAIMS = ('Authentication-Results: mail.example.org; dmarc=pass\r\n'
+          'Authentication-Results:\r\n (x) "mail.example.org" 1; none\r\n'
+          'Authentication-Results: elsewhere.example 2; dkim=pass\r\n'
+          'Received-SPF: pass (true) client-ip=127.66.0.2;\r\n\treceiver=mail.example.org; identity=mailfrom\r\n'
+          'X-Mox-Reason: msgfromfull\r\n')
+OTHERS = ('Authentication-Results: mx.elsewhere.example; spf=pass smtp.mailfrom=mail.example.org\r\n'
+          'Received-SPF: pass (true) receiver=mx.elsewhere.example;\r\n')
+
+
+@test
+@needs_dns
+def what_is_said_in_our_name_is_removed():
+    """RFC 8601 5: what others say stays, and so does every other byte."""
+    with World() as world, serving(env=world.internet.env) as s:
+        body = 'Authentication-Results: mail.example.org; in the body\r\n' + 'line of text\r\n' * 30000
+        header, _, start = (MESSAGE % ('claims', 'f2')).partition('\r\n\r\n')
+        whole = world.signed(OTHERS + CLAIMS + header + '\r\n' + CLAIMS + '\r\n' + start + body)
+        send(s, NO_FIELD + whole)
+        c = s.login('ann')
+        c.select('INBOX')
+        raw = c.fetch('1', '(BODY.PEEK[])')[1][0][1].decode()
+        signature = whole.partition('Authentication-Results')[0]
+        assert raw.endswith('\r\n' + signature + OTHERS + header + '\r\n\r\n' + start + body), raw[:3000]
+        fields = fields_of(raw.partition('\r\n\r\n')[0])
+        assert len([n for n, _ in fields if n.lower() == 'authentication-results']) == 2, fields
+        results = field(fields, 'Authentication-Results')
+        assert results.startswith('mail.example.org;') and 'dkim=pass' in results, results  # as it was signed
+        assert [v for n, v in fields if n == 'X-Mox-Reason'] == [fields[0][1]] and 'msgfromfull' not in fields[0][1], fields
+        assert len([n for n, _ in fields if n == 'Received-SPF']) == 2, fields
+        # All there is; and a message without a body, whose last line is such a field.
+        for message in ('X-Mox-Reason: x\r\n\r\nbody\r\n', 'Subject: x\r\nX-Mox-Reason: x\r\n'):
+            send(s, message, sender='')
+            assert len([n for n, _ in newest(s) if n == 'X-Mox-Reason']) == 1
+        # From our own user to our own user it is no better.
+        w = s.connect(SUBMISSIONS)
+        w = Wire(insecure_context().wrap_socket(w.sock))
+        w.smtp_hello()
+        w.cmd('AUTH PLAIN ' + base64.b64encode(b'\0bob@example.org\0bob password').decode(), '235')
+        w.cmd('MAIL FROM:<bob@example.org>', '250')
+        w.cmd('RCPT TO:<ann@example.org>', '250')
+        w.cmd('DATA', '354')
+        w.write(NO_FIELD + CLAIMS + 'From: <bob@example.org>\r\nSubject: from bob\r\n\r\nhello\r\n.\r\n')
+        w.expect('250')
+        w.close()
+        s.wait_log('uid=4')
+        fields = newest(s)
+        assert field(fields, 'Subject') == 'from bob'
+        assert [v for n, v in fields if n == 'Authentication-Results'] == ['mail.example.org; auth=pass smtp.mailfrom=bob@example.org'], fields
+        assert not [n for n, _ in fields if n in ('X-Mox-Reason', 'Received-SPF')], fields
+        c.logout()
+
+
+@test
+@needs_dns
+def a_header_is_looked_at_to_its_end():
+    """What we did not see of it, others would."""
+    with World() as world, serving(env=world.internet.env) as s:
+        long = ''.join('X-Filler-%d: %s\r\n' % (i, 'x' * 900) for i in range(400))
+        how = dict(source=OTHER, sender='')
+        send(s, long + MESSAGE % ('forged', 'h1'), want='550', **how)
+        send(s, long + CLAIMS + MESSAGE % ('long', 'h2'))
+        fields = newest(s)
+        assert len([n for n, _ in fields if n.lower() == 'authentication-results']) == 1 and field(fields, 'Subject') == 'long'
+        assert Attempt(s, long + long + MESSAGE % ('longer', 'h3')).wait().startswith('552 5.3.4')
+        # As many claims and addresses as there is room for.
+        many = 'X-Mox-Reason:\r\n' * 34000
+        send(s, many + 'Subject: many\r\n\r\n', sender='')
+        assert field(newest(s), 'Subject') == 'many'
+        send(s, 'From: %s\r\nSubject: all\r\n\r\n' % ',\r\n '.join(['a@x.example'] * 30000), sender='')
+        assert field(newest(s), 'Subject') == 'all'
+
+
+@test
+@needs_dns
+def who_passed_a_message_on():
+    """ARC: a forwarder's seal, and the next one's on it; and what was changed after them."""
+    with World() as world, serving(env=world.internet.env) as s:
+        m = 'Authentication-Results: mx.signer.example; dkim=pass header.d=sender.example\r\n' + world.signed(MESSAGE % ('sealed', 'a1'))
+        once = world.signed(m, 'signer.example', seals_for='mx.signer.example')
+        send(s, once, sender='')
+        results = field(newest(s), 'Authentication-Results')
+        assert 'arc=pass smtp.remote-ip=' + GOOD in results and 'dmarc=pass' in results, results
+        twice = world.signed('Authentication-Results: mx.sub.example; arc=pass\r\n' + once, 'sub.sender.example', seals_for='mx.sub.example')
+        send(s, twice, sender='')
+        assert 'arc=pass' in field(newest(s), 'Authentication-Results')
+        conf = os.path.join(s.dir, 'mox.conf')
+        why = run(MOX, '-config', conf, 'message', 'why', 'ann', 'Inbox', '2').stdout.splitlines()
+        assert why[0].split() == 'arc pass: passed on 2 times, last by sub.sender.example'.split(), why
+        send(s, twice.replace('hello', 'hallo'), sender='ann@sender.example')
+        results = field(newest(s), 'Authentication-Results')
+        assert 'arc=fail' in results and 'the hash of the body does not fit' in results, results
+        why = run(MOX, '-config', conf, 'message', 'why', 'ann', 'Inbox', '3').stdout.splitlines()
+        assert why[0].split() == 'arc fail: a chain of 2'.split(), why
+        # As upstream: a chain alone, by whomever, makes no message of a domain that refuses it welcome.
+        changed = once.replace('hello', 'hallo')
+        sealed = world.signed('Authentication-Results: mx.sub.example; arc=fail\r\n' + changed, 'sub.sender.example', seals_for='mx.sub.example')
+        send(s, sealed.replace('Subject: sealed', 'Subject: [list] sealed'), source=OTHER, sender='', want='550')
+
+
 main('verify')

@@ -15,7 +15,8 @@ enum {
     SMTP_UNKNOWN_MS = 5000,    // before "no such address", so that guessing takes time
     SMTP_MAX_WAIT_MS = 60 * 60 * 1000, // of a first message, whatever is configured
     SMTP_MAX_TARGETS = 5000,   // mailboxes that one message goes to at once
-    SMTP_HEADER_LOOK = 256 * 1024, // how much of a message is searched for its header
+    SMTP_HEADER_LOOK = 64 * 1024, // how much of a message is read for its header; more if need be
+    SMTP_MAX_HEADER = 512 * 1024,
     SMTP_USUAL_SIZE = 100 << 20,   // a lower limit is the administrator's, says the reply
 };
 
@@ -141,6 +142,8 @@ MUST_USE bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m,
                            struct err *e);
 /* The message of a transaction, up to the final reply (smtp_submit.c, smtp_deliver.c). */
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m);
-void smtp_deliver(struct smtp_session *c, const struct smtp_message *m);
+void smtp_deliver(struct smtp_session *c, struct smtp_message *m);
+/* Without the fields that are not true of others: the message is another one then (smtp_claims.c). */
+MUST_USE bool smtp_drop_claims(struct smtp_session *c, struct smtp_message *m, struct err *e);
 /* The reply to a message that was taken. */
 void smtp_accepted(struct smtp_session *c);

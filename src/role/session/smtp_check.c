@@ -9,25 +9,39 @@
 
 enum { PIECE = 64 * 1024, MAX_LINE = 1000 };
 
-// The header block at the start of the message.
-static bool read_header(struct smtp_session *c, struct smtp_message *m, struct err *e)
+static bool read_start(struct smtp_session *c, struct smtp_message *m, size_t most, struct err *e)
 {
-    size_t n = m->size < SMTP_HEADER_LOOK ? (size_t)m->size : SMTP_HEADER_LOOK;
+    size_t n = m->size < most ? (size_t)m->size : most;
     char *p = arena_alloc(&c->a, n + 1);
     ssize_t got = pread(m->fd, p, n, 0);
-    ptrdiff_t end;
 
     if (got < 0 || (size_t)got != n)
         return fail_errno(e, "reading the message back");
     m->header = str_at(p, n);
-    if (str_starts(m->header, STR("\r\n"))) {
-        m->header = STR("");
-        m->has_separator = true;
-        m->body_start = 2;
-        return true;
+    return true;
+}
+
+// The header block at the start of the message. ERR_LIMIT: what we do not see of it, others would.
+static bool read_header(struct smtp_session *c, struct smtp_message *m, struct err *e)
+{
+    ptrdiff_t end = -1;
+
+    for (size_t n = SMTP_HEADER_LOOK; end < 0; n *= 2) {
+        if (n > SMTP_MAX_HEADER)
+            return fail(e, ERR_LIMIT, "the header is too long");
+        if (!read_start(c, m, n, e))
+            return false;
+        if (str_starts(m->header, STR("\r\n"))) {
+            m->header = STR("");
+            m->has_separator = true;
+            m->body_start = 2;
+            return true;
+        }
+        end = str_find_str(m->header, STR("\r\n\r\n"));
+        if (m->size <= n)
+            break;
     }
-    end = str_find_str(m->header, STR("\r\n\r\n"));
-    m->has_separator = end >= 0 || m->size > n;
+    m->has_separator = end >= 0;
     m->body_start = m->size;
     if (end >= 0) {
         m->header = str_sub(m->header, 0, (size_t)end + 2);
@@ -146,6 +160,10 @@ bool smtp_check_message(struct smtp_session *c, struct smtp_message *m)
     struct err e = {0};
 
     if (!read_header(c, m, &e)) {
+        if (e.kind == ERR_LIMIT) {
+            SMTP_REPLY(c, 552, "5.3.4", "the header of the message is longer than 512 KiB");
+            return false;
+        }
         LOG(LOG_ERROR, smtp_package(c), "reading a message back", LOG_E(&e));
         SMTP_REPLY(c, 451, "4.3.0", "temporary failure, try again later");
         return false;

@@ -329,7 +329,7 @@ static bool are_all_unknown(const struct smtp_session *c)
     return true;
 }
 
-void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
+void smtp_deliver(struct smtp_session *c, struct smtp_message *m)
 {
     struct delivery *all;
     size_t n, committed;
@@ -348,6 +348,11 @@ void smtp_deliver(struct smtp_session *c, const struct smtp_message *m)
     }
     if (!smtp_verify(c, m, &e)) {
         smtp_reply_broken(c, "writing down what was found out", &e);
+        return;
+    }
+    // After the signatures were verified: a claim may be signed by who makes it.
+    if (!smtp_drop_claims(c, m, &e)) {
+        smtp_reply_broken(c, "removing fields", &e);
         return;
     }
     all = plan(c, m, &n);

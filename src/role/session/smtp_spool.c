@@ -67,6 +67,7 @@ static void take(struct smtp_session *c)
     AUTO_BUF id = BUF_LIMIT(64);
     struct smtp_message m = {.fd = p->fd, .size = p->size,
                              .is_binary = c->mail.body == SMTP_BODY_BINARYMIME};
+    struct err e = {0};
 
     m.has_8bit = m.is_binary || p->text.has_8bit;
     smtp_put_random_name(&id);
@@ -78,10 +79,12 @@ static void take(struct smtp_session *c)
         // RFC 5321 2.3.8: others may have seen the end of the message elsewhere than we did.
         SMTP_REPLY(c, 500, "5.5.2", "bare CR, or a dot line that is not ended by CR LF");
     } else if (smtp_check_message(c, &m)) {
-        if (c->is_submission)
-            smtp_submit(c, &m);
-        else
+        if (!c->is_submission)
             smtp_deliver(c, &m);
+        else if (!smtp_drop_claims(c, &m, &e))
+            smtp_reply_broken(c, "removing fields", &e);
+        else
+            smtp_submit(c, &m);
     }
 }
 
