@@ -1,6 +1,9 @@
 #include "cmd/paths.h"
 
+#include <fcntl.h>
+
 #include "cmd/cmd.h"
+#include "os/fd.h"
 #include "os/file.h"
 
 struct str paths_config_dir(void)
@@ -43,4 +46,22 @@ bool paths_data_dir(struct arena *a, struct str *out, struct err *e)
     *out = dir.p[0] == '/' ? dir
                            : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(dir));
     return true;
+}
+
+bool paths_lock_data(struct arena *a, struct str *out, int *lock, struct err *e)
+{
+    struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const char *path;
+
+    *lock = -1;
+    if (!paths_data_dir(a, out, e))
+        return false;
+    path = arena_cstring(a, arena_printf(a, "%.*s/lock", STR_FMT(*out)));
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*lock < 0)
+        return fail_errno(e, "opening %s", path);
+    if (fcntl(*lock, F_OFD_SETLK, &wanted) == 0)
+        return true;
+    fd_close(lock);
+    return fail(e, ERR_CONFLICT, "the server is running: stop it first");
 }

@@ -11,3 +11,5 @@ struct str paths_config_dir(void);
 MUST_USE bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e);
 /* DataDir of mox.conf, from the current directory. */
 MUST_USE bool paths_data_dir(struct arena *a, struct str *out, struct err *e);
+/* The same, of a server that does not run and cannot be started until lock is closed. ERR_CONFLICT. */
+MUST_USE bool paths_lock_data(struct arena *a, struct str *out, int *lock, struct err *e);

@@ -110,6 +110,18 @@ const struct cmd cmd_verbs[] = {
      "The id is that of a Received field, or in parentheses at the end of a reply. The number is\n"
      "printed as the log has it, cid=number. Reads receivedid.key in the data directory.", cmd_cid,
      false},
+    {"backup", "[-verbose] destdir", "Make a backup of configuration and data, or bring one up to date.\n\n"
+     "Writes destdir/config and destdir/data: each database as it is at one moment. The server may be\n"
+     "running. Into the same directory again, only what is new of the messages is written; what is in\n"
+     "the backup and no more in the data stays there, with a warning. Whoever reads the backup reads all\n"
+     "mail and the private keys.", cmd_backup, false},
+    {"restore", "[-keep-uidvalidity] [-verbose] backupdir", "Put back what \"backup\" made.\n\n"
+     "The data directory must be empty or missing. The configuration is restored when there is none.\n"
+     "Mailboxes get a new UIDVALIDITY, since clients may know of messages that came after the backup;\n"
+     "not with -keep-uidvalidity, for a backup that was made after the server had stopped.", cmd_restore,
+     false},
+    {"bumpuidvalidity", "account [mailbox]", "Make IMAP clients fetch all of an account or mailbox anew.\n\n"
+     "Gives the mailboxes a new UIDVALIDITY. The server must not be running.", cmd_bumpuidvalidity, false},
     {"verifydata", "[data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
      "when there are any. The server may be running.", cmd_verifydata, false},

@@ -20,6 +20,7 @@ cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account
     cmd_account_enable, cmd_address_add, cmd_address_rm, cmd_domain_rm, cmd_domain_disable,
     cmd_domain_enable, cmd_alias_list, cmd_alias_print, cmd_alias_add, cmd_alias_update, cmd_alias_rm,
     cmd_alias_addaddr, cmd_alias_rmaddr;                             // cmd_domains.c
+cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c
 cmd_run_fn cmd_export_mbox, cmd_export_maildir;                      // cmd_export.c
 cmd_run_fn cmd_import_mbox, cmd_import_maildir;                      // cmd_import.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c

@@ -165,6 +165,25 @@ struct db *db_open_reader(const char *name, struct err *e)
     return NULL;
 }
 
+struct db *db_open_copy(const char *copy, const char *source, struct err *e)
+{
+    struct db *d = open_handle(copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e);
+
+    // A rollback journal: at rest the copy is one file.
+    if (d && db_exec(d, "PRAGMA main.journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; "
+                        "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192", e)) {
+        AUTO_STMT s = db_prepare(d, "ATTACH ? AS src", e);
+
+        if (s) {
+            stmt_bind_str(s, 1, str_of(source));
+            if (stmt_run(s, e))
+                return d;
+        }
+    }
+    db_close(d);
+    return NULL;
+}
+
 void db_close(struct db *d)
 {
     size_t at = 0;

@@ -40,6 +40,15 @@ MUST_USE bool db_checkpoint(struct db *d, struct err *e);
 struct db *db_open_reader(const char *name, struct err *e);
 void db_close(struct db *d);
 
+/*
+ * Makes copy a copy of the database source, both paths, with source as it was at one moment, whoever
+ * writes to it. A copy that is there is brought up to date in one transaction: what was there already of
+ * message bytes is not written again. After a failure the copy is what it was before.
+ */
+MUST_USE bool db_backup(const char *source, const char *copy, struct err *e);
+/* For that: the copy, open as main, with source attached as src. */
+struct db *db_open_copy(const char *copy, const char *source, struct err *e);
+
 /* Runs statements that return nothing. */
 MUST_USE bool db_exec(struct db *d, const char *sql, struct err *e);
 

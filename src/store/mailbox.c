@@ -111,6 +111,40 @@ static bool next_uidvalidity(struct store *st, uint64_t *out, struct err *e)
     return stmt_step(s, e) || e->kind == ERR_NONE;
 }
 
+struct renew_job {
+    struct str name; // empty: all
+    uint32_t not_below, *out;
+};
+
+static bool renew_job(struct store *st, void *ctx, struct err *e)
+{
+    AUTO_STMT least = db_prepare(st->db, "UPDATE account SET next_uidvalidity = max(next_uidvalidity, ?)", e);
+    AUTO_STMT s = db_prepare(st->db, "UPDATE mailbox SET uidvalidity = ?1, modseq = ?2 "
+                             "WHERE ?3 = '' OR name = ?3", e);
+    const struct renew_job *j = ctx;
+    uint64_t modseq, uidvalidity;
+
+    if (!least || !s)
+        return false;
+    stmt_bind_u64(least, 1, j->not_below);
+    if (!stmt_run(least, e) || !job_modseq(st, &modseq, e) || !next_uidvalidity(st, &uidvalidity, e))
+        return false;
+    if (uidvalidity > UINT32_MAX)
+        return fail(e, ERR_LIMIT, "there are no more values for UIDVALIDITY");
+    stmt_bind_u64(s, 1, uidvalidity);
+    stmt_bind_u64(s, 2, modseq);
+    stmt_bind_str(s, 3, j->name);
+    touch(st, TOUCHED_MAILBOX);
+    *j->out = (uint32_t)uidvalidity;
+    return stmt_run(s, e) && (db_changes(st->db) || fail(e, ERR_NOT_FOUND, "no such mailbox"));
+}
+
+bool store_renew_uidvalidity(struct store *st, struct str name, uint32_t not_below, uint32_t *out,
+                             struct err *e)
+{
+    return store_write(st, renew_job, &(struct renew_job){name, not_below, out}, e);
+}
+
 static bool insert_mailbox(struct store *st, struct str name, struct str special_use,
                            bool subscribes, struct err *e)
 {

@@ -252,6 +252,12 @@ MUST_USE bool store_mailbox_delete(struct store *st, const struct store_session 
  */
 MUST_USE bool store_mailbox_rename(struct store *st, const struct store_session *by,
                                    struct str from, struct str to, struct err *e);
+/*
+ * Gives a mailbox, or all (name empty), one new UIDVALIDITY, at least as high as not_below: clients
+ * forget what they knew of its messages. ERR_NOT_FOUND.
+ */
+MUST_USE bool store_renew_uidvalidity(struct store *st, struct str name, uint32_t not_below,
+                                      uint32_t *out, struct err *e);
 /* ERR_NOT_FOUND when a name to unsubscribe is neither subscribed nor a mailbox. */
 MUST_USE bool store_subscribe(struct store *st, const struct store_session *by, struct str name,
                               bool on, struct err *e);

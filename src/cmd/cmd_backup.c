@@ -1,0 +1,365 @@
+/*
+ * backup, restore, bumpuidvalidity. A backup is the configuration directory and the data directory, each
+ * database as it was at one moment; the server may be running, and does not notice.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmd/paths.h"
+#include "cmd/verbs.h"
+#include "db/db.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "store/store.h"
+
+enum { MAX_DEPTH = 8, MAX_FILE = 64 << 20, DIR_MODE = 0700 };
+
+struct copy {
+    struct arena a; // of paths
+    struct stat skip[2]; // directories that are not entered: the data, the backup itself
+    bool is_verbose;
+    size_t databases, files, warnings;
+};
+
+static void warn(struct copy *c, const char *what, struct str path, const char *why)
+{
+    fprintf(stderr, "warning: %s%s%s; path=%.*s\n", what, why ? ": " : "", why ? why : "", STR_FMT(path));
+    c->warnings++;
+}
+
+static bool is_skipped(const struct copy *c, const struct stat *st)
+{
+    for (size_t i = 0; i < COUNT(c->skip); i++)
+        if (c->skip[i].st_ino == st->st_ino && c->skip[i].st_dev == st->st_dev)
+            return true;
+    return false;
+}
+
+// What belongs to a running server or to SQLite beside its databases.
+static bool is_passing(struct str name)
+{
+    static const struct str names[] = {STR_("ctl"), STR_("lock"), STR_("parsing"), STR_("tmp")};
+
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_eq(name, names[i]))
+            return true;
+    return str_ends(name, STR("-wal")) || str_ends(name, STR("-shm")) ||
+           str_ends(name, STR("-journal")) || str_ends(name, STR(".new"));
+}
+
+static bool write_synced(const char *path, struct str bytes, mode_t mode, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    const char *beside = arena_cstring(&a, arena_printf(&a, "%s.new", path));
+    AUTO_FD fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode & 0777);
+
+    if (fd < 0)
+        return fail_errno(e, "making %s", beside);
+    if (!os_write_all(fd, bytes, e))
+        return fail_in(e, "%s", beside);
+    if (fchmod(fd, mode & 0777) || fsync(fd) || rename(beside, path))
+        return fail_errno(e, "writing %s", path);
+    return true;
+}
+
+// One that is there already and says the same stays.
+static bool copy_plain(const char *from, const char *to, const struct stat *st, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(3 * (size_t)MAX_FILE);
+    struct str bytes, old;
+    struct err none = {0};
+
+    if (!os_read_file(&a, from, MAX_FILE, &bytes, e))
+        return false;
+    if (os_read_file(&a, to, MAX_FILE, &old, &none) && str_eq(bytes, old))
+        return true;
+    return write_synced(to, bytes, st->st_mode, e);
+}
+
+static bool copy_link(const char *from, const char *to, struct err *e)
+{
+    char target[4096];
+    ssize_t n = readlink(from, target, sizeof target - 1);
+
+    if (n < 0)
+        return fail_errno(e, "reading the link %s", from);
+    target[n] = 0;
+    (void)unlink(to);
+    return symlink(target, to) == 0 || fail_errno(e, "making the link %s", to);
+}
+
+static bool copy_entry(struct copy *c, const char *from, const char *to, struct str name,
+                       const struct stat *st, struct err *e)
+{
+    if (c->is_verbose)
+        fprintf(stderr, "%s\n", from);
+    if (S_ISLNK(st->st_mode))
+        return copy_link(from, to, e);
+    if (!S_ISREG(st->st_mode)) {
+        warn(c, "not a file, left out", str_of(from), NULL);
+        return true;
+    }
+    if (str_ends(name, STR(".db"))) {
+        c->databases++;
+        return db_backup(from, to, e) && (chmod(to, st->st_mode & 0777) == 0 ||
+                                          fail_errno(e, "setting the mode of %s", to));
+    }
+    c->files++;
+    return copy_plain(from, to, st, e);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    // The queue first: a message that is delivered meanwhile is then in both, and is known there by its id;
+    // the other way round it could be in neither.
+    struct str x = *(const struct str *)a, y = *(const struct str *)b, queue = STR("queue");
+    bool x_first = str_eq(x, queue), y_first = str_eq(y, queue);
+
+    return x_first != y_first ? (x_first ? -1 : 1) : str_cmp(x, y);
+}
+
+struct entries {
+    struct str *items;
+    size_t n, cap;
+};
+
+static bool list(struct copy *c, const char *path, struct entries *out, struct err *e)
+{
+    DIR *d = opendir(path);
+    struct dirent *entry;
+
+    if (!d)
+        return fail_errno(e, "opening %s", path);
+    while ((entry = readdir(d)))
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+            !is_passing(str_of(entry->d_name)))
+            *ARENA_PUSH(&c->a, out->items, &out->n, &out->cap) = arena_dup(&c->a, str_of(entry->d_name));
+    closedir(d);
+    if (out->n)
+        qsort(out->items, out->n, sizeof *out->items, by_name);
+    return true;
+}
+
+// What is in the copy and no more in the source: an account that was removed, perhaps by mistake.
+static bool warn_of_others(struct copy *c, const char *to, const struct entries *own, struct err *e)
+{
+    struct entries there = {0};
+
+    if (!list(c, to, &there, e))
+        return false;
+    for (size_t i = 0; i < there.n; i++) {
+        bool is_known = false;
+
+        for (size_t k = 0; k < own->n && !is_known; k++)
+            is_known = str_eq(own->items[k], there.items[i]);
+        if (!is_known)
+            warn(c, "only in the backup, left as it is",
+                 arena_printf(&c->a, "%s/%.*s", to, STR_FMT(there.items[i])), NULL);
+    }
+    return true;
+}
+
+static bool copy_tree(struct copy *c, const char *from, const char *to, unsigned depth, struct err *e)
+{
+    struct entries entries = {0};
+
+    if (depth > MAX_DEPTH)
+        return fail(e, ERR_LIMIT, "directories are nested too deep: %s", from);
+    if (mkdir(to, DIR_MODE) && errno != EEXIST)
+        return fail_errno(e, "making %s", to);
+    if (!list(c, from, &entries, e))
+        return false;
+    for (size_t i = 0; i < entries.n; i++) {
+        struct str name = entries.items[i];
+        const char *source = arena_cstring(&c->a, arena_printf(&c->a, "%s/%.*s", from, STR_FMT(name)));
+        const char *target = arena_cstring(&c->a, arena_printf(&c->a, "%s/%.*s", to, STR_FMT(name)));
+        struct stat st;
+
+        if (lstat(source, &st))
+            return fail_errno(e, "looking at %s", source);
+        if (S_ISDIR(st.st_mode) ? !is_skipped(c, &st) && !copy_tree(c, source, target, depth + 1, e)
+                                : !copy_entry(c, source, target, name, &st, e))
+            return false;
+    }
+    return warn_of_others(c, to, &entries, e);
+}
+
+static const char *config_dir(struct arena *a)
+{
+    struct str dir = paths_config_dir();
+
+    return dir.n ? arena_cstring(a, dir) : ".";
+}
+
+static bool backup(struct copy *c, const char *to, struct err *e)
+{
+    const char *config = config_dir(&c->a), *data;
+    struct str data_dir;
+
+    if (!paths_data_dir(&c->a, &data_dir, e))
+        return false;
+    data = arena_cstring(&c->a, data_dir);
+    if (mkdir(to, DIR_MODE) && errno != EEXIST)
+        return fail_errno(e, "making %s", to);
+    if (stat(data, &c->skip[0]) || stat(to, &c->skip[1]))
+        return fail_errno(e, "looking at %s and %s", data, to);
+    return write_synced(arena_cstring(&c->a, arena_printf(&c->a, "%s/moxversion", to)),
+                        STR(MOX_VERSION "\n"), 0600, e) &&
+           copy_tree(c, config, arena_cstring(&c->a, arena_printf(&c->a, "%s/config", to)), 0, e) &&
+           copy_tree(c, data, arena_cstring(&c->a, arena_printf(&c->a, "%s/data", to)), 0, e);
+}
+
+int cmd_backup(int argc, char **argv)
+{
+    struct copy c = {.a = ARENA_LIMIT(256 << 20)};
+    const struct cmd_flag flags[] = {{"verbose", NULL, &c.is_verbose}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    struct err e = {0};
+
+    if (at < 0 || argc - at != 1)
+        return cmd_usage("backup");
+    if (backup(&c, argv[at], &e) && c.is_verbose)
+        fprintf(stderr, "%zu databases and %zu files are backed up\n", c.databases, c.files);
+    arena_fini(&c.a);
+    return e.kind ? cmd_fail(&e) : 0;
+}
+
+/* --- uidvalidity -------------------------------------------------------------------------------------- */
+
+// Of the account whose directory is the current one.
+static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct err *e)
+{
+    static const struct store_options options = {0};
+    struct store_mailboxes mailboxes = {0};
+    struct store_reader *r = NULL;
+    struct store *st;
+    uint32_t uidvalidity;
+    bool is_ok;
+
+    if (wanted.n && !store_mailbox_name(a, wanted, &wanted, e))
+        return false;
+    st = store_open(&options, e);
+    is_ok = st && store_renew_uidvalidity(st, wanted, not_below, &uidvalidity, e) &&
+            (r = store_reader_open(e)) && store_mailbox_list(r, a, &mailboxes, e);
+    for (size_t i = 0; is_ok && i < mailboxes.n; i++)
+        if (!wanted.n || str_eq(mailboxes.items[i].name, wanted))
+            printf("uid validity for \"%.*s\" updated to %u\n", STR_FMT(mailboxes.items[i].name),
+                   uidvalidity);
+    if (r)
+        store_reader_close(r);
+    if (st)
+        store_close(st);
+    return is_ok;
+}
+
+static bool enter_account(struct arena *a, struct str data, const char *name, struct err *e)
+{
+    const char *path = arena_cstring(a, arena_printf(a, "%.*s/accounts/%s", STR_FMT(data), name));
+
+    if (strchr(name, '/') || name[0] == '.')
+        return fail(e, ERR_NOT_FOUND, "no such account");
+    return chdir(path) == 0 || fail_errno(e, "entering account %s", name);
+}
+
+int cmd_bumpuidvalidity(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct err e = {0};
+    struct str data;
+    AUTO_FD lock = -1;
+
+    if (argc < 2 || argc > 3)
+        return cmd_usage("bumpuidvalidity");
+    if (!paths_lock_data(&a, &data, &lock, &e) || !enter_account(&a, data, argv[1], &e) ||
+        !renew(&a, argc > 2 ? str_of(argv[2]) : STR(""), 1, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+/* --- restore -------------------------------------------------------------------------------------------- */
+
+static bool is_empty_or_missing(struct copy *c, const char *path, struct err *e)
+{
+    struct entries entries = {0};
+    struct stat st;
+
+    if (stat(path, &st))
+        return errno == ENOENT || fail_errno(e, "looking at %s", path);
+    if (!list(c, path, &entries, e))
+        return false;
+    return !entries.n || fail(e, ERR_CONFLICT, "%s is not empty: move it away first", path);
+}
+
+// Clients may have seen messages that came after the backup, whose UIDs will be given again.
+static bool renew_all(struct copy *c, const char *data, struct err *e)
+{
+    struct entries accounts = {0};
+
+    if (!list(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/accounts", data)), &accounts, e))
+        return false;
+    for (size_t i = 0; i < accounts.n; i++) {
+        const char *name = arena_cstring(&c->a, accounts.items[i]);
+        AUTO_FD here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool is_ok;
+
+        if (here < 0 || !enter_account(&c->a, str_of(data), name, e))
+            return e->kind ? false : fail_errno(e, "looking at the current directory");
+        // The time in seconds: no counter has come as far.
+        is_ok = access("account.db", F_OK) ||
+                renew(&c->a, STR(""), (uint32_t)os_now_unix(), e);
+        if (fchdir(here) || !is_ok)
+            return e->kind ? false : fail_errno(e, "going back");
+    }
+    return true;
+}
+
+static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, struct err *e)
+{
+    const char *config = config_dir(&c->a), *data;
+    const char *saved = arena_cstring(&c->a, arena_printf(&c->a, "%s/config", from));
+    struct str data_dir;
+    AUTO_FD lock = -1;
+
+    if (access(cmd_options.config_path, F_OK)) {
+        // Without a configuration it comes from the backup, too.
+        if (!is_empty_or_missing(c, config, e) || !os_make_dirs(config, 0750, e) ||
+            !copy_tree(c, saved, config, 0, e))
+            return false;
+    } else {
+        printf("the configuration that is there stays; that of the backup is %s\n", saved);
+    }
+    if (!paths_data_dir(&c->a, &data_dir, e))
+        return false;
+    data = arena_cstring(&c->a, data_dir);
+    if (!is_empty_or_missing(c, data, e) || !os_make_dirs(data, 0750, e) ||
+        !paths_lock_data(&c->a, &data_dir, &lock, e) ||
+        !copy_tree(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/data", from)), data, 0, e))
+        return false;
+    return keeps_uidvalidity || renew_all(c, data, e);
+}
+
+int cmd_restore(int argc, char **argv)
+{
+    struct copy c = {.a = ARENA_LIMIT(256 << 20)};
+    bool keeps_uidvalidity = false;
+    const struct cmd_flag flags[] = {{"verbose", NULL, &c.is_verbose},
+                                     {"keep-uidvalidity", NULL, &keeps_uidvalidity}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    struct err e = {0};
+
+    if (at < 0 || argc - at != 1)
+        return cmd_usage("restore");
+    if (restore(&c, argv[at], keeps_uidvalidity, &e))
+        printf("%zu databases are restored; check them with \"mox verifydata\", then start the server\n",
+               c.databases);
+    arena_fini(&c.a);
+    return e.kind ? cmd_fail(&e) : 0;
+}
