@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import *
 
 ROUNDS = int(os.environ.get('ROUNDS', '3'))
-ROLES = ['mox: account mox', 'mox: session', 'mox: front', 'mox: auth', 'mox: queue', 'mox: keys', 'mox: dkim', 'mox: resolve',
+ROLES = ['mox: account mox', 'mox: session', 'mox: front', 'mox: auth', 'mox: queue', 'mox: keys', 'mox: dkim',
          'mox: session-template', 'mox: account-template', 'mox: admin', 'mox: monitor']
 
 

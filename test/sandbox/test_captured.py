@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
-from serving import serving
+from serving import ask_the_dns, serving
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -502,13 +502,48 @@ def auth_never_had_the_passwords_of_transports():
         assert found == {b'bob@example.org'}, found
 
 
+def ends_at(pid, other):
+    """Of a process's sockets, those whose other end another process has."""
+    peer = {}
+    for line in run('ss', '-xapn').stdout.splitlines():
+        words = line.split()
+        peer[words[5]] = words[7]
+    held = {p: {os.readlink('/proc/%d/fd/%s' % (p, fd)): int(fd) for fd in map(str, sockets(p))} for p in (pid, other)}
+    return [fd for inode, fd in held[pid].items() if 'socket:[%s]' % peer.get(inode[8:-1]) in held[other]]
+
+
+@root_test
+def a_role_is_started_by_who_writes_to_it():
+    """admin has a channel to resolve before there is one: what it asks waits for whom it starts."""
+    with running() as s:
+        for _ in range(2):
+            deadline = time.monotonic() + WAIT
+            admin = s.pids('mox: admin')[0]
+            while len(ends_at(admin, s.process.pid)) != 2:
+                assert time.monotonic() < deadline, ends_at(admin, s.process.pid)
+                time.sleep(0.05)
+            assert not s.pids('mox: resolve')
+            c = Captive(admin)
+            promised = [fd for fd in ends_at(admin, s.process.pid) if fd != 3]
+            assert c.send(promised[0], message('resolve', (8, 7), (4, 1), b'localhost')) > 0
+            kind, body = c.receive(promised[0])
+            assert kind == NUMBERS['resolved'] and body.startswith(struct.pack('<Q', 7)), body
+            c.detach()
+            # When it has ended there is a promise again.
+            start = len(s.log_text())
+            os.kill(s.pids('mox: resolve')[0], signal.SIGKILL)
+            s.wait_log('role ended unexpectedly', start)
+
+
 @root_test
 def captured_services_are_confined_to_their_directories():
     own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'admin': 'admin/admin.db',
-           'account-template': 'accounts/mox/account.db'}
-    with running() as s:
-        s.imap().logout()
+           'account-template': 'accounts/ann/account.db'}
+    with serving() as s:
+        s.login('ann').logout()
         for role in ('keys', 'dkim', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
+            if role == 'resolve':
+                ask_the_dns(s)
             start = len(s.log_text())
             c = Captive(s.pids('mox: ' + role)[0])
             for path in own.values():

@@ -4,6 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
+from serving import Serve, ask_the_dns, serving
 
 # What may be behind a descriptor, besides the standard three: per role, patterns of /proc/<pid>/fd.
 ANY = [r'socket:', r'anon_inode:\[eventpoll\]', r'anon_inode:\[eventfd\]', r'anon_inode:\[signalfd\]',
@@ -15,7 +16,7 @@ ALLOWED = {
     'auth': ANY + [r'.*/data/auth(/auth\.db.*)?'],
     'queue': ANY + [r'.*/data/queue(/queue\.db.*)?'],
     'account-template': ANY + [r'.*/data/accounts'],
-    'account mox': ANY + [r'.*/data/accounts/mox(/account\.db.*)?'],
+    'account ': ANY + [r'.*/data/accounts/\w+(/account\.db.*)?'],
 }
 
 
@@ -26,16 +27,19 @@ def status(pid):
 
 def busy(s):
     """One of each: a session of SMTP and IMAP before login, and an account."""
-    held = [s.connect(SMTP), s.connect(IMAP), s.imap()]
+    held = [s.connect(SMTP), s.connect(IMAP), s.login('ann') if isinstance(s, Serve) else s.imap()]
     held[0].expect('220')
     held[1].line()
     return held
 
 
-def check_all(s):
+def check_all(s, has_dns):
     held = busy(s)
     for role in ALLOWED:
         pids = s.pids('mox: ' + role)
+        if role == 'resolve' and not has_dns:  # localserve asks nobody
+            assert not pids
+            continue
         if role == 'session-template':
             pids = pids[:1]
         assert pids, role
@@ -61,7 +65,10 @@ def check_all(s):
 @test
 def every_role_is_confined():
     with running() as s:
-        check_all(s)
+        check_all(s, False)
+    with serving() as s:
+        ask_the_dns(s)
+        check_all(s, True)
 
 
 @test
@@ -86,7 +93,7 @@ def every_role_is_confined_without_root():
         s.start()
         for pid in s.pids('mox: '):
             assert status(pid)['Uid'].split()[0] == '65534'
-        check_all(s)
+        check_all(s, False)
         s.send()
         assert s.imap().select('INBOX')[1] == [b'1']
     finally:

@@ -118,6 +118,17 @@ def serving_the_trusting():
             yield s
 
 
+def ask_the_dns(s):
+    """Mail from elsewhere comes with questions; the first starts the process that asks them."""
+    w = s.connect(1025)
+    w.smtp_hello()
+    for line, code in (('MAIL FROM:<a@elsewhere.example>', '250'), ('RCPT TO:<ann@example.org>', '250'), ('DATA', '354')):
+        w.cmd(line, code)
+    w.write('Subject: x\r\n\r\nhello\r\n.\r\n')
+    w.reply()
+    w.close()
+
+
 def needs_dns(fn):
     """A test that cannot be where there can be no DNS server of our own."""
     @functools.wraps(fn)

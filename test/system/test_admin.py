@@ -453,7 +453,7 @@ def only_one_server_per_directory():
 @test
 def roles_come_back_after_a_crash():
     with running() as s:
-        for role in ('keys', 'dkim', 'resolve', 'auth', 'queue', 'front', 'session-template', 'account-template',
+        for role in ('keys', 'dkim', 'auth', 'queue', 'front', 'session-template', 'account-template',
                      'admin'):
             start = len(s.log_text())
             old = s.pids('mox: ' + role)

@@ -173,11 +173,9 @@ static void grant_service(struct conn *c, uint8_t service)
     static const enum role roles[] = {[IPC_SERVICE_AUTH] = ROLE_AUTH,
                                       [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
                                       [IPC_SERVICE_KEYS] = ROLE_KEYS,
-                                      [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE,
                                       [IPC_SERVICE_ADMIN] = ROLE_ADMIN,
                                       [IPC_SERVICE_DKIM] = ROLE_DKIM};
-    struct process *p = service && service < COUNT(roles) ? role_process(c->m, roles[service])
-                                                          : NULL;
+    struct process *p = NULL;
     struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
                            .listener = c->listener, .is_tls = c->is_tls, .account = c->account, .login = c->login,
                            .remote = str_of(c->remote), .local = str_of(c->local),
@@ -196,6 +194,9 @@ static void grant_service(struct conn *c, uint8_t service)
     struct err e = {0};
     int fd = -1;
 
+    if (is_allowed)
+        p = service == IPC_SERVICE_RESOLVE ? role_wanted(c->m, ROLE_RESOLVE)
+                                           : role_process(c->m, roles[service]);
     if (known) {
         who.max_per_day = known->max_per_day;
         who.max_first_per_day = known->max_first_per_day;

@@ -127,6 +127,7 @@ struct monitor {
     struct ipc_settings settings;
     struct os_user user; // whom the roles run as
     struct process *processes;
+    struct promise *promises;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account
     struct map removed;  // names of accounts whose mail goes with their process -> the monitor
@@ -142,7 +143,7 @@ struct monitor {
     uint64_t next_account_id;
     size_t n_sessions;
     struct packet *packet;
-    int64_t replaced_ms[ROLE_COUNT]; // when a template was last replaced
+    int64_t begun_ms[ROLE_COUNT]; // when a template was last replaced, or a role started on demand
     bool is_ready;                   // has been said
     int64_t stopping_ms;             // since when; 0: not
     bool is_stop_sent;               // to the roles behind the connections
@@ -163,10 +164,12 @@ void domains_in_use(struct monitor *m, uint64_t number);
 
 /* --- roles.c: the processes ---------------------------------------------------------------------- */
 
-/* Starts what is not running. */
+/* Starts what is not running, of the roles that always run. */
 void roles_start(struct monitor *m);
 /* The process of a role that takes requests now, or NULL. */
 struct process *role_process(struct monitor *m, enum role role);
+/* Starts another process of a role. NULL on failure, which is logged. */
+struct process *process_start(struct monitor *m, enum role role);
 void roles_reap(struct monitor *m);
 /* Handles what a role has already said, before something that depends on it. */
 void role_drain(struct monitor *m, enum role role);
@@ -178,6 +181,18 @@ bool role_connect(struct monitor *m, struct channel *to, const struct ipc_peer *
                   struct err *e);
 void level_set(struct monitor *m, struct str package, struct str level);
 void monitor_stop(struct monitor *m, int exit_code);
+
+/* --- demand.c: roles that are started when somebody wants them ------------------------------------ */
+
+bool role_is_on_demand(enum role role);
+/* Its process, which may not be ready yet: what is sent to it waits in its channel. NULL: not there. */
+struct process *role_on_demand(struct monitor *m, enum role role);
+/* The same, started if need be; NULL while that is not possible. */
+struct process *role_wanted(struct monitor *m, enum role role);
+/* asker gets a channel to the role, which is started when something is written to it. */
+void promise(struct process *asker, enum role role);
+void promises_forget(struct process *asker);
+void promises_watch(struct monitor *m);
 
 /* --- conns.c: connections and what they were granted -------------------------------------------- */
 

@@ -12,7 +12,8 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM, ROLE_RESOLVE, ROLE_AUTH, ROLE_QUEUE,
+// At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
+static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM,             ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
                                     ROLE_ADMIN};
 
@@ -89,6 +90,32 @@ static void say_ready(struct monitor *m)
         m->options.ready();
 }
 
+// To a role that is started on demand the channel is promised: it gets all those when it is.
+static void acquaint(struct process *p, enum role with)
+{
+    struct process *other = role_is_on_demand(with) ? role_on_demand(p->m, with)
+                                                    : role_process(p->m, with);
+
+    if (role_is_on_demand(p->role))
+        return;
+    if (other)
+        introduce(p->m, p, other);
+    else if (role_is_on_demand(with))
+        promise(p, with);
+}
+
+// Who had a channel to a role that has ended is promised another.
+static void promise_again(struct monitor *m, enum role role)
+{
+    for (size_t i = 0; i < COUNT(acquainted); i++)
+        for (size_t side = 0; side < 2; side++) {
+            struct process *p = role_process(m, acquainted[i][!side]);
+
+            if (acquainted[i][side] == role && p)
+                promise(p, role);
+        }
+}
+
 static void on_config_done(struct process *p)
 {
     struct monitor *m = p->m;
@@ -107,12 +134,8 @@ static void on_config_done(struct process *p)
         }
     for (size_t i = 0; i < COUNT(acquainted); i++)
         for (size_t side = 0; side < 2; side++)
-            if (acquainted[i][side] == p->role) {
-                struct process *other = role_process(m, acquainted[i][!side]);
-
-                if (other)
-                    introduce(m, p, other);
-            }
+            if (acquainted[i][side] == p->role)
+                acquaint(p, acquainted[i][!side]);
     if (!m->is_ready)
         say_ready(m);
 }
@@ -311,7 +334,7 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
            send_files(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
 }
 
-static void start_role(struct monitor *m, enum role role)
+struct process *process_start(struct monitor *m, enum role role)
 {
     // The last word makes room in the process's arguments for its title.
     char title_room[] = "                                                                ";
@@ -323,7 +346,7 @@ static void start_role(struct monitor *m, enum role role)
     if (!fd_pair_packets(pair, &e)) {
         LOG(LOG_ERROR, "mox", "starting a role", LOG_E(&e), LOG_S("role", str_of(role_name(role))));
         free(p);
-        return;
+        return NULL;
     }
     p->role = role;
     p->m = m;
@@ -338,6 +361,7 @@ static void start_role(struct monitor *m, enum role role)
     else
         LOG(LOG_DEBUG, "mox", "role started", LOG_S("role", str_of(role_name(role))),
             LOG_I("pid", p->pid));
+    return p;
 }
 
 static bool is_running(struct monitor *m, enum role role)
@@ -352,19 +376,20 @@ void roles_start(struct monitor *m)
 {
     for (size_t i = 0; i < COUNT(started) && !m->stopping_ms; i++)
         if (!is_running(m, started[i]))
-            start_role(m, started[i]);
+            process_start(m, started[i]);
+    promises_watch(m);
 }
 
 void role_replace(struct monitor *m, enum role role)
 {
     int64_t now = os_monotonic_ms();
 
-    if (m->stopping_ms || now - m->replaced_ms[role] < 1000)
+    if (m->stopping_ms || now - m->begun_ms[role] < 1000)
         return;
-    m->replaced_ms[role] = now;
+    m->begun_ms[role] = now;
     LOG(LOG_INFO, "mox", "template lost a child and is replaced",
         LOG_S("role", str_of(role_name(role))));
-    start_role(m, role);
+    process_start(m, role);
 }
 
 static void forget(struct monitor *m, struct process *dead, int status)
@@ -384,6 +409,9 @@ static void forget(struct monitor *m, struct process *dead, int status)
         grants_clear(&m->queue_grants, &m->n_queue_grants);
     if (dead->ch.fd >= 0)
         close_process(dead);
+    promises_forget(dead);
+    if (role_is_on_demand(dead->role) && !m->stopping_ms)
+        promise_again(m, dead->role);
     free(dead);
 }
 
