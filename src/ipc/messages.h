@@ -475,7 +475,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
  * is_slow: answer this client slowly from now on. is_first_time: nothing is known of the sender; the
  * session waits the listener's FirstTimeSenderDelay before it commits. dmarc_override: why the
  * domain's policy was left aside. is_reject: what is committed is to be refused all the same but for a
- * ruleset, so it does not count as accepted in a report.
+ * ruleset, so it does not count as accepted in a report. is_report_optional: the domain is not told of
+ * this message alone.
  *
  * After a refusal the account waits too: a commit stores the message nonetheless (another member of
  * the list has accepted it); the end of the channel makes the refusal final, and the message goes to
@@ -489,7 +490,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_slow, 1)                                                                              \
     F(u8, is_first_time, 1)                                                                        \
     F(u8, is_reject, 1)                                                                            \
-    F(u8, dmarc_override, DMARC_FORWARDED)
+    F(u8, dmarc_override, DMARC_FORWARDED)                                                         \
+    F(u8, is_report_optional, 1)
 /* asker -> account: all recipients have answered; store it. */
 #define ipc_commit_FIELDS(F)
 

@@ -64,6 +64,12 @@ MUST_USE bool dmarc_report_feed(struct dmarc_report_parser *p, struct str xml, s
 MUST_USE bool dmarc_report_end(struct dmarc_report_parser *p, struct dmarc_report **out,
                                struct err *e);
 
+/*
+ * The XML of a report, after the schema of RFC 7489 appendix C, with the additions of RFC 9990 where they
+ * are set. What XML cannot have in it becomes "?".
+ */
+void dmarc_report_put(struct buf *out, const struct dmarc_report *report);
+
 /* The report in a message; see report_unpack. */
 MUST_USE bool dmarc_report_of_message(struct arena *a, struct str message, const struct part *root,
                                       struct dmarc_report **out, struct err *e);

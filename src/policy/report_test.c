@@ -4,13 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "base/test.h"
 #include "policy/dmarc_report.h"
+#include "policy/dns_later.h"
 #include "policy/dns_zone.h"
+#include "policy/dmarc.h"
+#include "policy/report_compose.h"
 #include "policy/report_mail.h"
 #include "policy/tlsrpt.h"
+#include "text/deflate.h"
 #include "text/encode.h"
 
 #define VECTORS MOX_SOURCE "/test/vectors/"
@@ -644,4 +649,229 @@ TEST(tlsrpt_lookups)
                        !cases[i].kind, i);
         CHECK_CASE(e.kind == cases[i].kind, i);
     }
+}
+
+/* --- our own reports ------------------------------------------------------------------------------- */
+
+static struct dmarc_report_reason reasons[] = {{STR_("forwarded"), STR_("a <b> & \"c\"")},
+                                               {STR_("sampled_out"), STR_("")}};
+static struct dmarc_report_dkim dkims[] = {
+    {.domain = STR_("x.example"), .selector = STR_("s"), .result = STR_("pass")},
+    {.domain = STR_("y.example"), .result = STR_("fail")}};
+static struct dmarc_report_spf spfs[] = {
+    {.domain = STR_("x.example"), .scope = STR_("mfrom"), .result = STR_("softfail")}};
+static struct dmarc_report_record ours_rows[] = {
+    {.source_ip = STR_("192.0.2.1"), .count = 3, .disposition = STR_("none"), .dkim = STR_("pass"),
+     .spf = STR_("fail"), .reasons = reasons, .n_reasons = 2, .header_from = STR_("x.example"),
+     .envelope_from = STR_("b.x.example"), .envelope_to = STR_("ours.example"), .dkim_results = dkims,
+     .n_dkim = 2, .spf_results = spfs, .n_spf = 1},
+    {.source_ip = STR_("2001:db8:0:0:0:0:0:1"), .count = 1, .disposition = STR_("reject"),
+     .dkim = STR_("fail"), .spf = STR_("fail"), .header_from = STR_("x.example"), .spf_results = spfs,
+     .n_spf = 1}};
+static struct str ours_errors[] = {STR_("an error")};
+static const struct dmarc_report ours = {
+    .org_name = STR_("mail.ours.example"), .email = STR_("postmaster@mail.ours.example"),
+    .report_id = STR_("20261125.24.abc"), .begin = 1790000000, .end = 1790086399,
+    .errors = ours_errors, .n_errors = 1, .domain = STR_("x.example"), .adkim = STR_("r"),
+    .aspf = STR_("s"), .p = STR_("reject"), .sp = STR_("none"), .pct = STR_("50"), .fo = STR_("1"),
+    .records = ours_rows, .n = 2};
+
+static void check_same(const struct dmarc_report *a, const struct dmarc_report *b)
+{
+    CHECK_STR(a->org_name, b->org_name);
+    CHECK_STR(a->email, b->email);
+    CHECK_STR(a->report_id, b->report_id);
+    CHECK(a->begin == b->begin && a->end == b->end && a->n_errors == b->n_errors);
+    CHECK_STR(a->domain, b->domain);
+    CHECK_STR(a->adkim, b->adkim);
+    CHECK_STR(a->aspf, b->aspf);
+    CHECK_STR(a->p, b->p);
+    CHECK_STR(a->sp, b->sp);
+    CHECK_STR(a->pct, b->pct);
+    CHECK_STR(a->fo, b->fo);
+    CHECK(a->n == b->n);
+    for (size_t i = 0; i < a->n; i++) {
+        const struct dmarc_report_record *r = &a->records[i], *s = &b->records[i];
+
+        CHECK_STR(r->source_ip, s->source_ip);
+        CHECK(r->count == s->count && r->n_reasons == s->n_reasons && r->n_dkim == s->n_dkim &&
+              r->n_spf == s->n_spf);
+        CHECK_STR(r->disposition, s->disposition);
+        CHECK_STR(r->dkim, s->dkim);
+        CHECK_STR(r->spf, s->spf);
+        CHECK_STR(r->header_from, s->header_from);
+        CHECK_STR(r->envelope_from, s->envelope_from);
+        CHECK_STR(r->envelope_to, s->envelope_to);
+        for (size_t k = 0; k < r->n_reasons; k++) {
+            CHECK_STR(r->reasons[k].type, s->reasons[k].type);
+            CHECK_STR(r->reasons[k].comment, s->reasons[k].comment);
+        }
+        for (size_t k = 0; k < r->n_dkim; k++) {
+            CHECK_STR(r->dkim_results[k].domain, s->dkim_results[k].domain);
+            CHECK_STR(r->dkim_results[k].selector, s->dkim_results[k].selector);
+            CHECK_STR(r->dkim_results[k].result, s->dkim_results[k].result);
+        }
+        for (size_t k = 0; k < r->n_spf; k++) {
+            CHECK_STR(r->spf_results[k].domain, s->spf_results[k].domain);
+            CHECK_STR(r->spf_results[k].scope, s->spf_results[k].scope);
+            CHECK_STR(r->spf_results[k].result, s->spf_results[k].result);
+        }
+    }
+}
+
+static struct report_message message_of(enum report_kind kind, struct str attachment)
+{
+    static const struct str to[] = {STR_("a@x.example"), STR_("b@y.example")};
+
+    return (struct report_message){.kind = kind, .domain = STR("x.example"),
+                                   .submitter = STR("mail.ours.example"),
+                                   .from = STR("postmaster@mail.ours.example"), .to = to, .n_to = 2,
+                                   .report_id = STR("20261125.24.abc"), .begin = 1790000000,
+                                   .end = 1790086399, .now_unix = 1790100000,
+                                   .random = STR("ABC123"), .attachment = attachment};
+}
+
+TEST(our_dmarc_reports_are_read_as_they_were_meant)
+{
+    AUTO_ARENA a = ARENA_LIMIT(DMARC_REPORT_MEMORY + MIME_MEMORY);
+    AUTO_BUF xml = BUF_LIMIT(1 << 20), packed = BUF_LIMIT(1 << 20), message = BUF_LIMIT(1 << 20);
+    struct dmarc_report *report;
+    struct report_message m;
+    struct err e = {0};
+    bool is_broken;
+
+    dmarc_report_put(&xml, &ours);
+    CHECK(parse_text(&a, arena_cstring(&a, buf_str(&xml)), &report, &e));
+    check_same(report, &ours);
+    gzip_put(&packed, buf_str(&xml));
+    m = message_of(REPORT_DMARC, buf_str(&packed));
+    CHECK(report_compose(&message, &m, &e));
+    CHECK(dmarc_report_of_message(&a, buf_str(&message),
+                                  mime_parse(&a, buf_str(&message), &is_broken), &report, &e));
+    check_same(report, &ours);
+    CHECK_STR(report_file_name(&a, &m),
+              STR("mail.ours.example!x.example!1790000000!1790086399.xml.gz"));
+    CHECK(str_find_str(buf_str(&message), STR("\r\nTo: <a@x.example>, <b@y.example>\r\n")) >= 0);
+    for (size_t i = 0; i < message.n; i++)
+        CHECK(message.p[i] != '\n' || (i && message.p[i - 1] == '\r'));
+    m.domain = STR("x\r\nBcc: z@z.example");
+    buf_reset(&message);
+    CHECK(!report_compose(&message, &m, &e) && e.kind == ERR_SYNTAX);
+}
+
+TEST(what_others_wrote_stays_text_in_our_xml)
+{
+    AUTO_ARENA a = ARENA_LIMIT(DMARC_REPORT_MEMORY);
+    AUTO_BUF xml = BUF_LIMIT(1 << 20);
+    struct dmarc_report m = ours, *report;
+    struct dmarc_report_record row = ours_rows[1];
+    struct err e = {0};
+
+    row.header_from = STR("a</header_from></identifiers>&x;<![CDATA[\"'");
+    row.envelope_from = STR("\0\x01\n\x7f\xff\xef\xbf\xbf\xc3\xa4");
+    m.records = &row;
+    m.n = 1;
+    dmarc_report_put(&xml, &m);
+    CHECK(parse_text(&a, arena_cstring(&a, buf_str(&xml)), &report, &e));
+    CHECK(report->n == 1);
+    CHECK_STR(report->records[0].header_from, row.header_from);
+    CHECK_STR(report->records[0].envelope_from, STR("????\xef\xbf\xbd?\xc3\xa4"));
+}
+
+TEST(our_xml_follows_the_schema)
+{
+    AUTO_BUF xml = BUF_LIMIT(1 << 20);
+    char path[] = "/tmp/mox-report-XXXXXX", command[400];
+    int fd = mkstemp(path);
+
+    dmarc_report_put(&xml, &ours);
+    CHECK(fd >= 0 && write(fd, xml.p, xml.n) == (ssize_t)xml.n);
+    close(fd);
+    snprintf(command, sizeof command, "xmllint --noout --schema '%s/test/schema/rfc7489.xsd' %s >/dev/null 2>&1",
+             MOX_SOURCE, path);
+    CHECK(system(command) == 0);
+    unlink(path);
+}
+
+TEST(our_tls_reports_are_read_as_they_were_meant)
+{
+    AUTO_ARENA a = ARENA_LIMIT(TLSRPT_REPORT_MEMORY + MIME_MEMORY);
+    AUTO_BUF json = BUF_LIMIT(1 << 20), packed = BUF_LIMIT(1 << 20), message = BUF_LIMIT(1 << 20);
+    AUTO_BUF again = BUF_LIMIT(1 << 20);
+    struct tlsrpt_failure failure = {.result_type = STR_("validation-failure"),
+                                     .receiving_mx_helo = STR_("\"\n\x01<"),
+                                     .failed_session_count = 2};
+    struct tlsrpt_policy policy = {.policy_type = STR_("no-policy-found"),
+                                   .policy_domain = STR_("x.example"),
+                                   .total_successful_session_count = 1,
+                                   .total_failure_session_count = 2,
+                                   .failures = &failure, .n_failures = 1};
+    const struct tlsrpt_report sent = {.organization_name = STR_("o"), .contact_info = STR_("c"),
+                                       .report_id = STR_("i"), .start = 1790000000,
+                                       .end = 1790086399, .policies = &policy, .n = 1};
+    struct tlsrpt_report *report;
+    struct report_message m;
+    struct err e = {0};
+    bool is_broken;
+
+    tlsrpt_report_put(&json, &sent);
+    gzip_put(&packed, buf_str(&json));
+    m = message_of(REPORT_TLS, buf_str(&packed));
+    CHECK(report_compose(&message, &m, &e));
+    CHECK(tlsrpt_report_of_message(&a, buf_str(&message),
+                                   mime_parse(&a, buf_str(&message), &is_broken), &report, &e));
+    tlsrpt_report_put(&again, report);
+    CHECK(str_eq(buf_str(&json), buf_str(&again)));
+    CHECK(str_find_str(buf_str(&message), STR("\r\nTLS-Report-Domain: x.example\r\n")) >= 0);
+    CHECK(str_find_str(buf_str(&message), STR("report-type=\"tlsrpt\"")) >= 0);
+}
+
+TEST(large_files_are_packed_whole)
+{
+    AUTO_BUF big = BUF_LIMIT(16 << 20), packed = BUF_LIMIT(16 << 20), back = BUF_LIMIT(16 << 20);
+    struct inflater *i = inflater_new_gzip();
+    struct err e = {0};
+    struct str rest;
+    bool is_end = false;
+
+    for (unsigned n = 0; big.n < 3 << 20; n++)
+        buf_printf(&big, "%u ", n * 2654435761u);
+    gzip_put(&packed, buf_str(&big));
+    CHECK(!packed.full);
+    for (rest = buf_str(&packed); !is_end;) {
+        char *p = buf_room(&back, 65536);
+        size_t got;
+
+        CHECK(p && inflater_take(i, &rest, p, 65536, &got, &is_end, &e));
+        buf_claim(&back, got);
+        CHECK(got || is_end);
+    }
+    CHECK(!rest.n && str_eq(buf_str(&back), buf_str(&big)));
+    inflater_free(i);
+}
+
+TEST(questions_are_asked_one_after_the_other)
+{
+    AUTO_ARENA a = ARENA_LIMIT(8 << 20);
+    struct dns_later later;
+    struct dmarc_found found;
+    unsigned n = 0;
+
+    dns_later_init(&later);
+    for (;; n++) {
+        struct dns dns = dns_later_dns(&later);
+        struct dns_record txt = {.data = STR("v=DMARC1; p=none; rua=mailto:a@y.example")};
+        struct dns_answer answer = {.status = DNS_NXDOMAIN};
+
+        dns_later_begin(&later);
+        dmarc_find(&dns, &a, STR("x.example"), &found);
+        if (!later.is_missing)
+            break;
+        CHECK(n < 10);
+        if (str_eq(later.name, STR("_dmarc.x.example")) && later.type == DNS_TXT)
+            answer = (struct dns_answer){.status = DNS_OK, .records = &txt, .n = 1};
+        dns_later_put(&later, &answer);
+    }
+    CHECK(n >= 1 && found.result == AUTH_PASS && found.record.rua.n == 1);
+    dns_later_fini(&later);
 }

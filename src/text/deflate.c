@@ -109,3 +109,32 @@ void deflater_put(struct deflater *d, struct str bytes, struct buf *out)
         } while (!d->z.avail_out);
     } while (bytes.n);
 }
+
+void gzip_put(struct buf *out, struct str bytes)
+{
+    enum { ROOM = 16 * 1024, WITH_GZIP_HEADER = 16 + MAX_WBITS, MEMORY_LEVEL = 8 };
+    z_stream z = {0};
+    int rc = Z_OK;
+
+    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, WITH_GZIP_HEADER, MEMORY_LEVEL,
+                     Z_DEFAULT_STRATEGY) != Z_OK)
+        die("out of memory");
+    while (rc != Z_STREAM_END) {
+        char *p = buf_room(out, ROOM);
+
+        if (!p)
+            break; // out->full tells
+        if (!z.avail_in) {
+            struct str piece = str_sub(bytes, 0, MOST_AT_ONCE);
+
+            bytes = str_from(bytes, piece.n);
+            z.next_in = (Bytef *)(uintptr_t)piece.p;
+            z.avail_in = (uInt)piece.n;
+        }
+        z.next_out = (Bytef *)p;
+        z.avail_out = ROOM;
+        rc = deflate(&z, bytes.n ? Z_NO_FLUSH : Z_FINISH);
+        buf_claim(out, ROOM - z.avail_out);
+    }
+    deflateEnd(&z);
+}

@@ -27,3 +27,6 @@ void deflater_free(struct deflater *d);
  * deflater may be freed after any put and a new one go on in the same stream.
  */
 void deflater_put(struct deflater *d, struct str bytes, struct buf *out);
+
+/* A whole file as one member of gzip (RFC 1952), without name and time. */
+void gzip_put(struct buf *out, struct str bytes);

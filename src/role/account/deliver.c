@@ -68,12 +68,15 @@ static bool answer_stored(struct delivery *d, struct str mailbox, const struct s
 
 /* --- mail from outside -------------------------------------------------------------------------- */
 
-static bool answer_decision(struct delivery *d, const struct decision *by, struct err *e)
+static bool answer_decision(struct delivery *d, const struct judged *j, struct err *e)
 {
+    const struct decision *by = &j->decision;
+
     return IPC_SEND(&d->ch, verdict, NULL, 0, e, .code = by->code, .enhanced = str_of(by->enhanced),
                     .text = str_sub(by->text, 0, IPC_MAX_TEXT), .reason = by->reason,
                     .is_slow = by->is_slow, .is_first_time = by->is_first_time,
-                    .is_reject = by->is_reject, .dmarc_override = (uint8_t)by->dmarc_override);
+                    .is_reject = by->is_reject, .dmarc_override = (uint8_t)by->dmarc_override,
+                    .is_report_optional = j->is_report_optional);
 }
 
 // mox-smtp-delivery.md 2.7. The sender does not learn of it.
@@ -109,7 +112,7 @@ static bool conclude(struct delivery *d, const struct rules *rules, struct judge
     struct store_origin origin;
 
     m->prefix = j->prefix;
-    if (!answer_decision(d, by, e))
+    if (!answer_decision(d, j, e))
         return false;
     if (by->is_accepted) {
         if (!channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e))

@@ -318,6 +318,36 @@ static bool digest_of(struct arena *a, const struct store_new *m, unsigned char 
     return is_ok;
 }
 
+/*
+ * mox-smtp-delivery.md 5.3: reports about reports would go round in circles, and a domain that is forged
+ * here and has nothing to do with us shall not be the reason for mail to it.
+ */
+static bool is_report_optional(struct source *s, struct arena *a,
+                               const struct decide_destination *destination, struct str org,
+                               const struct decision *d)
+{
+    static const enum decide_sign signs[] = {DECIDE_FROM_ORG_PROVED, DECIDE_FROM_ORG};
+    struct decide_judged judged[STORE_MAX_HISTORY];
+    struct err e = {0};
+    bool has_written;
+    size_t n;
+
+    if (destination && (destination->is_dmarc_report || destination->is_tls_report))
+        return true;
+    if (!str_eq(d->reason, STR("dmarc-policy")))
+        return false;
+    if (!ask_written(s, STR(""), org, true, 0, &has_written, &e) || has_written)
+        return false;
+    for (size_t i = 0; i < COUNT(signs); i++) {
+        if (!ask_history(s, a, d->destined, signs[i], org, 0, STORE_MAX_HISTORY, judged, &n, &e))
+            return true;
+        for (size_t k = 0; k < n; k++)
+            if (!judged[k].is_junk)
+                return false;
+    }
+    return true;
+}
+
 static void refuse_broken(struct decision *d, const struct err *e)
 {
     LOG(LOG_ERROR, "store", "a message cannot be decided about", LOG_E(e),
@@ -347,6 +377,9 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
     if (source.reader && (source.is_opaque || read_header(a, m, &message.header, &e))) {
         decide(a, rules_decide(rules), rules_destination(rules, address), &message, &asked,
                &out->decision);
+        out->is_report_optional =
+            is_report_optional(&source, a, rules_destination(rules, address),
+                               findings->from_org_domain, &out->decision);
         if (out->decision.is_reject && !digest_of(a, m, out->digest, &e))
             refuse_broken(&out->decision, &e);
     } else {

@@ -10,6 +10,7 @@
 struct judged {
     struct decision decision;
     bool is_report; // one that was taken
+    bool is_report_optional; // the sender's domain need not hear of it (ipc_verdict)
     struct str prefix; // to put before the message: X-Mox-Reason, and what the offer has
     unsigned char digest[32];
     struct store_sign signs[STORE_MAX_SIGNS];

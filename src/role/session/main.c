@@ -118,7 +118,8 @@ static void prepare_session(struct role_start *start)
 static void run_session(struct role_start *start, struct packet *p)
 {
     struct session s = {.start = start, .monitor = {-1}, .front = {-1}, .auth = {-1},
-                        .queue = {-1}, .keys = {-1}, .dkim = {-1}, .arena = ARENA_LIMIT(16 << 20),
+                        .queue = {-1}, .keys = {-1}, .dkim = {-1}, .admin = {-1},
+                        .arena = ARENA_LIMIT(16 << 20),
                         .line_arena = ARENA_LIMIT(4 << 20), .in = BUF_LIMIT(256 * 1024),
                         .out = BUF_LIMIT(256 * 1024)};
     struct err e = {0};

@@ -154,3 +154,19 @@ struct dns session_dns(struct session *s)
         s->resolver = (struct resolver)RESOLVER(connect_resolve, s);
     return resolver_dns(&s->resolver);
 }
+
+bool session_tell_evaluation(struct session *s, const struct ipc_dmarc_evaluation *m, struct err *e)
+{
+    AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES);
+
+    ipc_dmarc_evaluation_put(&body, m);
+    if (!session_grant(s, IPC_SERVICE_ADMIN, &s->admin, ROLE_ADMIN, e))
+        return false;
+    // Mail does not wait for statistics.
+    if (!channel_has_room(&s->admin))
+        return fail(e, ERR_TEMPORARY, "admin has no time for it");
+    if (channel_send(&s->admin, IPC_dmarc_evaluation, buf_str(&body), NULL, 0, e))
+        return true;
+    channel_close(&s->admin); // the next message gets a channel to the next admin
+    return false;
+}

@@ -27,7 +27,7 @@ struct session {
     struct ipc_session_start conn; // texts live in the arena
     struct stream stream;
     struct dkim_client signer;
-    struct channel monitor, front, auth, queue, keys, dkim; // fd -1 until granted
+    struct channel monitor, front, auth, queue, keys, dkim, admin; // fd -1 until granted
     struct resolver resolver;
     struct packet *packet;
     struct arena arena; // of the connection
@@ -165,6 +165,10 @@ MUST_USE bool session_hear_verdict(struct session *s, struct channel *account,
                                    struct ipc_verdict *v, struct err *e);
 /* account: store it; the next verdict says that it is done. */
 MUST_USE bool session_commit(struct channel *account, struct err *e);
+
+/* What DMARC came to, for admin; nobody answers. */
+MUST_USE bool session_tell_evaluation(struct session *s, const struct ipc_dmarc_evaluation *m,
+                                      struct err *e);
 
 void smtp_session(struct session *s);
 void imap_session(struct session *s);

@@ -13,6 +13,7 @@ struct delivery {
     bool is_open, has_failed;
     bool is_refused; // by the account, which waits for whether that is the last word
     bool is_first_time;
+    struct smtp_outcome outcome;
     unsigned code; // the last verdict
     const char *enhanced;
     struct str text;
@@ -91,6 +92,10 @@ static void hear_decision(struct smtp_session *c, struct delivery *d)
         return;
     }
     d->is_first_time = v.is_first_time;
+    d->outcome = (struct smtp_outcome){.is_accepted = !v.is_reject,
+                                       .is_dmarc_reject = str_eq(v.reason, STR("dmarc-policy")),
+                                       .is_optional = v.is_report_optional,
+                                       .override = (enum dmarc_override)v.dmarc_override};
     c->s->is_slow = c->s->is_slow || v.is_slow;
     if (v.code == 250)
         return;
@@ -321,6 +326,24 @@ static void queue_rest(struct smtp_session *c, const struct smtp_message *m,
     smtp_reply_broken(c, "queueing for the remaining recipients", &e);
 }
 
+// One outcome per recipient: that of the mailbox which has the message, or of the first that refused.
+static void tell_outcomes(struct smtp_session *c, const struct delivery *all, size_t n)
+{
+    for (size_t i = 0, own; i < n; i += own) {
+        const struct delivery *d = &all[i];
+
+        for (own = 1; i + own < n && all[i + own].rcpt == d->rcpt; own++)
+            if (d->has_failed && !all[i + own].has_failed)
+                d = &all[i + own];
+        smtp_tell_outcome(c, &c->rcpts[d->rcpt],
+                          &(struct smtp_outcome){.is_accepted = !d->has_failed && d->outcome.is_accepted,
+                                                 .is_dmarc_reject = d->is_refused &&
+                                                                    d->outcome.is_dmarc_reject,
+                                                 .is_optional = d->outcome.is_optional,
+                                                 .override = d->outcome.override});
+    }
+}
+
 static bool are_all_unknown(const struct smtp_session *c)
 {
     for (size_t i = 0; i < c->n_rcpts; i++)
@@ -365,4 +388,5 @@ void smtp_deliver(struct smtp_session *c, struct smtp_message *m)
         refuse(c, all, n);
     else
         queue_rest(c, m, all, n);
+    tell_outcomes(c, all, n);
 }

@@ -277,6 +277,12 @@ static void scripted_lookup(void *ctx, struct arena *a, struct str name, enum dn
     }
 }
 
+bool session_tell_evaluation(struct session *s, const struct ipc_dmarc_evaluation *m, struct err *e)
+{
+    (void)s, (void)m, (void)e;
+    return true;
+}
+
 struct dns session_dns(struct session *s)
 {
     (void)s;
@@ -299,7 +305,7 @@ void scripted_run(struct scripted *t)
         .max_message_bytes = t->max_message_bytes,
     };
     struct session s = {.start = &start, .port = &port, .stream = {.fd = -1}, .monitor = {-1},
-                        .front = {-1}, .auth = {-1}, .queue = {-1}, .keys = {-1},
+                        .front = {-1}, .auth = {-1}, .queue = {-1}, .keys = {-1}, .admin = {-1},
                         .conn = {.conn = 0x1234, .remote = STR("192.0.2.7"),
                                  .local = STR("192.0.2.1")},
                         .arena = ARENA_LIMIT(16 << 20), .line_arena = ARENA_LIMIT(4 << 20),

@@ -143,30 +143,31 @@ static void verify_dmarc(struct smtp_session *c, const struct smtp_message *m)
     struct smtp_sender *who = c->sender;
     struct dns dns = session_dns(c->s);
     struct dmarc_dkim *dkim = ARENA_ARRAY(&c->a, who->dkim.n + 1, struct dmarc_dkim);
-    struct dmarc_input in = {.spf_domain = who->spf.domain,
-                             .is_spf_helo = who->spf.identity == SPF_HELO,
-                             .spf = who->spf.status, .dkim = dkim};
+    struct dmarc_input *in = &who->dmarc_input;
     struct address from;
     unsigned char random[2];
     struct err e = {0};
     bool is_strict;
 
-    who->has_from = dmarc_from(&c->a, m->header, &in.from, &e) &&
+    *in = (struct dmarc_input){.spf_domain = who->spf.domain,
+                               .is_spf_helo = who->spf.identity == SPF_HELO,
+                               .spf = who->spf.status, .dkim = dkim};
+    who->has_from = dmarc_from(&c->a, m->header, &in->from, &e) &&
                     smtp_find_from(c, m, &from, &is_strict);
     if (who->has_from)
-        who->from = (struct address){.localpart = from.localpart, .domain = in.from};
+        who->from = (struct address){.localpart = from.localpart, .domain = in->from};
     else
-        in.from = (struct str){0};
+        in->from = (struct str){0};
     for (size_t i = 0; i < who->dkim.n; i++) {
         const struct dkim_result *r = &who->dkim.results[i];
 
         if (r->has_signature)
-            dkim[in.n_dkim++] = (struct dmarc_dkim){r->signature.domain, r->signature.selector,
+            dkim[in->n_dkim++] = (struct dmarc_dkim){r->signature.domain, r->signature.selector,
                                                     r->status};
     }
     os_random(random, sizeof random);
-    in.sample = (unsigned)(random[0] << 8 | random[1]) % 100;
-    dmarc_evaluate(&dns, &c->a, &in, &who->dmarc);
+    in->sample = (unsigned)(random[0] << 8 | random[1]) % 100;
+    dmarc_evaluate(&dns, &c->a, in, &who->dmarc);
 }
 
 /* mox-smtp-delivery.md 1.12 (7). */

@@ -19,6 +19,7 @@ struct smtp_sender {
     struct dkim_verification dkim;
     bool has_from;
     struct address from; // domain: A-labels in lower case
+    struct dmarc_input dmarc_input;
     struct dmarc_result dmarc;
     struct arc_chain arc;
     struct ipc_findings findings; // for the accounts
@@ -31,5 +32,14 @@ bool smtp_verify_hello(struct smtp_session *c, struct str name);
 void smtp_verify_begin(struct smtp_session *c);
 /* SPF alone, for a decision about recipients. */
 void smtp_verify_spf(struct smtp_session *c);
+/* What became of a message for one recipient, for the report to the From domain. */
+struct smtp_outcome {
+    bool is_accepted, is_dmarc_reject; // one of them, or there is nothing to tell
+    bool is_optional;
+    enum dmarc_override override;
+};
+/* Tells admin, as far as the domain wants to know (smtp_evaluation.c). */
+void smtp_tell_outcome(struct smtp_session *c, const struct smtp_rcpt *rcpt,
+                       const struct smtp_outcome *outcome);
 /* With the message: everything. False when it cannot be told what was found. */
 MUST_USE bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct err *e);
