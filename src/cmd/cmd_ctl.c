@@ -106,6 +106,104 @@ static int list_reports(int argc, char **argv, const char *words, const char *co
     return 0;
 }
 
+static int send_command(const char *words, int argc, const char *command)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc > 1)
+        return cmd_usage(words);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_dmarc_sendreports(int argc, char **argv)
+{
+    (void)argv;
+    return send_command("dmarc sendreports", argc, "dmarcsendreports");
+}
+
+int cmd_tlsrpt_sendreports(int argc, char **argv)
+{
+    (void)argv;
+    return send_command("tlsrpt sendreports", argc, "tlssendreports");
+}
+
+/* What all of them do; kind: "dmarc" or "tls". */
+static int suppress_list(int argc, const char *words, const char *kind)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc > 1)
+        return cmd_usage(words);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppresslist"), &e) ||
+        !ctl_send(&c, str_of(kind), &e) || !ctl_ok(&c, &e) || !ctl_print_stream(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+static int suppress_add(int argc, char **argv, const char *words, const char *kind)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc < 3 || argc > 4)
+        return cmd_usage(words);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppressadd"), &e) ||
+        !ctl_send(&c, str_of(kind), &e) || !ctl_send(&c, str_of(argv[1]), &e) ||
+        !ctl_send(&c, str_of(argv[2]), &e) ||
+        !ctl_send(&c, argc == 4 ? str_of(argv[3]) : STR(""), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+static int suppress_rm(int argc, char **argv, const char *words, const char *kind)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    if (argc != 2)
+        return cmd_usage(words);
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppressrm"), &e) ||
+        !ctl_send(&c, str_of(kind), &e) || !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
+        return cmd_fail(&e);
+    return 0;
+}
+
+int cmd_dmarc_suppress_list(int argc, char **argv)
+{
+    (void)argv;
+    return suppress_list(argc, "dmarc suppress list", "dmarc");
+}
+
+int cmd_dmarc_suppress_add(int argc, char **argv)
+{
+    return suppress_add(argc, argv, "dmarc suppress add", "dmarc");
+}
+
+int cmd_dmarc_suppress_rm(int argc, char **argv)
+{
+    return suppress_rm(argc, argv, "dmarc suppress rm", "dmarc");
+}
+
+int cmd_tlsrpt_suppress_list(int argc, char **argv)
+{
+    (void)argv;
+    return suppress_list(argc, "tlsrpt suppress list", "tls");
+}
+
+int cmd_tlsrpt_suppress_add(int argc, char **argv)
+{
+    return suppress_add(argc, argv, "tlsrpt suppress add", "tls");
+}
+
+int cmd_tlsrpt_suppress_rm(int argc, char **argv)
+{
+    return suppress_rm(argc, argv, "tlsrpt suppress rm", "tls");
+}
+
 int cmd_dmarc_listreports(int argc, char **argv)
 {
     return list_reports(argc, argv, "dmarc listreports", "dmarcreports");

@@ -183,12 +183,28 @@ const struct cmd cmd_verbs[] = {
      "Per report: number, when it came, domain, period, by whom, the domain of its message, its id,\n"
      "and how many messages it says passed or failed. All of it is in admin.db of the data directory.",
      cmd_dmarc_listreports, false},
+    {"dmarc sendreports", "", "Send the DMARC reports that there is something for, now.\n\n"
+     "Otherwise they are sent after each interval that their domain asks for. What was told is not told again.\n"
+     "Returns when the reports are in the queue.", cmd_dmarc_sendreports, false},
+    {"dmarc suppress list", "", "List the addresses that get no DMARC reports from this server.",
+     cmd_dmarc_suppress_list, false},
+    {"dmarc suppress add", "address days [comment]",
+     "Send no DMARC reports to an address, for a number of days.", cmd_dmarc_suppress_add, false},
+    {"dmarc suppress rm", "address", "Send DMARC reports to an address again.", cmd_dmarc_suppress_rm, false},
     {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
      cmd_tlsrpt_lookup, false},
     {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",
      cmd_tlsrpt_parsereportmsg, false},
     {"tlsrpt listreports", "[domain]", "List TLS reports about domains of ours and this host.\n\n"
      "As \"dmarc listreports\"; what passed or failed are sessions.", cmd_tlsrpt_listreports, false},
+    {"tlsrpt sendreports", "", "Send the TLS reports that there is something for, now.\n\n"
+     "Otherwise they are sent once a day, after midnight UTC. What was told is not told again.\n"
+     "Returns when the reports are in the queue.", cmd_tlsrpt_sendreports, false},
+    {"tlsrpt suppress list", "", "List the addresses that get no TLS reports from this server.",
+     cmd_tlsrpt_suppress_list, false},
+    {"tlsrpt suppress add", "address days [comment]",
+     "Send no TLS reports to an address, for a number of days.", cmd_tlsrpt_suppress_add, false},
+    {"tlsrpt suppress rm", "address", "Send TLS reports to an address again.", cmd_tlsrpt_suppress_rm, false},
     {"spf check", "domain ip", "Evaluate the SPF record of a domain for an IP address.\n\n"
      "Says whether mail from user@domain may come from the address, and which part of the record\n"
      "says so. Needs no running server.", cmd_spf_check, false},

@@ -27,7 +27,9 @@ cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsb
 cmd_run_fn cmd_dmarc_lookup, cmd_dmarc_verify, cmd_dmarc_checkreportaddrs, cmd_dmarc_parsereportmsg,
     cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg;                    // cmd_dmarc.c
 cmd_run_fn cmd_spf_check, cmd_spf_lookup, cmd_spf_parse;             // cmd_spf.c
-cmd_run_fn cmd_retrain, cmd_dmarc_listreports, cmd_tlsrpt_listreports; // cmd_ctl.c
+cmd_run_fn cmd_retrain, cmd_dmarc_listreports, cmd_tlsrpt_listreports, cmd_dmarc_sendreports,
+    cmd_tlsrpt_sendreports, cmd_dmarc_suppress_list, cmd_dmarc_suppress_add, cmd_dmarc_suppress_rm,
+    cmd_tlsrpt_suppress_list, cmd_tlsrpt_suppress_add, cmd_tlsrpt_suppress_rm; // cmd_ctl.c
 cmd_run_fn cmd_junk_train, cmd_junk_check, cmd_junk_test, cmd_junk_analyze, cmd_junk_play; // cmd_junk.c
 cmd_run_fn cmd_message_parse, cmd_message_why, cmd_cid, cmd_verifydata; // cmd_data.c
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,

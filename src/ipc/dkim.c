@@ -109,6 +109,18 @@ bool dkim_client_selectors(struct dkim_client *k, struct arena *a, struct str do
     return true;
 }
 
+static void add_headers(struct arena *a, const struct dkim_client_message *m, struct dkim_selector *s)
+{
+    struct str *all = ARENA_ARRAY(a, s->n_headers + m->n_more, struct str);
+
+    for (size_t i = 0; i < s->n_headers; i++)
+        all[i] = s->headers[i];
+    for (size_t i = 0; i < m->n_more; i++)
+        all[s->n_headers + i] = m->more[i];
+    s->headers = all;
+    s->n_headers += m->n_more;
+}
+
 static bool feed_file(const struct dkim_client_message *m, struct arena *a,
                       struct dkim_bodies *bodies, struct err *e)
 {
@@ -144,6 +156,8 @@ bool dkim_client_sign(struct dkim_client *k, const struct dkim_client_message *m
     header = dkim_header_parse(&a, m->header, e);
     if (!header)
         return false;
+    for (size_t i = 0; i < n && m->n_more; i++)
+        add_headers(&a, m, &selectors[i]);
     bodies = dkim_bodies_new();
     dkim_sign_begin(selectors, n, bodies);
     if (m->fd < 0)

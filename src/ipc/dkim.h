@@ -28,6 +28,8 @@ MUST_USE bool dkim_client_selectors(struct dkim_client *k, struct arena *a, stru
 struct dkim_client_message {
     struct str domain;    // of its From address, in A-labels; empty: the host's, for the server's own
     struct str localpart; // of it, for i=; may be empty
+    const struct str *more; // fields that are signed besides those of the selectors
+    size_t n_more;
     struct str header;    // all its fields, without the blank line
     struct str body;      // after the blank line; or, when fd is not -1:
     int fd;               // a file that has the body

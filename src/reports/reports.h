@@ -78,3 +78,66 @@ MUST_USE bool reports_add_tls_result(struct reports *r, int64_t now_unix,
 
 /* Forgets what is too old to be told, and reports that were received long ago. */
 MUST_USE bool reports_expire(struct reports *r, int64_t now_unix, struct err *e);
+
+/* --- due.c: what is to be told ------------------------------------------------------------------ */
+
+struct report_names {
+    struct str *items;
+    size_t n, cap;
+};
+/*
+ * Domains of which evaluations from before end_hour (since 1970) are due when it begins: their interval
+ * ends then; or all that there are.
+ */
+MUST_USE bool reports_due_dmarc(struct reports *r, struct arena *a, int64_t end_hour, bool all,
+                                struct report_names *out, struct err *e);
+/* Those of a domain, the same of several hours together. */
+struct report_evaluations {
+    struct report_evaluation *rows;
+    size_t n, cap;
+    int64_t first_hour;
+    unsigned interval_hours; // the longest
+    bool has_reason;         // not all are optional
+    struct str record;       // the policy, as it was published last
+};
+MUST_USE bool reports_evaluations(struct reports *r, struct arena *a, struct str domain,
+                                  int64_t end_hour, struct report_evaluations *out, struct err *e);
+/* They were told, or nobody wants them. */
+MUST_USE bool reports_drop_evaluations(struct reports *r, struct str domain, int64_t end_hour,
+                                       struct err *e);
+
+/* What is to be told of a day: to a recipient domain, or to a host of MX records. */
+struct report_day {
+    struct str domain;
+    int64_t day;
+    bool is_host;
+};
+struct report_days {
+    struct report_day *items;
+    size_t n, cap;
+};
+/* Of the days before that one: recipient domains, then hosts. */
+MUST_USE bool reports_due_tls(struct reports *r, struct arena *a, int64_t before_day,
+                              struct report_days *out, struct err *e);
+/*
+ * Its policies, the same of several recipient domains together. A host hears nothing of recipient domains
+ * that were told at `addresses`.
+ */
+MUST_USE bool reports_tls_policies(struct reports *r, struct arena *a, const struct report_day *day,
+                                   struct str addresses, struct tlsrpt_policy **out, size_t *n,
+                                   struct err *e);
+/* It was told at these addresses (with a space between them), or to nobody. */
+MUST_USE bool reports_tls_told(struct reports *r, const struct report_day *day, struct str addresses,
+                               struct err *e);
+
+/* --- suppressed.c: addresses that get no reports for a while ------------------------------------- */
+
+MUST_USE bool reports_suppress(struct reports *r, bool is_tls, struct str address,
+                               int64_t until_unix, struct str comment, struct err *e);
+/* ERR_NOT_FOUND. */
+MUST_USE bool reports_unsuppress(struct reports *r, bool is_tls, struct str address, struct err *e);
+MUST_USE bool reports_is_suppressed(struct reports *r, bool is_tls, struct str address,
+                                    int64_t now_unix, bool *out, struct err *e);
+/* Lines for people. */
+MUST_USE bool reports_list_suppressed(struct reports *r, bool is_tls, struct buf *out,
+                                      struct err *e);

@@ -5,7 +5,7 @@
 
 #include "base/map.h"
 #include "base/test.h"
-#include "db/db.h"
+#include "db/sql.h"
 #include "ipc/report.h"
 
 static struct reports *open_new(void)
@@ -244,4 +244,154 @@ TEST(what_an_account_sends_as_a_report)
     buf_reset(&bytes);
     ipc_put_dmarc_report(&bytes, &bad);
     CHECK(!ipc_get_dmarc_report(&a, buf_str(&bytes), &report, &e));
+}
+
+TEST(reports_of_the_first_version)
+{
+    char dir[] = "/tmp/mox-reports-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct report_days due;
+    struct err e = {0};
+    struct reports *r;
+    struct db *d;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    d = db_open("admin.db", sql_admin, 1, &e);
+    CHECK(d && db_exec(d, "INSERT INTO tls_result (policy_domain, day, recipient_domain, is_host, "
+                          "policy_type, policy_strings, mx_hosts, successes, failures) "
+                          "VALUES ('x.example', 5, 'x.example', 0, 0, '', '', 1, 2)", &e));
+    db_close(d);
+    r = reports_open(&e);
+    CHECK(r && reports_due_tls(r, &a, 6, &due, &e) && due.n == 1);
+    CHECK_STR(due.items[0].domain, STR("x.example"));
+    CHECK(reports_due_tls(r, &a, 5, &due, &e) && due.n == 0);
+    close_old(r);
+}
+
+TEST(evaluations_are_due_when_their_interval_ends)
+{
+    struct reports *r = open_new();
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct report_evaluation m = {.policy_domain = STR_("day.example"), .interval_hours = 24,
+                                  .record = STR_("v=DMARC1;p=none;rua=mailto:a@day.example"),
+                                  .source_ip = STR_("192.0.2.1"), .header_from = STR_("day.example"),
+                                  .envelope_to = STR_("ours.example"), .is_optional = true};
+    static const struct {
+        int64_t hour;
+        size_t n;
+    } cases[] = {{240, 3}, {241, 1}, {242, 1}, {246, 2}, {252, 2}, {264, 3}};
+    struct report_evaluations ev;
+    struct report_names due;
+    struct err e = {0};
+
+    CHECK(reports_add_evaluation(r, 230 * 3600, &m, &e));
+    m.is_optional = false;
+    m.record = STR("v=DMARC1;p=reject;rua=mailto:a@day.example");
+    CHECK(reports_add_evaluation(r, 231 * 3600, &m, &e));
+    m.policy_domain = STR("six.example");
+    m.interval_hours = 6;
+    m.is_optional = true;
+    CHECK(reports_add_evaluation(r, 230 * 3600, &m, &e));
+    m.policy_domain = STR("hour.example");
+    m.interval_hours = 1;
+    CHECK(reports_add_evaluation(r, 230 * 3600, &m, &e));
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        CHECK(reports_due_dmarc(r, &a, cases[i].hour, false, &due, &e));
+        CHECK_CASE(due.n == cases[i].n, i);
+    }
+    CHECK(reports_due_dmarc(r, &a, 230, true, &due, &e) && due.n == 0);
+    CHECK(reports_due_dmarc(r, &a, 231, true, &due, &e) && due.n == 3);
+    // Of several hours together; the policy is the one of the last message.
+    CHECK(reports_evaluations(r, &a, STR("day.example"), 232, &ev, &e));
+    CHECK(ev.n == 1 && ev.rows[0].messages == 2 && ev.has_reason && ev.first_hour == 230 &&
+          ev.interval_hours == 24);
+    CHECK_STR(ev.record, m.record);
+    CHECK(reports_evaluations(r, &a, STR("six.example"), 232, &ev, &e) && !ev.has_reason);
+    CHECK(reports_drop_evaluations(r, STR("day.example"), 231, &e));
+    CHECK(reports_evaluations(r, &a, STR("day.example"), 232, &ev, &e) && ev.rows[0].messages == 1);
+    CHECK(reports_commit(r, &e) && rows_of("SELECT sum(n_rows) FROM evaluation_total") == 3);
+    close_old(r);
+}
+
+TEST(tls_results_are_told_to_domains_and_then_to_hosts)
+{
+    enum { DAY = 24 * 3600 };
+    struct reports *r = open_new();
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct report_tls_result m = {.policy_domain = STR_("one.example"),
+                                  .recipient_domain = STR_("one.example"), .successes = 3};
+    struct report_tls_result host = {.policy_domain = STR_("mx.example"), .is_host = true,
+                                     .policy_type = REPORT_POLICY_TLSA, .failures = 2,
+                                     .policy_strings = STR_("3 1 1 AA\n3 1 1 BB"),
+                                     .result_type = STR_("dane-required")};
+    struct tlsrpt_policy *p;
+    struct report_days due;
+    struct err e = {0};
+    size_t n;
+
+    CHECK(reports_add_tls_result(r, 5 * DAY, &m, &e));
+    host.recipient_domain = STR("one.example");
+    CHECK(reports_add_tls_result(r, 5 * DAY, &host, &e));
+    host.recipient_domain = STR("two.example");
+    CHECK(reports_add_tls_result(r, 5 * DAY, &host, &e));
+    CHECK(reports_due_tls(r, &a, 6, &due, &e) && due.n == 3);
+    CHECK_STR(due.items[0].domain, STR("one.example"));
+    CHECK_STR(due.items[1].domain, STR("two.example"));
+    CHECK_STR(due.items[2].domain, STR("mx.example"));
+    CHECK(reports_tls_policies(r, &a, &due.items[0], STR("x@y"), &p, &n, &e) && n == 2);
+    CHECK_STR(p[0].policy_type, STR("no-policy-found"));
+    CHECK(p[0].total_successful_session_count == 3 && !p[0].n_failures);
+    CHECK(p[1].n_policy_string == 2 && p[1].n_failures == 1 &&
+          p[1].failures[0].failed_session_count == 2);
+    CHECK(reports_tls_told(r, &due.items[0], STR("x@y"), &e));
+    CHECK(reports_tls_told(r, &due.items[1], STR(""), &e));
+    CHECK(reports_due_tls(r, &a, 6, &due, &e) && due.n == 1 && due.items[0].is_host);
+    // A host whose address heard of one domain already hears of the other.
+    CHECK(reports_tls_policies(r, &a, &due.items[0], STR("x@y"), &p, &n, &e) && n == 1);
+    CHECK(p[0].total_failure_session_count == 2 && p[0].failures[0].failed_session_count == 2);
+    CHECK(reports_tls_policies(r, &a, &due.items[0], STR("z@y"), &p, &n, &e) && n == 1);
+    CHECK(p[0].total_failure_session_count == 4 && p[0].failures[0].failed_session_count == 4);
+    CHECK(reports_tls_told(r, &due.items[0], STR("z@y"), &e) && reports_commit(r, &e));
+    CHECK(rows_of("SELECT (SELECT count(*) FROM tls_result) + (SELECT count(*) FROM tls_failure)") == 0);
+    close_old(r);
+}
+
+TEST(a_host_of_the_domains_own_name)
+{
+    struct reports *r = open_new();
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct report_tls_result m = {.policy_domain = STR_("one.example"),
+                                  .recipient_domain = STR_("one.example"), .successes = 1};
+    const struct report_day day = {STR_("one.example"), 5, false};
+    struct tlsrpt_policy *p;
+    struct err e = {0};
+    size_t n;
+
+    CHECK(reports_add_tls_result(r, 5 * 86400, &m, &e));
+    m.is_host = true;
+    CHECK(reports_add_tls_result(r, 5 * 86400, &m, &e));
+    CHECK(reports_tls_policies(r, &a, &day, STR(""), &p, &n, &e) && n == 2);
+    m.policy_type = REPORT_POLICY_TLSA;
+    CHECK(reports_add_tls_result(r, 5 * 86400, &m, &e));
+    CHECK(reports_tls_policies(r, &a, &day, STR(""), &p, &n, &e) && n == 2);
+    CHECK(reports_commit(r, &e));
+    close_old(r);
+}
+
+TEST(suppressed_addresses)
+{
+    struct reports *r = open_new();
+    AUTO_BUF out = BUF_LIMIT(1000);
+    struct err e = {0};
+    bool is;
+
+    CHECK(reports_suppress(r, false, STR("A@x.example"), 1000, STR("why"), &e));
+    CHECK(reports_is_suppressed(r, false, STR("a@X.example"), 999, &is, &e) && is);
+    CHECK(reports_is_suppressed(r, false, STR("a@x.example"), 1000, &is, &e) && !is);
+    CHECK(reports_is_suppressed(r, true, STR("a@x.example"), 0, &is, &e) && !is);
+    CHECK(reports_list_suppressed(r, false, &out, &e));
+    CHECK_STR(buf_str(&out), STR("a@x.example until 1970-01-01T00:16:40Z why\n"));
+    CHECK(reports_unsuppress(r, false, STR("a@x.example"), &e));
+    CHECK(!reports_unsuppress(r, false, STR("a@x.example"), &e) && e.kind == ERR_NOT_FOUND);
+    close_old(r);
 }

@@ -1,10 +1,14 @@
-"""Reports about DMARC and TLS: those that come, with a DNS and senders of their own."""
+"""Reports about DMARC and TLS: those that come, and our own, with a DNS and senders of their own."""
 import base64
 import gzip
 import io
 import sqlite3
 import zipfile
 
+import email
+import email.policy
+
+from signing import Key, b64, judge
 from world import *
 
 VECTORS = os.path.join(ROOT, 'test', 'vectors')
@@ -189,6 +193,176 @@ def a_report_waits_for_whoever_keeps_it():
                 break
             assert time.monotonic() < deadline
         assert len(s.command('dmarc', 'listreports')[1].splitlines()) == 1
+
+
+# --- our own -------------------------------------------------------------------------------------------
+
+WANTS = '127.66.0.9'
+
+
+class Wanting(World):
+    """And domains that want to know: each has said something else about where to."""
+
+    def __init__(self):
+        super().__init__()
+        self.dkim = Key('ours', 'ed25519', 'example.org')
+        rua = '_dmarc TXT "v=DMARC1; p=%s; rua=%s"\n'
+        zones = [
+            Zone('wants.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A %s\n' % (WANTS, WANTS) + rua % (
+                'reject; sp=none; pct=100', 'mailto:ann@example.org!10m,mailto:bob@example.org!1k,mailto:x@plain.example')),
+            Zone('small.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:ann@example.org!1k')),
+            Zone('unasked.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:bob@example.org')),
+            Zone('example.org', ''.join('%s._report._dmarc TXT "v=DMARC1"\n' % d for d in ('wants.example', 'small.example')) +
+                 self.dkim.zone_line()),
+        ]
+        self.internet.zones.update({z.name: z for z in zones})
+
+
+@contextlib.contextmanager
+def wanting():
+    with Wanting() as world, serving(env=world.internet.env, conf=CONF) as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(os.path.join(s.dir, 'ours.pem'), 'w') as f:
+            f.write(world.dkim.pem)
+        with open(path) as f:
+            text = f.read()
+        with open(path, 'w') as f:
+            f.write(text.replace('\texample.org:\n', '\texample.org:\n\t\tDKIM:\n\t\t\tSelectors:\n\t\t\t\tours:\n'
+                                 '\t\t\t\t\tPrivateKeyFile: ours.pem\n\t\t\tSign:\n\t\t\t\t- ours\n' + SECTIONS))
+        s.wait_log('domains config reloaded')
+        yield world, s
+
+
+def greeting(domain, sender=None, more=''):
+    return ('From: <a@%s>\r\nTo: <ann@example.org>\r\nSubject: hello\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n'
+            'Message-ID: <%d@x>\r\n%s\r\nhello\r\n' % (domain, time.monotonic_ns(), more))
+
+
+def from_domain(s, domain, source=WANTS, **kw):
+    send(s, greeting(domain), source=source, hello='mx.' + domain, sender='a@' + domain, **kw)
+
+
+def letters(s, who, subject):
+    """Whole messages of the inbox with that in their subject."""
+    c = s.login(who)
+    c.select('INBOX')
+    found = c.search(None, 'SUBJECT', '"%s"' % subject)[1][0].split()
+    out = [c.fetch(n.decode(), '(BODY.PEEK[])')[1][0][1] for n in found]
+    c.logout()
+    return out
+
+
+def eventually(what, *args):
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        got = what(*args)
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError('nothing came of %s %s' % (what.__name__, args))
+
+
+def gathered(s, n):
+    """Until so many messages were noted."""
+    def enough():
+        with contextlib.closing(database(s)) as db:
+            return (db.execute('SELECT coalesce(sum(messages), 0) FROM evaluation').fetchone()[0] or -1) >= n
+    eventually(enough)
+
+
+def without_what_we_added(raw):
+    return raw[raw.index(b'DKIM-Signature:'):]
+
+
+@test
+@needs_dns
+def dmarc_reports_are_sent_to_those_who_agree():
+    with wanting() as (world, s):
+        for _ in range(2):
+            from_domain(s, 'wants.example')
+        from_domain(s, 'wants.example', source=OTHER, want='550')  # forged: rejected, and known here since it has written
+        gathered(s, 3)
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*), sum(messages) FROM evaluation').fetchone() == (2, 3)
+        code, _, err = s.command('dmarc', 'sendreports')
+        assert code == 0, err
+        raw = eventually(letters, s, 'ann', 'Report Domain: wants.example')
+        assert len(raw) == 1
+        assert not letters(s, 'bob', 'Report Domain')  # more than he takes
+        queued = s.command('queue', 'list')[1]
+        assert 'plain.example' not in queued, queued  # never said yes
+        m = email.message_from_bytes(raw[0], policy=email.policy.default)
+        assert m['From'] == 'postmaster@mail.example.org' and m['To'] == 'ann@example.org', m.items()
+        assert re.match(r'Report Domain: wants\.example Submitter: mail\.example\.org Report-ID:\s<2\d{7}\.\d\d\.', m['Subject']), m['Subject']
+        part = [p for p in m.walk() if p.get_content_type() == 'application/gzip'][0]
+        assert re.fullmatch(r'mail\.example\.org!wants\.example!\d+!\d+\.xml\.gz', part.get_filename()), part.get_filename()
+        xml = gzip.decompress(part.get_payload(decode=True))
+        path = os.path.join(world.dir, 'report.xml')
+        with open(path, 'wb') as f:
+            f.write(xml)
+        run('xmllint', '--noout', '--schema', os.path.join(ROOT, 'test', 'schema', 'rfc7489.xsd'), path)
+        text = xml.decode()
+        for wanted in ('<org_name>mail.example.org</org_name>', '<domain>wants.example</domain>', '<p>reject</p>', '<sp>none</sp>',
+                       '<count>2</count>', '<disposition>none</disposition>', '<disposition>reject</disposition>',
+                       '<source_ip>%s</source_ip>' % WANTS, '<source_ip>%s</source_ip>' % OTHER, '<scope>mfrom</scope>',
+                       '<envelope_to>example.org</envelope_to>', '<header_from>wants.example</header_from>'):
+            assert wanted in text, (wanted, text)
+        # Signed by our domain, as dkimpy sees it; and read by ourselves.
+        answer = judge([{'do': 'verify', 'message': b64(without_what_we_added(raw[0])), 'records': {world.dkim.name: world.dkim.record}}])
+        assert answer == [[True]], answer
+        path = os.path.join(world.dir, 'report.eml')
+        with open(path, 'wb') as f:
+            f.write(raw[0])
+        assert 'domain "wants.example"' in run(MOX, 'dmarc', 'parsereportmsg', path).stdout
+        # What was told is not told again.
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 0
+        assert s.command('dmarc', 'sendreports')[0] == 0
+        assert len(letters(s, 'ann', 'Report Domain')) == 1
+
+
+@test
+@needs_dns
+def dmarc_reports_that_are_not_sent():
+    """Too large for their address, never asked for, suppressed, without a reason, about reports."""
+    with wanting() as (world, s):
+        from_domain(s, 'small.example')
+        from_domain(s, 'unasked.example')
+        from_domain(s, 'wants.example', to='dmarcreports@example.org')  # what comes there is no reason for a report
+        from_domain(s, 'wants.example', source=OTHER, want='550')       # nor is forged mail of strangers
+        gathered(s, 4)
+        assert s.command('dmarc', 'suppress', 'add', 'Ann@Example.org', '1', 'enough')[0] == 0
+        assert 'ann@example.org until ' in s.command('dmarc', 'suppress', 'list')[1]
+        assert s.command('tlsrpt', 'suppress', 'list')[1] == ''
+        assert s.command('dmarc', 'sendreports')[0] == 0
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 0
+        assert s.command('queue', 'list')[1] == 'messages:\n(none)\n', s.command('queue', 'list')[1]
+        assert not letters(s, 'ann', 'Report Domain') and not letters(s, 'bob', 'Report Domain')
+        assert s.command('dmarc', 'suppress', 'rm', 'ann@example.org')[0] == 0
+        assert s.command('dmarc', 'suppress', 'rm', 'ann@example.org')[0] == 1
+        from_domain(s, 'small.example')
+        gathered(s, 1)
+        assert s.command('dmarc', 'sendreports')[0] == 0
+        raw = eventually(letters, s, 'ann', 'Report Domain: small.example')
+        m = email.message_from_bytes(raw[0], policy=email.policy.default)
+        assert m.get_content_type() == 'text/plain' and 'Report-Size: ' in m.get_content(), m
+        assert 'Submitting-URI: mailto:ann@example.org' in m.get_content(), m.get_content()
+
+
+@test
+@needs_dns
+def dmarc_reports_wait_for_the_dns():
+    with wanting() as (world, s):
+        from_domain(s, 'wants.example')
+        gathered(s, 1)
+        s.stop()
+        s.env['MOX_RESOLVER'] = 'none'
+        s.start()
+        assert s.command('dmarc', 'sendreports')[0] == 0
+        s.wait_log('a report waits for the DNS')
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 1
 
 
 main('reports')

@@ -38,6 +38,14 @@ MUST_USE bool admin_put_piece(struct ctl *c, struct str piece, struct err *e);
 MUST_USE bool admin_peer(enum role role, struct service_peer **out, struct err *e);
 /* Waits for another role's answer to a request. Its texts live until the next. */
 MUST_USE bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e);
+/*
+ * The next message of that type; p is its. What else queue says meanwhile by itself, TLS results, is taken
+ * as in the loop.
+ */
+MUST_USE bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, struct err *e);
+/* The answer to a request that others did not have to wait for (ctl's waits_for). */
+void admin_answer_late(uint64_t request, bool is_ok, struct str text);
+const struct ipc_settings *admin_settings(void);
 
 struct channel *admin_monitor(void);
 /* A number for a request of it, that its answer has too. */
@@ -53,6 +61,9 @@ MUST_USE bool admin_use_domains(struct str text, struct err *e);
 /* Whether the reports about a domain come to an address of this account. */
 bool admin_is_reporting(struct str account, struct str domain, bool is_tls, bool *is_host);
 
+/* The domain of ours that is the host's name, or the nearest above it; empty when there is none. */
+struct str admin_host_domain(struct str hostname);
+
 /* --- report.c: the reports database ---------------------------------------------------------------- */
 
 struct reports;
@@ -64,6 +75,15 @@ MUST_USE bool admin_hear_report(struct service_peer *p, struct packet *m, bool *
 void admin_report_tick(void);
 extern const struct command report_commands[];
 extern const size_t report_command_count;
+
+/* --- report_send.c: our own reports ---------------------------------------------------------------- */
+
+/* Every second: what is due is told, one report after the other. */
+void admin_send_tick(void);
+/* An answer of resolve to a question of ours. */
+MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
+/* Tells now what there is, and answers c when that is done. */
+MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
 /* client_key.c */
 extern const struct command client_key_commands[];

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
@@ -61,9 +62,39 @@ static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
     return IPC_SEND(&self.monitor, stop, NULL, 0, e);
 }
 
+bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, struct err *e)
+{
+    int64_t end = os_monotonic_ms() + REPLY_TIMEOUT_MS, left;
+
+    while ((left = end - os_monotonic_ms()) > 0) {
+        bool is_ours;
+
+        switch (channel_receive(ch, p, (int)left, e)) {
+        case CHANNEL_MESSAGE:
+            if (p->type == type)
+                return true;
+            if (p->type != IPC_tls_result || !admin_hear_report(NULL, p, &is_ours, e))
+                return e->kind ? false : fail(e, ERR_BUG, "unexpected message");
+            break;
+        case CHANNEL_CLOSED:
+            return fail(e, ERR_TEMPORARY, "the %s process has ended", role_name(ch->peer));
+        case CHANNEL_TIMEOUT:
+            break;
+        case CHANNEL_BAD:
+            return false;
+        }
+    }
+    return fail(e, ERR_TEMPORARY, "the %s process did not answer in time", role_name(ch->peer));
+}
+
+const struct ipc_settings *admin_settings(void)
+{
+    return &self.settings;
+}
+
 bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e)
 {
-    if (!channel_expect(ch, IPC_admin_reply, packet, REPLY_TIMEOUT_MS, e) ||
+    if (!admin_expect(ch, IPC_admin_reply, packet, e) ||
         !ipc_admin_reply_get(packet->body, out, e))
         return false;
     return out->is_ok || fail(e, ERR_DENIED, "%.*s", STR_FMT(out->text));
@@ -304,7 +335,7 @@ static struct ctl *waiting_for(uint64_t request)
 }
 
 // The answer to a request that others did not have to wait for.
-static void answer_late(uint64_t request, bool is_ok, struct str text)
+void admin_answer_late(uint64_t request, bool is_ok, struct str text)
 {
     struct ctl *c = waiting_for(request);
     struct err why = {0}, gone = {0};
@@ -355,7 +386,7 @@ static bool on_import_channel(struct packet *m, struct err *e)
         return false;
     c = waiting_for(got.request);
     if (!c || fd < 0) {
-        answer_late(got.request, false, got.why);
+        admin_answer_late(got.request, false, got.why);
         return true;
     }
     c->waits_for = 0;
@@ -375,7 +406,7 @@ static bool on_monitor(struct packet *m, struct err *e)
     case IPC_retrained:
         if (!ipc_retrained_get(m->body, &retrained, e))
             return false;
-        answer_late(retrained.request, retrained.is_ok, retrained.text);
+        admin_answer_late(retrained.request, retrained.is_ok, retrained.text);
         return true;
     case IPC_import_channel:
         return on_import_channel(m, e);
@@ -384,7 +415,7 @@ static bool on_monitor(struct packet *m, struct err *e)
     case IPC_domains_written:
         if (!ipc_domains_written_get(m->body, &written, e))
             return false;
-        answer_late(written.request, written.is_ok, written.text);
+        admin_answer_late(written.request, written.is_ok, written.text);
         return true;
     default:
         return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");

@@ -217,6 +217,11 @@ bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, 
         return on_evaluation(p, m, e);
     case IPC_tls_result:
         return on_tls_result(m, e);
+    case IPC_resolved:
+        return admin_send_resolved(m, e);
+    case IPC_dkim_selector:
+    case IPC_dkim_signed:
+        return true; // too late for whoever asked
     default:
         *is_ours = false;
         return false;
@@ -234,6 +239,7 @@ void admin_report_tick(void)
         if (!reports_expire(admin_reports, now, &e))
             LOG(LOG_ERROR, "admin", "removing what is old", LOG_E(&e));
     }
+    admin_send_tick();
     // What was gathered since the last second; a crash loses no more than that.
     e = (struct err){0};
     if (!reports_commit(admin_reports, &e))
@@ -264,6 +270,59 @@ static bool list(struct ctl *c, bool is_tls, struct str domain, struct err *e)
     return admin_put(c, STR("0\n"), e);
 }
 
+static bool run_dmarc_send(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    (void)arguments;
+    return admin_send_all(c, false, e);
+}
+
+static bool run_tls_send(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    (void)arguments;
+    return admin_send_all(c, true, e);
+}
+
+static bool run_suppress_list(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    AUTO_BUF out = BUF_LIMIT(4 << 20);
+    struct err why = {0};
+
+    if (!reports_list_suppressed(admin_reports, str_eq(arguments[0], STR("tls")), &out, &why))
+        return admin_answer(c, &why, e);
+    return admin_put(c, STR("ok\n"), e) && (!out.n || admin_put_piece(c, buf_str(&out), e)) &&
+           admin_put(c, STR("0\n"), e);
+}
+
+static bool suppress(const struct str *arguments, struct err *e)
+{
+    enum { DAY_S = 24 * 3600, MAX_DAYS = 100 * 365 };
+    uint64_t days;
+
+    if (!arguments[1].n || !str_u64(arguments[2], MAX_DAYS, &days))
+        return fail(e, ERR_SYNTAX, "an address and a number of days are needed");
+    return reports_suppress(admin_reports, str_eq(arguments[0], STR("tls")), arguments[1],
+                            os_now_unix() + (int64_t)days * DAY_S, arguments[3], e) &&
+           reports_commit(admin_reports, e);
+}
+
+// dmarc or tls, address, days, comment.
+static bool run_suppress_add(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    struct err why = {0};
+
+    (void)!suppress(arguments, &why);
+    return admin_answer(c, &why, e);
+}
+
+static bool run_suppress_remove(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    struct err why = {0};
+
+    if (reports_unsuppress(admin_reports, str_eq(arguments[0], STR("tls")), arguments[1], &why))
+        (void)!reports_commit(admin_reports, &why);
+    return admin_answer(c, &why, e);
+}
+
 static bool run_dmarc_list(struct ctl *c, const struct str *arguments, struct err *e)
 {
     return list(c, false, arguments[0], e);
@@ -276,6 +335,11 @@ static bool run_tls_list(struct ctl *c, const struct str *arguments, struct err 
 
 const struct command report_commands[] = {
     {STR_("dmarcreports"), 1, run_dmarc_list},
+    {STR_("dmarcsendreports"), 0, run_dmarc_send},
+    {STR_("tlssendreports"), 0, run_tls_send},
+    {STR_("reportsuppresslist"), 1, run_suppress_list},
+    {STR_("reportsuppressadd"), 4, run_suppress_add},
+    {STR_("reportsuppressrm"), 2, run_suppress_remove},
     {STR_("tlsreports"), 1, run_tls_list},
 };
 const size_t report_command_count = COUNT(report_commands);

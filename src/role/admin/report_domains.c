@@ -15,6 +15,7 @@ struct address {
 static struct known {
     struct arena a;
     struct map addresses; // "d" or "t" and the domain -> struct address
+    struct map domains;   // ours -> itself
 } *known;
 
 static struct str key_of(struct arena *a, bool is_tls, struct str domain)
@@ -27,6 +28,7 @@ static void forget(struct known *k)
     if (!k)
         return;
     map_fini(&k->addresses);
+    map_fini(&k->domains);
     arena_fini(&k->a);
     free(k);
 }
@@ -46,6 +48,19 @@ static bool read_address(struct known *k, struct str body, struct err *e)
     return true;
 }
 
+static bool read_domain(struct known *k, struct str body, struct err *e)
+{
+    struct ipc_own_domain m;
+    struct str *own;
+
+    if (!ipc_own_domain_get(body, &m, e))
+        return false;
+    own = ARENA_NEW(&k->a, struct str);
+    *own = arena_dup(&k->a, m.domain);
+    map_put(&k->domains, *own, own);
+    return true;
+}
+
 bool admin_use_domains(struct str text, struct err *e)
 {
     struct known *fresh = heap_alloc(sizeof *fresh);
@@ -55,7 +70,8 @@ bool admin_use_domains(struct str text, struct err *e)
 
     fresh->a = (struct arena)ARENA_LIMIT(2 * COMPILED_MAX_BYTES);
     while (compiled_next(&c, &type, &body, e))
-        if (type == COMPILED_report_address && !read_address(fresh, body, e))
+        if ((type == COMPILED_report_address && !read_address(fresh, body, e)) ||
+            (type == COMPILED_own_domain && !read_domain(fresh, body, e)))
             break;
     if (e->kind) {
         forget(fresh);
@@ -77,4 +93,18 @@ bool admin_is_reporting(struct str account, struct str domain, bool is_tls, bool
             return true;
         }
     return false;
+}
+
+struct str admin_host_domain(struct str hostname)
+{
+    struct str rest = hostname, label;
+
+    for (;;) {
+        const struct str *own = map_get(&known->domains, rest);
+
+        if (own)
+            return *own;
+        if (!str_cut(rest, '.', &label, &rest))
+            return STR("");
+    }
 }

@@ -36,7 +36,7 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
         return false;
     // Port 25 gives back what some of several recipients could not take; it goes to local accounts
     // only, and has no account of its own.
-    if (!p->account.n && p->protocol != IPC_PROTOCOL_SMTP)
+    if (!p->account.n && p->protocol != IPC_PROTOCOL_SMTP && p->role != ROLE_ADMIN)
         return fail(e, ERR_DENIED, "submission without a login");
     if (s->is_waiting)
         return fail(e, ERR_DENIED, "submission before the answer to the last one");
@@ -45,8 +45,12 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     s->n = s->cap = 0;
     s->is_open = true;
     s->expected = submit.recipients;
-    s->message = (struct queue_new){.origin = p->account.n ? QUEUE_SUBMITTED : QUEUE_FROM_OUTSIDE,
-                                    .account = p->account,
+    s->message = (struct queue_new){.origin = p->role == ROLE_ADMIN ? QUEUE_OWN_REPORT
+                                              : p->account.n        ? QUEUE_SUBMITTED
+                                                                    : QUEUE_FROM_OUTSIDE,
+                                    .account = p->role == ROLE_ADMIN
+                                                   ? queue_role.start.settings.postmaster
+                                                   : p->account,
                                     .reverse_path = arena_dup(&s->a, submit.reverse_path),
                                     .prefix = arena_dup(&s->a, submit.prefix),
                                     .max_per_day = p->max_per_day,
