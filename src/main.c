@@ -3,6 +3,7 @@
  */
 #include "cmd/cmd.h"
 #include "os/process.h"
+#include "os/user.h"
 #include "role/start.h"
 
 #include <signal.h>
@@ -13,7 +14,7 @@ int main(int argc, char **argv)
     os_title_init(argc, argv);
     os_memory_init();
     signal(SIGPIPE, SIG_IGN);
-    if (argc >= 3 && strcmp(argv[1], "role") == 0)
+    if (argc >= 3 && strcmp(argv[1], "role") == 0 && !os_is_setgid())
         role_run(str_of(argv[2]));
     return cmd_main(argc, argv);
 }

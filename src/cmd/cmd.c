@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cmd/verbs.h"
+#include "os/user.h"
 
 struct cmd_options cmd_options;
 
@@ -180,7 +181,15 @@ int cmd_main(int argc, char **argv)
     const struct cmd *best = NULL;
     int at, words = 0;
 
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+
     log_set_human(true);
+    if (argc && strcmp(slash ? slash + 1 : argv[0], "sendmail") == 0)
+        return cmd_sendmail(argc, argv);
+    if (os_is_setgid()) {
+        fprintf(stderr, "mox: installed with set-group-id, this program is sendmail and nothing else\n");
+        return 1;
+    }
     at = cmd_flags(argc, argv, flags, COUNT(flags));
     if (at < 0)
         return 2;

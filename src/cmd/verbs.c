@@ -18,6 +18,14 @@ const struct cmd cmd_verbs[] = {
      "With a level, sets the default or that of a package, such as imapserver, until the server\n"
      "stops. An empty level takes a package's own level away. Levels: error, warn, info, debug,\n"
      "trace, traceauth, tracedata.", cmd_loglevels, false},
+    {"sendmail", "[flags] (-t | recipient) <message", "Submit a message, as other programs expect of sendmail.\n\n"
+     "It goes to the server of /etc/moxsubmit.conf (see \"config describe-sendmail\"), from its address:\n"
+     "a From header is replaced. With -t the recipient is the one address of the To header. A recipient\n"
+     "without a domain is DefaultDestination. Other flags are ignored. A message that cannot be\n"
+     "submitted is kept in ~/moxsubmit.failures, and the exit code is 1.\n\n"
+     "Started by the name sendmail, by a symbolic link, the program does the same. With a group of its\n"
+     "own that may read moxsubmit.conf, and set-group-id, its users need not know the password; all other\n"
+     "commands are refused then.", cmd_sendmail, false},
     {"queue list", "", "List messages in the delivery queue.\n\n"
      "Per message: number, when it was queued, sender, recipient, time to the next and since the\n"
      "last attempt, and what went wrong then.", cmd_queue_list, false},
@@ -47,6 +55,8 @@ const struct cmd cmd_verbs[] = {
      cmd_config_describe_static, false},
     {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",
      cmd_config_describe_domains, false},
+    {"config describe-sendmail", ">/etc/moxsubmit.conf", "Print an annotated moxsubmit.conf with all fields.\n\n"
+     "It says how \"sendmail\" submits messages.", cmd_config_describe_sendmail, false},
     {"config account list", "", "List all accounts.\n\nOne per line; those whose logins are disabled say so.",
      cmd_account_list, false},
     {"config account addresses", "account", "List the addresses of an account.\n\n"

@@ -31,6 +31,7 @@ struct schema {
 
 extern const struct schema schema_static;  // mox.conf
 extern const struct schema schema_dynamic; // domains.conf
+extern const struct schema schema_submit;  // moxsubmit.conf
 
 /* Form: unknown and missing fields, types of values. */
 void schema_check(const struct schema *s, const struct sconf *file, struct problems *problems);

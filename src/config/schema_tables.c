@@ -448,3 +448,27 @@ static const struct field dynamic_fields[] = {
     O_STRINGS("MonitorDNSBLs", "Block lists to watch for our own addresses."),
 };
 const struct schema schema_dynamic = {dynamic_fields, COUNT(dynamic_fields)};
+
+static const struct field submit_fields[] = {
+    R("LocalHostname", STRING, "Name of this computer, said in EHLO: localhost will do."),
+    R("Host", STRING, "Host to submit to."),
+    R("Port", INT, "Port there: 465 with TLS, 587 with STARTTLS, 25 for neither."),
+    O("TLS", BOOL, "TLS from the first byte."),
+    O("STARTTLS", BOOL, "TLS by STARTTLS, which must be offered."),
+    O("TLSInsecureSkipVerify", BOOL, "Take any certificate."),
+    R("Username", STRING, "For logging in, usually an email address."),
+    O("Password", STRING, "Of that user. One of Password, ClientAuthEd25519PrivateKey and "
+                          "ClientAuthCertPrivateKeyPEMFile is set."),
+    O("ClientAuthEd25519PrivateKey", STRING, "Log in with a certificate for this key, whose public "
+                                             "half the account has: 32 octets in base64url."),
+    O("ClientAuthCertPrivateKeyPEMFile", STRING, "Log in with this certificate and its private key, "
+                                                 "in one file, PEM."),
+    O("AuthMethod", STRING, "EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, "
+                            "SCRAM-SHA-1, CRAM-MD5, PLAIN or LOGIN. Empty: the first of these but LOGIN "
+                            "that the server offers; PLAIN only with TLS."),
+    R("From", STRING, "Address of the sender, in the envelope and in the From header."),
+    O("DefaultDestination", STRING, "Where mail for names without a domain goes, such as \"root\"."),
+    O("RequireTLS", STRING, "yes: only by way of servers with verified TLS (REQUIRETLS). no: delivery "
+                            "is more important than TLS (TLS-Required: No)."),
+};
+const struct schema schema_submit = {submit_fields, COUNT(submit_fields)};

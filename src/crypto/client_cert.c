@@ -36,10 +36,9 @@ static bool fill(X509 *x, EVP_PKEY *pkey, const char *name, unsigned days)
            X509_set_issuer_name(x, subject) && X509_sign(x, pkey, NULL);
 }
 
-bool cert_for_client(struct arena *a, struct str name, unsigned days, struct str *cert,
-                     struct str *key, struct err *e)
+static bool make(struct arena *a, EVP_PKEY *pkey, struct str name, unsigned days, struct str *cert,
+                 struct str *key, struct err *e)
 {
-    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     X509 *x = X509_new();
     BIO *to = BIO_new(BIO_s_mem()), *key_to = BIO_new(BIO_s_mem());
     const char *name_c = arena_cstring(a, name);
@@ -57,6 +56,22 @@ bool cert_for_client(struct arena *a, struct str name, unsigned days, struct str
     EVP_PKEY_free(pkey);
     ERR_clear_error();
     return ok || fail(e, ERR_SYNTAX, "cannot make a certificate with this name");
+}
+
+bool cert_for_client(struct arena *a, struct str name, unsigned days, struct str *cert,
+                     struct str *key, struct err *e)
+{
+    return make(a, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"), name, days, cert, key, e);
+}
+
+bool cert_for_client_seed(struct arena *a, struct str seed, struct str name, unsigned days,
+                          struct str *cert, struct str *key, struct err *e)
+{
+    if (seed.n != ED25519_BYTES)
+        return fail(e, ERR_SYNTAX, "not an ed25519 private key: %zu octets", seed.n);
+    return make(a, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL,
+                                                (const unsigned char *)seed.p, seed.n),
+                name, days, cert, key, e);
 }
 
 bool cert_of_pem(struct arena *a, struct str pem, struct str *der, struct err *e)

@@ -56,6 +56,9 @@ MUST_USE bool cert_self_signed(struct arena *a, struct str name, unsigned days, 
 /* A certificate with an ed25519 key, for a client that is known by its key. */
 MUST_USE bool cert_for_client(struct arena *a, struct str name, unsigned days, struct str *cert,
                               struct str *key, struct err *e);
+/* The same with a key of the caller's: its seed, 32 octets. */
+MUST_USE bool cert_for_client_seed(struct arena *a, struct str seed, struct str name, unsigned days,
+                                   struct str *cert, struct str *key, struct err *e);
 /* The bytes of the one CERTIFICATE block of a PEM text. */
 MUST_USE bool cert_of_pem(struct arena *a, struct str pem, struct str *der, struct err *e);
 MUST_USE bool cert_to_pem(struct arena *a, struct str der, struct str *pem, struct err *e);

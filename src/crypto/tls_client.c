@@ -1,12 +1,14 @@
 #include "crypto/tls_client.h"
 
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/ip.h"
+#include "crypto/private_key.h"
 #include "crypto/tls_priv.h"
 
 struct tls_client {
@@ -63,6 +65,25 @@ void tls_client_free(struct tls_client *c)
     SSL_CTX_free(c->ctx);
     SSL_CTX_free(c->dane);
     free(c);
+}
+
+bool tls_client_use_key(struct tls_client *c, struct str cert_pem, struct str key_pem,
+                        struct err *e)
+{
+    BIO *bio = BIO_new_mem_buf(cert_pem.p, (int)cert_pem.n);
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    struct private_key *key = cert ? private_key_parse(key_pem, e) : NULL;
+    bool is_ok = key && SSL_CTX_use_certificate(c->ctx, cert) == 1 &&
+                 SSL_CTX_use_PrivateKey(c->ctx, key->pkey) == 1 &&
+                 SSL_CTX_use_certificate(c->dane, cert) == 1 &&
+                 SSL_CTX_use_PrivateKey(c->dane, key->pkey) == 1;
+
+    BIO_free(bio);
+    X509_free(cert);
+    private_key_free(key);
+    if (!is_ok)
+        tls_clear_errors(e, "certificate and key for the client");
+    return is_ok;
 }
 
 // RFC 7672 3.1.1, 3.2: with DANE-EE neither names nor dates count, with DANE-TA one of the names.

@@ -28,6 +28,9 @@ struct tls_client;
 /* Reads the system's certificate authorities, or SSL_CERT_FILE: before the sandbox. NULL on failure. */
 struct tls_client *tls_client_new(struct err *e);
 void tls_client_free(struct tls_client *c);
+/* Servers that ask for a certificate get this one: PEM, both. */
+MUST_USE bool tls_client_use_key(struct tls_client *c, struct str cert_pem, struct str key_pem,
+                                 struct err *e);
 
 /* A connection on fd, which stays the caller's. NULL on failure. */
 struct tls *tls_client_connect(struct tls_client *c, const struct tls_target *target, int fd,

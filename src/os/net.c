@@ -2,7 +2,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/ip.h"
+#include "os/clock.h"
 #include "os/fd.h"
 
 enum { BACKLOG = 512, KEEPALIVE_SECONDS = 300 };
@@ -48,6 +52,57 @@ int net_listen(struct str ip, unsigned port, struct err *e)
         return -1;
     }
     return fd_take(&fd);
+}
+
+static int connect_one(const struct addrinfo *to, int timeout_ms, struct err *e)
+{
+    AUTO_FD fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int error = 0;
+    socklen_t n = sizeof error;
+
+    if (fd < 0 || (connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)) {
+        fail_errno(e, "connect");
+        return -1;
+    }
+    if (poll(&p, 1, timeout_ms) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n))
+        error = ETIMEDOUT;
+    if (error) {
+        errno = error;
+        fail_errno(e, "connect");
+        return -1;
+    }
+    return fd_take(&fd);
+}
+
+int net_connect(struct str host, unsigned port, int timeout_ms, struct err *e)
+{
+    struct addrinfo want = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
+    int64_t end = os_monotonic_ms() + timeout_ms;
+    char name[256], service[16];
+    int fd = -1, rc;
+
+    if (host.n >= sizeof name || str_find(host, '\0') != STR_NONE) {
+        fail(e, ERR_SYNTAX, "no name of a host");
+        return -1;
+    }
+    memcpy(name, host.p, host.n);
+    name[host.n] = '\0';
+    snprintf(service, sizeof service, "%u", port);
+    rc = getaddrinfo(name, service, &want, &found);
+    if (rc) {
+        fail(e, ERR_TEMPORARY, "looking up %s: %s", name, gai_strerror(rc));
+        return -1;
+    }
+    for (const struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
+        int64_t left = end - os_monotonic_ms();
+
+        fd = connect_one(a, left > 0 ? (int)left : 0, e);
+    }
+    freeaddrinfo(found);
+    if (fd < 0)
+        fail_in(e, "%s port %u", name, port);
+    return fd;
 }
 
 int net_accept(int listener)

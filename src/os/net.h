@@ -23,6 +23,13 @@ void net_local_text(int fd, char out[NET_ADDRESS_TEXT]);
 /* 4 or 6 with the address in network order (4 or 16 bytes), or 0 when it is no address. */
 int net_parse_ip(struct str text, unsigned char out[16]);
 
+/*
+ * A TCP connection to a name or address, tried one address after the other for as long as timeout_ms
+ * in all (and what the C library takes to look the name up). For commands; the server's own roles ask
+ * resolve and dial. -1 on failure.
+ */
+int net_connect(struct str host, unsigned port, int timeout_ms, struct err *e);
+
 /* A listening Unix socket at path (an old one is removed), mode 0600; and connecting to one. */
 int net_listen_unix(const char *path, struct err *e);
 int net_connect_unix(const char *path, struct err *e);

@@ -27,6 +27,11 @@ static bool find_number(struct str text, struct os_user *out)
     return true;
 }
 
+bool os_is_setgid(void)
+{
+    return getgid() != getegid();
+}
+
 bool os_user_find(const char *name, struct os_user *out, struct err *e)
 {
     struct passwd entry, *found = NULL;

@@ -14,6 +14,8 @@ struct os_user {
     gid_t gid;
 };
 
+/* Whether the program runs with a group that its user has not given it: set-group-id. */
+bool os_is_setgid(void);
 /* By name or number. ERR_NOT_FOUND; ERR_DENIED for root. */
 MUST_USE bool os_user_find(const char *name, struct os_user *out, struct err *e);
 /* For what needs no files and no name: the number that owns nothing. */

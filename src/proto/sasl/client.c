@@ -161,9 +161,24 @@ static bool scram_verify(struct sasl_client *c, struct str message)
            str_eq_secret(buf_str(&signature), str_at(c->server_signature, n));
 }
 
+// server-error (RFC 5802 7): a word for why not.
+static bool is_error(struct str message, struct err *e)
+{
+    AUTO_BUF word = BUF_LIMIT(64);
+
+    if (!str_starts(message, STR("e=")))
+        return false;
+    for (size_t i = 2; i < message.n && i < 50 && (ascii_is_alnum(message.p[i]) || message.p[i] == '-'); i++)
+        buf_put_char(&word, message.p[i]);
+    (void)fail(e, ERR_DENIED, "the server refuses the login: %.*s", STR_FMT(buf_str(&word)));
+    return true;
+}
+
 static bool scram_step(struct arena *a, struct sasl_client *c, struct str challenge,
                        struct buf *out, struct err *e)
 {
+    if (is_error(challenge, e))
+        return false;
     switch (c->step) {
     case 1:
         scram_first(a, c, out);
