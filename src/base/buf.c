@@ -40,7 +40,7 @@ static bool reserve(struct buf *b, size_t n)
 
 void buf_put(struct buf *b, struct str s)
 {
-    if (!s.n || !reserve(b, s.n))
+    if (!s.n || ((b->full || s.n > b->cap - b->n || s.n > b->limit - b->n) && !reserve(b, s.n)))
         return;
     memcpy(b->p + b->n, s.p, s.n);
     b->n += s.n;

@@ -60,7 +60,7 @@ void store_flags_put(struct buf *out, uint32_t flags, struct str keywords)
 {
     bool first = true;
 
-    for (size_t i = 0; i < COUNT(flag_names); i++)
+    for (size_t i = 0; flags && i < COUNT(flag_names); i++)
         if (flags & flag_names[i].flag) {
             if (!first)
                 buf_put_char(out, ' ');

@@ -121,8 +121,11 @@ void view_ranges(struct arena *a, const struct view *v, const struct view_set *s
                  struct store_range **out, size_t *n);
 /* "1:5,7" of sorted uids. */
 void imap_uids_put(struct buf *out, const uint32_t *uids, size_t n);
-/* " FLAGS (...)" and, if wanted, " MODSEQ (...)". */
+/* " FLAGS (...)" and, if wanted, " MODSEQ (...)"; and that alone. */
 void imap_flags_put(struct buf *out, const struct view_row *row, bool has_modseq);
+void imap_modseq_put(struct buf *out, const struct view_row *row);
+/* "* 3 FETCH (UID 7", of the row at that place. */
+void imap_fetch_begin(struct buf *out, size_t at, const struct view_row *row);
 /* "* 3 FETCH (UID 7 FLAGS (...) ...)" as a line. */
 void imap_row_put(struct buf *out, const struct view *v, size_t at, bool has_modseq);
 /* "* VANISHED (EARLIER) 1:5,7" in lines of bounded length; kind is "" or "(EARLIER) ". */

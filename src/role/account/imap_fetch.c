@@ -98,7 +98,8 @@ static bool put_item(struct fetching *f, size_t at, struct err *e)
         BUF_PUT(out, "\"");
         return true;
     case FETCH_SIZE:
-        buf_printf(out, "RFC822.SIZE %llu", (unsigned long long)f->row->size);
+        BUF_PUT(out, "RFC822.SIZE ");
+        buf_put_u64(out, f->row->size);
         return true;
     case FETCH_BODYSTRUCTURE:
         BUF_PUT(out, "BODYSTRUCTURE ");
@@ -220,7 +221,7 @@ static bool put_message(struct fetching *f, uint32_t at, struct wanted w, bool i
     arena_reset(&f->a);
     if (!fetch_can_decode(f, e))
         return e->kind == ERR_NONE;
-    buf_printf(&c->out, "* %u FETCH (UID %u", at + 1, f->row->uid);
+    imap_fetch_begin(&c->out, at, f->row);
     for (size_t i = 0; i < items->n; i++) {
         enum imap_fetch_kind kind = items->items[i].kind;
 
@@ -235,7 +236,7 @@ static bool put_message(struct fetching *f, uint32_t at, struct wanted w, bool i
     if (w.flags || is_marked)
         imap_flags_put(&c->out, f->row, w.modseq);
     else if (w.modseq)
-        buf_printf(&c->out, " MODSEQ (%llu)", (unsigned long long)f->row->modseq);
+        imap_modseq_put(&c->out, f->row);
     BUF_PUT(&c->out, ")\r\n");
     return fetch_flush(f) || fail(e, ERR_TEMPORARY, "client is gone");
 }

@@ -217,7 +217,9 @@ static void cut(const struct imap_fetch_item *item, uint64_t *start, uint64_t *e
 
 static void put_literal(struct buf *out, uint64_t n)
 {
-    buf_printf(out, " {%llu}\r\n", (unsigned long long)n);
+    BUF_PUT(out, " {");
+    buf_put_u64(out, n);
+    BUF_PUT(out, "}\r\n");
 }
 
 static bool put_rfc822(struct fetching *f, const struct imap_fetch_item *item, struct err *e)
