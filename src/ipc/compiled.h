@@ -53,7 +53,8 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, name, IPC_MAX_NAME)                                                                     \
     F(u64, quota_bytes, 0)                                                                         \
     F(u32, max_per_day, 0)                                                                         \
-    F(u32, max_first_per_day, 0)
+    F(u32, max_first_per_day, 0)                                                                   \
+    F(u32, keep_retired_s, 0)
 /*
  * monitor, after an account_entry: the account's own part of the configuration, passed on unread; pieces
  * that follow each other. Inside are the five records below, which the account reads.

@@ -107,7 +107,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /*
  * monitor -> role: a channel to a peer. conn is the connection it acts for (0: none); account is
  * whom the peer has logged in as or is; protocol and listener are those it came in by, and say to keys
- * which a session may use; remote is its client's address. The maxima are the account's, for what it sends; 0 for none.
+ * which a session may use; remote is its client's address. The maxima are the account's, for what it sends; 0 for
+ * none. keep_retired_s: how long it wants to know what became of that.
  */
 #define ipc_peer_FIELDS(F)                                                                         \
     F(u8, role, ROLE_COUNT - 1)                                                                    \
@@ -117,6 +118,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_tls, 1)                                                                               \
     F(u32, max_per_day, 0)                                                                         \
     F(u32, max_first_per_day, 0)                                                                   \
+    F(u32, keep_retired_s, 0)                                                                      \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, login, IPC_MAX_ADDRESS)                                                                 \
     F(str, remote, 64)                                                                             \
@@ -283,6 +285,10 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u64, request, 0)                                                                             \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
+/* queue -> auth: a report for the account that a message was from; the answer is a rcpt_reply. */
+#define ipc_report_check_FIELDS(F)                                                                 \
+    F(u64, request, 0)                                                                             \
+    F(str, account, IPC_MAX_NAME)
 /*
  * auth -> asker: code 250 and grants for local accounts (several for an alias: grant, grant+1 and
  * so on); 250 and none for a remote address a submitter may send to; else the reply code, enhanced
@@ -499,7 +505,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 
 /*
  * session -> queue: the envelope of a message to come. future_release: what RFC 4865 was asked for,
- * "for;SECONDS" or "until;TIME", or empty.
+ * "for;SECONDS" or "until;TIME", or empty. ret, envid: RFC 3461, decoded. message_id: of the header, or empty.
+ * is_sender_real: from port 25, the reverse path is known to be the sender's, who can be told of failures.
  */
 #define ipc_submit_FIELDS(F)                                                                       \
     F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
@@ -510,15 +517,23 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, require_tls, 2)                                                                          \
     F(u64, hold_until_unix, 0)                                                                     \
     F(str, future_release, 64)                                                                     \
+    F(u8, ret, 2)                                                                                  \
+    F(str, envid, 100)                                                                             \
+    F(str, message_id, IPC_MAX_ADDRESS)                                                            \
+    F(u8, is_sender_real, 1)                                                                       \
     F(str, prefix, IPC_MAX_PREFIX)
 /*
- * One recipient. From port 25 only, about what its accounts have said already: delivery_id, as those
- * know it that have the message, or refused, the reply for which it is not to be tried.
+ * One recipient; notify and orcpt: RFC 3461. From port 25 only, about what its accounts have said already:
+ * delivery_id, as those know it that have the message, or the reply for which it is not to be tried.
  */
 #define ipc_submit_rcpt_FIELDS(F)                                                                  \
     F(str, address, IPC_MAX_ADDRESS)                                                               \
     F(str, delivery_id, IPC_MAX_DELIVERY_ID)                                                       \
-    F(str, refused, IPC_MAX_TEXT)
+    F(u8, notify, 15)                                                                              \
+    F(str, orcpt, 500)                                                                             \
+    F(u32, refused_code, 599)                                                                      \
+    F(str, refused_enhanced, 16)                                                                   \
+    F(str, refused_text, IPC_MAX_TEXT)
 /* The message itself, a sealed memory file; the answer is a verdict. */
 #define ipc_submit_data_FIELDS(F) F(u64, size, 0)
 /* admin -> queue: list, from this entry on; the answer is an admin_reply with lines. */
@@ -705,6 +720,7 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     M(auth_key, R_(SESSION), R_(AUTH), 0, 0)                                                       \
     M(auth_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
     M(rcpt_check, R_(SESSION) | R_(QUEUE), R_(AUTH), 0, 0)                                         \
+    M(report_check, R_(QUEUE), R_(AUTH), 0, 0)                                                     \
     M(rcpt_reply, R_(AUTH), R_(SESSION) | R_(QUEUE), 0, 0)                                         \
     M(from_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
     M(list_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \

@@ -147,8 +147,11 @@ struct str subject_base(struct arena *a, struct str subject, bool *is_reply)
 
 bool message_is_dsn(const struct part *root)
 {
+    struct str type = param_get(&root->params, STR("report-type"));
+
     return root->is_multipart && str_eq(root->subtype, STR("report")) &&
-           str_eq_ci(param_get(&root->params, STR("report-type")), STR("delivery-status"));
+           (str_eq_ci(type, STR("delivery-status")) ||
+            str_eq_ci(type, STR("global-delivery-status"))); // RFC 6533 4
 }
 
 bool message_has_attachment(const struct part *p)

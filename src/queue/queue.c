@@ -56,6 +56,26 @@ bool queue_commit(struct queue *q, struct err *e)
     return db_commit(q->db, e);
 }
 
+void queue_set_hostname(struct queue *q, struct str hostname)
+{
+    q->hostname = hostname;
+}
+
+bool queue_read_file(const struct queue_new *m, size_t max, struct buf *out, struct err *e)
+{
+    for (uint64_t at = 0; at < m->size && out->n < max;) {
+        size_t want = max - out->n < m->size - at ? max - out->n : (size_t)(m->size - at);
+        ssize_t got = pread(m->fd, buf_room(out, want), want, (off_t)at);
+
+        if (got <= 0)
+            return got < 0 ? fail_errno(e, "reading the message")
+                           : fail(e, ERR_SYNTAX, "the message is shorter than was said");
+        buf_claim(out, (size_t)got);
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
 // The prefix and then the file, in chunks.
 static bool put_bytes(struct queue *q, uint64_t message, const struct queue_new *m, struct err *e)
 {
@@ -89,8 +109,7 @@ static bool put_bytes(struct queue *q, uint64_t message, const struct queue_new 
     return true;
 }
 
-// The destination of an address: its domain, in the one spelling of the DNS.
-static struct str domain_of(struct arena *a, struct str address)
+struct str queue_domain_of(struct arena *a, struct str address)
 {
     ptrdiff_t at = str_find_last(address, '@');
     struct str domain = at < 0 ? STR("") : str_from(address, (size_t)at + 1), ascii;
@@ -103,29 +122,34 @@ static bool insert_entry(struct queue *q, uint64_t message, const struct queue_n
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     AUTO_STMT s = db_prepare(q->db, "INSERT INTO entry (message, recipient, next_attempt_unix, "
-                                    "delivery_id, last_error, domain, require_tls) "
-                                    "VALUES (?,?,?,?,?,?,?)", e);
+                                    "delivery_id, domain, require_tls, notify, orcpt, is_held) "
+                                    "VALUES (?,?,?,?,?,?,?,?,?)", e);
 
-    if (!s)
+    struct str domain = queue_domain_of(&a, to->address);
+    bool is_held;
+
+    if (!s || !hold_is_due(q, m, domain, &is_held, e))
         return false;
     stmt_bind_u64(s, 1, message);
     stmt_bind_str(s, 2, to->address);
-    stmt_bind_i64(s, 3, to->refused.n              ? QUEUE_NEVER_UNIX
-                        : m->hold_until_unix > now ? m->hold_until_unix
-                                                   : now);
+    stmt_bind_i64(s, 3, m->hold_until_unix > now ? m->hold_until_unix : now);
     stmt_bind_str(s, 4, to->delivery_id);
-    stmt_bind_str(s, 5, to->refused);
-    stmt_bind_str(s, 6, domain_of(&a, to->address));
-    stmt_bind_u64(s, 7, m->require_tls);
+    stmt_bind_str(s, 5, domain);
+    stmt_bind_u64(s, 6, m->require_tls);
+    stmt_bind_u64(s, 7, to->notify);
+    stmt_bind_str(s, 8, to->orcpt);
+    stmt_bind_u64(s, 9, is_held);
     return stmt_run(s, e);
 }
 
-static bool insert_message(struct queue *q, const struct queue_new *m, int64_t now, struct err *e)
+static bool insert_message(struct queue *q, const struct queue_new *m, size_t n, int64_t now,
+                           struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db,
                              "INSERT INTO message (account, reverse_path, queued_unix, size, "
                              "is_8bit, is_smtputf8, require_tls, is_binary, future_release, origin, "
-                             "entries) VALUES (?,?,?,?,?,?,?,?,?,?,?)", e);
+                             "entries, is_sender_real, message_id, ret, envid, keep_retired_s) "
+                             "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e);
 
     if (!s)
         return false;
@@ -139,27 +163,44 @@ static bool insert_message(struct queue *q, const struct queue_new *m, int64_t n
     stmt_bind_u64(s, 8, m->is_binary);
     stmt_bind_str(s, 9, m->future_release);
     stmt_bind_u64(s, 10, m->origin);
-    stmt_bind_u64(s, 11, m->n_recipients);
+    stmt_bind_u64(s, 11, n);
+    stmt_bind_u64(s, 12, m->is_sender_real);
+    stmt_bind_str(s, 13, m->message_id);
+    stmt_bind_u64(s, 14, m->ret);
+    stmt_bind_str(s, 15, m->envid);
+    stmt_bind_u64(s, 16, m->keep_retired_s);
     return stmt_run(s, e);
 }
 
-static bool insert(struct queue *q, const struct queue_new *m, struct err *e)
+bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
 {
     int64_t now = os_now_unix();
     uint64_t message;
+    size_t n = 0;
 
-    if (!queue_limits_take(q, m, now, e) || !insert_message(q, m, now, e))
+    for (size_t i = 0; i < m->n_recipients; i++)
+        n += !m->recipients[i].refused_code;
+    if (!n)
+        return true;
+    if (!insert_message(q, m, n, now, e))
         return false;
     message = db_last_id(q->db);
     for (size_t i = 0; i < m->n_recipients; i++)
-        if (!insert_entry(q, message, m, &m->recipients[i], now, e))
+        if (!m->recipients[i].refused_code &&
+            !insert_entry(q, message, m, &m->recipients[i], now, e))
             return false;
     return put_bytes(q, message, m, e);
 }
 
+static bool add(struct queue *q, const struct queue_new *m, struct err *e)
+{
+    return queue_limits_take(q, m, os_now_unix(), e) && queue_insert(q, m, e) &&
+           report_put_refused(q, m, e);
+}
+
 bool queue_add(struct queue *q, const struct queue_new *m, struct err *e)
 {
-    return queue_change_begin(q, e) && queue_change_end(q, insert(q, m, e), e);
+    return queue_change_begin(q, e) && queue_change_end(q, add(q, m, e), e);
 }
 
 bool queue_run_with_id(struct queue *q, const char *sql, uint64_t id, struct err *e)
@@ -189,6 +230,18 @@ bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e)
     struct file_ctx f = {fd, e};
 
     return chunk_read(q->db, message, 0, INT64_MAX, write_piece, &f, e) && e->kind == ERR_NONE;
+}
+
+static bool buffer_piece(void *ctx, struct str bytes)
+{
+    buf_put(ctx, bytes);
+    return true;
+}
+
+bool queue_read_start(struct queue *q, uint64_t message, size_t max, struct buf *out,
+                      struct err *e)
+{
+    return chunk_read(q->db, message, 0, max, buffer_piece, out, e) && e->kind == ERR_NONE;
 }
 
 // "1h5m3s", as upstream prints durations.

@@ -16,6 +16,8 @@ struct queue;
 struct queue *queue_open(struct err *e);
 /* Without a commit. */
 void queue_close(struct queue *q);
+/* The name in reports to senders; hostname outlives q. */
+void queue_set_hostname(struct queue *q, struct str hostname);
 /* All changes since the last commit, with one sync; false: none of them is there. */
 MUST_USE bool queue_commit(struct queue *q, struct err *e);
 
@@ -24,14 +26,32 @@ MUST_USE bool queue_commit(struct queue *q, struct err *e);
 /* Where a message came from. Only what an account submitted, and our own reports, leave the server. */
 enum queue_origin { QUEUE_SUBMITTED, QUEUE_FROM_OUTSIDE, QUEUE_OWN_REPORT };
 
+/* RFC 3461 4.1: what the sender wants to hear. */
+enum {
+    QUEUE_NOTIFY_NEVER = 1,
+    QUEUE_NOTIFY_SUCCESS = 2,
+    QUEUE_NOTIFY_FAILURE = 4,
+    QUEUE_NOTIFY_DELAY = 8,
+    QUEUE_NOTIFY_ALL = 15,
+};
+/* RFC 3461 4.3: how much of the message a report returns. */
+enum queue_ret { QUEUE_RET_UNSAID, QUEUE_RET_FULL, QUEUE_RET_HEADERS };
+
 struct queue_recipient {
     struct str address;
     struct str delivery_id; // how the accounts know it; empty: by the entry
-    struct str refused;     // not to be tried, and why; empty: to be tried
+    uint8_t notify;         // QUEUE_NOTIFY_*; 0: not said
+    struct str orcpt;       // decoded, "rfc822;address"; empty: not said
+    // It is not to be tried, and for this reply; the sender is told at once. 0: it is to be tried.
+    unsigned refused_code;
+    struct str refused_enhanced, refused_text;
 };
 /* A message: prefix, then size bytes of fd from its start. */
 struct queue_new {
     enum queue_origin origin;
+    // QUEUE_FROM_OUTSIDE: the reverse path is known to be the sender's own. Nobody else is told anything: it
+    // would go to somebody who has sent nothing.
+    bool is_sender_real;
     struct str account, reverse_path, prefix;
     const struct queue_recipient *recipients;
     size_t n_recipients;
@@ -39,6 +59,10 @@ struct queue_new {
     uint8_t require_tls; // 0 not said, 1 yes, 2 explicitly no
     int64_t hold_until_unix;
     struct str future_release; // "for;SECONDS", "until;TIME", or empty
+    enum queue_ret ret;
+    struct str envid;      // decoded; empty: not said
+    struct str message_id; // with its angle brackets, or empty
+    uint32_t keep_retired_s; // how long it is remembered what became of it
     uint32_t max_per_day, max_first_per_day; // of the account; 0: no limit
     int fd;
     uint64_t size;
@@ -59,7 +83,16 @@ struct queue_entry {
     enum queue_origin origin;
     bool is_8bit, is_binary, is_smtputf8;
     uint8_t require_tls;
+    uint8_t notify;
+    struct str orcpt, envid;
+    enum queue_ret ret;
+    // For queue_result.
+    uint32_t max_attempts, keep_retired_s;
+    bool is_sender_real, is_delay_told;
+    struct str message_id;
 };
+/* A copy with its texts in a. */
+struct queue_entry queue_entry_dup(struct arena *a, const struct queue_entry *entry);
 
 /*
  * Entries are given out in turn: account after account, and of each one destination after the other, so
@@ -107,14 +140,16 @@ struct attempt {
     struct str enhanced; // "5.1.1"; empty: unknown
     struct str text;     // of the reply, its lines joined, or what else went wrong
     struct str remote_name, remote_address; // of the server that spoke; may be empty
+    bool is_list;        // delivered to a list, whose members are not the sender's business
     bool has_dsn_duty;   // delivered to a server that reports success itself (RFC 3461 5.2.1)
     int64_t started_unix, duration_ms;
     struct str dialed;   // kept for the next attempt
 };
 /*
  * The end of an attempt: an entry that is delivered, failed for good or was tried often enough goes, and
- * with the last one its message; others are tried again at their time. Nothing happens when the entry was
- * taken out meanwhile.
+ * with the last one its message; others are tried again at their time. The sender is told of failures, and
+ * of delays and successes if that is wanted, by a message of our own that is queued with the same commit.
+ * Nothing happens when the entry was taken out meanwhile.
  */
 MUST_USE bool queue_result(struct queue *q, const struct queue_entry *entry,
                            const struct attempt *attempt, struct err *e);
@@ -122,11 +157,25 @@ MUST_USE bool queue_result(struct queue *q, const struct queue_entry *entry,
  * Seconds until the next attempt after so many that failed: at an account of ours soon, and at least once
  * an hour; at another server as mox-smtp-delivery.md 3.1 has it.
  */
-enum { QUEUE_MAX_ATTEMPTS = 8 }; // at another server
+enum {
+    QUEUE_MAX_ATTEMPTS = 8,   // at another server, unless the entry says otherwise
+    QUEUE_DELAY_ATTEMPTS = 5, // after so many that failed the sender hears of a delay
+};
 int64_t queue_wait_s(bool is_remote, uint32_t attempts);
+
+/*
+ * Whether the account's mail to this recipient is not to be tried (mox-smtp-delivery.md 3.8): the attempt
+ * is over before it begins, with queue_suppressed_attempt.
+ */
+MUST_USE bool queue_is_suppressed(struct queue *q, const struct queue_entry *entry, bool *out,
+                                  struct err *e);
+extern const struct attempt queue_suppressed_attempt;
 
 /* Writes the message's bytes to fd. */
 MUST_USE bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e);
+
+/* Forgets up to max retired messages whose time has come; n: how many there were. */
+MUST_USE bool queue_forget_retired(struct queue *q, size_t max, size_t *n, struct err *e);
 
 /* --- for people --------------------------------------------------------------------------------- */
 

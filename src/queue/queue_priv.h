@@ -4,14 +4,23 @@
 #pragma once
 
 #include "db/db.h"
+#include "message/dsn.h"
 #include "queue/queue.h"
 
 struct schedule;
+
+/* Reports to senders outside, of this hour. */
+struct report_rate {
+    int64_t since_unix;
+    unsigned n;
+};
 
 struct queue {
     struct db *db;
     bool has_changes; // a transaction is open
     struct schedule *schedule;
+    struct str hostname;
+    struct report_rate rate;
 };
 
 /* The last second of the year 9999: never, and yet a date. */
@@ -34,3 +43,41 @@ void schedule_free(struct schedule *s);
 void schedule_reset(struct queue *q);
 /* An entry that was given out has been dealt with; it may be due again. */
 void schedule_end(struct queue *q, const struct queue_entry *entry);
+
+/* queue.c: inserts in the transaction that is open; entries that are refused are left out. */
+MUST_USE bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e);
+/* Appends the first bytes of m's file, until out has max. */
+MUST_USE bool queue_read_file(const struct queue_new *m, size_t max, struct buf *out, struct err *e);
+/* The destination of an address: its domain, in the one spelling of the DNS. */
+struct str queue_domain_of(struct arena *a, struct str address);
+/* The first max bytes of a message. */
+MUST_USE bool queue_read_start(struct queue *q, uint64_t message, size_t max, struct buf *out,
+                               struct err *e);
+
+/* report.c: what the sender is told. */
+/*
+ * Queues a report about the entry, if its sender is to hear of that. retry_until_unix: of a delay.
+ */
+MUST_USE bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_action action,
+                         const struct attempt *attempt, int64_t retry_until_unix, struct err *e);
+/* Queues a report about the recipients of m that are refused. */
+MUST_USE bool report_put_refused(struct queue *q, const struct queue_new *m, struct err *e);
+
+/* retired.c: what is remembered of an entry that goes. */
+MUST_USE bool retired_put(struct queue *q, const struct queue_entry *entry,
+                          const struct attempt *attempt, bool is_success, struct err *e);
+/* Results of earlier attempts, kept with the entry. */
+MUST_USE bool retired_put_result(struct queue *q, const struct queue_entry *entry,
+                                 const struct attempt *attempt, struct err *e);
+
+/* suppress.c: puts the recipient on the account's list, if the failure says it is no use to try again. */
+MUST_USE bool suppress_after_failure(struct queue *q, const struct queue_entry *entry,
+                                     const struct attempt *attempt, struct err *e);
+MUST_USE bool suppress_add(struct queue *q, struct str account, struct str address, bool is_manual,
+                           struct str reason, struct err *e);
+/* The address without what people put into it to tell mail apart; in a. */
+struct str suppress_base(struct arena *a, struct str address);
+
+/* hold.c: whether a rule holds a new entry. */
+MUST_USE bool hold_is_due(struct queue *q, const struct queue_new *m, struct str recipient_domain,
+                          bool *out, struct err *e);

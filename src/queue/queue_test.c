@@ -112,40 +112,6 @@ TEST(queue_holds_until_release)
     CHECK(chdir("/") == 0);
 }
 
-TEST(queue_keeps_what_was_refused)
-{
-    char dir[] = "/tmp/mox-queue-XXXXXX";
-    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    AUTO_BUF out = BUF_LIMIT(1 << 20);
-    const struct queue_recipient to[] = {{.address = STR_("a@x"), .delivery_id = STR_("s.abc.0")},
-                                         {.address = STR_("b@x"), .refused = STR_("550 no")}};
-    struct queue_entry due[4];
-    struct err e = {0};
-    struct queue *q;
-    uint64_t last;
-    size_t n;
-    AUTO_FD fd = os_memfile("t", &e);
-
-    CHECK(mkdtemp(dir) && chdir(dir) == 0);
-    os_clock_set_for_test(1000000);
-    q = queue_open(&e);
-    CHECK(q && os_write_all(fd, STR("body"), &e));
-    CHECK(queue_add(q, &(struct queue_new){.recipients = to, .n_recipients = 2, .fd = fd,
-                                           .size = 4}, &e));
-    os_clock_set_for_test(INT64_C(9000000000) * 1000); // the year 2255
-    n = take_all(q, &a, due, 4);
-    CHECK(n == 1);
-    CHECK_STR(due[0].delivery_id, STR("s.abc.0"));
-    CHECK(due[0].account.n == 0);
-    CHECK(queue_result(q, &due[0], &delivered, &e));
-    CHECK(queue_list(q, 0, &out, &last, &e));
-    CHECK_STR(buf_str(&out), STR("    2 1970-01-01T00:16:40Z from:<> to:<b@x> next never last - "
-                                 "error \"550 no\"\n"));
-    queue_close(q);
-    os_clock_set_for_test(-1);
-    CHECK(chdir("/") == 0);
-}
-
 TEST(queue_waits)
 {
     // mox-smtp-delivery.md 3.1: 7.5m, 15m, 30m, 1h, 2h, 4h, 8h.

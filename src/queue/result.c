@@ -10,6 +10,8 @@ enum {
     LAST_LOCAL_WAIT_S = 3600,
     FIRST_WAIT_S = 450, // doubled as well
     LAST_WAIT_S = 16 * 3600,
+    LOCAL_DELAY_S = 2 * 3600, // until the sender hears that an account of ours does not take it
+    LOCAL_GIVE_UP_S = 2 * 24 * 3600,
     JITTER_S = 10, // so that what came together is not tried together for ever
 };
 
@@ -60,8 +62,6 @@ static bool remove_entry(struct queue *q, const struct queue_entry *entry, struc
 
     if (!queue_run_with_id(q, "DELETE FROM entry WHERE id = ?", entry->id, e))
         return false;
-    if (!db_changes(q->db))
-        return true; // somebody took it out meanwhile
     if (!queue_run_with_id(q, "UPDATE message SET entries = entries - 1 WHERE id = ?",
                            entry->message, e))
         return false;
@@ -110,37 +110,98 @@ static bool note_failure(struct queue *q, const struct queue_entry *entry, const
     return stmt_run(s, e);
 }
 
-// Nobody can tell the sender yet: it is kept, for whoever looks at the queue.
-static bool keep(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
-                 struct err *e)
+static bool tell_delay(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
+                       int64_t retry_until_unix, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET next_attempt_unix = ?3, last_error = "
-                                    "'failed permanently and kept here: ' || ?2 WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, entry->id);
-    stmt_bind_str(s, 2, t->text);
-    stmt_bind_i64(s, 3, QUEUE_NEVER_UNIX);
-    return stmt_run(s, e);
+    return report_put(q, entry, DSN_DELAYED, t, retry_until_unix, e) &&
+           queue_run_with_id(q, "UPDATE entry SET is_delay_told = 1 WHERE id = ?", entry->id, e);
 }
 
-static bool is_final(const struct queue_entry *entry, const struct attempt *t)
+static uint32_t max_attempts(const struct queue_entry *entry)
+{
+    return entry->max_attempts ? entry->max_attempts : QUEUE_MAX_ATTEMPTS;
+}
+
+// When the last attempt at another server will be, after one that began now.
+static int64_t last_attempt_unix(const struct queue_entry *entry, int64_t now)
+{
+    for (uint32_t i = entry->attempts; i < max_attempts(entry); i++)
+        now += queue_wait_s(true, i - 1);
+    return now;
+}
+
+static bool is_final(const struct queue_entry *entry, const struct attempt *t, int64_t now)
 {
     return t->class == ATTEMPT_PERMANENT ||
-           (t->is_remote && entry->attempts >= QUEUE_MAX_ATTEMPTS);
+           (t->is_remote ? entry->attempts >= max_attempts(entry)
+                         : now - entry->queued_unix >= LOCAL_GIVE_UP_S);
+}
+
+static bool retire(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
+                   bool is_success, struct err *e)
+{
+    bool is_kept = entry->keep_retired_s > 0;
+
+    if (is_kept ? !retired_put_result(q, entry, t, e) || !retired_put(q, entry, t, is_success, e)
+                : entry->attempts > 1 &&
+                      !queue_run_with_id(q, "DELETE FROM result WHERE entry = ?", entry->id, e))
+        return false;
+    return remove_entry(q, entry, e);
+}
+
+static bool end_failed(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
+                       struct err *e)
+{
+    return report_put(q, entry, DSN_FAILED, t, 0, e) && suppress_after_failure(q, entry, t, e) &&
+           retire(q, entry, t, false, e);
+}
+
+// Another server that speaks RFC 3461 reports success itself (5.2.1); one that does not was the end of
+// what can be known (5.2.2).
+static bool end_delivered(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
+                          struct err *e)
+{
+    enum dsn_action action = t->is_remote ? DSN_RELAYED : t->is_list ? DSN_EXPANDED : DSN_DELIVERED;
+
+    return ((t->is_remote && t->has_dsn_duty) || report_put(q, entry, action, t, 0, e)) &&
+           retire(q, entry, t, true, e);
+}
+
+static bool put_off(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
+                    int64_t now, struct err *e)
+{
+    bool is_long = t->is_remote ? entry->attempts >= QUEUE_DELAY_ATTEMPTS
+                                : now - entry->queued_unix >= LOCAL_DELAY_S;
+    int64_t until = t->is_remote ? last_attempt_unix(entry, now)
+                                 : entry->queued_unix + LOCAL_GIVE_UP_S;
+
+    if (t->is_remote ? !note_remote_failure(q, entry, t, e)
+                     : !note_failure(q, entry, t, now + queue_wait_s(false, entry->attempts), e))
+        return false;
+    // An account of ours is tried every hour at the least; what each said is not worth keeping.
+    return (!t->is_remote || retired_put_result(q, entry, t, e)) &&
+           (entry->is_delay_told || !is_long || tell_delay(q, entry, t, until, e));
 }
 
 static bool apply(struct queue *q, const struct queue_entry *entry, const struct attempt *t,
                   struct err *e)
 {
+    int64_t now = os_now_unix();
+    bool is_there;
+
+    {
+        AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM entry WHERE id = ?", e);
+
+        if (!s)
+            return false;
+        stmt_bind_u64(s, 1, entry->id);
+        is_there = stmt_step(s, e);
+    }
+    if (!is_there)
+        return e->kind == ERR_NONE; // somebody took it out meanwhile
     if (t->class == ATTEMPT_DELIVERED)
-        return remove_entry(q, entry, e);
-    if (is_final(entry, t))
-        return keep(q, entry, t, e);
-    if (t->is_remote)
-        return note_remote_failure(q, entry, t, e);
-    return note_failure(q, entry, t, os_now_unix() + queue_wait_s(false, entry->attempts), e);
+        return end_delivered(q, entry, t, e);
+    return is_final(entry, t, now) ? end_failed(q, entry, t, e) : put_off(q, entry, t, now, e);
 }
 
 bool queue_result(struct queue *q, const struct queue_entry *entry, const struct attempt *attempt,

@@ -253,7 +253,9 @@ static bool read_entry(struct queue *q, struct arena *a, uint64_t id, int64_t no
                              "SELECT e.message, e.recipient, e.domain, e.transport, e.delivery_id, "
                              "e.dialed, e.attempts, e.require_tls, m.reverse_path, m.account, "
                              "m.queued_unix, m.size, m.origin, m.is_8bit, m.is_binary, "
-                             "m.is_smtputf8 FROM entry e JOIN message m ON m.id = e.message "
+                             "m.is_smtputf8, e.notify, e.orcpt, m.envid, m.ret, e.max_attempts, "
+                             "m.keep_retired_s, m.is_sender_real, e.is_delay_told, m.message_id "
+                             "FROM entry e JOIN message m ON m.id = e.message "
                              "WHERE e.id = ? AND e.next_attempt_unix <= ? AND e.is_held = 0", e);
 
     if (!s)
@@ -278,8 +280,30 @@ static bool read_entry(struct queue *q, struct arena *a, uint64_t id, int64_t no
                                     .origin = (enum queue_origin)stmt_u64(s, 12),
                                     .is_8bit = stmt_u64(s, 13),
                                     .is_binary = stmt_u64(s, 14),
-                                    .is_smtputf8 = stmt_u64(s, 15)};
+                                    .is_smtputf8 = stmt_u64(s, 15),
+                                    .notify = (uint8_t)stmt_u64(s, 16),
+                                    .orcpt = arena_dup(a, stmt_str(s, 17)),
+                                    .envid = arena_dup(a, stmt_str(s, 18)),
+                                    .ret = (enum queue_ret)stmt_u64(s, 19),
+                                    .max_attempts = (uint32_t)stmt_u64(s, 20),
+                                    .keep_retired_s = (uint32_t)stmt_u64(s, 21),
+                                    .is_sender_real = stmt_u64(s, 22),
+                                    .is_delay_told = stmt_u64(s, 23),
+                                    .message_id = arena_dup(a, stmt_str(s, 24))};
     return e->kind == ERR_NONE;
+}
+
+struct queue_entry queue_entry_dup(struct arena *a, const struct queue_entry *entry)
+{
+    struct queue_entry copy = *entry;
+    struct str *const texts[] = {&copy.recipient,    &copy.domain,      &copy.transport,
+                                 &copy.reverse_path, &copy.account,     &copy.delivery_id,
+                                 &copy.dialed,       &copy.orcpt,       &copy.envid,
+                                 &copy.message_id};
+
+    for (size_t i = 0; i < COUNT(texts); i++)
+        *texts[i] = arena_dup(a, *texts[i]);
+    return copy;
 }
 
 // Up to max entries of a lane; numbers of those that are not due any more are passed over.

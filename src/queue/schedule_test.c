@@ -1,38 +1,6 @@
-#include <stdlib.h>
-#include <unistd.h>
+#include "queue/queue_test.h"
 
-#include "base/test.h"
-#include "os/clock.h"
-#include "os/fd.h"
-#include "os/file.h"
-#include "queue/queue.h"
-
-struct fixture {
-    char dir[32];
-    struct queue *q;
-    struct arena a;
-};
-
-static void begin(struct fixture *f)
-{
-    struct err e = {0};
-
-    *f = (struct fixture){.dir = "/tmp/mox-schedule-XXXXXX", .a = ARENA_LIMIT(1 << 24)};
-    CHECK(mkdtemp(f->dir) && chdir(f->dir) == 0);
-    os_clock_set_for_test(1000000);
-    f->q = queue_open(&e);
-    CHECK(f->q != NULL);
-}
-
-static void end(struct fixture *f)
-{
-    queue_close(f->q);
-    arena_fini(&f->a);
-    os_clock_set_for_test(-1);
-    CHECK(chdir("/") == 0);
-}
-
-static void add(struct fixture *f, const char *account, const char *address)
+static void add(struct queue_fixture *f, const char *account, const char *address)
 {
     struct err e = {0};
     const struct queue_recipient to = {.address = str_of(address)};
@@ -42,22 +10,13 @@ static void add(struct fixture *f, const char *account, const char *address)
                                               .n_recipients = 1, .fd = fd}, &e));
 }
 
-static bool next(struct fixture *f, struct queue_entry *out)
-{
-    struct err e = {0};
-    bool found;
-
-    CHECK(queue_next(f->q, &f->a, out, &found, &e));
-    return found;
-}
-
 // The entries in their order, by the first letters of account and recipient.
-static struct str order(struct fixture *f)
+static struct str order(struct queue_fixture *f)
 {
     AUTO_BUF b = BUF_LIMIT(1000);
     struct queue_entry entry;
 
-    while (next(f, &entry)) {
+    while (queue_fixture_next(f, &entry)) {
         buf_put_char(&b, entry.account.p[0]);
         buf_put_char(&b, entry.recipient.p[0]);
         BUF_PUT(&b, " ");
@@ -67,9 +26,9 @@ static struct str order(struct fixture *f)
 
 TEST(queue_takes_accounts_and_domains_in_turn)
 {
-    struct fixture f;
+    struct queue_fixture f;
 
-    begin(&f);
+    queue_fixture_begin(&f);
     add(&f, "a", "1@x");
     add(&f, "a", "2@x");
     add(&f, "a", "3@x");
@@ -79,7 +38,7 @@ TEST(queue_takes_accounts_and_domains_in_turn)
     add(&f, "c", "7@X"); // the same domain
     CHECK_STR(order(&f), STR("a1 b5 c7 a4 b6 a2 a3 "));
     CHECK(!queue_has_ready(f.q));
-    end(&f);
+    queue_fixture_end(&f);
 }
 
 static bool may_not_x(void *ctx, const struct queue_destination *to)
@@ -90,24 +49,24 @@ static bool may_not_x(void *ctx, const struct queue_destination *to)
 
 TEST(queue_gives_a_destination_what_is_for_it)
 {
-    struct fixture f;
+    struct queue_fixture f;
     struct queue_entry first, got[8];
     struct err e = {0};
     int asked = 0;
     size_t n;
 
-    begin(&f);
+    queue_fixture_begin(&f);
     for (int i = 0; i < 5; i++)
         add(&f, "a", "1@x");
     add(&f, "a", "2@y");
     add(&f, "b", "3@x");
     // Each was looked at once, and is at another server.
     for (int i = 0; i < 3; i++) {
-        CHECK(next(&f, &first));
+        CHECK(queue_fixture_next(&f, &first));
         queue_put_back(f.q, &first);
         queue_is_remote(f.q, &first);
     }
-    CHECK(!next(&f, &first));
+    CHECK(!queue_fixture_next(&f, &first));
     CHECK(queue_next_remote(f.q, &f.a, may_not_x, &asked, got, 8, &n, &e) && n == 1);
     CHECK_STR(got[0].recipient, STR("2@y"));
     CHECK(queue_next_remote(f.q, &f.a, may_not_x, &asked, got, 8, &n, &e) && n == 0);
@@ -123,92 +82,92 @@ TEST(queue_gives_a_destination_what_is_for_it)
         first = got[0];
     CHECK(queue_more(f.q, &f.a, &first, got, 8, &n, &e) && n == 2);
     CHECK(queue_more(f.q, &f.a, &first, got, 8, &n, &e) && n == 0);
-    end(&f);
+    queue_fixture_end(&f);
 }
 
 TEST(queue_forgets_after_a_minute_where_a_domain_is)
 {
-    struct fixture f;
+    struct queue_fixture f;
     struct queue_entry entry, got[8];
     struct err e = {0};
     size_t n;
 
-    begin(&f);
+    queue_fixture_begin(&f);
     add(&f, "a", "1@x");
-    CHECK(next(&f, &entry));
+    CHECK(queue_fixture_next(&f, &entry));
     queue_put_back(f.q, &entry);
     queue_is_remote(f.q, &entry);
     os_clock_set_for_test(1000000 + 61 * 1000);
-    CHECK(!next(&f, &entry));
+    CHECK(!queue_fixture_next(&f, &entry));
     CHECK(queue_next_remote(f.q, &f.a, NULL, NULL, got, 8, &n, &e) && n == 0);
-    CHECK(next(&f, &entry));
-    end(&f);
+    CHECK(queue_fixture_next(&f, &entry));
+    queue_fixture_end(&f);
 }
 
 TEST(queue_counts_an_attempt_when_it_begins)
 {
-    struct fixture f;
+    struct queue_fixture f;
     struct queue_entry entry;
     struct err e = {0};
     const struct attempt failed = {.class = ATTEMPT_TEMPORARY, .is_remote = true, .code = 450,
                                    .text = STR("later"), .dialed = STR("192.0.2.1")};
 
-    begin(&f);
+    queue_fixture_begin(&f);
     add(&f, "a", "1@x");
-    CHECK(next(&f, &entry));
+    CHECK(queue_fixture_next(&f, &entry));
     CHECK(queue_begin(f.q, &entry, &e) && entry.attempts == 1);
     CHECK(queue_commit(f.q, &e));
     queue_close(f.q); // a crash: it is not tried at once
     f.q = queue_open(&e);
-    CHECK(!next(&f, &entry));
+    CHECK(!queue_fixture_next(&f, &entry));
     os_clock_set_for_test(1000000 + 440 * 1000);
-    CHECK(!next(&f, &entry));
+    CHECK(!queue_fixture_next(&f, &entry));
     os_clock_set_for_test(1000000 + 455 * 1000);
-    CHECK(next(&f, &entry) && entry.attempts == 1);
+    CHECK(queue_fixture_next(&f, &entry) && entry.attempts == 1);
     CHECK(queue_begin(f.q, &entry, &e));
     CHECK(queue_result(f.q, &entry, &failed, &e));
-    CHECK(!next(&f, &entry));
+    CHECK(!queue_fixture_next(&f, &entry));
     os_clock_set_for_test(1000000 + (455 + 900 - 6) * 1000);
-    CHECK(!next(&f, &entry));
+    CHECK(!queue_fixture_next(&f, &entry));
     os_clock_set_for_test(1000000 + (455 + 900 + 5) * 1000);
-    CHECK(next(&f, &entry) && entry.attempts == 2);
+    CHECK(queue_fixture_next(&f, &entry) && entry.attempts == 2);
     CHECK_STR(entry.dialed, STR("192.0.2.1"));
-    end(&f);
+    queue_fixture_end(&f);
 }
 
 TEST(queue_survives_a_clock_set_back)
 {
-    struct fixture f;
+    struct queue_fixture f;
     struct queue_entry entry;
 
-    begin(&f);
+    queue_fixture_begin(&f);
     add(&f, "a", "1@x");
-    CHECK(next(&f, &entry));
+    CHECK(queue_fixture_next(&f, &entry));
     os_clock_set_for_test(500000);
     add(&f, "a", "2@x");
-    CHECK(next(&f, &entry));
+    CHECK(queue_fixture_next(&f, &entry));
     CHECK_STR(entry.recipient, STR("2@x"));
-    end(&f);
+    queue_fixture_end(&f);
 }
 
 // Entries of a stuck destination do not cost those of others anything: work is linear in what is there.
 TEST(queue_lanes_grow_and_shrink)
 {
-    struct fixture f;
+    struct queue_fixture f;
     struct queue_entry entry;
     struct err e = {0};
     const struct attempt delivered = {.class = ATTEMPT_DELIVERED};
     size_t n = 0;
 
-    begin(&f);
+    queue_fixture_begin(&f);
     for (int i = 0; i < 500; i++)
         add(&f, "a", i % 2 ? "1@x" : "2@y");
-    for (; n < 250 && next(&f, &entry); n++)
+    for (; n < 250 && queue_fixture_next(&f, &entry); n++)
         CHECK(queue_result(f.q, &entry, &delivered, &e));
     for (int i = 0; i < 500; i++)
         add(&f, "b", i % 2 ? "1@x" : "2@y");
-    for (; next(&f, &entry); n++)
+    for (; queue_fixture_next(&f, &entry); n++)
         CHECK(queue_result(f.q, &entry, &delivered, &e));
     CHECK(n == 1000 && !queue_has_ready(f.q));
-    end(&f);
+    queue_fixture_end(&f);
 }

@@ -127,6 +127,7 @@ static bool add_peer(struct packet *m, struct err *e)
     p->listener = info.listener;
     p->is_tls = info.is_tls;
     p->max_per_day = info.max_per_day;
+    p->keep_retired_s = info.keep_retired_s;
     p->max_first_per_day = info.max_first_per_day;
     p->account = put(&texts, info.account);
     p->login = put(&texts, info.login);

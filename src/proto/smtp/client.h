@@ -9,13 +9,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "proto/smtp/smtp.h"
 
 enum {
     SMTP_REPLY_MAX_LINE = 2048,   // RFC 5321 4.5.3.1.5 says 512
     SMTP_REPLY_MAX_LINES = 200,   // of one reply
     SMTP_REPLY_MAX_BYTES = 32768, // of one reply
-    SMTP_MAX_ENVID = 100,         // RFC 3461 5.4
-    SMTP_MAX_ORCPT = 500,
 };
 
 /* A reply that is being read, and when it is complete, what it says. */
@@ -58,9 +57,6 @@ void smtp_offer_parse(struct arena *a, struct str text, struct smtp_offer *out);
 bool smtp_offer_has_auth(const struct smtp_offer *offer, struct str mechanism);
 
 /* --- commands ----------------------------------------------------------------------------------- */
-
-enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
-enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
 
 /* Parameters are written as they stand here: the caller knows what was offered. */
 struct smtp_send_mail {

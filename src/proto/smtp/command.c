@@ -189,19 +189,140 @@ static bool is_value_char(unsigned char c)
     return c > 32 && c < 127 && c != '=';
 }
 
-// xtext, RFC 3461 4: the value itself is not used.
-static bool is_xtext(struct str s)
+// The same with letters beyond ASCII (RFC 6531 3.3).
+static bool is_orcpt_char(unsigned char c)
 {
-    if (str_eq(s, STR("<>")))
-        return true;
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '+') {
-            if (i + 2 >= s.n || !memchr("0123456789ABCDEF", s.p[i + 1], 16) ||
-                !memchr("0123456789ABCDEF", s.p[i + 2], 16))
-                return false;
-            i += 2;
+    return is_value_char(c) || c > 127;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// xtext, RFC 3461 4. Not empty.
+static bool take_xtext(struct buf *out, struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        int high, low;
+
+        if (s.p[i] != '+') {
+            buf_put_char(out, s.p[i]);
+            continue;
         }
-    return s.n > 0;
+        if (i + 2 >= s.n || (high = hex_digit(s.p[i + 1])) < 0 || (low = hex_digit(s.p[i + 2])) < 0)
+            return false;
+        buf_put_char(out, (char)(high << 4 | low));
+        i += 2;
+    }
+    return s.n > 0 && !out->full;
+}
+
+// AUTH=: the value itself is not used.
+static bool is_auth_value(struct str s)
+{
+    AUTO_BUF value = BUF_LIMIT(SMTP_MAX_LINE);
+
+    return str_eq(s, STR("<>")) || take_xtext(&value, s);
+}
+
+// These texts go into reports: what is in code would begin a line of its own there.
+static bool is_printable(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < ' ' || s.p[i] == 127)
+            return false;
+    return utf8_is_valid(s);
+}
+
+/* RFC 3461 4.4 */
+static bool apply_envid(struct smtp_reading *r, struct str value, struct smtp_mail *m)
+{
+    AUTO_BUF text = BUF_LIMIT(SMTP_MAX_ENVID);
+
+    if (value.n > SMTP_MAX_ENVID || !take_xtext(&text, value) || !is_printable(buf_str(&text)) ||
+        !str_is_ascii(buf_str(&text)))
+        return false;
+    m->envid = arena_dup(r->a, buf_str(&text));
+    return true;
+}
+
+static bool apply_ret(struct str value, struct smtp_mail *m)
+{
+    m->ret = str_eq_ci(value, STR("FULL"))   ? SMTP_RET_FULL
+             : str_eq_ci(value, STR("HDRS")) ? SMTP_RET_HDRS
+                                             : SMTP_RET_NONE;
+    return m->ret != SMTP_RET_NONE;
+}
+
+/* RFC 3461 4.1: NEVER alone, or a list of the others. */
+static bool take_notify(struct str value, unsigned *out)
+{
+    static const struct {
+        struct str word;
+        unsigned bit;
+    } words[] = {{STR_("NEVER"), SMTP_NOTIFY_NEVER}, {STR_("SUCCESS"), SMTP_NOTIFY_SUCCESS},
+                 {STR_("FAILURE"), SMTP_NOTIFY_FAILURE}, {STR_("DELAY"), SMTP_NOTIFY_DELAY}};
+
+    for (bool has_more = true; has_more;) {
+        struct str word = value;
+        unsigned bit = 0;
+
+        has_more = str_cut(value, ',', &word, &value);
+        for (size_t i = 0; i < COUNT(words); i++)
+            if (str_eq_ci(word, words[i].word))
+                bit = words[i].bit;
+        if (!bit || *out & bit)
+            return false;
+        *out |= bit;
+    }
+    return *out == SMTP_NOTIFY_NEVER || !(*out & SMTP_NOTIFY_NEVER);
+}
+
+// utf-8-enc-addr, RFC 6533 3: "\\x{HEXPOINT}" stands for a letter.
+static bool take_unitext(struct buf *out, struct str s)
+{
+    struct cur c = cur_of(s);
+
+    while (cur_left(&c)) {
+        uint32_t point = 0;
+        unsigned digits = 0;
+
+        if (!cur_skip_str(&c, STR("\\x{"))) {
+            buf_put_char(out, (char)cur_next(&c));
+            continue;
+        }
+        for (int d; (d = hex_digit((char)cur_peek(&c))) >= 0 && digits < 6; digits++, c.p++)
+            point = point << 4 | (uint32_t)d;
+        if (digits < 2 || !cur_skip(&c, '}') || point > 0x10ffff || (point >= 0xd800 && point < 0xe000))
+            return false;
+        utf8_put(out, point);
+    }
+    return s.n > 0 && !out->full;
+}
+
+static bool is_type_char(unsigned char c)
+{
+    return ascii_is_alnum((char)c) || c == '-';
+}
+
+/* RFC 3461 4.2: "addr-type;xtext", RFC 6533 3 for the type utf-8. */
+static bool take_orcpt(struct smtp_reading *r, struct str value, struct str *out)
+{
+    AUTO_BUF text = BUF_LIMIT(SMTP_MAX_ORCPT);
+    struct cur c = cur_of(value);
+    struct str type = cur_while(&c, is_type_char);
+    bool is_utf8 = str_eq_ci(type, STR("utf-8"));
+
+    if (value.n > SMTP_MAX_ORCPT || !type.n || !cur_skip(&c, ';'))
+        return false;
+    buf_put(&text, type);
+    BUF_PUT(&text, ";");
+    if (!(is_utf8 ? take_unitext(&text, cur_rest(&c)) : take_xtext(&text, cur_rest(&c))) ||
+        !is_printable(buf_str(&text)) || (!is_utf8 && !str_is_ascii(buf_str(&text))))
+        return false;
+    *out = arena_dup(r->a, buf_str(&text));
+    return true;
 }
 
 // future-release-integer, RFC 4865 4.1.
@@ -255,16 +376,22 @@ static bool apply_hold(struct smtp_reading *r, const struct cur *c, struct smtp_
     return true;
 }
 
-static bool apply_mail_param(struct smtp_reading *r, const struct cur *c, struct smtp_mail *m,
-                             struct str key, struct str value, struct err *e)
+static bool apply_mail_param(struct smtp_reading *r, const struct cur *c, void *out, struct str key,
+                             struct str value, struct err *e)
 {
+    struct smtp_mail *m = out;
+
     if (has_value(key, value, "SIZE"))
         return (value.n <= 20 && str_u64(value, UINT64_MAX, &m->size)) ||
                malformed(r, c, e, "malformed SIZE");
     if (has_value(key, value, "BODY"))
         return apply_body(m, value) || refuse(r, c, 555, "5.5.4", e, "unknown BODY");
     if (has_value(key, value, "AUTH"))
-        return is_xtext(value) || malformed(r, c, e, "malformed AUTH");
+        return is_auth_value(value) || malformed(r, c, e, "malformed AUTH");
+    if (r->is_submission && has_value(key, value, "RET"))
+        return apply_ret(value, m) || malformed(r, c, e, "malformed RET");
+    if (r->is_submission && has_value(key, value, "ENVID"))
+        return apply_envid(r, value, m) || malformed(r, c, e, "malformed ENVID");
     if (has_value(key, value, "HOLDFOR") || has_value(key, value, "HOLDUNTIL"))
         return apply_hold(r, c, m, key, value, e);
     if (is_flag(key, value, "SMTPUTF8")) {
@@ -275,6 +402,18 @@ static bool apply_mail_param(struct smtp_reading *r, const struct cur *c, struct
         m->require_tls = true;
         return true;
     }
+    return refuse(r, c, 555, "5.3.3", e, "unknown parameter");
+}
+
+static bool apply_rcpt_param(struct smtp_reading *r, const struct cur *c, void *out, struct str key,
+                             struct str value, struct err *e)
+{
+    struct smtp_recipient *m = out;
+
+    if (r->is_submission && has_value(key, value, "NOTIFY"))
+        return take_notify(value, &m->notify) || malformed(r, c, e, "malformed NOTIFY");
+    if (r->is_submission && has_value(key, value, "ORCPT"))
+        return take_orcpt(r, value, &m->orcpt) || malformed(r, c, e, "malformed ORCPT");
     return refuse(r, c, 555, "5.3.3", e, "unknown parameter");
 }
 
@@ -289,8 +428,10 @@ static bool take_param(struct smtp_reading *r, struct cur *c, struct str *key, s
     if (!key->n)
         return malformed(r, c, e, "parameter name expected");
     if (cur_skip(c, '=')) {
-        *value = str_eq_ci(*key, STR("AUTH")) && cur_skip_str(c, STR("<>"))
-                     ? STR("<>") : cur_while(c, is_value_char);
+        // RFC 6533 3: addresses of type utf-8 are as they are.
+        *value = str_eq_ci(*key, STR("AUTH")) && cur_skip_str(c, STR("<>")) ? STR("<>")
+                 : str_eq_ci(*key, STR("ORCPT")) ? cur_while(c, is_orcpt_char)
+                                                 : cur_while(c, is_value_char);
         if (!value->n)
             return malformed(r, c, e, "value expected");
     }
@@ -308,8 +449,11 @@ static void skip_trailing(const struct smtp_reading *r, struct cur *c)
 
 enum { MAX_PARAMS = 10 };
 
-static bool parse_mail_params(struct smtp_reading *r, struct cur *c, struct smtp_mail *m,
-                              struct err *e)
+typedef bool apply_fn(struct smtp_reading *r, const struct cur *c, void *out, struct str key,
+                      struct str value, struct err *e);
+
+static bool parse_params(struct smtp_reading *r, struct cur *c, apply_fn *apply, void *out,
+                         struct err *e)
 {
     struct str seen[MAX_PARAMS], key, value;
     size_t n = 0;
@@ -323,7 +467,7 @@ static bool parse_mail_params(struct smtp_reading *r, struct cur *c, struct smtp
         if (n == MAX_PARAMS)
             return malformed(r, c, e, "too many parameters");
         seen[n++] = key;
-        if (!apply_mail_param(r, c, m, key, value, e))
+        if (!apply(r, c, out, key, value, e))
             return false;
     }
     return true;
@@ -342,7 +486,7 @@ bool smtp_parse_mail(struct smtp_reading *r, struct str argument, struct smtp_ma
     *out = (struct smtp_mail){0};
     if (!cur_skip_str_ci(&c, STR("FROM:")))
         return malformed(r, &c, e, "FROM: expected");
-    if (!take_path(r, &c, true, &out->from, e) || !parse_mail_params(r, &c, out, e))
+    if (!take_path(r, &c, true, &out->from, e) || !parse_params(r, &c, apply_mail_param, out, e))
         return false;
     // RFC 6531 3.5
     if (!out->is_smtputf8 && !is_ascii(&out->from))
@@ -350,20 +494,20 @@ bool smtp_parse_mail(struct smtp_reading *r, struct str argument, struct smtp_ma
     return true;
 }
 
-bool smtp_parse_rcpt(struct smtp_reading *r, struct str argument, struct smtp_address *out,
+bool smtp_parse_rcpt(struct smtp_reading *r, struct str argument, struct smtp_recipient *out,
                      struct err *e)
 {
     struct cur c = cur_of(argument);
 
+    *out = (struct smtp_recipient){0};
     if (!cur_skip_str_ci(&c, STR("TO:")))
         return malformed(r, &c, e, "TO: expected");
-    if (!take_path(r, &c, false, out, e))
+    if (!take_path(r, &c, false, &out->to, e))
         return false;
     skip_trailing(r, &c);
-    if (!cur_left(&c))
-        return true;
-    return cur_peek(&c) == ' ' ? refuse(r, &c, 555, "5.3.3", e, "RCPT takes no parameters")
-                               : malformed(r, &c, e, "malformed address");
+    if (cur_left(&c) && cur_peek(&c) != ' ')
+        return malformed(r, &c, e, "malformed address");
+    return parse_params(r, &c, apply_rcpt_param, out, e);
 }
 
 bool smtp_parse_bdat(struct str argument, struct smtp_bdat *out)

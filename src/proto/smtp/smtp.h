@@ -16,6 +16,8 @@ enum {
     SMTP_MAX_LOCALPART = 128, // 4.5.3.1.1 says 64; longer ones are in use
     SMTP_MAX_LOCALPART_PEDANTIC = 64,
     SMTP_MAX_RCPT = 1000,    // 4.5.3.1.8 says 100 at least
+    SMTP_MAX_ENVID = 100,    // RFC 3461 5.4
+    SMTP_MAX_ORCPT = 500,
     SMTP_MAX_HOLD_S = 60 * 24 * 3600, // RFC 4865: how far in the future a release may be
 };
 
@@ -36,6 +38,9 @@ struct smtp_address {
     struct str domain;    // as written; "[...]" for a literal; empty for a bare postmaster
 };
 enum smtp_body { SMTP_BODY_NONE, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
+/* RFC 3461 4.3 and 4.1: what a report returns, and when one is wanted. */
+enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
+enum { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
 enum smtp_hold { SMTP_HOLD_NONE, SMTP_HOLD_FOR, SMTP_HOLD_UNTIL };
 struct smtp_mail {
     struct smtp_address from;
@@ -45,13 +50,20 @@ struct smtp_mail {
     enum smtp_hold hold;     // RFC 4865; in range only when the session has seen to it
     int64_t hold_seconds;    // SMTP_HOLD_FOR
     int64_t hold_until_unix; // SMTP_HOLD_UNTIL
+    enum smtp_ret ret;
+    struct str envid;        // decoded, printable ASCII; empty: not said
+};
+struct smtp_recipient {
+    struct smtp_address to;
+    unsigned notify;  // SMTP_NOTIFY_...; 0: not said
+    struct str orcpt; // decoded, "rfc822;address" or the like, without control characters; empty: not said
 };
 
 /* How the argument of MAIL or RCPT is read, and when it is refused, with what reply. */
 struct smtp_reading {
     struct arena *a;       // for the result
     bool is_pedantic;      // mox-smtp-delivery.md 6.7
-    bool is_submission;    // blanks at the end are an error, RFC 4865 is spoken
+    bool is_submission;    // blanks at the end are an error, RFC 4865 and 3461 are spoken
     unsigned code;         // of the refusal
     const char *enhanced;
     struct str rest;       // what was not understood
@@ -59,9 +71,9 @@ struct smtp_reading {
 /* "FROM:<...> params" */
 MUST_USE bool smtp_parse_mail(struct smtp_reading *r, struct str argument, struct smtp_mail *out,
                               struct err *e);
-/* "TO:<...>", no parameters. */
+/* "TO:<...> params" */
 MUST_USE bool smtp_parse_rcpt(struct smtp_reading *r, struct str argument,
-                              struct smtp_address *out, struct err *e);
+                              struct smtp_recipient *out, struct err *e);
 /* The argument of HELO or EHLO: a domain, or an address literal and any text behind it. */
 MUST_USE bool smtp_is_hello(struct str argument);
 /* localpart@domain, quoted as needed; nothing for the null path. */

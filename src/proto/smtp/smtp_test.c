@@ -157,10 +157,10 @@ TEST(smtp_recipients_and_hello)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     struct smtp_reading r = {.a = &a};
-    struct smtp_address to;
+    struct smtp_recipient to;
     struct err e = {0};
 
-    CHECK(smtp_parse_rcpt(&r, STR("TO:<PostMaster>"), &to, &e) && !to.domain.n);
+    CHECK(smtp_parse_rcpt(&r, STR("TO:<PostMaster>"), &to, &e) && !to.to.domain.n);
     CHECK(!smtp_parse_rcpt(&r, STR("TO:<>"), &to, &e) && r.code == 501);
     CHECK(!smtp_parse_rcpt(&r, STR("TO:<a@b.c> NOTIFY=NEVER"), &to, &e) && r.code == 555);
     CHECK(!smtp_parse_rcpt(&r, STR("TO:<a@b.c>x"), &to, &e) && r.code == 501);
@@ -171,6 +171,108 @@ TEST(smtp_recipients_and_hello)
     CHECK(smtp_is_hello(STR("[IPv6:2001:db8::1]")) && !smtp_is_hello(STR("[2001:db8::1]")));
     CHECK(!smtp_is_hello(STR("")) && !smtp_is_hello(STR("a..b")) && !smtp_is_hello(STR("a\0b")));
     CHECK(!smtp_is_hello(STR("a.b text")) && !smtp_is_hello(STR("[192.0.2.1]text")));
+}
+
+/* RFC 3461 4, 5.4; RFC 6533 3. */
+TEST(smtp_notification_parameters)
+{
+    static const struct {
+        const char *in;
+        bool ok;
+        unsigned notify;
+        const char *orcpt;
+    } rcpt[] = {
+        {"TO:<a@b.c> NOTIFY=NEVER", true, SMTP_NOTIFY_NEVER, ""},
+        {"TO:<a@b.c> notify=success,Failure", true, SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE, ""},
+        {"TO:<a@b.c> NOTIFY=DELAY ORCPT=rfc822;A+2BB@b.c", true, SMTP_NOTIFY_DELAY, "rfc822;A+B@b.c"},
+        {"TO:<a@b.c> ORCPT=utf-8;b\\x{F6}b@c", true, 0, "utf-8;b\xc3\xb6\x62@c"},
+        {"TO:<a@b.c> ORCPT=utf-8;b\xc3\xb6\x62@c", true, 0, "utf-8;b\xc3\xb6\x62@c"},
+        {"TO:<a@b.c> ORCPT=utf-8;a\\x{2B}b@c", true, 0, "utf-8;a+b@c"},
+        {"TO:<a@b.c> NOTIFY=NEVER,SUCCESS", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=SUCCESS,SUCCESS", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=SUCCESS,", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=,SUCCESS", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=SOON", false, 0, ""},
+        {"TO:<a@b.c> NOTIFY=DELAY NOTIFY=DELAY", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=a@b.c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=rfc822;", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=;a@b.c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=rfc822;a+2", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=rfc822;a+2b", false, 0, ""}, // lower case
+        {"TO:<a@b.c> ORCPT=rfc822;a+0D+0ABcc:+20x", false, 0, ""}, // would begin a field
+        {"TO:<a@b.c> ORCPT=rfc822;a+00", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=rfc822;\xc3\xb6@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=rfc822;+C3+B6@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=utf-8;\xc3@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=utf-8;\\x{0A}@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=utf-8;\\x{D800}@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=utf-8;\\x{110000}@c", false, 0, ""},
+        {"TO:<a@b.c> ORCPT=utf-8;\\x{1}@c", false, 0, ""},
+        {"TO:<a@b.c> RET=FULL", false, 0, ""},
+    };
+    static const struct {
+        const char *in;
+        bool ok;
+        enum smtp_ret ret;
+        const char *envid;
+    } mail[] = {
+        {"FROM:<a@b.c> RET=FULL", true, SMTP_RET_FULL, ""},
+        {"FROM:<a@b.c> ret=hdrs ENVID=QQ+2B314159", true, SMTP_RET_HDRS, "QQ+314159"},
+        {"FROM:<a@b.c> ENVID=a+20b", true, SMTP_RET_NONE, "a b"},
+        {"FROM:<a@b.c> RET=ALL", false, 0, ""},
+        {"FROM:<a@b.c> RET", false, 0, ""},
+        {"FROM:<a@b.c> ENVID=", false, 0, ""},
+        {"FROM:<a@b.c> ENVID=a+0Ab", false, 0, ""},
+        {"FROM:<a@b.c> ENVID=+E2+82+AC", false, 0, ""},
+        {"FROM:<a@b.c> ENVID=<>", true, SMTP_RET_NONE, "<>"},
+        {"FROM:<a@b.c> NOTIFY=NEVER", false, 0, ""},
+    };
+
+    for (int is_submission = 1; is_submission >= 0; is_submission--) {
+        for (size_t i = 0; i < COUNT(rcpt); i++) {
+            AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+            AUTO_EXACT in = exact_copy(str_of(rcpt[i].in));
+            struct smtp_reading r = {.a = &a, .is_submission = is_submission};
+            struct smtp_recipient to;
+            struct err e = {0};
+            bool ok = smtp_parse_rcpt(&r, in.str, &to, &e);
+
+            CHECK_CASE(ok == (rcpt[i].ok && is_submission), i); // port 25 does not offer it
+            CHECK_CASE(!ok || to.notify == rcpt[i].notify, i);
+            CHECK_CASE(!ok || str_eq(to.orcpt, str_of(rcpt[i].orcpt)), i);
+        }
+        for (size_t i = 0; i < COUNT(mail); i++) {
+            AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+            AUTO_EXACT in = exact_copy(str_of(mail[i].in));
+            struct smtp_reading r = {.a = &a, .is_submission = is_submission};
+            struct smtp_mail m;
+            struct err e = {0};
+            bool ok = smtp_parse_mail(&r, in.str, &m, &e);
+
+            CHECK_CASE(ok == (mail[i].ok && is_submission), i);
+            CHECK_CASE(!ok || m.ret == mail[i].ret, i);
+            CHECK_CASE(!ok || str_eq(m.envid, str_of(mail[i].envid)), i);
+        }
+    }
+}
+
+TEST(smtp_notification_parameters_are_bounded)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct smtp_reading r = {.a = &a, .is_submission = true};
+    struct smtp_recipient to;
+    struct smtp_mail m;
+    struct err e = {0};
+    char x[600];
+
+    for (size_t i = 0; i < sizeof x; i++)
+        x[i] = 'x';
+    CHECK(smtp_parse_mail(&r, arena_printf(&a, "FROM:<> ENVID=%.100s", x), &m, &e));
+    CHECK(!smtp_parse_mail(&r, arena_printf(&a, "FROM:<> ENVID=%.101s", x), &m, &e));
+    CHECK(smtp_parse_rcpt(&r, arena_printf(&a, "TO:<a@b.c> ORCPT=rfc822;%.493s", x), &to, &e));
+    CHECK(!smtp_parse_rcpt(&r, arena_printf(&a, "TO:<a@b.c> ORCPT=rfc822;%.494s", x), &to, &e));
 }
 
 TEST(smtp_bdat_argument)

@@ -66,6 +66,9 @@ void record_write(void);
 /* --- directory.c: questions about addresses ------------------------------------------------------- */
 
 bool auth_rcpt_check(struct service_peer *p, struct packet *m, struct err *e);
+bool auth_report_check(struct service_peer *p, struct packet *m, struct err *e);
+/* Whether there is an account of that name. */
+bool auth_has_account(struct str name);
 bool auth_from_check(struct service_peer *p, struct packet *m, struct err *e);
 bool auth_list_check(struct service_peer *p, struct packet *m, struct err *e);
 

@@ -39,6 +39,14 @@ static enum lookup_result find(struct arena *a, const struct ipc_rcpt_check *m,
     return r;
 }
 
+bool auth_has_account(struct str name)
+{
+    SCONF_EACH (n, sconf_get(auth.loaded->config.domains.root, "Accounts"))
+        if (str_eq(n->key, name))
+            return true;
+    return false;
+}
+
 /* mox-smtp-delivery.md 1.7, "Lookup results". */
 bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *e)
 {
@@ -90,6 +98,30 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
                     .is_list = is_list,
                     .is_report = directory_is_tlsrpt(auth.loaded->directory, &a, m.localpart,
                                                      m.domain));
+}
+
+/*
+ * mox-smtp-delivery.md 3.7: into the Inbox of the sender's account, whatever its addresses lead to now; when it
+ * is gone, to the postmaster.
+ */
+bool auth_report_check(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct ipc_report_check m;
+    struct target inbox;
+    struct targets targets = {.items = &inbox, .n = 1};
+    uint32_t first = 0;
+
+    if (!ipc_report_check_get(packet->body, &m, e))
+        return false;
+    if (auth_has_account(m.account))
+        inbox = (struct target){.account = m.account, .mailbox = STR("Inbox")};
+    else if (directory_find(auth.loaded->directory, &a, STR("postmaster"), STR(""), &targets) !=
+             LOOKUP_LOCAL)
+        return reply_rcpt(p, m.request, 550, "5.1.1", STR("no such account, and no postmaster"), e);
+    return give_grants(p, &targets, &first, e) &&
+           IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250,
+                    .enhanced = STR("2.1.0"), .grant = first, .n_grants = (uint32_t)targets.n);
 }
 
 bool auth_from_check(struct service_peer *p, struct packet *packet, struct err *e)

@@ -95,6 +95,8 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
         return login_key_check(p, m, e);
     case IPC_rcpt_check:
         return auth_rcpt_check(p, m, e);
+    case IPC_report_check:
+        return auth_report_check(p, m, e);
     case IPC_from_check:
         return auth_from_check(p, m, e);
     case IPC_list_check:

@@ -14,14 +14,6 @@ static bool answer(struct service_peer *p, const struct err *why, struct err *e)
     return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = !why->kind, .text = str_of(why->text));
 }
 
-static bool has_account(struct str name)
-{
-    SCONF_EACH (n, sconf_get(auth.loaded->config.domains.root, "Accounts"))
-        if (str_eq(n->key, name))
-            return true;
-    return false;
-}
-
 static bool set_password(struct service_peer *p, struct packet *packet, struct err *e)
 {
     struct ipc_set_password m;
@@ -29,7 +21,7 @@ static bool set_password(struct service_peer *p, struct packet *packet, struct e
 
     if (!ipc_set_password_get(packet->body, &m, e))
         return false;
-    if (!has_account(m.account)) {
+    if (!auth_has_account(m.account)) {
         (void)fail(&why, ERR_NOT_FOUND, "no account %.*s", STR_FMT(m.account));
     } else if (credentials_set(auth.credentials, m.account, m.password, &why)) {
         login_forget();
@@ -87,7 +79,7 @@ static bool key_list(struct service_peer *p, struct packet *packet, struct err *
 
     if (!ipc_client_key_list_get(packet->body, &m, e))
         return false;
-    if (m.account.n && !has_account(m.account))
+    if (m.account.n && !auth_has_account(m.account))
         (void)fail(&why, ERR_NOT_FOUND, "no account %.*s", STR_FMT(m.account));
     else if (list(m.account, m.after, &out, &more, &why))
         return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = true, .more = more,

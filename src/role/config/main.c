@@ -184,6 +184,15 @@ static uint32_t daily_limit(const struct compile *c, const struct sconf_node *ac
     return c->files.is_localserve ? 0 : usual;
 }
 
+static uint32_t keep_retired_s(const struct sconf_node *account)
+{
+    int64_t ns = 0;
+
+    if (!sconf_duration(sconf_text(account, "KeepRetiredMessagePeriod"), &ns) || ns < 0)
+        return 0;
+    return ns / 1000000000 < UINT32_MAX ? (uint32_t)(ns / 1000000000) : UINT32_MAX;
+}
+
 static void put_accounts(struct compile *c)
 {
     AUTO_BUF own = BUF_LIMIT(COMPILED_MAX_BYTES);
@@ -194,7 +203,8 @@ static void put_accounts(struct compile *c)
         COMPILED_PUT(&c->accounts, account_entry, .name = n->key,
                      .quota_bytes = config_quota(c->config, n),
                      .max_per_day = daily_limit(c, n, "MaxOutgoingMessagesPerDay", 1000),
-                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200));
+                     .max_first_per_day = daily_limit(c, n, "MaxFirstTimeRecipientsPerDay", 200),
+                     .keep_retired_s = keep_retired_s(n));
         buf_reset(&own);
         compile_account(&accounts, n, &own);
         for (size_t at = 0; at < own.n; at += IPC_MAX_RECORD)

@@ -199,6 +199,7 @@ static void grant_service(struct conn *c, uint8_t service)
                                            : role_process(c->m, roles[service]);
     if (known) {
         who.max_per_day = known->max_per_day;
+        who.keep_retired_s = known->keep_retired_s;
         who.max_first_per_day = known->max_first_per_day;
     }
     if (!is_allowed)

@@ -168,7 +168,7 @@ static void know_account(struct monitor *m, const struct ipc_account_entry *acco
     if (own.n)
         memcpy(copy, own.p, own.n);
     *known = (struct known_account){account->quota_bytes, account->max_per_day,
-                                    account->max_first_per_day, {copy, own.n}};
+                                    account->max_first_per_day, account->keep_retired_s, {copy, own.n}};
     free(map_put(&m->known, account->name, known));
 }
 

@@ -75,7 +75,7 @@ struct conn {
 /* What the configuration says of an account. */
 struct known_account {
     uint64_t quota_bytes;
-    uint32_t max_per_day, max_first_per_day;
+    uint32_t max_per_day, max_first_per_day, keep_retired_s;
     struct str config; // the account's own part, in the same heap block; not read here
 };
 

@@ -29,7 +29,7 @@ struct delivery {
     struct arena a;
     struct queue_entry entry;
     uint32_t grant, n_grants, target; // target: which of the grants is being served
-    bool has_it;                      // one of them
+    bool has_it, is_list;             // one of them; the recipient is a list
     struct str failed;                // why another does not have it for now
     struct reply refused;             // or for good
     int64_t started_unix, started_ms;
@@ -53,23 +53,28 @@ static void finish(struct delivery *d)
     queue_role.has_work = true;
 }
 
-static void end(struct delivery *d, enum attempt_class class, unsigned code, struct str enhanced,
-                struct str text)
+static void end_with(struct delivery *d, const struct attempt *attempt)
 {
     struct err e = {0};
-    struct attempt attempt = {.class = class, .code = code, .enhanced = enhanced, .text = text,
-                              .started_unix = d->started_unix,
-                              .duration_ms = os_monotonic_ms() - d->started_ms};
 
-    if (class == ATTEMPT_DELIVERED)
+    if (attempt->class == ATTEMPT_DELIVERED)
         LOG(LOG_INFO, "queue", "delivered", LOG_S("to", d->entry.recipient));
     else
-        LOG(LOG_INFO, "queue", class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
-            LOG_S("to", d->entry.recipient), LOG_S("why", text));
-    if (!queue_result(queue_role.queue, &d->entry, &attempt, &e))
+        LOG(LOG_INFO, "queue",
+            attempt->class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
+            LOG_S("to", d->entry.recipient), LOG_S("why", attempt->text));
+    if (!queue_result(queue_role.queue, &d->entry, attempt, &e))
         LOG(LOG_ERROR, "queue", "cannot note an attempt; it will be repeated and recognised",
             LOG_E(&e));
     finish(d);
+}
+
+static void end(struct delivery *d, enum attempt_class class, unsigned code, struct str enhanced,
+                struct str text)
+{
+    end_with(d, &(struct attempt){.class = class, .code = code, .enhanced = enhanced, .text = text,
+                                  .is_list = d->is_list, .started_unix = d->started_unix,
+                                  .duration_ms = os_monotonic_ms() - d->started_ms});
 }
 
 static void try_later(struct delivery *d, struct str why)
@@ -168,6 +173,7 @@ bool local_rcpt_reply(struct packet *m, struct err *e)
         return true; // it was given up meanwhile
     d->grant = r.grant;
     d->n_grants = r.n_grants;
+    d->is_list = r.is_list;
     if (r.code >= 500)
         end(d, ATTEMPT_PERMANENT, r.code, r.enhanced, r.text);
     else if (r.code != 250)
@@ -267,18 +273,10 @@ bool local_has_room(void)
     return free_delivery() != NULL;
 }
 
-static struct queue_entry entry_dup(struct arena *a, const struct queue_entry *entry)
+// For an account of ours, whatever its addresses lead to; reports to others go by their address.
+static bool is_own_report(const struct delivery *d)
 {
-    struct queue_entry copy = *entry;
-
-    copy.recipient = arena_dup(a, entry->recipient);
-    copy.domain = arena_dup(a, entry->domain);
-    copy.transport = arena_dup(a, entry->transport);
-    copy.reverse_path = arena_dup(a, entry->reverse_path);
-    copy.account = arena_dup(a, entry->account);
-    copy.delivery_id = arena_dup(a, entry->delivery_id);
-    copy.dialed = arena_dup(a, entry->dialed);
-    return copy;
+    return d->entry.origin == QUEUE_OWN_REPORT && d->entry.account.n;
 }
 
 void local_start(const struct queue_entry *entry)
@@ -287,13 +285,28 @@ void local_start(const struct queue_entry *entry)
     struct delivery *d = free_delivery();
     struct special special;
     struct address to;
+    bool is_suppressed;
     struct err e = {0};
 
     *d = (struct delivery){.step = STEP_CHECK, .a = ARENA_LIMIT(1 << 20), .message_fd = -1,
                            .account = {-1}, .request = next_request++,
                            .started_unix = os_now_unix(), .started_ms = os_monotonic_ms(),
                            .deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS};
-    d->entry = entry_dup(&d->a, entry);
+    d->entry = queue_entry_dup(&d->a, entry);
+    if (is_own_report(d)) {
+        if (!IPC_SEND(&auth->ch, report_check, NULL, 0, &e, .request = d->request,
+                      .account = d->entry.account))
+            try_later(d, str_of(e.text));
+        return;
+    }
+    if (!queue_is_suppressed(queue_role.queue, &d->entry, &is_suppressed, &e)) {
+        try_later(d, str_of(e.text));
+        return;
+    }
+    if (is_suppressed) {
+        end_with(d, &queue_suppressed_attempt);
+        return;
+    }
     if (!address_parse_spec(&d->a, d->entry.recipient, &to)) {
         if (!str_eq_ci(d->entry.recipient, STR("postmaster"))) {
             end(d, ATTEMPT_PERMANENT, 553, STR("5.1.3"), STR("the recipient is no address"));
@@ -305,9 +318,8 @@ void local_start(const struct queue_entry *entry)
                                                       : (struct special){0};
     if (special.code) {
         end(d, special.code < 500 ? ATTEMPT_TEMPORARY : ATTEMPT_PERMANENT, special.code, STR(""),
-            arena_printf(&d->a, special.is_timeout ? "%u timeout due to special localpart"
-                                                   : "%u failure due to special localpart",
-                         special.code));
+            special.is_timeout ? STR("timeout due to special localpart")
+                               : STR("failure due to special localpart"));
         return;
     }
     if (!IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .request = d->request,

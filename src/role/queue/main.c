@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "role/queue/queue_role.h"
 
 struct queue_role queue_role;
@@ -41,6 +42,18 @@ static bool pump_local(struct err *e)
     return true;
 }
 
+// What is on the account's suppression list has failed before it begins.
+static bool is_wanted(struct queue_entry *entry, struct err *e)
+{
+    bool is_suppressed;
+
+    if (!queue_is_suppressed(queue_role.queue, entry, &is_suppressed, e))
+        LOG(LOG_ERROR, "queue", "reading the suppression list", LOG_E(e));
+    else if (is_suppressed && !queue_result(queue_role.queue, entry, &queue_suppressed_attempt, e))
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(e));
+    return !is_suppressed;
+}
+
 // A domain that other entries were found to be at another server for: what came from outside stays here
 // all the same.
 static bool may_leave(const struct queue_entry *entry, struct err *e)
@@ -66,7 +79,7 @@ static bool take_remote(struct arena *a, size_t *n_taken, struct err *e)
         return false;
     *n_taken = n;
     for (size_t i = 0; i < n; i++) {
-        if (!may_leave(&all[i], e))
+        if (!may_leave(&all[i], e) || !is_wanted(&all[i], e))
             continue;
         all[kept++] = all[i];
         if (!queue_begin(queue_role.queue, &all[kept - 1], e)) {
@@ -159,8 +172,25 @@ static void on_closed(struct service_peer *p)
         local_auth_closed();
 }
 
+// A few at a time: what is kept by many accounts may run out together.
+static void forget_retired(void)
+{
+    enum { AT_ONCE = 1000, EVERY_MS = 3600 * 1000 };
+    static int64_t next_ms;
+    struct err e = {0};
+    size_t n = 0;
+
+    if (os_monotonic_ms() < next_ms)
+        return;
+    if (!queue_forget_retired(queue_role.queue, AT_ONCE, &n, &e))
+        LOG(LOG_ERROR, "queue", "forgetting retired messages", LOG_E(&e));
+    if (n < AT_ONCE)
+        next_ms = os_monotonic_ms() + EVERY_MS;
+}
+
 static void on_tick(void)
 {
+    forget_retired();
     local_tick();
     outgoing_tick();
     (void)queue_role_commit();
@@ -197,5 +227,6 @@ _Noreturn void queue_main(void)
         LOG(LOG_ERROR, "queue", "cannot start", LOG_E(&e));
         exit(1);
     }
+    queue_set_hostname(queue_role.queue, queue_role.start.settings.hostname);
     service_run(&queue_role.start, &handlers);
 }

@@ -60,7 +60,12 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
                                     .is_smtputf8 = submit.is_smtputf8,
                                     .require_tls = submit.require_tls,
                                     .hold_until_unix = (int64_t)submit.hold_until_unix,
-                                    .future_release = arena_dup(&s->a, submit.future_release)};
+                                    .future_release = arena_dup(&s->a, submit.future_release),
+                                    .ret = (enum queue_ret)submit.ret,
+                                    .envid = arena_dup(&s->a, submit.envid),
+                                    .message_id = arena_dup(&s->a, submit.message_id),
+                                    .is_sender_real = submit.is_sender_real,
+                                    .keep_retired_s = p->keep_retired_s};
     return true;
 }
 
@@ -73,16 +78,18 @@ static bool on_submit_rcpt(struct service_peer *p, struct packet *m, struct err 
         return false;
     if (!s->is_open || s->n >= s->expected)
         return fail(e, ERR_DENIED, "more recipients than were announced");
-    if ((rcpt.delivery_id.n || rcpt.refused.n) && p->protocol != IPC_PROTOCOL_SMTP)
+    if ((rcpt.delivery_id.n || rcpt.refused_code) && p->protocol != IPC_PROTOCOL_SMTP)
         return fail(e, ERR_DENIED, "a submission that an account has seen");
     if (rcpt.delivery_id.n && !str_starts(rcpt.delivery_id, STR("s.")))
         return fail(e, ERR_DENIED, "the delivery id is not a session's");
     *ARENA_PUSH(&s->a, s->recipients, &s->n, &s->cap) = (struct queue_recipient){
         .address = arena_dup(&s->a, rcpt.address),
         .delivery_id = arena_dup(&s->a, rcpt.delivery_id),
-        .refused = rcpt.refused.n
-                       ? arena_printf(&s->a, "refused and kept here: %.*s", STR_FMT(rcpt.refused))
-                       : STR("")};
+        .notify = rcpt.notify,
+        .orcpt = arena_dup(&s->a, rcpt.orcpt),
+        .refused_code = rcpt.refused_code,
+        .refused_enhanced = arena_dup(&s->a, rcpt.refused_enhanced),
+        .refused_text = arena_dup(&s->a, rcpt.refused_text)};
     return true;
 }
 

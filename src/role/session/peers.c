@@ -101,11 +101,16 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                   .is_binary = envelope->is_binary, .is_smtputf8 = envelope->is_smtputf8,
                   .require_tls = envelope->require_tls,
                   .hold_until_unix = envelope->hold_until_unix,
-                  .future_release = envelope->future_release, .prefix = envelope->prefix))
+                  .future_release = envelope->future_release, .ret = envelope->ret,
+                  .envid = envelope->envid, .message_id = envelope->message_id,
+                  .is_sender_real = envelope->is_sender_real, .prefix = envelope->prefix))
         return false;
     for (size_t i = 0; i < envelope->recipients; i++)
         if (!IPC_SEND(&s->queue, submit_rcpt, NULL, 0, e, .address = recipients[i].address,
-                      .delivery_id = recipients[i].delivery_id, .refused = recipients[i].refused))
+                      .delivery_id = recipients[i].delivery_id, .notify = recipients[i].notify,
+                      .orcpt = recipients[i].orcpt, .refused_code = recipients[i].refused_code,
+                      .refused_enhanced = recipients[i].refused_enhanced,
+                      .refused_text = recipients[i].refused_text))
             return false;
     return IPC_SEND(&s->queue, submit_data, &fd, 1, e, .size = size) &&
            channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&

@@ -74,6 +74,7 @@ static void reply_hello(struct smtp_session *c)
         smtp_put_mechanisms(c, &b);
         buf_printf(&b, "\nFUTURERELEASE %d ", SMTP_MAX_HOLD_S);
         date_put_rfc3339(&b, os_now_unix() + SMTP_MAX_HOLD_S);
+        BUF_PUT(&b, "\nDSN");
     }
     BUF_PUT(&b, "\nENHANCEDSTATUSCODES\n8BITMIME\nCHUNKING\nBINARYMIME\nLIMITS RCPTMAX=1000\nSMTPUTF8");
     smtp_reply_put(&c->s->out, 250, STR(""), buf_str(&b));

@@ -23,6 +23,8 @@ enum {
 struct smtp_rcpt {
     struct str address; // as given, canonical quoting
     struct str localpart, domain;
+    uint8_t notify;     // SMTP_NOTIFY_...; 0: not said
+    struct str orcpt;   // as smtp_recipient's
     bool is_list;
     uint32_t grant, n_grants; // none: at delivery, an address that does not exist
 };

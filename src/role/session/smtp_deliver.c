@@ -292,7 +292,9 @@ static bool is_left(struct smtp_session *c, const struct smtp_message *m, const 
         }
         has_it = has_it || !d[i].has_failed;
     }
-    out->refused = arena_printf(&c->a, "%u %s %.*s", d->code, d->enhanced, STR_FMT(d->text));
+    out->refused_code = d->code;
+    out->refused_enhanced = str_of(d->enhanced);
+    out->refused_text = d->text;
     return !has_it;
 }
 

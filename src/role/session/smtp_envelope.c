@@ -121,6 +121,7 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
         c->mail = m;
         c->mail.from = (struct smtp_address){arena_dup(&c->a, m.from.localpart),
                                              arena_dup(&c->a, m.from.domain)};
+        c->mail.envid = arena_dup(&c->a, m.envid);
         c->reverse_path = path_of(c, &m.from);
         c->has_mail = true;
         smtp_verify_begin(c);
@@ -130,8 +131,9 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
 
 /* --- RCPT ---------------------------------------------------------------------------------------- */
 
-static void add_rcpt(struct smtp_session *c, const struct smtp_address *to)
+static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
 {
+    const struct smtp_address *to = &given->to;
     bool needs_tls = !c->is_submission && c->s->port->require_tls && !c->s->is_tls;
     struct ipc_rcpt_reply r;
     struct err e = {0};
@@ -149,6 +151,8 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_address *to)
             .address = path_of(c, to),
             .localpart = arena_dup(&c->a, to->localpart),
             .domain = arena_dup(&c->a, to->domain),
+            .notify = (uint8_t)given->notify,
+            .orcpt = arena_dup(&c->a, given->orcpt),
             .is_list = r.is_list,
             .grant = r.grant,
             .n_grants = r.n_grants,
@@ -171,14 +175,15 @@ void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
 {
     bool is_null = !c->reverse_path.n;
     struct smtp_reading r = reading(c);
-    struct smtp_address to;
+    struct smtp_recipient given;
+    const struct smtp_address *to = &given.to;
     struct err e = {0};
 
     if (!c->has_mail)
         SMTP_REPLY(c, 503, "5.5.1", "MAIL comes before RCPT");
     else if (c->spool.fd >= 0)
         SMTP_REPLY(c, 503, "5.5.1", "the message has begun with BDAT");
-    else if (!smtp_parse_rcpt(&r, cmd->argument, &to, &e))
+    else if (!smtp_parse_rcpt(&r, cmd->argument, &given, &e))
         refuse_syntax(c, &r, &e);
     else if (c->n_rcpts >= SMTP_MAX_RCPT) // RFC 9422 4.2
         SMTP_REPLY(c, 452, "4.5.3", "at most 1000 recipients");
@@ -186,10 +191,10 @@ void smtp_cmd_rcpt(struct smtp_session *c, const struct smtp_command *cmd)
         SMTP_REPLY(c, 452, "4.5.3", "one recipient for a message without sender");
     else if (c->n_rcpts == 1 && !may_have_several(c))
         SMTP_REPLY(c, 452, "4.5.3", "one recipient for a sender whose domain does not vouch for you");
-    else if ((!str_is_ascii(to.localpart) || !str_is_ascii(to.domain)) && !c->mail.is_smtputf8)
+    else if ((!str_is_ascii(to->localpart) || !str_is_ascii(to->domain)) && !c->mail.is_smtputf8)
         SMTP_REPLY(c, 553, "5.6.7", "an address with these letters needs SMTPUTF8");
-    else if (!c->is_submission && is_literal(&to))
+    else if (!c->is_submission && is_literal(to))
         SMTP_REPLY(c, 550, "5.1.1", "address literals are not served");
-    else if (!smtp_fails_specially(c, to.localpart, SPECIAL_RCPT))
-        add_rcpt(c, &to);
+    else if (!smtp_fails_specially(c, to->localpart, SPECIAL_RCPT))
+        add_rcpt(c, &given);
 }

@@ -4,7 +4,7 @@
  */
 #include "base/log.h"
 #include "os/clock.h"
-#include "role/session/smtp.h"
+#include "role/session/smtp_verify.h"
 #include "text/date.h"
 
 static bool refuse(struct smtp_session *c, struct str why)
@@ -167,6 +167,32 @@ static void set_hold(struct smtp_session *c, struct ipc_submit *m)
     m->future_release = arena_dup(&c->a, buf_str(&text));
 }
 
+// For reports about it; one that cannot be named on one line is not.
+static struct str message_id_of(struct smtp_session *c, const struct smtp_message *m,
+                                struct str prefix)
+{
+    struct header_field field;
+    struct str id;
+
+    if (!header_find(m->header, STR("Message-Id"), &field) &&
+        !header_find(prefix, STR("Message-Id"), &field)) // ours
+        return STR("");
+    id = header_unfold(&c->a, field.value);
+    for (size_t i = 0; i < id.n; i++)
+        if ((unsigned char)id.p[i] <= ' ' || id.p[i] == 127)
+            return STR("");
+    return id.n <= IPC_MAX_ADDRESS && str_starts(id, STR("<")) && str_ends(id, STR(">")) ? id : STR("");
+}
+
+// Whether the sender outside has been seen to own the reverse path, by SPF: reports may go there
+// (mox-smtp-delivery.md 1.7). A session that was taken over may lie, and gains a report with a header of its
+// choice; the queue counts those.
+static bool is_sender_real(const struct smtp_session *c)
+{
+    return c->is_submission || (c->sender && c->sender->has_spf && c->reverse_path.n &&
+                                c->sender->spf.status == AUTH_PASS);
+}
+
 bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
                   const struct ipc_submit_rcpt *rcpts, size_t n, struct ipc_verdict *v,
                   struct err *e)
@@ -175,7 +201,9 @@ bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct s
                                   .is_8bit = m->has_8bit,
                                   .is_binary = m->is_binary, .is_smtputf8 = m->needs_utf8,
                                   .require_tls = c->mail.require_tls ? 1 : wants_no_tls(m) ? 2 : 0,
-                                  .prefix = prefix};
+                                  .ret = (uint8_t)c->mail.ret, .envid = c->mail.envid,
+                                  .message_id = message_id_of(c, m, prefix),
+                                  .is_sender_real = is_sender_real(c), .prefix = prefix};
 
     set_hold(c, &envelope);
     return session_enqueue(c->s, &envelope, rcpts, m->fd, m->size, v, e);
@@ -213,7 +241,9 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
             return;
     for (size_t i = 0; i < c->n_rcpts; i++)
-        rcpts[i].address = c->rcpts[i].address;
+        rcpts[i] = (struct ipc_submit_rcpt){.address = c->rcpts[i].address,
+                                            .notify = c->rcpts[i].notify,
+                                            .orcpt = c->rcpts[i].orcpt};
     if (!put_prefix(c, m, from, &prefix, &e) ||
         !smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);

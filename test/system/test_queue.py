@@ -1,0 +1,187 @@
+"""
+The queue as senders and operators see it: reports to senders (RFC 3461 to 3464), read with Python's email package, and
+`mox queue ...`. Clients are smtplib, swaks and msmtp.
+"""
+import email
+import re
+import smtplib
+import tempfile
+
+from serving import *
+
+
+def messages(c, mailbox='INBOX'):
+    """All messages of a mailbox, oldest first."""
+    if c.select(mailbox, readonly=True)[0] != 'OK':
+        return []
+    found = [email.message_from_bytes(part[1]) for part in c.fetch('1:*', '(BODY.PEEK[])')[1] if isinstance(part, tuple)] \
+        if int(c.select(mailbox, readonly=True)[1][0]) else []
+    return found
+
+
+def eventually(look):
+    """What look returns, once it is something."""
+    deadline = time.monotonic() + WAIT
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, 'it does not happen'
+        time.sleep(0.05)
+
+
+def reports(c, n=1, mailbox='INBOX'):
+    """The n reports in a mailbox, once they are there."""
+    def look():
+        found = [m for m in messages(c, mailbox) if m.get_content_type() == 'multipart/report']
+        return found if len(found) >= n else None
+    found = eventually(look)
+    assert len(found) == n, [m.as_string() for m in found]
+    for m in found:
+        check_report(m)
+    return found
+
+
+def check_report(m):
+    """RFC 3464, 6522: what every report has."""
+    assert m.get_param('report-type') == 'delivery-status' and m['Auto-Submitted'] == 'auto-replied'
+    assert not m.defects and m['Return-Path'] == '<>', (m.defects, m['Return-Path'])
+    text, status, original = m.get_payload()
+    assert text.get_content_type() == 'text/plain' and status.get_content_type() == 'message/delivery-status'
+    assert original.get_content_type() in ('text/rfc822-headers', 'message/rfc822'), original.get_content_type()
+    about, *recipients = [part for part in status.get_payload() if part.keys()]
+    assert about['Reporting-MTA'].startswith('dns; ') and about['Arrival-Date']
+    for r in recipients:
+        assert r['Final-Recipient'].startswith('rfc822;') and r['Action'] and re.match(r'[245]\.\d+\.\d+$', r['Status'])
+
+
+def status(m):
+    return [part for part in m.get_payload(1).get_payload() if part.keys()]
+
+
+def client(s, login=LOGIN, password=PASSWORD, port=SUBMISSION):
+    c = smtplib.SMTP(s.ip, port, timeout=WAIT)
+    c.ehlo('client.example')
+    if 'starttls' in c.esmtp_features and port == SUBMISSION and login != LOGIN:
+        c.starttls(context=insecure_context())
+        c.ehlo('client.example')
+    c.login(login, password)
+    return c
+
+
+TEXT = 'From: <%s>\r\nSubject: a subject\r\nMessage-ID: <m1@client.example>\r\n\r\nthe body\r\n'
+
+
+@test
+def failures_are_reported():
+    with running() as s:
+        c, imap = client(s), s.imap()
+        assert 'dsn' in c.esmtp_features
+        c.sendmail(LOGIN, ['queuepermerror@example.com'], TEXT % LOGIN, ['RET=FULL', 'ENVID=QQ+2B1'],
+                   ['NOTIFY=FAILURE', 'ORCPT=rfc822;Perm+2BError@example.com'])
+        m, = reports(imap)
+        assert m['To'] == '<%s>' % LOGIN and m['From'].startswith('<postmaster@') and m['References'] == '<m1@client.example>'
+        about, r = status(m)
+        assert about['Original-Envelope-Id'] == 'QQ+1'
+        assert r['Original-Recipient'] == 'rfc822;Perm+Error@example.com'
+        assert r['Final-Recipient'] == 'rfc822;queuepermerror@example.com'
+        assert (r['Action'], r['Status'], r['Diagnostic-Code'][:9]) == ('failed', '5.0.0', 'smtp; 550')
+        returned = m.get_payload(2).get_payload(0)
+        assert returned['Subject'] == 'a subject' and returned.get_payload() == 'the body\r\n', returned.as_string()
+        # Without asking for more, the header comes back; NEVER is kept.
+        c.sendmail(LOGIN, ['queuepermerror@example.com'], TEXT % LOGIN, [], ['NOTIFY=NEVER'])
+        c.sendmail(LOGIN, ['queuepermerror@example.com'], TEXT % LOGIN)
+        m = reports(imap, 2)[1]
+        assert m.get_payload(2).get_content_type() == 'text/rfc822-headers'
+        assert 'Subject: a subject' in m.get_payload(2).get_payload() and 'the body' not in m.as_string()
+        eventually(lambda: s.command('queue', 'list')[1] == 'messages:\n(none)\n')
+        reports(imap, 2)
+        c.quit()
+
+
+@test
+def successes_are_reported_when_asked_for():
+    with running() as s:
+        c, imap = client(s), s.imap()
+        c.sendmail(LOGIN, ['anyone@example.com'], TEXT % LOGIN)
+        c.sendmail(LOGIN, ['anyone@example.com'], TEXT % LOGIN, [], ['NOTIFY=SUCCESS,FAILURE'])
+        m, = reports(imap)
+        assert (status(m)[1]['Action'], status(m)[1]['Status']) == ('delivered', '2.0.0')
+        eventually(lambda: len(messages(imap)) == 3)
+        c.quit()
+
+
+@test
+def swaks_and_msmtp_ask_for_reports():
+    with running() as s:
+        imap = s.imap()
+        run('swaks', '--server', '%s:%d' % (s.ip, SUBMISSION), '--auth', 'PLAIN', '--auth-user', LOGIN, '--auth-password',
+            PASSWORD, '--from', LOGIN, '--to', 'queuepermerror@example.com', '--h-From', '<%s>' % LOGIN)
+        reports(imap)
+        with tempfile.NamedTemporaryFile('w', suffix='.msmtprc') as f:
+            f.write('account default\nhost %s\nport %d\nfrom %s\nauth plain\nuser %s\npassword %s\ntls off\n'
+                    'dsn_notify success\ndsn_return headers\n' % (s.ip, SUBMISSION, LOGIN, LOGIN, PASSWORD))
+            f.flush()
+            os.chmod(f.name, 0o600)
+            run('msmtp', '-C', f.name, 'anyone@example.com', input=TEXT % LOGIN)
+        assert status(reports(imap, 2)[1])[1]['Action'] == 'delivered'
+
+
+@test
+def reports_are_for_the_account_that_sent():
+    with serving() as s:
+        s.stop()
+        path = os.path.join(s.dir, 'domains.conf')
+        text = open(path).read()
+        with open(path, 'w') as f:
+            f.write(text.replace('\t\t\tteam:\n', '\t\t\tteam:\n\t\t\t\tAllowMsgFrom: true\n'))
+        s.start()
+        ann, bob = s.login('ann'), s.login('bob')
+        # In a list's name, to a list: what is told goes to her, not to the list.
+        c = client(s, 'ann@example.org', 'ann password')
+        c.sendmail('team@example.org', ['both@example.org'], TEXT % 'team@example.org', [], ['NOTIFY=SUCCESS'])
+        m, = reports(ann)
+        assert status(m)[1]['Action'] == 'expanded' and m['To'] == '<team@example.org>'
+        eventually(lambda: len(messages(bob)) == 1)
+        assert messages(bob)[0].get_content_type() == 'text/plain'
+        c.quit()
+
+
+@test
+def a_report_without_its_account_goes_to_the_postmaster():
+    with serving() as s:
+        c = client(s, 'bob@example.org', 'bob password')
+        c.sendmail('bob@example.org', ['ann@example.org'], TEXT % 'bob@example.org', ['HOLDFOR=2'], ['NOTIFY=SUCCESS'])
+        c.quit()
+        path = os.path.join(s.dir, 'domains.conf')
+        text = open(path).read()
+        with open(path, 'w') as f:
+            f.write(re.sub(r'\tbob:\n.*', '', text, flags=re.S).replace('\t\t\t\t\t- bob@example.org\n', ''))
+        ann = s.login('ann')
+        m, = reports(ann, mailbox='Postmaster')
+        assert m['To'] == '<bob@example.org>' and status(m)[1]['Action'] == 'delivered'
+
+
+@test
+def what_is_asked_for_must_be_well_formed():
+    with running() as s:
+        w = s.connect(SUBMISSION)
+        assert '250-DSN\n' in w.smtp_hello()
+        w.cmd('AUTH PLAIN AG1veEBsb2NhbGhvc3QAbW94bW94bW94', '235')
+        for params in (' RET=ALL', ' ENVID=', ' ENVID=a+0D+0AX', ' ENVID=' + 'x' * 101, ' RET=FULL RET=FULL'):
+            w.cmd('MAIL FROM:<%s>%s' % (LOGIN, params), '501 5.5')
+        w.cmd('MAIL FROM:<%s> RET=HDRS ENVID=+2B' % LOGIN, '250')
+        for params in (' NOTIFY=', ' NOTIFY=NEVER,DELAY', ' NOTIFY=X', ' ORCPT=x', ' ORCPT=rfc822;a+0Ab', ' ORCPT=rfc822;' + 'x' * 500):
+            w.cmd('RCPT TO:<a@example.com>' + params, '501 5.5')
+        w.cmd('RCPT TO:<a@example.com> NOTIFY=DELAY,SUCCESS ORCPT=utf-8;\\x{F6}@x', '250')
+        w.close()
+        # Nobody outside is told of anything they ask for.
+        w = s.connect(SMTP)
+        assert 'DSN' not in w.smtp_hello()
+        w.cmd('MAIL FROM:<a@example.com> RET=HDRS', '555 5.3.3')
+        w.cmd('MAIL FROM:<a@example.com>', '250')
+        w.cmd('RCPT TO:<b@example.com> NOTIFY=SUCCESS', '555 5.3.3')
+        w.close()
+
+
+main('queue')
