@@ -387,7 +387,7 @@ def received_field_says_how_it_came():
         assert re.fullmatch(want, field(m, 'Received')), field(m, 'Received')
         assert field(m, 'Authentication-Results') == 'localhost; auth=pass smtp.mailfrom=' + LOGIN
         names = [l.split(':')[0] for l in m.decode().split('\r\n') if l[:1] not in ('\t', ' ')]
-        assert names[:7] == ['Delivered-To', 'Return-Path', 'Received', 'Message-Id', 'Date',
+        assert names[:8] == ['Delivered-To', 'Return-Path', 'Received', 'Message-Id', 'Date', 'DKIM-Signature',
                              'Authentication-Results', 'From'], names
     # Copies for several are the same to the byte: none of them is named.
     n, _ = messages()
