@@ -7,6 +7,7 @@ import ctypes
 import errno
 import os
 import smtplib
+import sqlite3
 import struct
 import sys
 
@@ -487,6 +488,44 @@ def a_captured_account_reports_about_its_own_domains_only():
         held.shutdown()
         assert 'domain "example.org"' in s.command('dmarc', 'listreports')[1]
         assert 'rest.example' not in s.command('dmarc', 'listreports')[1]
+
+
+@root_test
+def a_captured_session_invents_messages_of_its_own_client_only():
+    """What it says of DMARC is checked, and where it came from admin knows without it."""
+    record = b'v=DMARC1;p=none;rua=mailto:a@sender.example'
+    with running() as s:
+        w = s.connect(SMTP)
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        monitor = sockets(c.pid)[1]
+
+        def tell(admin, domain=b'sender.example', record=record, dkim=b'', overrides=b''):
+            assert c.send(admin, message('dmarc_evaluation', domain, record, (1, 0), (1, 0), (1, 0), (1, 0), overrides,
+                                         b'sender.example', b'', b'example.org', b'', (1, 0), b'none', dkim)) > 0
+
+        admin = c.channel_to(monitor, 5)
+        tell(admin)
+        tell(admin, dkim=b'pass sender.example s1\n')
+        for bad in ({'domain': b'a"b\r\nBcc: x'}, {'domain': b''}, {'record': b'v=DMARC2'}, {'record': b''},
+                    {'dkim': b'pass <x> s\n'}, {'dkim': b'good sender.example s\n'}, {'overrides': b'<reason>'}):
+            tell(admin, **bad)
+            assert c.receive(admin) is None, bad
+            admin = c.channel_to(monitor, 5)
+        assert c.send(admin, message('report_received', (1, 0), b'x.example', b''), [0]) > 0
+        assert c.receive(admin) is None
+        c.release()
+        code, out, err = s.command('dmarc', 'listreports')  # admin is well
+        assert (code, out) == (0, ''), err
+
+        def rows():
+            with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'admin', 'admin.db'))) as db:
+                return db.execute('SELECT source_ip, dkim FROM evaluation ORDER BY dkim').fetchall()
+        deadline = time.monotonic() + WAIT
+        while len(rows()) < 2:
+            assert time.monotonic() < deadline, rows()
+            time.sleep(0.05)
+        assert [ip for ip, _ in rows()] == ['127.0.0.1'] * 2, rows()
 
 
 @root_test

@@ -2,6 +2,7 @@
 import base64
 import gzip
 import io
+import json
 import sqlite3
 import zipfile
 
@@ -210,6 +211,9 @@ class Wanting(World):
         zones = [
             Zone('wants.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A %s\n' % (WANTS, WANTS) + rua % (
                 'reject; sp=none; pct=100', 'mailto:ann@example.org!10m,mailto:bob@example.org!1k,mailto:x@plain.example')),
+            Zone('tls.example', '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org,https://tls.example/report"\n'),
+            Zone('host.example', '_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:bob@example.org"\n'),
+            Zone('unheard.example', 'x A 127.0.0.1'),
             Zone('small.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:ann@example.org!1k')),
             Zone('unasked.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:bob@example.org')),
             Zone('example.org', ''.join('%s._report._dmarc TXT "v=DMARC1"\n' % d for d in ('wants.example', 'small.example')) +
@@ -258,7 +262,7 @@ def eventually(what, *args):
         got = what(*args)
         if got:
             return got
-        time.sleep(0.05)
+        time.sleep(0.2)
     raise AssertionError('nothing came of %s %s' % (what.__name__, args))
 
 
@@ -363,6 +367,67 @@ def dmarc_reports_wait_for_the_dns():
         s.wait_log('a report waits for the DNS')
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 1
+
+
+def put_tls_results(s, day, rows):
+    """What deliver told, as admin keeps it: (policy domain, recipient domain, is host, successes, failures)."""
+    with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'admin', 'admin.db'))) as db:
+        for domain, recipient, is_host, successes, failures in rows:
+            id = db.execute('INSERT INTO tls_result (policy_domain, day, recipient_domain, is_host, policy_type, policy_strings, '
+                            "mx_hosts, successes, failures) VALUES (?,?,?,?,?,?,'',?,?)",
+                            (domain, day, recipient, is_host, 1 if is_host else 0, '3 1 1 AB' if is_host else '', successes,
+                             failures)).lastrowid
+            if failures:
+                db.execute("INSERT INTO tls_failure VALUES (?, 'certificate-expired', '192.0.2.1', 'mx.host.example', "
+                           "'mx\"\n<>', '192.0.2.2', '', 'reason', ?)", (id, failures))
+        db.commit()
+    uid = os.stat(os.path.join(s.dir, 'data', 'admin')).st_uid
+    for name in os.listdir(os.path.join(s.dir, 'data', 'admin')):
+        os.chown(os.path.join(s.dir, 'data', 'admin', name), uid, -1)
+
+
+@test
+@needs_dns
+def tls_reports_are_sent():
+    today = int(time.time()) // 86400
+    with wanting() as (world, s):
+        s.stop()
+        put_tls_results(s, today - 1, [
+            ('tls.example', 'tls.example', 0, 5, 2),
+            ('mx.host.example', 'tls.example', 1, 4, 1),   # its MX host, which hears of it too
+            ('unheard.example', 'unheard.example', 0, 0, 3), # wants to know nothing
+        ])
+        put_tls_results(s, today, [('wants.example', 'wants.example', 0, 1, 1)])
+        s.start()
+        s.wait_log('report sent')  # the day before is told by itself, one after the other
+        raw = eventually(letters, s, 'ann', 'Report Domain: tls.example')
+        m = email.message_from_bytes(raw[0], policy=email.policy.default)
+        assert m.get_content_type() == 'multipart/report' and m.get_param('report-type') == 'tlsrpt', m['Content-Type']
+        assert m['From'] == 'postmaster@example.org' and m['TLS-Required'] == 'No' and m['TLS-Report-Domain'] == 'tls.example'
+        part = [p for p in m.walk() if p.get_content_type() == 'application/tlsrpt+gzip'][0]
+        begin = (today - 1) * 86400
+        assert part.get_filename() == 'mail.example.org!tls.example!%d!%d.json.gz' % (begin, begin + 86399), part.get_filename()
+        report = json.loads(gzip.decompress(part.get_payload(decode=True)))
+        assert report['organization-name'] == 'mail.example.org', report
+        assert report['report-id'] == time.strftime('%Y%m%d', time.gmtime(begin)) + '.tls.example@mail.example.org', report
+        first, second = report['policies']
+        assert first['policy'] == {'policy-type': 'no-policy-found', 'policy-domain': 'tls.example'}, first
+        assert first['summary'] == {'total-successful-session-count': 5, 'total-failure-session-count': 2}, first
+        assert second['policy']['policy-string'] == ['3 1 1 AB'], second
+        assert second['failure-details'][0]['receiving-mx-helo'] == 'mx"\n<>', second
+        answer = judge([{'do': 'verify', 'message': b64(without_what_we_added(raw[0])), 'records': {world.dkim.name: world.dkim.record}}])
+        assert answer == [[True]] and re.search(r'TLS-Report-Domain:\s*TLS-Report-Domain', raw[0].decode().replace('\r\n\t', '')), raw[0]
+        assert s.command('tlsrpt', 'sendreports')[0] == 0  # the rest at once
+        raw = eventually(letters, s, 'bob', 'Report Domain: mx.host.example')
+        # Ours is a report that we would take: it comes back to the same program.
+        path = os.path.join(world.dir, 'report.eml')
+        with open(path, 'wb') as f:
+            f.write(raw[0])
+        assert '"policy-domain": "mx.host.example"' in run(MOX, 'tlsrpt', 'parsereportmsg', path).stdout
+
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM tls_result').fetchone()[0] == 0
+        assert len(letters(s, 'ann', 'Report Domain')) == 1 and len(letters(s, 'bob', 'Report Domain')) == 1
 
 
 main('reports')
