@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cmd/own_dns.h"
+#include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "os/fd.h"
 #include "policy/dkim.h"
@@ -16,6 +17,7 @@
 #include "policy/report_mail.h"
 #include "policy/spf/spf.h"
 #include "policy/tlsrpt.h"
+#include "reports/reports.h"
 #include "text/date.h"
 #include "text/encode.h"
 #include "text/idna.h"
@@ -382,6 +384,88 @@ static bool show_report(const char *path, enum report_kind kind, struct err *e)
     print(&out);
     return true;
 }
+
+/* --- adding to the database ----------------------------------------------------------------------- */
+
+// Beside a running server: SQLite has one of both wait.
+static struct reports *open_reports(struct arena *a, struct err *e)
+{
+    struct str data;
+    const char *dir;
+
+    if (!paths_data_dir(a, &data, e))
+        return NULL;
+    dir = arena_cstring(a, arena_printf(a, "%.*s/admin", STR_FMT(data)));
+    if (chdir(dir))
+        return fail_errno(e, "entering %s", dir), NULL;
+    return reports_open(e);
+}
+
+// Each domain of the report once: here nobody knows which are ours.
+static bool add_tls(struct reports *r, const struct report_origin *from,
+                    const struct tlsrpt_report *report, struct err *e)
+{
+    for (size_t i = 0; i < report->n; i++) {
+        struct str domain = report->policies[i].policy_domain;
+        bool is_seen = false;
+
+        for (size_t j = 0; j < i && !is_seen; j++)
+            is_seen = str_eq(report->policies[j].policy_domain, domain);
+        if (!is_seen && !reports_add_tls(r, from, domain, false, report, e))
+            return false;
+    }
+    return true;
+}
+
+static bool add_report(struct arena *a, struct str from_domain, enum report_kind kind, struct err *e)
+{
+    AUTO_BUF message = BUF_LIMIT(MAX_MESSAGE);
+    struct report_origin from = {.received_unix = time(NULL)};
+    struct dmarc_report *dmarc = NULL;
+    struct tlsrpt_report *tls = NULL;
+    struct reports *r;
+    struct part *root;
+    bool is_broken, is_ok;
+
+    if (!domain_to_ascii(a, from_domain, &from.from_domain, e) || !read_all(STDIN_FILENO, &message, e))
+        return false;
+    root = mime_parse(a, buf_str(&message), &is_broken);
+    if (kind == REPORT_DMARC ? !dmarc_report_of_message(a, buf_str(&message), root, &dmarc, e)
+                             : !tlsrpt_report_of_message(a, buf_str(&message), root, &tls, e))
+        return false;
+    r = open_reports(a, e);
+    if (!r)
+        return false;
+    is_ok = (dmarc ? reports_add_dmarc(r, &from, dmarc, e) : add_tls(r, &from, tls, e)) &&
+            reports_commit(r, e);
+    reports_close(r);
+    return is_ok;
+}
+
+static int cmd_addreport(int argc, char **argv, const char *words, enum report_kind kind)
+{
+    struct arena a = ARENA_LIMIT(MIME_MEMORY + DMARC_REPORT_MEMORY + TLSRPT_REPORT_MEMORY);
+    struct err e = {0};
+    bool is_ok;
+
+    if (argc != 2)
+        return cmd_usage(words);
+    is_ok = add_report(&a, str_of(argv[1]), kind, &e);
+    arena_fini(&a);
+    return is_ok ? 0 : cmd_fail(&e);
+}
+
+int cmd_dmarcdb_addreport(int argc, char **argv)
+{
+    return cmd_addreport(argc, argv, "dmarcdb addreport", REPORT_DMARC);
+}
+
+int cmd_tlsrptdb_addreport(int argc, char **argv)
+{
+    return cmd_addreport(argc, argv, "tlsrptdb addreport", REPORT_TLS);
+}
+
+/* --- showing -------------------------------------------------------------------------------------- */
 
 static int show_reports(int argc, char **argv, const char *words, enum report_kind kind)
 {

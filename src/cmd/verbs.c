@@ -201,6 +201,13 @@ const struct cmd cmd_verbs[] = {
     {"dmarc suppress add", "address days [comment]",
      "Send no DMARC reports to an address, for a number of days.", cmd_dmarc_suppress_add, false},
     {"dmarc suppress rm", "address", "Send DMARC reports to an address again.", cmd_dmarc_suppress_rm, false},
+    {"dmarcdb addreport", "fromdomain <message",
+     "Add the DMARC report in a message to the database of reports.\n\n"
+     "As if it had come from that domain to the address for them, but without any check.",
+     cmd_dmarcdb_addreport, true},
+    {"tlsrptdb addreport", "fromdomain <message",
+     "Add the TLS report in a message to the database of reports.\n\n"
+     "As \"dmarcdb addreport\"; about each domain that it has policies of.", cmd_tlsrptdb_addreport, true},
     {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
      cmd_tlsrpt_lookup, false},
     {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",

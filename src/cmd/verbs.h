@@ -26,7 +26,7 @@ cmd_run_fn cmd_export_mbox, cmd_export_maildir;                      // cmd_expo
 cmd_run_fn cmd_import_mbox, cmd_import_maildir;                      // cmd_import.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
 cmd_run_fn cmd_dmarc_lookup, cmd_dmarc_verify, cmd_dmarc_checkreportaddrs, cmd_dmarc_parsereportmsg,
-    cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg;                    // cmd_dmarc.c
+    cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg, cmd_dmarcdb_addreport, cmd_tlsrptdb_addreport;                    // cmd_dmarc.c
 cmd_run_fn cmd_spf_check, cmd_spf_lookup, cmd_spf_parse;             // cmd_spf.c
 cmd_run_fn cmd_retrain, cmd_dmarc_listreports, cmd_tlsrpt_listreports, cmd_dmarc_sendreports,
     cmd_tlsrpt_sendreports, cmd_dmarc_suppress_list, cmd_dmarc_suppress_add, cmd_dmarc_suppress_rm,

@@ -196,6 +196,26 @@ def a_report_waits_for_whoever_keeps_it():
         assert len(s.command('dmarc', 'listreports')[1].splitlines()) == 1
 
 
+@test
+def reports_are_added_by_hand():
+    """Messages of others, beside the running server."""
+    with serving() as s:
+        before = s.command('dmarc', 'listreports')[1]
+        for kind, name in (('dmarcdb', 'dmarc/mail-auth/100.eml'), ('tlsrptdb', 'tlsrpt/mail-auth/rpt01.eml')):
+            with open(os.path.join(VECTORS, name), encoding='utf-8') as f:
+                message = f.read()
+            for _ in range(2):
+                code, out, err = s.command(kind, 'addreport', 'theirs.example', input=message)
+                assert (code, out) == (0, ''), err
+            assert s.command(kind, 'addreport', 'theirs.example', input='Subject: none\n\nx\n')[0] == 1
+        assert before == '' and len(s.command('dmarc', 'listreports')[1].splitlines()) == 1
+        assert 'from "theirs.example"' in s.command('tlsrpt', 'listreports')[1]
+        # And the server goes on with them.
+        s.stop()
+        s.start()
+        assert len(s.command('dmarc', 'listreports')[1].splitlines()) == 1
+
+
 # --- our own -------------------------------------------------------------------------------------------
 
 WANTS = '127.66.0.9'

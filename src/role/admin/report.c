@@ -192,6 +192,8 @@ static bool on_tls_result(struct packet *packet, struct err *e)
         return false;
     if (!is_domain(m.policy_domain) || !is_domain(m.recipient_domain))
         return fail(e, ERR_DENIED, "a TLS result of no domain");
+    if (admin_settings()->no_tls_reports)
+        return true;
     if (!reports_add_tls_result(
             admin_reports, os_now_unix(),
             &(struct report_tls_result){
