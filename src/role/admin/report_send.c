@@ -445,7 +445,7 @@ static bool finish_dmarc(struct arena *a, const struct job *job, struct recipien
 
     if (!reports_evaluations(admin_reports, a, job->domain, job->end_hour, &ev, e) ||
         !drop_suppressed(false, to, e) ||
-        (to->n && ev.has_reason && !send_dmarc(a, job, &ev, to, e)))
+        (to->n && ev.n && !send_dmarc(a, job, &ev, to, e)))
         return false;
     return reports_drop_evaluations(admin_reports, job->domain, job->end_hour, e);
 }
