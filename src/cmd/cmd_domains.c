@@ -124,6 +124,22 @@ int cmd_account_add(int argc, char **argv)
     return code;
 }
 
+int cmd_domain_add(int argc, char **argv)
+{
+    bool is_disabled = false;
+    const struct cmd_flag flags[] = {{"disabled", NULL, &is_disabled}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags)), code;
+
+    if (at < 0 || argc - at < 2 || argc - at > 3)
+        return cmd_usage("config domain add");
+    code = change("domainadd",
+                  (struct str[]){is_disabled ? STR("true") : STR("false"), str_of(argv[at]),
+                                 str_of(argv[at + 1]), argc - at > 2 ? str_of(argv[at + 2]) : STR("")}, 4);
+    if (!code)
+        printf("domain added, with new keys for DKIM; its DNS records must name them\n");
+    return code;
+}
+
 static int set_disabled(int argc, char **argv, const char *words, struct str value)
 {
     if (argc != 2)

@@ -76,6 +76,10 @@ const struct cmd cmd_verbs[] = {
      "@domain stands for all addresses of a domain that are nobody else's.", cmd_address_add, false},
     {"config address rm", "address", "Take an address away from its account.\n\n"
      "It leaves all aliases, but not as the last member of one.", cmd_address_rm, false},
+    {"config domain add", "[-disabled] domain account [localpart]", "Add a domain.\n\n"
+     "Its reports go to the account, which gets the address postmaster@domain; an account that is not\n"
+     "there is made, with the address localpart@domain. Two keys for DKIM are made, of which the first\n"
+     "signs; \"dkim txt\" prints the DNS record of each. With -disabled, no mail is taken yet.", cmd_domain_add, false},
     {"config domain rm", "domain", "Remove a domain.\n\n"
      "Refused while accounts have addresses at it. Keys of DKIM stay where they are.", cmd_domain_rm,
      false},

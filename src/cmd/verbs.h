@@ -18,7 +18,7 @@ cmd_run_fn cmd_dkim_gened25519, cmd_dkim_genrsa, cmd_dkim_lookup, cmd_dkim_sign,
 cmd_run_fn cmd_sendmail, cmd_config_describe_sendmail;               // cmd_sendmail.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account_rm, cmd_account_disable,
-    cmd_account_enable, cmd_address_add, cmd_address_rm, cmd_domain_rm, cmd_domain_disable,
+    cmd_account_enable, cmd_address_add, cmd_address_rm, cmd_domain_add, cmd_domain_rm, cmd_domain_disable,
     cmd_domain_enable, cmd_alias_list, cmd_alias_print, cmd_alias_add, cmd_alias_update, cmd_alias_rm,
     cmd_alias_addaddr, cmd_alias_rmaddr;                             // cmd_domains.c
 cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c

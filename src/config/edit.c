@@ -4,6 +4,8 @@
 
 #include "config/config_priv.h"
 #include "message/header.h"
+#include "text/date.h"
+#include "text/idna.h"
 
 bool config_editor_begin(struct config_editor *ed, struct arena *a, struct str text, struct err *e)
 {
@@ -392,6 +394,72 @@ static bool address_rm(struct config_editor *ed, const struct str *arguments, st
 
 /* --- domains ---------------------------------------------------------------------------------------- */
 
+// mox-imap-store-cli-config.md, "Default domain config". Two keys, so that there is a spare one; large
+// receivers verify RSA only.
+static void put_domain(struct config_editor *ed, struct buf *out, struct str domain, struct str account,
+                       bool is_disabled)
+{
+    AUTO_BUF time = BUF_LIMIT(100);
+    AUTO_BUF stamp = BUF_LIMIT(100);
+    AUTO_BUF keys = BUF_LIMIT(4096);
+    struct str year;
+
+    date_put_rfc3339(&time, ed->now_unix);
+    for (size_t i = 0; i < time.n && time.p[i] != 'Z'; i++)
+        if (time.p[i] != '-' && time.p[i] != ':')
+            buf_put_char(&stamp, time.p[i]);
+    year = str_sub(buf_str(&time), 0, 4);
+    buf_printf(out, "%.*s:\n", STR_FMT(domain));
+    if (is_disabled)
+        BUF_PUT(out, "\tDisabled: true\n");
+    buf_printf(out, "\tClientSettingsDomain: mail.%.*s\n\tLocalpartCatchallSeparator: +\n"
+                    "\tDKIM:\n\t\tSelectors:\n", STR_FMT(domain));
+    for (int i = 0; i < 2; i++) {
+        struct str key = arena_printf(ed->a, "dkim/%.*s%c._domainkey.%.*s.%.*s.rsa2048.privatekey.pkcs8.pem",
+                                      STR_FMT(year), 'a' + i, STR_FMT(domain),
+                                      STR_FMT(buf_str(&stamp)));
+
+        buf_printf(out, "\t\t\t%.*s%c:\n\t\t\t\tExpiration: 72h\n\t\t\t\tPrivateKeyFile: %.*s\n",
+                   STR_FMT(year), 'a' + i, STR_FMT(key));
+        buf_printf(&keys, "%.*s\n", STR_FMT(key));
+    }
+    buf_printf(out, "\t\tSign:\n\t\t\t- %.*sa\n"
+                    "\tDMARC:\n\t\tLocalpart: dmarcreports\n\t\tAccount: %.*s\n\t\tMailbox: DMARC\n"
+                    "\tTLSRPT:\n\t\tLocalpart: tlsreports\n\t\tAccount: %.*s\n\t\tMailbox: TLSRPT\n",
+               STR_FMT(year), STR_FMT(account), STR_FMT(account));
+    ed->new_keys = arena_dup(ed->a, buf_str(&keys));
+}
+
+// Arguments: "true" or "false" for disabled, domain, account, and a localpart when there is no such account.
+static bool domain_add(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    AUTO_BUF block = BUF_LIMIT(1 << 16);
+    struct str domain, account = arguments[2], localpart = arguments[3];
+    const struct sconf_node *node;
+    struct err none = {0};
+    bool is_new = !find_account(ed, account, &node, &none);
+
+    if (!domain_to_ascii(ed->a, arguments[1], &domain, e) || !is_word(account, "the name of an account", e))
+        return false;
+    if (is_new && !localpart.n)
+        return fail(e, ERR_NOT_FOUND, "no account \"%.*s\": with a localpart it is made", STR_FMT(account));
+    if (!is_new && localpart.n)
+        return fail(e, ERR_CONFLICT, "there is an account \"%.*s\": leave the localpart out", STR_FMT(account));
+    if (find_domain(ed, domain, &node, &none))
+        return fail(e, ERR_CONFLICT, "there is a domain \"%.*s\"", STR_FMT(domain));
+    put_domain(ed, &block, domain, account, str_eq(arguments[0], STR("true")));
+    if (!sconf_get(ed->file.root, "Domains") && !add(ed, ed->file.root, STR("Domains: nil\n"), e))
+        return false;
+    if (!add(ed, sconf_get(ed->file.root, "Domains"), buf_str(&block), e))
+        return false;
+    if (is_new)
+        return account_add(ed, (struct str[]){account, arena_printf(ed->a, "%.*s@%.*s", STR_FMT(localpart),
+                                                                    STR_FMT(domain))}, e);
+    // That account has a mailbox of its own for the postmaster of all domains.
+    return str_eq(account, ed->postmaster) ||
+           address_add(ed, (struct str[]){arena_printf(ed->a, "postmaster@%.*s", STR_FMT(domain)), account}, e);
+}
+
 static bool domain_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
 {
     const struct sconf_node *domain;
@@ -586,6 +654,7 @@ static const struct config_edit edits[] = {
     {STR_("accountaddresses"), 1, true, account_addresses},
     {STR_("addressadd"), 2, false, address_add},
     {STR_("addressrm"), 1, false, address_rm},
+    {STR_("domainadd"), 4, false, domain_add},
     {STR_("domainrm"), 1, false, domain_rm},
     {STR_("domaindisabled"), 2, false, domain_disable},
     {STR_("aliaslist"), 1, true, alias_list},

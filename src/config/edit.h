@@ -12,6 +12,10 @@ struct config_editor {
     struct sconf file;
     struct buf answer; // of a question: lines for a person
     struct str added_account, removed_account; // by the change, or empty
+    struct str new_keys; // of DKIM, that the change needs: file names below the configuration's directory, a line each
+    // For a change that needs them, set after the beginning.
+    struct str postmaster; // the account
+    int64_t now_unix;
 };
 
 /* ERR_SYNTAX when text has errors of form. The editor is to be ended also then. */

@@ -417,13 +417,15 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, why, IPC_MAX_ANSWER)
 /*
  * admin -> monitor: what domains.conf is to be, in a memory file: to be checked like any other, written
- * and used. added_account: there must be no mail of it yet; removed_account: its mail goes.
+ * and used. added_account: there must be no mail of it yet; removed_account: its mail goes. new_keys: names of
+ * files for keys of DKIM, a line each, that the monitor makes first.
  */
 #define ipc_domains_write_FIELDS(F)                                                                  \
     F(u64, request, 0)                                                                             \
     F(u64, version, 0)                                                                             \
     F(str, added_account, IPC_MAX_NAME)                                                            \
-    F(str, removed_account, IPC_MAX_NAME)
+    F(str, removed_account, IPC_MAX_NAME)                                                          \
+    F(str, new_keys, IPC_MAX_TEXT)
 /* monitor -> admin: it is in use; or why not. */
 #define ipc_domains_written_FIELDS(F)                                                              \
     F(u64, request, 0)                                                                             \

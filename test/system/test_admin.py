@@ -404,8 +404,37 @@ def accounts_and_addresses_by_command():
         assert '<** 450 4.2.1' in r.stdout, r.stdout
         ok('domain', 'enable', 'localhost')
         refused('has the address', 'domain', 'rm', 'localhost')
+        # A domain has its keys, signs at once, and takes mail.
+        refused('with a localpart it is made', 'domain', 'add', 'new.example', 'eve')
+        assert 'new keys for DKIM' in ok('domain', 'add', 'new.example', 'eve', 'eve')
+        refused('there is a domain', 'domain', 'add', 'NEW.example', 'mox')
+        keys = sorted(os.listdir(os.path.join(s.dir, 'dkim')))
+        year = time.strftime('%Y', time.gmtime())
+        assert [k.split('.')[0] for k in keys] == [year + 'a', year + 'b'], keys
+        assert 'TXT v=DKIM1' in run(MOX, 'dkim', 'txt', input=open(os.path.join(s.dir, 'dkim', keys[0])).read()).stdout
+        assert s.command('setaccountpassword', 'eve', input='eve has a word\n')[0] == 0
+        run('swaks', '--server', f'{s.ip}:1587', '--to', 'eve@new.example', '--from', 'eve@new.example',
+            '--auth', 'PLAIN', '--auth-user', 'eve@new.example', '--auth-password', 'eve has a word')
+        c = s.imap(login=False)
+        c.login('eve@new.example', 'eve has a word')
+        deadline = time.monotonic() + WAIT
+        while c.select('INBOX')[1] == [b'0']:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert b'DKIM-Signature: ' in c.fetch('1', 'BODY.PEEK[HEADER]')[1][0][1]
+        c.logout()
+        ok('domain', 'add', '-disabled', 'other.example', 'eve')
+        assert 'postmaster@other.example\n' in ok('account', 'addresses', 'eve')
+        ok('address', 'rm', 'postmaster@other.example')
+        ok('domain', 'rm', 'other.example')
+        refused('config error: ', 'account', 'rm', 'eve')  # the domain's reports go there
         with open(path) as f:
-            assert f.read() == text.replace('Accounts:\n', '# People.\nAccounts:\n')
+            now = f.read()
+        start, end = now.index('\tnew.example:'), now.index('# People.')
+        now = now[:start] + now[end:]
+        start = now.index('\teve:')
+        end = now.index('WebHandlers:')
+        assert now[:start] + now[end:] == text.replace('Accounts:\n', '# People.\nAccounts:\n')
         assert os.stat(path).st_mode & 0o777 == 0o640
         assert sorted(os.listdir(s.dir)).count('domains.conf.new') == 0
         # Nobody writes over what somebody else has changed in the meantime, and no broken file is edited.

@@ -3,6 +3,7 @@
  * text here (config/edit.h), and the monitor has the result checked, writes it and puts it to use.
  */
 #include "config/edit.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/admin/admin.h"
@@ -34,7 +35,7 @@ static bool send_changed(struct ctl *c, const struct config_editor *ed, uint64_t
     return fd >= 0 && os_write_all(fd, ed->file.text, e) && os_memfile_seal(fd, e) &&
            IPC_SEND(admin_monitor(), domains_write, &fd, 1, e, .request = c->waits_for,
                     .version = version, .added_account = ed->added_account,
-                    .removed_account = ed->removed_account);
+                    .removed_account = ed->removed_account, .new_keys = ed->new_keys);
 }
 
 bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text *got, struct err *e)
@@ -49,7 +50,10 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
     if (fd < 0)
         (void)fail(&why, ERR_TEMPORARY, "%.*s", STR_FMT(got->why));
     is_ok = fd >= 0 && os_read_fd(&a, fd, SCONF_MAX_BYTES, &text, &why) &&
-            config_editor_begin(&ed, &a, text, &why) && c->edit->run(&ed, c->arguments, &why);
+            config_editor_begin(&ed, &a, text, &why);
+    ed.now_unix = os_now_unix();
+    ed.postmaster = admin_settings()->postmaster;
+    is_ok = is_ok && c->edit->run(&ed, c->arguments, &why);
     if (is_ok && c->edit->is_question) {
         c->waits_for = 0;
         is_ok = answer_question(c, &ed, e);

@@ -56,6 +56,11 @@ struct channel *admin_monitor(void)
     return &self.monitor;
 }
 
+const struct ipc_settings *admin_settings(void)
+{
+    return &self.settings;
+}
+
 static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
 {
     (void)c, (void)arguments;
@@ -85,11 +90,6 @@ bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, stru
         }
     }
     return fail(e, ERR_TEMPORARY, "the %s process did not answer in time", role_name(ch->peer));
-}
-
-const struct ipc_settings *admin_settings(void)
-{
-    return &self.settings;
 }
 
 bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e)

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "crypto/crypto.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -18,7 +20,7 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-enum { LOAD_TIMEOUT_MS = 30000 };
+enum { LOAD_TIMEOUT_MS = 30000, DKIM_RSA_BITS = 2048 };
 
 static const char domains_name[] = "domains.conf";
 
@@ -323,6 +325,65 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     return true;
 }
 
+/* --- keys of DKIM for a new domain --------------------------------------------------------------------- */
+
+// "dkim/" and a name: admin says what it is called, and nothing else comes of it.
+static bool is_key_name(struct str name)
+{
+    struct str rest = str_from(name, 5);
+
+    if (!str_starts(name, STR("dkim/")) || !rest.n || rest.n > NAME_MAX || rest.p[0] == '.')
+        return false;
+    for (size_t i = 0; i < rest.n; i++)
+        if (!ascii_is_alnum(rest.p[i]) && str_find(STR("._-"), rest.p[i]) < 0)
+            return false;
+    return true;
+}
+
+static bool make_key(struct monitor *m, struct arena *a, const char *path, struct err *e)
+{
+    struct str pem = {0};
+    AUTO_FD fd = -1;
+
+    if (!key_rsa(a, DKIM_RSA_BITS, &pem, e))
+        return false;
+    if (mkdirat(m->config_dir, "dkim", 0770) && errno != EEXIST)
+        return fail_errno(e, "making the directory dkim");
+    fd = openat(m->config_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+    if (fd < 0)
+        return fail_errno(e, "making %s", path);
+    return os_write_all(fd, pem, e) && (fsync(fd) == 0 || fail_errno(e, "syncing %s", path));
+}
+
+static void drop_keys(struct monitor *m, struct arena *a, struct str names)
+{
+    struct cur c = cur_of(names);
+    struct str name;
+
+    while (cur_line(&c, &name))
+        if (is_key_name(name))
+            (void)unlinkat(m->config_dir, arena_cstring(a, name), 0);
+}
+
+// All, or none.
+static bool make_keys(struct monitor *m, struct arena *a, struct str names, struct err *e)
+{
+    struct cur c = cur_of(names);
+    struct str name;
+
+    while (cur_line(&c, &name)) {
+        struct str made = str_at(names.p, (size_t)(name.p - names.p));
+
+        if (!is_key_name(name))
+            return fail(e, ERR_DENIED, "no name for a key");
+        if (!make_key(m, a, arena_cstring(a, name), e)) {
+            drop_keys(m, a, made);
+            return false;
+        }
+    }
+    return true;
+}
+
 // problems: of a configuration that is not good.
 static bool write_domains(struct monitor *m, struct arena *a, int given,
                           const struct ipc_domains_write *asked, struct str *problems, struct err *e)
@@ -343,9 +404,12 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
         return fail(e, ERR_CONFLICT, "%s was changed meanwhile, try again", domains_name);
     if (asked->added_account.n && !account_is_new(m, asked->added_account, e))
         return false;
+    if (!make_keys(m, a, asked->new_keys, e))
+        return false;
     if (!run_config(m, copy, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
         *problems = arena_dup(a, str_trim(l.problems));
         drop_loaded(&l);
+        drop_keys(m, a, asked->new_keys);
         return false;
     }
     use(m, &l, changed_at);
@@ -368,6 +432,7 @@ bool domains_write(struct process *admin, struct packet *p, struct err *e)
     // The packet's bytes are written over while the configuration is loaded.
     asked.added_account = arena_dup(&a, asked.added_account);
     asked.removed_account = arena_dup(&a, asked.removed_account);
+    asked.new_keys = arena_dup(&a, asked.new_keys);
     if (admin->m->n_changes == MAX_CHANGES)
         (void)fail(&why, ERR_TEMPORARY, "too many changes at once, try again");
     is_ok = !why.kind && write_domains(admin->m, &a, given, &asked, &problems, &why);
