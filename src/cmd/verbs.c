@@ -101,6 +101,10 @@ const struct cmd cmd_verbs[] = {
     {"config alias addaddr", "alias member ...", "Add members to an alias.\n\nMembers are addresses of accounts.", cmd_alias_addaddr, false},
     {"config alias rmaddr", "alias member ...", "Remove members from an alias.\n\n"
      "The last one stays: remove the alias instead.", cmd_alias_rmaddr, false},
+    {"config dnsrecords", "domain", "Print the DNS records that a domain needs.\n\n"
+     "As the lines of a zone file: where its mail goes, who may send and sign in its name, what others\n"
+     "are to do with mail that cannot prove it, and where clients connect. Looks whether the name of this\n"
+     "server is signed with DNSSEC: only then DANE counts.", cmd_dnsrecords, false},
     {"config tlspubkey list", "[account]", "List the keys of TLS client certificates that log in.\n\n"
      "Per key: fingerprint, type, name, account, login address, and whether IMAP connections with it\n"
      "are left to log in with EXTERNAL.", cmd_tlspubkey_list, false},

@@ -24,6 +24,7 @@ cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account
 cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c
 cmd_run_fn cmd_export_mbox, cmd_export_maildir;                      // cmd_export.c
 cmd_run_fn cmd_import_mbox, cmd_import_maildir;                      // cmd_import.c
+cmd_run_fn cmd_dnsrecords;                                           // cmd_dnsrecords.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
 cmd_run_fn cmd_dmarc_lookup, cmd_dmarc_verify, cmd_dmarc_checkreportaddrs, cmd_dmarc_parsereportmsg,
     cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg, cmd_dmarcdb_addreport, cmd_tlsrptdb_addreport;                    // cmd_dmarc.c

@@ -1,4 +1,6 @@
 """Commands, configuration, processes: the server as its administrator meets it."""
+import base64
+import hashlib
 import json
 
 from harness import *
@@ -441,6 +443,49 @@ def accounts_and_addresses_by_command():
         with open(path, 'a') as f:
             f.write('Nonsense\n')
         refused('domains.conf has errors', 'account', 'add', 'eve', 'eve@localhost')
+
+
+@test
+def dnsrecords_are_a_zone():
+    """What is printed is read by NSD, says what the configuration has, and our own commands understand it."""
+    with running() as s:
+        s.command('config', 'domain', 'add', 'new.example', 'eve', 'eve')
+        key = os.path.join(s.dir, 'host.pem')
+        run('openssl', 'genpkey', '-quiet', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', key)
+        path = os.path.join(s.dir, 'mox.conf')
+        with open(path) as f:
+            text = f.read().replace('Hostname: localhost', 'Hostname: mx.new.example')
+        text = text.replace('\t\tTLS:\n', '\t\tNATIPs:\n\t\t\t- 192.0.2.7\n\t\t\t- 2001:db8::7\n\t\tTLS:\n'
+                            '\t\t\tHostPrivateKeyFiles:\n\t\t\t\t- host.pem\n', 1)
+        with open(path, 'w') as f:
+            f.write(text)
+        code, zone, err = s.command('config', 'dnsrecords', 'NEW.example')
+        assert code == 0, err
+        zone = zone.replace(';; ', '')  # as with DNSSEC
+        with open(os.path.join(s.dir, 'zone'), 'w') as f:
+            f.write('new.example. 300 SOA ns.new.example. a.new.example. 1 2 3 4 5\nnew.example. NS ns.example.\n' + zone)
+        run('nsd-checkzone', 'new.example', os.path.join(s.dir, 'zone'))
+        records = run('ldns-read-zone', os.path.join(s.dir, 'zone')).stdout
+        records = [l.split(None, 4) for l in records.splitlines()]
+        of = {(r[0], r[3]): r[4] for r in records}
+        assert of['new.example.', 'MX'] == '10 mx.new.example.'
+        spf = of['new.example.', 'TXT'].strip('"')
+        assert spf == 'v=spf1 ip4:192.0.2.7 ip6:2001:db8::7 mx ~all'
+        run(MOX, 'spf', 'parse', spf)
+        spki = run('openssl', 'pkey', '-in', key, '-pubout').stdout
+        der = base64.b64decode(''.join(spki.splitlines()[1:-1]))
+        assert of['_25._tcp.mx.new.example.', 'TLSA'] == '3 1 1 ' + hashlib.sha256(der).hexdigest()
+        year = time.strftime('%Y', time.gmtime())
+        for letter in 'ab':
+            txt = of['%s%s._domainkey.new.example.' % (year, letter), 'TXT'].replace('"', '').replace(' ', '')
+            name = [k for k in os.listdir(s.dir + '/dkim') if k.startswith(year + letter)][0]
+            with open(os.path.join(s.dir, 'dkim', name)) as f:
+                assert txt.split('p=')[1] == run(MOX, 'dkim', 'txt', input=f.read()).stdout.split('p=')[1].strip()
+        assert of['_dmarc.new.example.', 'TXT'] == '"v=DMARC1;p=reject;rua=mailto:dmarcreports@new.example!10m"'
+        assert of['_imaps._tcp.new.example.', 'SRV'] == '0 1 993 mail.new.example.'
+        assert of['mail.new.example.', 'CNAME'] == 'mx.new.example.'
+        code, out, err = s.command('config', 'dnsrecords', 'none.example')
+        assert (code, out) == (1, '') and 'no domain "none.example"' in err, err
 
 
 @test
