@@ -39,6 +39,7 @@ enum {
     IPC_MAX_REASON = 64,     // the word of a decision
     IPC_MAX_REPORT_TEXT = 4096, // what reports say in one place; a list of policies or hosts
     IPC_MAX_ARC_SETS = 50,   // RFC 8617 4.2.1
+    IPC_MAX_TRIED = 8192,    // hosts and their addresses
 };
 
 /* The services a session or an account may ask the monitor for. */
@@ -675,13 +676,113 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     F(str, receiving_ip, 64)                                                                       \
     F(str, additional, IPC_MAX_TEXT)          /* additional-information */                         \
     F(str, reason_code, 256)                  /* failure-reason-code */
+/* --- dial ---------------------------------------------------------------------------------------- */
+
+/* What became of a connection. */
+enum ipc_dial_outcome {
+    IPC_DIAL_OK = 1,
+    IPC_DIAL_REFUSED = 2,
+    IPC_DIAL_UNREACHABLE = 3,
+    IPC_DIAL_TIMEOUT = 4,
+    IPC_DIAL_FORBIDDEN = 5, // not for this asker
+    IPC_DIAL_FAILED = 6,    // here: no descriptors, no such address
+};
+/* deliver -> dial: connect to this address, of 4 or 16 octets. */
+#define ipc_dial_FIELDS(F)                                                                         \
+    F(u64, request, 0)                                                                             \
+    F(str, address, 16)                                                                            \
+    F(u32, port, UINT16_MAX)                                                                       \
+    F(u32, timeout_ms, 0)
+/* dial -> deliver: the connected socket and its own address, or why not. */
+#define ipc_dialed_FIELDS(F)                                                                       \
+    F(u64, request, 0)                                                                             \
+    F(u8, outcome, IPC_DIAL_FAILED)                                                                \
+    F(str, local, 64)                                                                              \
+    F(str, why, IPC_MAX_ANSWER)
+
+/* --- deliver ------------------------------------------------------------------------------------- */
+
+/* queue -> monitor: a fresh deliver process; the answer has the same number, and a channel to it or none. */
+#define ipc_deliver_new_FIELDS(F) F(u64, request, 0)
+#define ipc_deliver_made_FIELDS(F)                                                                 \
+    F(u64, request, 0)                                                                             \
+    F(str, reason, IPC_MAX_TEXT)
+/*
+ * queue -> deliver, first and once: how to reach the destination of all its messages. Direct: the hosts
+ * of domain, which may be an address literal, by families (1 IPv4, 2 IPv6); by a proxy at host and port;
+ * or the relay there. hello is said in EHLO; empty: our own name.
+ */
+enum ipc_way { IPC_WAY_DIRECT = 1, IPC_WAY_SOCKS = 2, IPC_WAY_RELAY = 3 };
+enum ipc_way_tls {
+    IPC_WAY_STARTTLS = 1,   // needed, with a good certificate
+    IPC_WAY_UNVERIFIED = 2, // needed, with any
+    IPC_WAY_PLAIN = 3,
+    IPC_WAY_IMMEDIATE = 4,  // with a good certificate
+};
+#define ipc_deliver_way_FIELDS(F)                                                                  \
+    F(u8, way, IPC_WAY_RELAY)                                                                      \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(u8, families, 3)                                                                             \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u32, port, UINT16_MAX)                                                                       \
+    F(u8, tls, IPC_WAY_IMMEDIATE)                                                                  \
+    F(str, username, IPC_MAX_ADDRESS)                                                              \
+    F(str, password, IPC_MAX_ADDRESS)                                                              \
+    F(str, mechanisms, IPC_MAX_ADDRESS)                                                            \
+    F(str, hello, IPC_MAX_ADDRESS)
+/*
+ * queue -> deliver: a message, with its bytes in a sealed memory file; that many recipients follow.
+ * tried: lines of a host and the addresses of it that were spoken to before. ret, notify: RFC 3461 4.
+ */
+#define ipc_deliver_message_FIELDS(F)                                                              \
+    F(u64, message, 0)                                                                             \
+    F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
+    F(u32, recipients, 1000)                                                                       \
+    F(u64, size, 0)                                                                                \
+    F(u8, is_binary, 1)                                                                            \
+    F(u8, is_smtputf8, 1)                                                                          \
+    F(u8, require_tls, 2)                                                                          \
+    F(u8, is_dmarc_report, 1)                                                                      \
+    F(u8, ret, 2)                                                                                  \
+    F(str, envid, 100)                                                                             \
+    F(str, tried, IPC_MAX_TRIED)
+#define ipc_deliver_rcpt_FIELDS(F)                                                                 \
+    F(u64, entry, 0)                                                                               \
+    F(str, address, IPC_MAX_ADDRESS)                                                               \
+    F(u8, notify, 15)                                                                              \
+    F(str, orcpt, IPC_MAX_ADDRESS)
+/*
+ * deliver -> queue: what became of a recipient. code 0 when no server said it; mta and ip: the server
+ * that did. is_dsn_passed: it will tell the sender itself what was asked for (RFC 3461).
+ */
+enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GOOD = 3 };
+#define ipc_deliver_result_FIELDS(F)                                                               \
+    F(u64, entry, 0)                                                                               \
+    F(u8, outcome, IPC_FAILED_FOR_GOOD)                                                            \
+    F(u32, code, 599)                                                                              \
+    F(str, enhanced, 12)                                                                           \
+    F(str, text, IPC_MAX_TEXT)                                                                     \
+    F(str, mta, IPC_MAX_ADDRESS)                                                                   \
+    F(str, ip, 64)                                                                                 \
+    F(u8, is_tls, 1)                                                                               \
+    F(u8, is_dsn_passed, 1)
+/* deliver -> queue: all recipients of the message have been said. tried as above, with what came to it. */
+#define ipc_deliver_end_FIELDS(F)                                                                  \
+    F(u64, message, 0)                                                                             \
+    F(str, tried, IPC_MAX_TRIED)
+/* queue -> deliver: that has been noted; now the next message may be ended, and no more than one is lost track of. */
+#define ipc_deliver_noted_FIELDS(F) F(u64, message, 0)
+
+/* monitor -> deliver template, and from there to the child: its channels to queue, resolve and dial. */
+#define ipc_deliver_start_FIELDS(F) F(u64, conn, 0)
 
 /* --- the table: message, from, to, descriptors at least and at most ---------------------------- */
 
 #define R_(role) ROLE_BIT(ROLE_##role)
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
-     R_(DKIM) | R_(RESOLVE) | R_(ADMIN))
+     R_(DKIM) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE))
+#define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE))
 
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
@@ -711,8 +812,8 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
     M(session_start, R_(MONITOR) | R_(SESSION_TEMPLATE), R_(SESSION_TEMPLATE) | R_(SESSION), 2, 3) \
     M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 3, 3)                                      \
-    M(child_started, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)               \
-    M(child_ended, R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE), R_(MONITOR), 0, 0)                 \
+    M(child_started, R_TEMPLATES, R_(MONITOR), 0, 0)                                               \
+    M(child_ended, R_TEMPLATES, R_(MONITOR), 0, 0)                                                 \
     M(grant, R_(SESSION) | R_(ACCOUNT), R_(MONITOR), 0, 0)                                         \
     M(deliver_open, R_(SESSION) | R_(QUEUE), R_(MONITOR), 0, 0)                                    \
     M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE) | R_(ACCOUNT), 0, 1)                           \
@@ -765,12 +866,23 @@ enum ipc_tls_policy { IPC_TLS_POLICY_NONE, IPC_TLS_POLICY_TLSA, IPC_TLS_POLICY_S
     M(dkim_selector, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                          \
     M(dkim_sign, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                              \
     M(dkim_signed, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                            \
-    M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), R_(RESOLVE), 0, 0)                  \
-    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN), 0, 0)                  \
     M(report_received, R_(ACCOUNT), R_(ADMIN), 1, 1)                                               \
     M(report_taken, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                  \
     M(dmarc_evaluation, R_(SESSION), R_(ADMIN), 0, 0)                                              \
-    M(tls_result, R_(QUEUE), R_(ADMIN), 0, 0)
+    M(tls_result, R_(QUEUE), R_(ADMIN), 0, 0)                                                     \
+    M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), R_(RESOLVE), 0, 0)    \
+    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), 0, 0)   \
+    M(dial, R_(DELIVER), R_(DIAL), 0, 0)                                                           \
+    M(dialed, R_(DIAL), R_(DELIVER), 0, 1)                                                         \
+    M(deliver_new, R_(QUEUE), R_(MONITOR), 0, 0)                                                   \
+    M(deliver_made, R_(MONITOR), R_(QUEUE), 0, 1)                                                  \
+    M(deliver_way, R_(QUEUE), R_(DELIVER), 0, 0)                                                   \
+    M(deliver_message, R_(QUEUE), R_(DELIVER), 1, 1)                                               \
+    M(deliver_rcpt, R_(QUEUE), R_(DELIVER), 0, 0)                                                  \
+    M(deliver_result, R_(DELIVER), R_(QUEUE), 0, 0)                                                \
+    M(deliver_end, R_(DELIVER), R_(QUEUE), 0, 0)                                                   \
+    M(deliver_noted, R_(QUEUE), R_(DELIVER), 0, 0)                                                 \
+    M(deliver_start, R_(MONITOR) | R_(DELIVER_TEMPLATE), R_(DELIVER_TEMPLATE) | R_(DELIVER), 3, 3)
 
 #define IPC_ENUM_(message, from, to, min_fds, max_fds) IPC_##message,
 enum ipc_type { IPC_none, IPC_MESSAGES(IPC_ENUM_) IPC_TYPE_COUNT };

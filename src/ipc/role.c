@@ -16,6 +16,9 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_DKIM] = "dkim",
     [ROLE_RESOLVE] = "resolve",
     [ROLE_ADMIN] = "admin",
+    [ROLE_DIAL] = "dial",
+    [ROLE_DELIVER_TEMPLATE] = "deliver-template",
+    [ROLE_DELIVER] = "deliver",
 };
 
 const char *role_name(enum role role)

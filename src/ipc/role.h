@@ -21,6 +21,9 @@ enum role {
     ROLE_DKIM,
     ROLE_RESOLVE,
     ROLE_ADMIN,
+    ROLE_DIAL,
+    ROLE_DELIVER_TEMPLATE,
+    ROLE_DELIVER,
     ROLE_COUNT,
 };
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/ip.h"
 #include "base/str.h"
 
 enum { NET_ADDRESS_TEXT = 64 };
@@ -15,6 +16,15 @@ int net_listen(struct str ip, unsigned port, struct err *e);
 
 /* Accepts one connection (close-on-exec, no delay, keepalive after 5 minutes); -1 if none. */
 int net_accept(int listener);
+
+/*
+ * Begins a TCP connection, from an address of the same family if from is not NULL. The socket does not
+ * block; it becomes writable when net_dial_result can tell. -1 on failure, with *code the errno.
+ */
+int net_dial(const struct ip *to, unsigned port, const struct ip *from, int *code,
+                struct err *e);
+/* 0 when it is connected, or the errno. */
+int net_dial_result(int fd);
 
 /* The addresses of a connected socket as text, without ports: "192.0.2.1", "2001:db8::1". */
 void net_remote_text(int fd, char out[NET_ADDRESS_TEXT]);

@@ -58,6 +58,7 @@ static const int epoll_calls[] = {SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), S
                                   SCMP_SYS(epoll_create1)};
 static const int dns_calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getsockname),
                                 SCMP_SYS(getpeername), SCMP_SYS(pipe2)}; // libevent: its own pipe
+static const int dial_calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getsockname)};
 static const int memfile_calls[] = {SCMP_SYS(memfd_create), SCMP_SYS(pwrite64),
                                     SCMP_SYS(ftruncate)};
 static const int nested_calls[] = {SCMP_SYS(seccomp), SCMP_SYS(landlock_create_ruleset),
@@ -84,6 +85,7 @@ static const struct call_set call_sets[] = {
     {epoll_calls, COUNT(epoll_calls), SANDBOX_EPOLL},
     {memfile_calls, COUNT(memfile_calls), SANDBOX_MEMFILE},
     {dns_calls, COUNT(dns_calls), SANDBOX_DNS},
+    {dial_calls, COUNT(dial_calls), SANDBOX_DIAL},
     {nested_calls, COUNT(nested_calls), SANDBOX_NESTED},
 };
 
@@ -94,15 +96,15 @@ static bool allow(scmp_filter_ctx ctx, int call)
     return rc == 0 || rc == -EEXIST || rc == -EDOM; // EDOM: not on this architecture
 }
 
-// UDP and TCP; nothing raw, no packets, no other families.
-static bool allow_internet_sockets(scmp_filter_ctx ctx)
+// UDP and TCP, or TCP alone; nothing raw, no packets, no other families.
+static bool allow_internet_sockets(scmp_filter_ctx ctx, bool has_udp)
 {
-    static const int families[] = {AF_INET, AF_INET6}, types[] = {SOCK_DGRAM, SOCK_STREAM};
+    static const int families[] = {AF_INET, AF_INET6}, types[] = {SOCK_STREAM, SOCK_DGRAM};
     const scmp_datum_t flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     bool ok = true;
 
     for (size_t f = 0; f < COUNT(families); f++)
-        for (size_t t = 0; t < COUNT(types); t++)
+        for (size_t t = 0; t < (has_udp ? 2 : 1); t++)
             ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
                                    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[f]),
                                    SCMP_A1(SCMP_CMP_MASKED_EQ, ~flags & 0xffffffff,
@@ -134,8 +136,8 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
     if (features & SANDBOX_SOCKETPAIR)
         ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
                                SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
-    if (features & SANDBOX_DNS)
-        ok &= allow_internet_sockets(ctx);
+    if (features & (SANDBOX_DNS | SANDBOX_DIAL))
+        ok &= allow_internet_sockets(ctx, features & SANDBOX_DNS);
     // glibc asks for clone3 first and takes ENOSYS for an answer; its arguments cannot be seen.
     ok &= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     if (features & SANDBOX_THREADS)
@@ -249,7 +251,7 @@ enum {
     FS_REFER = 1 << 13,
     FS_TRUNCATE = 1 << 14,
     FS_IOCTL_DEV = 1 << 15,
-    NET_BIND_AND_CONNECT = 3,
+    NET_BIND = 1,
     NET_CONNECT = 2,
     RULE_NET_PORT = 2,
     DNS_PORT = 53,
@@ -279,7 +281,7 @@ static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, siz
     if (abi >= 3)
         attr.handled_fs |= FS_TRUNCATE;
     if (abi >= 4) {
-        attr.handled_net = NET_BIND_AND_CONNECT;
+        attr.handled_net = p->features & SANDBOX_DIAL ? NET_BIND : NET_BIND | NET_CONNECT;
         size = sizeof attr.handled_fs + sizeof attr.handled_net;
     }
     if (abi >= 5)
@@ -308,6 +310,12 @@ static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, siz
         struct net_port_attr dns = {NET_CONNECT, DNS_PORT};
 
         if (syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &dns, 0) < 0)
+            return fail_errno(e, "Landlock rule for a port");
+    }
+    if (abi >= 4 && (p->features & SANDBOX_DIAL)) {
+        struct net_port_attr any = {NET_BIND, 0}; // an address to come from, with a port of the kernel's
+
+        if (syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &any, 0) < 0)
             return fail_errno(e, "Landlock rule for a port");
     }
     if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
@@ -361,7 +369,7 @@ size_t sandbox_allowed(const struct sandbox_profile *p, int *out, size_t max)
         out[n++] = by_argument[i];
     if ((p->features & SANDBOX_SOCKETPAIR) && n < max)
         out[n++] = SCMP_SYS(socketpair);
-    if ((p->features & SANDBOX_DNS) && n < max)
+    if ((p->features & (SANDBOX_DNS | SANDBOX_DIAL)) && n < max)
         out[n++] = SCMP_SYS(socket);
     if ((p->features & (SANDBOX_THREADS | SANDBOX_FORK)) && n < max)
         out[n++] = SCMP_SYS(clone);

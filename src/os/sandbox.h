@@ -18,6 +18,7 @@ enum {
     SANDBOX_EPOLL = 1 << 5,
     SANDBOX_MEMFILE = 1 << 6,
     SANDBOX_NESTED = 1 << 7, // enter a further sandbox (templates, for their children)
+    SANDBOX_DIAL = 1 << 9,   // TCP connections to others
     SANDBOX_DNS = 1 << 8,    // UDP to anywhere, and TCP to port 53 (elsewhere: Landlock from ABI 4)
 };
 

@@ -36,6 +36,13 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     // Its own database, and reports that it sends as memory files.
     [ROLE_ADMIN] = {"admin", SANDBOX_ACCEPT | SANDBOX_EPOLL | SANDBOX_FILES | SANDBOX_MEMFILE,
                     768 * MIB},
+    // TCP connections for others, which get the sockets; it never reads one.
+    [ROLE_DIAL] = {"dial", SANDBOX_EPOLL | SANDBOX_DIAL, 128 * MIB},
+    [ROLE_DELIVER_TEMPLATE] = {"deliver-template",
+                               SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_SOCKETPAIR, 256 * MIB},
+    // The replies of a stranger's server: one connected socket at a time, channels, and messages that it
+    // can read and not change.
+    [ROLE_DELIVER] = {"deliver", 0, 256 * MIB},
 };
 
 const struct sandbox_profile *role_profile(enum role role)

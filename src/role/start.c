@@ -162,9 +162,14 @@ void role_run(struct str name)
         resolve_main();
     case ROLE_ADMIN:
         admin_main();
+    case ROLE_DIAL:
+        dial_main();
+    case ROLE_DELIVER_TEMPLATE:
+        deliver_template_main();
     case ROLE_MONITOR: // main starts it itself
     case ROLE_SESSION: // forked from their templates
     case ROLE_ACCOUNT:
+    case ROLE_DELIVER:
     case ROLE_COUNT:
         break;
     }

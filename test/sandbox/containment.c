@@ -103,6 +103,28 @@ static void try_dns(int landlock)
         finding("TCP to the DNS", errno);
 }
 
+// A role that connects for others: TCP, and nobody can come to it.
+static void try_dial(int landlock)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (tcp < 0 || from < 0 || socket(AF_INET6, SOCK_STREAM, 0) < 0)
+        finding("no TCP socket", errno);
+    refused("UDP socket", socket(AF_INET, SOCK_DGRAM, 0));
+    refused("raw socket", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+    refused("packet socket", socket(AF_PACKET, SOCK_RAW, 0));
+    refused("listening", listen(tcp, 1));
+    refused("accepting", accept4(tcp, NULL, NULL, 0));
+    if (bind(from, (struct sockaddr *)&to, sizeof to))
+        finding("no source address", errno);
+    if (landlock < 4)
+        return;
+    to.sin_port = htons(2525);
+    refused("binding a TCP port", bind(tcp, (struct sockaddr *)&to, sizeof to));
+}
+
 static void try_by_name(const struct sandbox_profile *p, int landlock, const char *own)
 {
     bool has_files = p->features & SANDBOX_FILES;
@@ -111,6 +133,8 @@ static void try_by_name(const struct sandbox_profile *p, int landlock, const cha
 
     if (p->features & SANDBOX_DNS)
         try_dns(landlock);
+    else if (p->features & SANDBOX_DIAL)
+        try_dial(landlock);
     else {
         refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
         refused("connect", connect(0, (struct sockaddr *)&to, sizeof to));

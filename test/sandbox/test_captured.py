@@ -164,7 +164,7 @@ def landlock_abi():
     return libc.syscall(444, 0, 0, 1)
 
 
-def try_the_machine(c, server, has_files, has_dns=False):
+def try_the_machine(c, server, has_files, has_dns=False, has_tcp=False):
     """What no role may do with the machine, whatever it serves."""
     port_25 = b'\2\0\0\x19\x7f\0\0\1' + b'\0' * 8
     if has_dns:  # internet sockets, but nobody can come to them, and TCP goes to port 53
@@ -174,6 +174,14 @@ def try_the_machine(c, server, has_files, has_dns=False):
         refused(c.call('listen', tcp, 1), 'listen')
         if landlock_abi() >= 4:
             refused(c.call('connect', tcp, port_25, 16), 'connect')
+            refused(c.call('bind', tcp, port_25, 16), 'bind')
+    elif has_tcp:  # connections for others, but nobody can come
+        tcp = c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0)
+        assert tcp >= 0, tcp
+        refused(c.call('socket', socket.AF_INET, socket.SOCK_DGRAM, 0), 'UDP socket')
+        refused(c.call('socket', socket.AF_INET, socket.SOCK_RAW, 1), 'raw socket')
+        refused(c.call('listen', tcp, 1), 'listen')
+        if landlock_abi() >= 4:
             refused(c.call('bind', tcp, port_25, 16), 'bind')
     else:
         refused(c.call('socket', socket.AF_INET, socket.SOCK_STREAM, 0), 'internet socket')
@@ -587,7 +595,8 @@ def captured_services_are_confined_to_their_directories():
            'account-template': 'accounts/ann/account.db'}
     with serving() as s:
         s.login('ann').logout()
-        for role in ('keys', 'dkim', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template'):
+        for role in ('keys', 'dkim', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template', 'dial',
+                     'deliver-template'):
             if role == 'resolve':
                 ask_the_dns(s)
             start = len(s.log_text())
@@ -598,7 +607,7 @@ def captured_services_are_confined_to_their_directories():
                     assert result >= 0, (role, path, result)
                 else:
                     refused(result, (role, path))
-            try_the_machine(c, s, role in own, role == 'resolve')
+            try_the_machine(c, s, role in own, role == 'resolve', role == 'dial')
             assert c.call('execve', '/bin/sh', 0, 0) == 'killed', role
             c.release()
             s.wait_log('role ended unexpectedly', start)

@@ -12,7 +12,7 @@ ANY = [r'socket:', r'anon_inode:\[eventpoll\]', r'anon_inode:\[eventfd\]', r'ano
 ALLOWED = {
     'keys': ANY, 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
     'spare session': ANY,
-    'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'],
+    'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'], 'dial': ANY, 'deliver-template': ANY,
     'auth': ANY + [r'.*/data/auth(/auth\.db.*)?'],
     'queue': ANY + [r'.*/data/queue(/queue\.db.*)?'],
     'account-template': ANY + [r'.*/data/accounts'],

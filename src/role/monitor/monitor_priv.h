@@ -19,6 +19,7 @@
 enum {
     MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
     MAX_ACCOUNTS = 500,   // account processes at once
+    MAX_DELIVERS = 100,   // processes that send mail out
     MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
     MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
@@ -35,6 +36,7 @@ struct process {
     pid_t pid;
     struct channel ch;
     bool is_ready;   // has acknowledged its configuration
+    size_t n_delivers; // of the template of those: children that run
     bool is_retired; // a template replaced by another; ends with its last child
     struct event_source *source;
     struct monitor *m;
@@ -142,6 +144,7 @@ struct monitor {
     size_t n_queue_grants;
     uint64_t next_account_id;
     size_t n_sessions;
+    uint64_t next_deliver_id;
     struct packet *packet;
     int64_t begun_ms[ROLE_COUNT]; // when a template was last replaced, or a role started on demand
     bool is_ready;                   // has been said
@@ -210,6 +213,12 @@ void grant_add(struct monitor *m, const struct ipc_delivery_grant *g);
 /* A channel for a delivery that was granted: the answer goes to ch. */
 void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t number);
 void grants_clear(struct grant **list, size_t *n);
+
+/* --- delivers.c: processes that send mail out ---------------------------------------------------- */
+
+/* queue wants one: the answer goes to it. */
+bool deliver_make(struct process *queue, uint64_t request, struct err *e);
+void deliver_child_ended(struct process *template, uint32_t wait_status);
 
 /* --- accounts.c: account processes --------------------------------------------------------------- */
 

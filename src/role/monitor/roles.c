@@ -15,7 +15,7 @@
 // At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
 static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM,             ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
-                                    ROLE_ADMIN};
+                                    ROLE_ADMIN, ROLE_DIAL,             ROLE_DELIVER_TEMPLATE};
 
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
 static const enum role acquainted[][2] = {
@@ -26,7 +26,8 @@ static const enum role acquainted[][2] = {
 
 static bool is_template(enum role role)
 {
-    return role == ROLE_SESSION_TEMPLATE || role == ROLE_ACCOUNT_TEMPLATE;
+    return role == ROLE_SESSION_TEMPLATE || role == ROLE_ACCOUNT_TEMPLATE ||
+           role == ROLE_DELIVER_TEMPLATE;
 }
 
 struct process *role_process(struct monitor *m, enum role role)
@@ -150,6 +151,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_config_done done;
     struct ipc_domains_read read;
     struct ipc_import_open import;
+    struct ipc_deliver_new deliver;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -188,8 +190,10 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
             return false;
         if (p->role == ROLE_SESSION_TEMPLATE)
             conn_child_ended(p->m, ended.conn, ended.wait_status);
-        else
+        else if (p->role == ROLE_ACCOUNT_TEMPLATE)
             account_child_ended(p->m, ended.conn, ended.wait_status);
+        else
+            deliver_child_ended(p, ended.wait_status);
         return true;
     case IPC_login_ok:
         if (!ipc_login_ok_get(m->body, &login, e))
@@ -207,6 +211,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         role_drain(p->m, ROLE_AUTH);
         grant_use(p->m, &p->ch, NULL, open.grant);
         return true;
+    case IPC_deliver_new:
+        return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
     case IPC_account_retrain:
         return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
     case IPC_import_open:

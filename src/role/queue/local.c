@@ -334,6 +334,14 @@ void local_auth_closed(void)
             try_later(&deliveries[i], STR("a part of the server was starting again"));
 }
 
+bool local_is_asking(struct str domain)
+{
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        if (deliveries[i].step == STEP_CHECK && str_eq(deliveries[i].entry.domain, domain))
+            return true;
+    return false;
+}
+
 void local_tick(void)
 {
     int64_t now = os_monotonic_ms();

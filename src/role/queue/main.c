@@ -22,6 +22,7 @@ bool queue_role_commit(void)
             LOG_E(&why));
     queue_role.has_work |= submit_is_waiting();
     submit_committed(is_ok, &why);
+    outgoing_committed(is_ok);
     return is_ok;
 }
 
@@ -156,7 +157,14 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 
 static bool on_monitor(struct packet *m, struct err *e)
 {
-    return m->type == IPC_granted ? local_granted(m, e) : fail(e, ERR_BUG, "unexpected message");
+    switch ((int)m->type) {
+    case IPC_granted:
+        return local_granted(m, e);
+    case IPC_deliver_made:
+        return outgoing_made(m, e);
+    default:
+        return fail(e, ERR_BUG, "unexpected message");
+    }
 }
 
 static void on_opened(struct service_peer *p)
@@ -201,7 +209,7 @@ static void on_tick(void)
 // until then a crash only repeats a delivery, which the account recognises by its id.
 static void on_round_done(void)
 {
-    if (submit_is_waiting())
+    if (submit_is_waiting() || outgoing_is_waiting())
         (void)queue_role_commit();
     if (queue_role.has_work)
         pump();

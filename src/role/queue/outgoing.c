@@ -1,36 +1,439 @@
 /*
- * Deliveries to other servers.
+ * Deliveries to other servers: a batch of entries for one destination goes to a deliver process, message
+ * by message, and its results come back.
+ *
+ * The process has at most two messages: while one is being sent, the next is at hand. It ends no message
+ * before it hears that the one before is noted here, so that whatever dies, at most one message of a
+ * connection may come twice.
  */
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
 #include "role/queue/queue_role.h"
+
+enum {
+    MAX_COURIERS = 10, // mox-smtp-delivery.md 3.1
+    MAX_AHEAD = 2,     // messages that a process has and has not answered
+    MADE_TIMEOUT_MS = 60 * 1000,
+    // An attempt is over after half an hour, by deliver's own word (MAX_AHEAD of them).
+    ANSWER_TIMEOUT_MS = 70 * 60 * 1000,
+};
+
+enum sending { WAITING, SENT, ANSWERED, DONE };
+
+struct item {
+    struct queue_entry entry;
+    enum sending sending;
+    int64_t started_unix, started_ms;
+    struct attempt attempt; // ANSWERED; texts are in the courier's arena
+};
+
+/* A deliver process and what it has to do. */
+struct courier {
+    enum { FREE, TAKEN, WANTED, BUSY } state;
+    uint64_t request;
+    int64_t deadline_ms;
+    struct arena a;
+    struct queue_destination to;
+    struct item items[QUEUE_MAX_BATCH];
+    size_t n;
+    unsigned n_ahead;
+    uint64_t noted[MAX_AHEAD]; // messages whose results are here and wait for a commit
+    size_t n_noted;
+    struct channel ch;
+    struct event_source *source;
+};
+
+static struct courier couriers[MAX_COURIERS];
+static uint64_t last_request;
+
+static struct courier *free_courier(void)
+{
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        if (couriers[i].state == FREE)
+            return &couriers[i];
+    return NULL;
+}
 
 bool outgoing_has_room(void)
 {
+    return free_courier() != NULL;
+}
+
+// One connection to a domain at a time, and with all recipients of a message: not while some are being
+// looked at (RFC 5321 4.5.4.1).
+bool outgoing_may(void *ctx, const struct queue_destination *to)
+{
+    (void)ctx;
+    if (local_is_asking(to->domain))
+        return false;
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        if (couriers[i].state != FREE && str_eq(couriers[i].to.domain, to->domain) &&
+            str_eq(couriers[i].to.transport, to->transport))
+            return false;
     return true;
 }
 
-bool outgoing_may(void *ctx, const struct queue_destination *to)
+static struct queue_entry entry_dup(struct arena *a, const struct queue_entry *entry)
 {
-    (void)ctx, (void)to;
-    return true;
+    struct queue_entry copy = *entry;
+
+    copy.recipient = arena_dup(a, entry->recipient);
+    copy.domain = arena_dup(a, entry->domain);
+    copy.transport = arena_dup(a, entry->transport);
+    copy.reverse_path = arena_dup(a, entry->reverse_path);
+    copy.account = arena_dup(a, entry->account);
+    copy.delivery_id = arena_dup(a, entry->delivery_id);
+    copy.dialed = arena_dup(a, entry->dialed);
+    return copy;
+}
+
+static void add_items(struct courier *c, const struct queue_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n && c->n < QUEUE_MAX_BATCH; i++)
+        c->items[c->n++] = (struct item){.entry = entry_dup(&c->a, &entries[i])};
 }
 
 void outgoing_take(const struct queue_entry *entries, size_t n)
 {
-    struct attempt attempt = {.class = ATTEMPT_TEMPORARY, .is_remote = true,
-                              .text = STR("this version delivers to its own accounts only; mail for "
-                                          "other servers waits here")};
+    struct courier *c = free_courier();
+
+    if (!c) { // not asked whether there is room
+        for (size_t i = 0; i < n; i++)
+            queue_put_back(queue_role.queue, &entries[i]);
+        return;
+    }
+    *c = (struct courier){.state = TAKEN, .a = ARENA_LIMIT(4 << 20), .ch = {-1}};
+    add_items(c, entries, n);
+    c->to = (struct queue_destination){c->items[0].entry.account, c->items[0].entry.domain,
+                                       c->items[0].entry.transport};
+}
+
+/* --- results ------------------------------------------------------------------------------------ */
+
+static void note(struct item *item, const struct attempt *attempt)
+{
+    struct attempt full = *attempt;
     struct err e = {0};
 
-    for (size_t i = 0; i < n; i++)
-        if (!queue_result(queue_role.queue, &entries[i], &attempt, &e))
+    full.is_remote = true;
+    full.started_unix = item->started_unix ? item->started_unix : os_now_unix();
+    full.duration_ms = item->started_ms ? os_monotonic_ms() - item->started_ms : 0;
+    LOG(LOG_INFO, "queue",
+        attempt->class == ATTEMPT_DELIVERED   ? "delivered"
+        : attempt->class == ATTEMPT_PERMANENT ? "delivery failed"
+                                              : "delivery put off",
+        LOG_S("to", item->entry.recipient), LOG_S("host", attempt->remote_name),
+        LOG_S("ip", attempt->remote_address), LOG_N("code", attempt->code),
+        LOG_S("enhanced", attempt->enhanced), LOG_S("text", attempt->text));
+    if (!queue_result(queue_role.queue, &item->entry, &full, &e))
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+    item->sending = DONE;
+}
+
+// Ends it with what it has not done: what it did not get is due as before, and of what it has not
+// answered nobody knows.
+static void end(struct courier *c, struct str why)
+{
+    struct attempt lost = {.class = ATTEMPT_TEMPORARY, .text = why, .enhanced = STR_("4.3.0")};
+
+    for (size_t i = 0; i < c->n; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->sending == WAITING)
+            queue_put_back(queue_role.queue, &item->entry);
+        else if (item->sending == ANSWERED)
+            note(item, &item->attempt);
+        else if (item->sending == SENT)
+            note(item, &lost);
+    }
+    event_remove(service_loop(), c->source);
+    if (c->ch.fd >= 0)
+        channel_close(&c->ch);
+    arena_fini(&c->a);
+    c->state = FREE;
+    queue_role.has_work = true;
+}
+
+/* --- giving ------------------------------------------------------------------------------------- */
+
+static bool send_way(struct courier *c, struct err *e)
+{
+    return IPC_SEND(&c->ch, deliver_way, NULL, 0, e, .way = IPC_WAY_DIRECT, .domain = c->to.domain,
+                    .families = 3);
+}
+
+static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->sending != WAITING || item->entry.message != message)
+            continue;
+        if (!IPC_SEND(&c->ch, deliver_rcpt, NULL, 0, e, .entry = item->entry.id,
+                      .address = item->entry.recipient))
+            return false;
+        item->sending = SENT;
+        item->started_unix = os_now_unix();
+        item->started_ms = os_monotonic_ms();
+    }
+    return true;
+}
+
+// The message of this item, for all its recipients that wait here.
+static bool send_message(struct courier *c, const struct queue_entry *entry, struct err *e)
+{
+    AUTO_FD fd = os_memfile("message", e);
+    uint32_t recipients = 0;
+
+    for (size_t i = 0; i < c->n; i++)
+        recipients += c->items[i].sending == WAITING && c->items[i].entry.message == entry->message;
+    if (fd < 0 || !queue_read(queue_role.queue, entry->message, fd, e) ||
+        !os_memfile_seal(fd, e) ||
+        !IPC_SEND(&c->ch, deliver_message, &fd, 1, e, .message = entry->message,
+                  .reverse_path = entry->reverse_path, .recipients = recipients,
+                  .size = entry->size, .is_binary = entry->is_binary,
+                  .is_smtputf8 = entry->is_smtputf8, .require_tls = entry->require_tls,
+                  .tried = entry->dialed) ||
+        !send_rcpts(c, entry->message, e))
+        return false;
+    c->n_ahead++;
+    c->deadline_ms = os_monotonic_ms() + ANSWER_TIMEOUT_MS;
+    return true;
+}
+
+static struct item *next_waiting(struct courier *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->items[i].sending == WAITING)
+            return &c->items[i];
+    return NULL;
+}
+
+static void feed(struct courier *c)
+{
+    struct item *item = NULL;
+    struct err e = {0};
+
+    while (c->n_ahead < MAX_AHEAD && (item = next_waiting(c)))
+        if (!send_message(c, &item->entry, &e)) {
+            LOG(LOG_ERROR, "queue", "cannot give a message to deliver", LOG_E(&e));
+            end(c, str_of(e.text));
             return;
+        }
+    if (!item && !c->n_ahead && !c->n_noted)
+        end(c, STR(""));
+}
+
+// More for the same connection, when it has got all there was. It is given with the next commit, which
+// also records that these attempts begin.
+static void look_for_more(struct courier *c, const struct queue_entry *like)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    struct queue_entry *more = ARENA_ARRAY(&a, QUEUE_MAX_BATCH, struct queue_entry);
+    size_t n = 0, begun = 0;
+    struct err e = {0};
+
+    if (next_waiting(c))
+        return;
+    if (!queue_more(queue_role.queue, &a, like, more, QUEUE_MAX_BATCH - c->n, &n, &e)) {
+        LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
+        n = 0;
+    }
+    while (begun < n && queue_begin(queue_role.queue, &more[begun], &e))
+        begun++;
+    for (size_t i = begun; i < n; i++)
+        queue_put_back(queue_role.queue, &more[i]);
+    add_items(c, more, begun);
+}
+
+// What is done makes room.
+static void drop_done(struct courier *c)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < c->n; i++)
+        if (c->items[i].sending != DONE)
+            c->items[kept++] = c->items[i];
+    c->n = kept;
+}
+
+/* --- hearing ------------------------------------------------------------------------------------ */
+
+static bool on_result(struct courier *c, struct packet *m, struct err *e)
+{
+    static const enum attempt_class classes[] = {[IPC_DELIVERED] = ATTEMPT_DELIVERED,
+                                                 [IPC_FAILED_FOR_NOW] = ATTEMPT_TEMPORARY,
+                                                 [IPC_FAILED_FOR_GOOD] = ATTEMPT_PERMANENT};
+    struct ipc_deliver_result r;
+
+    if (!ipc_deliver_result_get(m->body, &r, e))
+        return false;
+    for (size_t i = 0; i < c->n; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->entry.id != r.entry || item->sending != SENT || !r.outcome)
+            continue;
+        item->attempt = (struct attempt){.class = classes[r.outcome],
+                                         .code = r.code,
+                                         .enhanced = arena_dup(&c->a, r.enhanced),
+                                         .text = arena_dup(&c->a, r.text),
+                                         .remote_name = arena_dup(&c->a, r.mta),
+                                         .remote_address = arena_dup(&c->a, r.ip),
+                                         .has_dsn_duty = r.is_dsn_passed};
+        item->sending = ANSWERED;
+        return true;
+    }
+    return fail(e, ERR_DENIED, "a result for what it was not given");
+}
+
+static bool on_end(struct courier *c, struct packet *m, struct err *e)
+{
+    struct ipc_deliver_end done;
+    struct queue_entry last = {0};
+    bool has_any = false;
+
+    if (!ipc_deliver_end_get(m->body, &done, e))
+        return false;
+    for (size_t i = 0; i < c->n; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->entry.message != done.message)
+            continue;
+        if (item->sending == SENT)
+            return fail(e, ERR_DENIED, "a message without all its results");
+        if (item->sending != ANSWERED)
+            continue;
+        item->attempt.dialed = done.tried;
+        note(item, &item->attempt);
+        last = item->entry;
+        has_any = true;
+    }
+    if (!has_any || !c->n_ahead || c->n_noted == MAX_AHEAD)
+        return fail(e, ERR_DENIED, "the end of what it was not given");
+    c->n_ahead--;
+    c->noted[c->n_noted++] = done.message;
+    drop_done(c);
+    look_for_more(c, &last);
+    return true;
+}
+
+static void on_deliver(void *ctx, int events)
+{
+    struct packet *m = packet_new();
+    struct courier *c = ctx;
+    struct err e = {0};
+    bool is_ok = true;
+
+    (void)events;
+    switch (channel_receive(&c->ch, m, 0, &e)) {
+    case CHANNEL_TIMEOUT:
+        break;
+    case CHANNEL_MESSAGE:
+        is_ok = m->type == IPC_deliver_result ? on_result(c, m, &e)
+                : m->type == IPC_deliver_end  ? on_end(c, m, &e)
+                                              : fail(&e, ERR_DENIED, "unexpected message");
+        break;
+    case CHANNEL_CLOSED:
+        is_ok = fail(&e, ERR_TEMPORARY, "the process that was sending it ended");
+        break;
+    case CHANNEL_BAD:
+        is_ok = false;
+        break;
+    }
+    packet_close_fds(m);
+    packet_free(m);
+    if (!is_ok) {
+        LOG(LOG_ERROR, "queue", "deliver ended", LOG_E(&e), LOG_S("domain", c->to.domain));
+        end(c, str_of(e.text));
+    }
+}
+
+bool outgoing_made(struct packet *m, struct err *e)
+{
+    struct ipc_deliver_made made;
+    struct courier *c = NULL;
+
+    if (!ipc_deliver_made_get(m->body, &made, e))
+        return false;
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        if (couriers[i].state == WANTED && couriers[i].request == made.request)
+            c = &couriers[i];
+    if (!c)
+        return true; // it was given up meanwhile
+    if (!m->n_fds) {
+        LOG(LOG_INFO, "queue", "no process to deliver with", LOG_S("why", made.reason));
+        end(c, made.reason);
+        return true;
+    }
+    c->ch = (struct channel){packet_take_fd(m, 0), ROLE_QUEUE, ROLE_DELIVER};
+    c->state = BUSY;
+    c->source = event_add(service_loop(), c->ch.fd, EVENT_READ, on_deliver, c, e);
+    if (!c->source || !send_way(c, e)) {
+        end(c, str_of(e->text));
+        return true;
+    }
+    feed(c);
+    return true;
 }
 
 void outgoing_go(bool is_committed)
 {
-    (void)is_committed;
+    for (size_t i = 0; i < MAX_COURIERS; i++) {
+        struct courier *c = &couriers[i];
+        struct err e = {0};
+
+        if (c->state != TAKEN)
+            continue;
+        c->request = ++last_request;
+        c->deadline_ms = os_monotonic_ms() + MADE_TIMEOUT_MS;
+        c->state = WANTED;
+        if (!is_committed || !IPC_SEND(&queue_role.start.monitor, deliver_new, NULL, 0, &e,
+                                       .request = c->request))
+            end(c, STR("the queue could not note the attempt"));
+    }
+}
+
+bool outgoing_is_waiting(void)
+{
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        if (couriers[i].state == BUSY && couriers[i].n_noted)
+            return true;
+    return false;
+}
+
+static bool tell_noted(struct courier *c, struct err *e)
+{
+    for (size_t i = 0; i < c->n_noted; i++)
+        if (!IPC_SEND(&c->ch, deliver_noted, NULL, 0, e, .message = c->noted[i]))
+            return false;
+    c->n_noted = 0;
+    return true;
+}
+
+void outgoing_committed(bool is_ok)
+{
+    for (size_t i = 0; i < MAX_COURIERS; i++) {
+        struct courier *c = &couriers[i];
+        struct err e = {0};
+
+        if (c->state != BUSY || !c->n_noted)
+            continue;
+        // What is not noted may come twice: nothing more is sent then.
+        if (!is_ok || !tell_noted(c, &e))
+            end(c, STR("the queue could not note the results"));
+        else
+            feed(c);
+    }
 }
 
 void outgoing_tick(void)
 {
+    int64_t now = os_monotonic_ms();
+
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        if ((couriers[i].state == WANTED || couriers[i].state == BUSY) &&
+            couriers[i].deadline_ms < now)
+            end(&couriers[i], STR("no answer in time from the process that was sending it"));
 }

@@ -43,6 +43,8 @@ void local_start(const struct queue_entry *entry);
 MUST_USE bool local_rcpt_reply(struct packet *m, struct err *e);
 MUST_USE bool local_granted(struct packet *m, struct err *e);
 void local_auth_closed(void);
+/* Whether auth is being asked about an entry for this domain. */
+bool local_is_asking(struct str domain);
 void local_tick(void);
 
 /* --- outgoing.c: deliveries to other servers ---------------------------------------------------- */
@@ -61,3 +63,8 @@ bool outgoing_may(void *ctx, const struct queue_destination *to);
 void outgoing_take(const struct queue_entry *entries, size_t n);
 void outgoing_go(bool is_committed);
 void outgoing_tick(void);
+/* The monitor's answer: a deliver process. */
+MUST_USE bool outgoing_made(struct packet *m, struct err *e);
+/* Whether a deliver process waits for its results to be committed; and that they were. */
+bool outgoing_is_waiting(void);
+void outgoing_committed(bool is_ok);

@@ -1,0 +1,292 @@
+/*
+ * Whom a message is said to: the hosts of its destination in their order, each with the rule for TLS that
+ * applies, until one has answered for every recipient.
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "os/clock.h"
+#include "role/deliver/deliver.h"
+#include "text/idna.h"
+
+enum { SMTP_PORT = 25 };
+
+/* What an attempt knows of itself. */
+struct attempt {
+    struct deliver *d;
+    struct message *m;
+    struct failure last;  // of the host that was tried last
+    bool has_last;
+    bool is_all_permanent; // every host so far is one that can never be used
+    int64_t end_ms;
+};
+
+static void note_failure(struct attempt *t, const struct failure *f, bool is_host_useless)
+{
+    t->last = *f;
+    t->has_last = true;
+    t->is_all_permanent &= is_host_useless;
+}
+
+static void decide_rest(struct message *m, const struct failure *f)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (!m->rcpts[i].outcome) {
+            m->rcpts[i].outcome = f->is_permanent ? IPC_FAILED_FOR_GOOD : IPC_FAILED_FOR_NOW;
+            m->rcpts[i].f = *f;
+        }
+}
+
+// Addresses of a host that were spoken to before, oldest first.
+static size_t tried_before(const struct message *m, struct str host, struct ip *out, size_t max)
+{
+    struct cur c = cur_of(m->info.tried);
+    struct str line, word, rest;
+    size_t n = 0;
+
+    while (cur_line(&c, &line)) {
+        if (!str_cut(line, ' ', &word, &rest) || !str_eq_ci(word, host))
+            continue;
+        while (rest.n && n < max) {
+            if (!str_cut(rest, ' ', &word, &rest)) {
+                word = rest;
+                rest = STR("");
+            }
+            n += ip_parse(word, &out[n]);
+        }
+    }
+    return n;
+}
+
+// In the form of the message's own list, where it is looked for again.
+static void note_tried(struct message *m, struct str host, const struct ip *ip)
+{
+    buf_put(&m->tried, host);
+    BUF_PUT(&m->tried, " ");
+    ip_put(&m->tried, ip);
+    BUF_PUT(&m->tried, "\n");
+}
+
+/*
+ * One host. True: every recipient has its outcome. False: the next one may take the message; why this
+ * one did not is noted.
+ */
+static bool try_addresses(struct attempt *t, struct target *target, const struct mx_addresses *found)
+{
+    struct deliver *d = t->d;
+    struct failure f = {0};
+
+    for (size_t i = 0; i < found->n && os_monotonic_ms() < t->end_ms; i++) {
+        enum opened opened;
+
+        target->ip = found->ips[i];
+        target->is_plain = t->d->way.tls == IPC_WAY_PLAIN && d->way.way == IPC_WAY_RELAY;
+        opened = conn_open(d, target, &t->m->a, &f);
+        if (opened == OPEN_PLAIN) {
+            LOG(LOG_INFO, "deliver", "TLS failed, going on without", LOG_S("host", target->host),
+                LOG_S("why", f.text));
+            target->is_plain = true;
+            opened = conn_open(d, target, &t->m->a, &f);
+        }
+        if (opened == OPEN_NEXT_ADDRESS) {
+            note_failure(t, &f, false);
+            continue;
+        }
+        if (opened != OPENED) {
+            note_tried(t->m, target->host, &target->ip);
+            note_failure(t, &f, f.is_permanent);
+            return false;
+        }
+        if (message_say(d, t->m, &f) == SAID) {
+            note_tried(t->m, target->host, &target->ip);
+            return true;
+        }
+        note_tried(t->m, target->host, &target->ip);
+        conn_quit(d);
+        note_failure(t, &f, false);
+        return false;
+    }
+    return false;
+}
+
+static bool try_host(struct attempt *t, const struct mx_result *mx, struct str domain,
+                     const struct mx_host *host)
+{
+    struct ip tried[MX_MAX_ADDRESSES];
+    struct deliver *d = t->d;
+    struct mx_addresses found;
+    struct tls_rule rule;
+    struct tls_input in = {.wish = (enum tls_wish)t->m->info.require_tls,
+                           .host = host->name,
+                           .is_next_hop_secure = mx->is_secure,
+                           .is_dmarc_report = t->m->info.is_dmarc_report};
+    struct target target = {.host = host->name, .port = SMTP_PORT, .rule = &rule,
+                            .wish = t->m->info.require_tls};
+    struct failure f;
+
+    d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
+    mx_addresses(&d->dns, &t->m->a, host->name, d->way.families, tried,
+                 tried_before(t->m, host->name, tried, COUNT(tried)), &found);
+    if (!found.n) {
+        failed(&f, &t->m->a, !found.is_temporary, found.is_bogus       ? "4.7.0"
+                                               : found.is_temporary ? "4.4.3"
+                                                                    : "5.4.4", "%.*s",
+               STR_FMT(found.why));
+        f.mta = host->name;
+        note_failure(t, &f, !found.is_temporary);
+        return false;
+    }
+    dane_find(&d->dns, &t->m->a,
+              &(struct dane_server){.next_hop = domain, .expanded_next_hop = mx->expanded,
+                                    .is_next_hop_secure = mx->is_secure, .host = host->name,
+                                    .expanded_host = found.expanded,
+                                    .is_address_secure = found.is_secure, .port = SMTP_PORT},
+              &in.dane);
+    tls_rule_make(&t->m->a, &in, &rule);
+    if (rule.is_unusable) {
+        bool is_permanent = rule.code >= 500;
+
+        failed(&f, &t->m->a, is_permanent, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
+        f.code = rule.code;
+        f.mta = host->name;
+        note_failure(t, &f, is_permanent);
+        return false;
+    }
+    target.dane = &in.dane;
+    target.is_dual = found.is_dual;
+    return try_addresses(t, &target, &found);
+}
+
+// RFC 5321 4.1.3: "[192.0.2.1]" or "[IPv6:2001:db8::1]".
+static bool take_literal(struct str domain, struct ip *out)
+{
+    struct str text;
+
+    if (!str_starts(domain, STR("[")) || !str_ends(domain, STR("]")))
+        return false;
+    text = str_sub(domain, 1, domain.n - 2);
+    if (str_starts_ci(text, STR("IPv6:")))
+        text = str_from(text, 5);
+    return ip_parse(text, out);
+}
+
+static bool try_literal(struct attempt *t, struct mx_addresses *found)
+{
+    struct tls_input in = {.wish = (enum tls_wish)t->m->info.require_tls, .host = t->d->way.domain,
+                           .is_dmarc_report = t->m->info.is_dmarc_report};
+    struct tls_rule rule;
+    struct target target = {.host = t->d->way.domain, .port = SMTP_PORT, .rule = &rule,
+                            .wish = t->m->info.require_tls};
+    struct failure f;
+
+    found->n = 1;
+    tls_rule_make(&t->m->a, &in, &rule);
+    if (rule.is_unusable) {
+        failed(&f, &t->m->a, rule.code >= 500, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
+        f.code = rule.code;
+        note_failure(t, &f, rule.code >= 500);
+        return false;
+    }
+    return try_addresses(t, &target, found);
+}
+
+// What the MX records say when there is no host to try.
+static void no_hosts(struct attempt *t, const struct mx_result *mx, struct str domain)
+{
+    struct arena *a = &t->m->a;
+    struct failure f;
+
+    switch (mx->status) {
+    case MX_NULL: // RFC 7505 4.1
+        failed(&f, a, true, "5.1.10", "the domain %.*s takes no mail", STR_FMT(domain));
+        f.code = 556;
+        break;
+    case MX_NONE:
+        failed(&f, a, true, "5.1.2", "%.*s", STR_FMT(mx->why));
+        break;
+    case MX_INVALID:
+        failed(&f, a, true, "5.4.4", "the MX records of %.*s name no host", STR_FMT(domain));
+        break;
+    case MX_LOOP:
+        failed(&f, a, true, "5.4.6", "mail for %.*s would come back to this server", STR_FMT(domain));
+        break;
+    case MX_TEMPORARY:
+    case MX_OK:
+        failed(&f, a, false, mx->is_bogus ? "4.7.0" : "4.4.3", "%.*s", STR_FMT(mx->why));
+        break;
+    }
+    note_failure(t, &f, f.is_permanent);
+}
+
+static bool try_direct(struct attempt *t)
+{
+    struct mx_addresses found = {0};
+    struct deliver *d = t->d;
+    struct str domain;
+    struct mx_result mx;
+    struct failure f;
+    struct err e = {0};
+    uint64_t random;
+
+    if (take_literal(d->way.domain, &found.ips[0]))
+        return try_literal(t, &found);
+    if (!domain_to_ascii(&t->m->a, d->way.domain, &domain, &e)) {
+        failed(&f, &t->m->a, true, "5.1.2", "%s", e.text);
+        note_failure(t, &f, true);
+        return false;
+    }
+    os_random(&random, sizeof random);
+    d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
+    mx_lookup(&d->dns, &t->m->a, domain, d->start->settings.hostname, random, &mx);
+    if (mx.status != MX_OK) {
+        no_hosts(t, &mx, domain);
+        return false;
+    }
+    for (size_t i = 0; i < mx.n && os_monotonic_ms() < t->end_ms; i++)
+        if (try_host(t, &mx, domain, &mx.hosts[i]))
+            return true;
+    return false;
+}
+
+// The connection of the message before, if it will do for this one as well.
+static bool try_open(struct deliver *d, struct message *m)
+{
+    struct conn *c = &d->conn;
+    struct failure f;
+
+    if (!c->is_open)
+        return false;
+    if (c->is_spent || c->wish != m->info.require_tls || c->n_messages >= MAX_MESSAGES ||
+        c->end_ms - os_monotonic_ms() < SESSION_MS / 2) {
+        conn_quit(d);
+        return false;
+    }
+    switch (message_say(d, m, &f)) {
+    case SAID:
+        note_tried(m, c->host, &c->ip);
+        return true;
+    case SAID_STALE:
+        conn_close(d);
+        return false;
+    case SAID_NEXT_HOST:
+        conn_quit(d);
+        return false;
+    }
+    return false;
+}
+
+void deliver_send(struct deliver *d, struct message *m)
+{
+    struct attempt t = {.d = d, .m = m, .is_all_permanent = true,
+                        .end_ms = os_monotonic_ms() + SESSION_MS};
+
+    if (try_open(d, m) || try_direct(&t))
+        return;
+    if (!t.has_last)
+        failed(&t.last, &m->a, false, "4.4.1", "no host could be tried in time");
+    // For good only when that holds for every host (mox-smtp-delivery.md 3.5).
+    t.last.is_permanent &= t.is_all_permanent;
+    if (!t.last.is_permanent && str_starts(t.last.enhanced, STR("5.")))
+        t.last.enhanced = arena_printf(&m->a, "4%.*s", STR_FMT(str_from(t.last.enhanced, 1)));
+    decide_rest(m, &t.last);
+}

@@ -1,0 +1,204 @@
+/*
+ * The deliver template, and a child: messages of the queue to one destination, until there are no more.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/deliver/deliver.h"
+#include "role/template.h"
+
+enum { IDLE_MS = 10 * 1000, MAX_SPENT_ARENA = 16 << 20 };
+
+static struct tls_client *tls;
+
+static bool has_no_other(void *ctx, struct channel *out, struct err *e)
+{
+    (void)ctx, (void)out;
+    return fail(e, ERR_TEMPORARY, "the process that asks the DNS is gone");
+}
+
+bool message_read(const struct message *m, uint64_t at, char *p, size_t n, size_t *got)
+{
+    *got = 0;
+    while (*got < n) {
+        ssize_t rc = pread(m->fd, p + *got, n - *got, (off_t)(at + *got));
+
+        if (rc < 0)
+            return false;
+        if (rc == 0)
+            break;
+        *got += (size_t)rc;
+    }
+    return true;
+}
+
+bool deliver_wait_noted(struct deliver *d)
+{
+    struct ipc_deliver_noted noted;
+    struct err e = {0};
+
+    if (!d->unnoted)
+        return true;
+    if (!channel_expect(&d->queue, IPC_deliver_noted, d->packet, IPC_MS, &e) ||
+        !ipc_deliver_noted_get(d->packet->body, &noted, &e) || noted.message != d->unnoted) {
+        LOG(LOG_INFO, "deliver", "the queue does not note what was sent", LOG_E(&e));
+        return false;
+    }
+    d->unnoted = 0;
+    return true;
+}
+
+static void copy_texts(struct arena *a, struct ipc_deliver_message *m)
+{
+    m->reverse_path = arena_dup(a, m->reverse_path);
+    m->envid = arena_dup(a, m->envid);
+    m->tried = arena_dup(a, m->tried);
+}
+
+static bool take_rcpts(struct deliver *d, struct message *m, struct err *e)
+{
+    m->rcpts = ARENA_ARRAY(&m->a, m->info.recipients, struct rcpt);
+    for (; m->n < m->info.recipients; m->n++) {
+        struct ipc_deliver_rcpt r;
+
+        if (!channel_expect(&d->queue, IPC_deliver_rcpt, d->packet, IPC_MS, e) ||
+            !ipc_deliver_rcpt_get(d->packet->body, &r, e))
+            return false;
+        m->rcpts[m->n] = (struct rcpt){.entry = r.entry, .address = arena_dup(&m->a, r.address),
+                                       .orcpt = arena_dup(&m->a, r.orcpt), .notify = r.notify};
+    }
+    return true;
+}
+
+static bool send_results(struct deliver *d, struct message *m, struct err *e)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct rcpt *r = &m->rcpts[i];
+        AUTO_BUF ip = BUF_LIMIT(64);
+
+        if (r->f.has_ip)
+            ip_put(&ip, &r->f.ip);
+        if (!IPC_SEND(&d->queue, deliver_result, NULL, 0, e, .entry = r->entry,
+                      .outcome = (uint8_t)r->outcome, .code = r->f.code,
+                      .enhanced = str_sub(r->f.enhanced, 0, 12),
+                      .text = str_sub(r->f.text, 0, IPC_MAX_TEXT),
+                      .mta = str_sub(r->f.mta, 0, IPC_MAX_ADDRESS), .ip = buf_str(&ip),
+                      .is_tls = r->is_tls,
+                      .is_dsn_passed = r->is_dsn_passed && r->outcome == IPC_DELIVERED))
+            return false;
+    }
+    return IPC_SEND(&d->queue, deliver_end, NULL, 0, e, .message = m->info.message,
+                    .tried = m->tried.full ? STR("") : buf_str(&m->tried));
+}
+
+// One message, from its first word to its results.
+static bool serve(struct deliver *d, struct err *e)
+{
+    struct message m = {.a = ARENA_LIMIT(64 << 20), .fd = -1, .tried = BUF_LIMIT(IPC_MAX_TRIED)};
+    bool is_ok = ipc_deliver_message_get(d->packet->body, &m.info, e);
+
+    if (is_ok) {
+        m.fd = packet_take_fd(d->packet, 0);
+        copy_texts(&m.a, &m.info);
+        is_ok = take_rcpts(d, &m, e);
+    }
+    if (is_ok) {
+        deliver_send(d, &m);
+        // What was not ended in between must be noted before this can be.
+        is_ok = deliver_wait_noted(d) && send_results(d, &m, e);
+        d->unnoted = m.info.message;
+    }
+    buf_fini(&m.tried);
+    fd_close(&m.fd);
+    arena_fini(&m.a);
+    return is_ok;
+}
+
+static bool take_way(struct deliver *d, struct err *e)
+{
+    if (!channel_expect(&d->queue, IPC_deliver_way, d->packet, IPC_MS, e) ||
+        !ipc_deliver_way_get(d->packet->body, &d->way, e))
+        return false;
+    d->way.domain = arena_dup(&d->arena, d->way.domain);
+    d->way.host = arena_dup(&d->arena, d->way.host);
+    d->way.username = arena_dup(&d->arena, d->way.username);
+    d->way.password = arena_dup(&d->arena, d->way.password);
+    d->way.mechanisms = arena_dup(&d->arena, d->way.mechanisms);
+    d->hello = d->way.hello.n ? arena_dup(&d->arena, d->way.hello) : d->start->settings.hostname;
+    return true;
+}
+
+static void serve_all(struct deliver *d)
+{
+    struct err e = {0};
+
+    if (!take_way(d, &e)) {
+        LOG(LOG_INFO, "deliver", "no destination", LOG_E(&e));
+        return;
+    }
+    os_title_set("mox: deliver %.*s", STR_FMT(d->way.domain.n ? d->way.domain : d->way.host));
+    for (;;) {
+        enum channel_result r = channel_receive(&d->queue, d->packet, IDLE_MS, &e);
+
+        if (r == CHANNEL_MESSAGE && d->packet->type == IPC_deliver_noted) {
+            d->unnoted = 0;
+            continue;
+        }
+        if (r != CHANNEL_MESSAGE || d->packet->type != IPC_deliver_message)
+            break;
+        if (!serve(d, &e)) {
+            LOG(LOG_INFO, "deliver", "ended", LOG_E(&e));
+            break;
+        }
+    }
+    conn_quit(d);
+}
+
+static void run_child(struct role_start *start, struct packet *p)
+{
+    const char *cap = getenv("MOX_SMTP_TIMEOUT_MS");
+    struct deliver d = {.start = start, .packet = p, .arena = ARENA_LIMIT(1 << 20), .tls = tls,
+                        .resolver = RESOLVER(has_no_other, NULL),
+                        .conn = {.stream = {.fd = -1}, .in = BUF_LIMIT(64 * 1024),
+                                 .reply = SMTP_REPLY, .a = ARENA_LIMIT(1 << 20)}};
+    struct ipc_deliver_start m;
+    struct err e = {0};
+    uint64_t ms;
+
+    child_enter_sandbox(start, NULL, 0);
+    if (!ipc_deliver_start_get(p->body, &m, &e))
+        _exit(1);
+    d.queue = (struct channel){packet_take_fd(p, 0), ROLE_DELIVER, ROLE_QUEUE};
+    d.resolver.ch = (struct channel){packet_take_fd(p, 1), ROLE_DELIVER, ROLE_RESOLVE};
+    d.dial = (struct channel){packet_take_fd(p, 2), ROLE_DELIVER, ROLE_DIAL};
+    d.dns = resolver_dns(&d.resolver);
+    if (cap && str_u64(str_of(cap), SESSION_MS, &ms))
+        d.cap_ms = (int)ms;
+    os_title_set("mox: deliver");
+    log_set_cid(m.conn);
+    serve_all(&d);
+    _exit(0);
+}
+
+_Noreturn void deliver_template_main(void)
+{
+    static const struct child_kind kind = {.start = IPC_deliver_start, .run = run_child};
+    static struct role_start s;
+    struct err e = {0};
+
+    role_start(&s, ROLE_DELIVER_TEMPLATE);
+    crypto_warm();
+    tls = tls_client_new(&e);
+    if (!tls) {
+        LOG(LOG_ERROR, "deliver", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    template_loop(&s, &kind);
+}

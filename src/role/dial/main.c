@@ -1,0 +1,230 @@
+/*
+ * dial: connects to addresses for `deliver`, from the addresses that the configuration names.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/ip.h"
+#include "base/log.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/net.h"
+#include "role/service.h"
+
+enum {
+    MAX_OPEN = 2000,       // connections being made, of all askers
+    MAX_OPEN_OF_ONE = 8,
+    MAX_TIMEOUT_MS = 60000,
+    SMTP_PORT = 25,
+};
+
+/* A connection that is being made. */
+struct attempt {
+    struct service_peer *peer;
+    uint64_t request;
+    int fd;
+    int64_t deadline_ms;
+    struct event_source *source;
+    struct attempt *prev, *next;
+};
+
+/* Of an asker: how many connections are being made for it. In service_peer's data. */
+struct asker {
+    unsigned n_open;
+};
+
+static struct role_start self;
+static struct attempt *attempts;
+static unsigned n_open;
+
+static enum ipc_dial_outcome outcome_of(int code)
+{
+    switch (code) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+        return IPC_DIAL_REFUSED;
+    case ETIMEDOUT:
+        return IPC_DIAL_TIMEOUT;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case EADDRNOTAVAIL: // no route of this family
+    case EAFNOSUPPORT:
+    case EACCES:        // a firewall here
+    case EPERM:
+        return IPC_DIAL_UNREACHABLE;
+    default:
+        return IPC_DIAL_FAILED;
+    }
+}
+
+static bool answer(struct service_peer *p, uint64_t request, enum ipc_dial_outcome outcome,
+                   struct str why, struct err *e)
+{
+    if (!channel_has_room(&p->ch))
+        return fail(e, ERR_LIMIT, "it does not read");
+    return IPC_SEND(&p->ch, dialed, NULL, 0, e, .request = request, .outcome = (uint8_t)outcome,
+                    .why = why);
+}
+
+static void forget(struct attempt *a)
+{
+    if (a->peer)
+        ((struct asker *)a->peer->data)->n_open--;
+    event_remove(service_loop(), a->source);
+    fd_close(&a->fd);
+    *(a->prev ? &a->prev->next : &attempts) = a->next;
+    if (a->next)
+        a->next->prev = a->prev;
+    n_open--;
+    free(a);
+}
+
+// The asker hears what became of it.
+static void finish(struct attempt *a, int code)
+{
+    struct service_peer *p = a->peer;
+    uint64_t request = a->request;
+    char local[NET_ADDRESS_TEXT];
+    struct err e = {0};
+    bool is_ok = true;
+
+    if (p && !code && channel_has_room(&p->ch)) {
+        net_local_text(a->fd, local);
+        is_ok = IPC_SEND(&p->ch, dialed, &a->fd, 1, &e, .request = request,
+                         .outcome = IPC_DIAL_OK, .local = str_of(local));
+    } else if (p) {
+        is_ok = answer(p, request, outcome_of(code), str_of(strerror(code)), &e);
+    }
+    forget(a);
+    if (!is_ok) {
+        LOG(LOG_INFO, "dial", "an answer was not taken, channel closed", LOG_E(&e),
+            LOG_X("conn", p->conn));
+        service_peer_close(p);
+    }
+}
+
+static void connected(void *ctx, int events)
+{
+    struct attempt *a = ctx;
+
+    (void)events;
+    finish(a, net_dial_result(a->fd));
+}
+
+// Addresses that are nobody's.
+static bool is_forbidden(const struct ip *to)
+{
+    static const struct ip six_none = {.family = 6}, six_multicast = {6, {0xff}};
+    struct ip four = ip_unmapped(to);
+
+    if (four.family == 4)
+        return four.bytes[0] == 0 || four.bytes[0] >= 224;
+    return ip_eq(to, &six_none) || ip_in_network(to, &six_multicast, 8);
+}
+
+// mox-smtp-delivery.md 3.3: from the first address of the same family that SMTP listens on. One that
+// only this machine can answer is good for this machine.
+static bool source_for(const struct ip *to, struct ip *out)
+{
+    for (size_t i = 0; i < self.n_ports; i++) {
+        static const struct ip none[] = {{.family = 4}, {.family = 6}};
+
+        if (self.ports[i].protocol == IPC_PROTOCOL_SMTP && ip_parse(self.ports[i].ip, out) &&
+            out->family == to->family && !ip_eq(out, &none[out->family == 6]) &&
+            (!ip_is_loopback(out) || ip_is_loopback(to)))
+            return true;
+    }
+    return false;
+}
+
+static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct ip *to,
+                  struct err *e)
+{
+    struct asker *asker = p->data;
+    struct attempt *a;
+    struct ip from;
+    struct err why = {0};
+    int code = 0, fd;
+
+    if (n_open >= MAX_OPEN || asker->n_open >= MAX_OPEN_OF_ONE)
+        return answer(p, m->request, IPC_DIAL_FAILED, STR("too many connections at once"), e);
+    fd = net_dial(to, m->port, source_for(to, &from) ? &from : NULL, &code, &why);
+    if (fd < 0)
+        return answer(p, m->request, outcome_of(code), str_of(why.text), e);
+    a = heap_alloc(sizeof *a);
+    *a = (struct attempt){.peer = p, .request = m->request, .fd = fd, .next = attempts,
+                          .deadline_ms = os_monotonic_ms() +
+                                         (m->timeout_ms < MAX_TIMEOUT_MS ? m->timeout_ms
+                                                                         : MAX_TIMEOUT_MS)};
+    a->source = event_add(service_loop(), fd, EVENT_WRITE, connected, a, e);
+    if (!a->source) {
+        fd_close(&a->fd);
+        free(a);
+        return false;
+    }
+    if (attempts)
+        attempts->prev = a;
+    attempts = a;
+    n_open++;
+    asker->n_open++;
+    return true;
+}
+
+static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    struct ipc_dial m;
+    struct ip to;
+
+    if (!ipc_dial_get(packet->body, &m, e))
+        return false;
+    if (!ip_of_bytes(m.address, &to))
+        return fail(e, ERR_SYNTAX, "what is to be dialed is no address");
+    // localserve never sends mail to others (mox-smtp-delivery.md 1.12).
+    if (self.settings.is_localserve)
+        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("this server sends no mail to others"), e);
+    if (m.port != SMTP_PORT || is_forbidden(&to))
+        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("not a destination of mail"), e);
+    return begin(p, &m, &to, e);
+}
+
+static void on_opened(struct service_peer *p)
+{
+    p->data = heap_alloc(sizeof(struct asker));
+}
+
+static void on_closed(struct service_peer *p)
+{
+    for (struct attempt *a = attempts, *next; a; a = next) {
+        next = a->next;
+        if (a->peer == p) {
+            a->peer = NULL;
+            forget(a);
+        }
+    }
+    free(p->data);
+}
+
+static void on_tick(void)
+{
+    int64_t now = os_monotonic_ms();
+
+    for (struct attempt *a = attempts; a;)
+        if (now >= a->deadline_ms) {
+            finish(a, ETIMEDOUT);
+            a = attempts; // with its asker, others may have gone
+        } else {
+            a = a->next;
+        }
+}
+
+_Noreturn void dial_main(void)
+{
+    static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
+                                                     .closed = on_closed, .tick = on_tick};
+
+    role_start(&self, ROLE_DIAL);
+    service_run(&self, &handlers);
+}

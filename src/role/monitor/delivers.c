@@ -1,0 +1,69 @@
+/*
+ * Processes that send mail out: each has channels to queue, resolve and dial from its beginning, and
+ * none to the monitor.
+ */
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "role/monitor/monitor_priv.h"
+
+static size_t count_all(const struct monitor *m)
+{
+    size_t n = 0;
+
+    for (const struct process *p = m->processes; p; p = p->next)
+        n += p->n_delivers;
+    return n;
+}
+
+static bool start(struct monitor *m, int *queue_end, struct err *e)
+{
+    struct process *template = role_process(m, ROLE_DELIVER_TEMPLATE);
+    struct process *resolve = role_wanted(m, ROLE_RESOLVE), *dial = role_process(m, ROLE_DIAL);
+    struct ipc_peer who = {.role = ROLE_DELIVER, .conn = ++m->next_deliver_id};
+    AUTO_FD own_end = -1, to_resolve = -1, to_dial = -1;
+    int pair[2], fds[3];
+
+    if (!template || !resolve || !dial || m->stopping_ms)
+        return fail(e, ERR_TEMPORARY, "a part of the server is starting or stopping");
+    if (count_all(m) >= MAX_DELIVERS)
+        return fail(e, ERR_LIMIT, "no room for another connection");
+    if (!role_connect(m, &resolve->ch, &who, &to_resolve, e) ||
+        !role_connect(m, &dial->ch, &who, &to_dial, e) || !fd_pair_packets(pair, e))
+        return false;
+    own_end = pair[1];
+    *queue_end = pair[0];
+    fds[0] = own_end;
+    fds[1] = to_resolve;
+    fds[2] = to_dial;
+    if (!IPC_SEND(&template->ch, deliver_start, fds, 3, e, .conn = who.conn))
+        return false;
+    template->n_delivers++;
+    return true;
+}
+
+bool deliver_make(struct process *queue, uint64_t request, struct err *e)
+{
+    AUTO_FD fd = -1;
+    struct err why = {0};
+
+    if (!start(queue->m, &fd, &why))
+        fd_close(&fd);
+    return IPC_SEND(&queue->ch, deliver_made, &fd, fd >= 0, e, .request = request,
+                    .reason = str_of(why.text));
+}
+
+void deliver_child_ended(struct process *template, uint32_t wait_status)
+{
+    char how[100];
+
+    if (template->n_delivers)
+        template->n_delivers--;
+    if (WIFEXITED((int)wait_status) && !WEXITSTATUS((int)wait_status))
+        return;
+    os_describe_status((int)wait_status, how, sizeof how);
+    LOG(LOG_ERROR, "mox", "deliver crashed", LOG_S("how", str_of(how)));
+    role_replace(template->m, ROLE_DELIVER_TEMPLATE);
+}
