@@ -2,8 +2,10 @@
 
 #include <stdlib.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/test.h"
+#include "db/checksum.h"
 #include "db/sql.h"
 
 static const struct db_migration steps[] = {
@@ -146,6 +148,57 @@ TEST(chunks_come_back_in_any_range)
     CHECK(chunk_drop(d, 1, &e));
     buf_reset(&got);
     CHECK(chunk_read(d, 1, 0, all.n, collect, &got, &e) && !got.n);
+    db_close(d);
+    leave_dir();
+}
+
+TEST(checksums_are_those_of_zlib)
+{
+    AUTO_BUF all = BUF_LIMIT(1 << 20);
+    uint32_t x = 1;
+
+    while (all.n < 5000) {
+        x = x * 1664525 + 1013904223;
+        buf_put_char(&all, (char)(x >> 24));
+    }
+    // Every length up to many strides, and others from other bytes on.
+    for (size_t from = 0; from < 17; from++)
+        for (size_t n = 0; n < (from ? 300 : all.n); n++) {
+            AUTO_EXACT in = exact_copy(str_at(all.p + from, n));
+
+            CHECK(checksum(in.str) == crc32_z(0, (const unsigned char *)in.str.p, n));
+        }
+}
+
+// As chunks were written before: compressed, with the checksum of the plain bytes.
+TEST(a_chunk_with_the_checksum_of_its_plain_bytes_is_read)
+{
+    AUTO_BUF all = BUF_LIMIT(1 << 20);
+    AUTO_BUF got = BUF_LIMIT(1 << 20);
+    struct err e = {0};
+    struct db *d;
+
+    enter_new_dir();
+    for (int i = 0; all.n < 20000; i++)
+        buf_printf(&all, "line %d\r\n", i * 7919);
+    d = db_open("t.db", sql_queue, sql_queue_count, &e);
+    CHECK(d && chunk_put(d, 1, 0, buf_str(&all), &e));
+    for (int damage = 0; damage < 2; damage++) {
+        AUTO_STMT s = db_prepare(d, "UPDATE chunk SET codec = 1, sum = ? WHERE codec > 0", &e);
+
+        CHECK(s != NULL);
+        stmt_bind_u64(s, 1, crc32_z(0, (const unsigned char *)all.p, all.n) + (unsigned)damage);
+        CHECK(stmt_run(s, &e) && db_changes(d) == 1);
+        buf_reset(&got);
+        CHECK(chunk_read(d, 1, 0, all.n, collect, &got, &e) == !damage);
+        CHECK(damage || str_eq(buf_str(&got), buf_str(&all)));
+    }
+    CHECK(e.kind == ERR_BUG);
+    e = (struct err){0};
+    // One that is compressed is not taken for plain, whatever its length.
+    CHECK(chunk_drop(d, 1, &e) && chunk_put(d, 1, 0, buf_str(&all), &e));
+    CHECK(db_exec(d, "UPDATE chunk SET sum = sum + 1, size = length(bytes)", &e));
+    CHECK(!chunk_read(d, 1, 0, all.n, collect, &got, &e) && e.kind == ERR_BUG);
     db_close(d);
     leave_dir();
 }
