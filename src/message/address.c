@@ -49,10 +49,10 @@ static bool take_quoted(struct cur *c, struct buf *out)
     return false;
 }
 
-static struct str take_domain(struct cur *c, bool *has_errors)
+static struct str take_domain(struct cur *c, struct arena *a, bool *has_errors)
 {
+    AUTO_BUF d = BUF_LIMIT(65536);
     const char *start;
-    struct str d;
 
     header_skip_cfws(c);
     start = c->p;
@@ -60,12 +60,26 @@ static struct str take_domain(struct cur *c, bool *has_errors)
         while (cur_left(c) && cur_peek(c) != ']' && cur_peek(c) != '\n')
             cur_next(c);
         *has_errors |= !cur_skip(c, ']');
-        return str_at(start, (size_t)(c->p - start));
+        return arena_dup(a, str_at(start, (size_t)(c->p - start)));
     }
-    d = cur_while(c, is_dot_atom_char);
+    for (;;) {
+        struct cur next;
+
+        buf_put(&d, cur_while(c, is_dot_atom_char));
+        // obs-domain, RFC 5322 4.4: blanks and comments around its dots. What others read as a domain
+        // must not be half of one here.
+        next = *c;
+        header_skip_cfws(&next);
+        if (!d.n || !cur_left(&next) || cur_left(&next) == cur_left(c) ||
+            (cur_peek(&next) != '.' &&
+             !(d.p[d.n - 1] == '.' && is_dot_atom_char((unsigned char)cur_peek(&next)))))
+            break;
+        *has_errors = true;
+        *c = next;
+    }
     *has_errors |= !d.n || d.p[0] == '.' || d.p[d.n - 1] == '.' ||
-                   str_find_str(d, STR("..")) != STR_NONE;
-    return d;
+                   str_find_str(buf_str(&d), STR("..")) != STR_NONE;
+    return arena_dup(a, buf_str(&d));
 }
 
 // After '<': an address up to '>', with an obsolete route before it passed over.
@@ -94,7 +108,7 @@ static bool take_angle(struct cur *c, struct arena *a, struct address *out, bool
     }
     out->localpart = arena_dup(a, buf_str(&local));
     if (cur_skip(c, '@'))
-        out->domain = arena_dup(a, take_domain(c, has_errors));
+        out->domain = take_domain(c, a, has_errors);
     header_skip_cfws(c);
     while (cur_left(c) && cur_peek(c) != '>' && cur_peek(c) != ',') {
         *has_errors = true;
@@ -153,7 +167,7 @@ static void take_mailbox_rest(struct cur *c, struct arena *a, struct pending *p,
         }
     } else {
         found.localpart = arena_dup(a, buf_str(&p->joined));
-        found.domain = arena_dup(a, take_domain(c, &out->has_errors));
+        found.domain = take_domain(c, a, &out->has_errors);
         out->has_errors |= !found.localpart.n || p->has_space;
     }
     buf_reset(&p->words);
@@ -257,7 +271,7 @@ bool address_parse_spec(struct arena *a, struct str text, struct address *out)
     if (has_errors || local.full || !cur_skip(&c, '@') || cur_peek(&c) <= ' ')
         return false;
     out->localpart = arena_dup(a, buf_str(&local));
-    out->domain = arena_dup(a, take_domain(&c, &has_errors));
+    out->domain = take_domain(&c, a, &has_errors);
     return !has_errors && !cur_left(&c);
 }
 

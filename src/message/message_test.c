@@ -143,6 +143,10 @@ TEST(address_lists)
         {"M\xc3\xbcller <m\xc3\xbc@b.c>", "M\xc3\xbcller|m\xc3\xbc|b.c;"},
         {"a@[192.0.2.1]", "|a|[192.0.2.1];"},
         {"John Q. Public <j@x>", "John Q. Public|j|x;"},
+        // RFC 5322 4.4, obs-domain
+        {"a @ b . c", "|a|b.c;"},
+        {"N <a@b(x) .\r\n c (y)>, d@e", "N|a|b.c;|d|e;"},
+        {"a@b c, d@e", "|a|b;|d|e;"},
     };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
