@@ -315,7 +315,8 @@ static bool is_unproved(struct decide *d)
 
     if (!d->out->is_forward && f->dmarc == FINDING_FAIL && f->dmarc_wish != DMARC_WISH_NONE &&
         f->is_dmarc_sampled) {
-        decide_note(d, "dmarc", STR("fail"), "policy of %.*s: %s", STR_FMT(f->from_domain),
+        decide_note(d, "dmarc", STR("fail"), "policy of %.*s: %s",
+                    STR_FMT(f->has_from ? f->from_domain : STR("one of several authors")),
                     f->dmarc_wish == DMARC_WISH_REJECT ? "reject" : "quarantine");
         refuse(d, "dmarc-policy", 550, "5.7.26",
                STR("the policy of the sender's domain refuses this message (DMARC)"));

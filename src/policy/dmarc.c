@@ -343,6 +343,39 @@ bool dmarc_from(struct arena *a, struct str header, struct str *domain, struct e
            fail_in(e, "domain of the From address");
 }
 
+static size_t add_author(struct arena *a, struct str domain, struct str *out, size_t n)
+{
+    struct err e = {0};
+
+    if (str_ends(domain, STR(".")))
+        domain.n--;
+    if (!domain_to_ascii(a, domain, &domain, &e))
+        return n;
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(out[i], domain))
+            return n;
+    out[n] = domain;
+    return n + 1;
+}
+
+size_t dmarc_authors(struct arena *a, struct str header, struct str out[DMARC_MAX_AUTHORS + 1])
+{
+    struct cur c = cur_of(header);
+    size_t n = 0;
+
+    while (cur_left(&c)) {
+        struct str raw = header_take_folded(&c), name, value;
+        struct address_list list = {0};
+
+        if (!str_cut(raw, ':', &name, &value) || !str_eq_ci(str_trim(name), STR("From")))
+            continue;
+        address_parse_list(a, header_unfold(a, value), &list);
+        for (size_t i = 0; i < list.n && n <= DMARC_MAX_AUTHORS; i++)
+            n = add_author(a, list.items[i].domain, out, n);
+    }
+    return n;
+}
+
 /* --- reports -------------------------------------------------------------------------------------- */
 
 unsigned dmarc_interval_hours(uint32_t seconds)

@@ -96,6 +96,13 @@ void dmarc_evaluate(const struct dns *dns, struct arena *a, const struct dmarc_i
  * address (RFC 7489 6.6.1). ERR_SYNTAX says what there is instead.
  */
 MUST_USE bool dmarc_from(struct arena *a, struct str header, struct str *domain, struct err *e);
+/*
+ * The domains of everyone whom some reader may take for the author, as A-labels, each once: of all
+ * addresses in all From fields, also in lines that only others take for fields. At most DMARC_MAX_AUTHORS
+ * and one more, which says that there are too many.
+ */
+enum { DMARC_MAX_AUTHORS = 5 };
+size_t dmarc_authors(struct arena *a, struct str header, struct str out[DMARC_MAX_AUTHORS + 1]);
 
 /* What an aggregate report tells of one message; address and envelope are the caller's to add. */
 struct dmarc_evaluation {

@@ -411,6 +411,38 @@ TEST(dmarc_questions_are_bounded)
     CHECK(zone.n_lookups <= DMARC_MAX_QUERIES * (DMARC_MAX_IDENTITIES + 2));
 }
 
+TEST(dmarc_authors_are_all_that_readers_may_see)
+{
+    static const struct {
+        const char *header, *domains; // with a blank after each
+    } cases[] = {
+        {"From: a@Example.COM\r\n", "example.com "},
+        {"From: a@one.example\r\nSubject: x\r\nFROM: b@two.example, c@one.example\r\n", "one.example two.example "},
+        {"From : a@one.example\r\nFrom: b@two.example\r\n", "one.example two.example "},
+        {" From: a@one.example\r\n", "one.example "},
+        {"From: group: a@one.example, b@two.example;\r\n", "one.example two.example "},
+        {"From:\r\n a@one.example (c@two.example)\r\n", "one.example "},
+        {"From: a@one.example.\r\n", "one.example "},
+        {"From: a@b\xc3\xbc" "cher.example\r\n", "xn--bcher-kva.example "},
+        {"From: a@[127.0.0.1], b, <>, x@-.example\r\n", ""},
+        {"Sender: a@one.example\r\nFrom\r\n", ""},
+        {"From: a@a.example,a@b.example,a@c.example,a@d.example,a@e.example,a@f.example,a@g.example\r\n",
+         "a.example b.example c.example d.example e.example f.example "},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        AUTO_BUF all = BUF_LIMIT(1000);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].header));
+        struct str domains[DMARC_MAX_AUTHORS + 1];
+        size_t n = dmarc_authors(&a, in.str, domains);
+
+        for (size_t k = 0; k < n; k++)
+            buf_printf(&all, "%.*s ", STR_FMT(domains[k]));
+        CHECK_STR(buf_str(&all), str_of(cases[i].domains));
+    }
+}
+
 TEST(dmarc_from_fields)
 {
     static const struct {

@@ -159,6 +159,55 @@ def a_header_is_looked_at_to_its_end():
         assert field(newest(s), 'Subject') == 'all'
 
 
+# Each says to some reader that it is of sender.example, which wants such a message refused.
+FORGED = [
+    'From: <ann@sender.example>',
+    'fRoM:\r\n\t<ann@SENDER.Example>',
+    'From: <ann@sender.example>\r\nFrom: <x@plain.example>',
+    'From: <x@plain.example>\r\nFrom: <ann@sender.example>',
+    'From: <x@plain.example>, <ann@sender.example>',
+    'From: friends: <x@plain.example>, <ann@sender.example>;',
+    'From : <ann@sender.example>\r\nFrom: <x@plain.example>',
+    'From: ann (of) @ sender . example',
+    'From: <@relay.example:ann@sender.example>',
+    'From: "ann"@sender.example',
+    'From: <ann@sender.example.>',
+    'From: <ann@below.sender.example>',
+    'From: ' + 'x' * 5000 + ' <ann@sender.example>',
+    'From: =?utf-8?q?=41nn?= <ann@sender.example>',
+    'From: <ann@sender.example>\r\nSender: <x@plain.example>\r\nDate: x\r\nDate: y',
+]
+# And these do not.
+HARMLESS = [
+    'From: =?utf-8?q?ann=40sender.example?= <x@plain.example>',
+    'From: "ann@sender.example" (ann@sender.example) <x@plain.example>',
+    'From: <x@plain.example>\r\nSender: <ann@sender.example>\r\nSender: <ann@sender.example>',
+    'From: <x@plain.example>, <y@other.example>',
+    'Reply-To: <ann@sender.example>',
+]
+
+
+@test
+@needs_dns
+def a_message_has_one_author():
+    """Whatever a header makes of it: RFC 7489 6.6.1, and all the ways in which readers differ."""
+    with World() as world, serving(env=world.internet.env) as s:
+        how = dict(source=OTHER, sender='')
+        attempts = [Attempt(s, f + '\r\nSubject: %d\r\n\r\nhello\r\n' % i, **how) for i, f in enumerate(FORGED)]
+        # What was signed by its author, and sent again under another name: the signature signs From twice.
+        again = world.signed(MESSAGE % ('again', 'r1'))
+        attempts.append(Attempt(s, 'From: <x@plain.example>\r\n' + again, **how))
+        end = time.monotonic() + WAIT
+        while s.log_text().count('reason=dmarc-policy') < len(attempts):
+            assert time.monotonic() < end and not [a.message for a in attempts if a.reply.startswith('250')], s.log_text()[-3000:]
+            time.sleep(0.05)
+        for i, f in enumerate(HARMLESS):
+            send(s, f + '\r\nSubject: %d\r\n\r\nhello\r\n' % i, **how)
+        assert 'dmarc=none' in field(newest(s), 'Authentication-Results')
+        many = 'From: ' + ', '.join('<a@a%d.example>' % i for i in range(6)) + '\r\n\r\n'
+        assert Attempt(s, many, **how).wait().startswith('550 5.6.0')
+
+
 @test
 @needs_dns
 def who_passed_a_message_on():

@@ -375,6 +375,11 @@ void smtp_deliver(struct smtp_session *c, struct smtp_message *m)
         smtp_reply_broken(c, "writing down what was found out", &e);
         return;
     }
+    // RFC 7489 6.6.1: nobody can be asked about them all.
+    if (c->sender && c->sender->has_too_many_authors) {
+        SMTP_REPLY(c, 550, "5.6.0", "the message has too many authors");
+        return;
+    }
     // After the signatures were verified: a claim may be signed by who makes it.
     if (!smtp_drop_claims(c, m, &e)) {
         smtp_reply_broken(c, "removing fields", &e);

@@ -138,6 +138,35 @@ static void verify_signatures(struct smtp_session *c, const struct smtp_message 
 
 /* --- DMARC --------------------------------------------------------------------------------------- */
 
+/*
+ * RFC 7489 6.6.1: of several authors each is asked about, and a policy that refuses one refuses the
+ * message. Nobody is then its author for us.
+ */
+static void verify_other_authors(struct smtp_session *c, const struct smtp_message *m)
+{
+    struct smtp_sender *who = c->sender;
+    struct str authors[DMARC_MAX_AUTHORS + 1];
+    size_t n = dmarc_authors(&c->a, m->header, authors);
+    struct dns dns = session_dns(c->s);
+
+    who->has_too_many_authors = n > DMARC_MAX_AUTHORS;
+    for (size_t i = 0; i < n && i < DMARC_MAX_AUTHORS; i++) {
+        struct dmarc_input other = who->dmarc_input;
+        struct dmarc_result found;
+
+        if (str_eq(authors[i], other.from)) // the one who is the author, if there is one
+            continue;
+        other.from = authors[i];
+        dmarc_evaluate(&dns, &c->a, &other, &found);
+        if (!found.is_reject)
+            continue;
+        who->dmarc = found;
+        who->dmarc_input = other;
+        who->has_from = false;
+        return;
+    }
+}
+
 static void verify_dmarc(struct smtp_session *c, const struct smtp_message *m)
 {
     struct smtp_sender *who = c->sender;
@@ -168,6 +197,7 @@ static void verify_dmarc(struct smtp_session *c, const struct smtp_message *m)
     os_random(random, sizeof random);
     in->sample = (unsigned)(random[0] << 8 | random[1]) % 100;
     dmarc_evaluate(&dns, &c->a, in, &who->dmarc);
+    verify_other_authors(c, m);
 }
 
 /* mox-smtp-delivery.md 1.12 (7). */
@@ -350,8 +380,7 @@ static bool put_fields(struct smtp_session *c, struct buf *out, struct err *e)
                     who->spf.is_secure, who->spf.why);
     dmarc = authres_add(&ar, &c->a, "dmarc", who->dmarc.status);
     dmarc->reason = who->dmarc.found.why;
-    if (who->has_from)
-        authres_add_property(dmarc, &c->a, "header", "from", who->from.domain);
+    authres_add_property(dmarc, &c->a, "header", "from", who->dmarc_input.from);
     if (who->arc.n)
         authres_add_arc(&ar, &c->a, who->arc.status, &who->ip, who->arc.why);
     if (!authres_put(out, &ar, e))

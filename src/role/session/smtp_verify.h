@@ -19,7 +19,8 @@ struct smtp_sender {
     struct dkim_verification dkim;
     bool has_from;
     struct address from; // domain: A-labels in lower case
-    struct dmarc_input dmarc_input;
+    bool has_too_many_authors;
+    struct dmarc_input dmarc_input; // what dmarc is about
     struct dmarc_result dmarc;
     struct arc_chain arc;
     struct ipc_findings findings; // for the accounts
