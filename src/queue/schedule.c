@@ -167,7 +167,8 @@ static void push(struct schedule *s, const struct queue_destination *to, uint64_
 
     if (l->n == l->cap) {
         l->n -= l->at;
-        memmove(l->ids, l->ids + l->at, l->n * sizeof *l->ids);
+        if (l->n)
+            memmove(l->ids, l->ids + l->at, l->n * sizeof *l->ids);
         l->at = 0;
         // Twice as many as wait, so that moving them is paid for by as many that come.
         if (l->n * 2 > l->cap || !l->cap) {
