@@ -18,6 +18,7 @@ test: deps
 bench: build
 	@tools/install-deps bench
 	@test/bench/run $(ROWS)
+	@[ -n "$(ROWS)" ] || test/bench/checked
 
 # Longer versions of the crash tests, the random SMTP sessions, the clients at random, and 5,000 idle ones.
 soak: build

@@ -33,6 +33,19 @@ def wait_banner(ip, port, tls=False):
         time.sleep(0.002)
 
 
+def wait_open(ip, port):
+    """Until somebody listens on that port."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection((ip, port), timeout=10).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise SystemExit('no server at %s:%d' % (ip, port))
+            time.sleep(0.01)
+
+
 def wait_gone(ip, port):
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
