@@ -24,6 +24,10 @@ enum {
     JUNK_FEW_HAM_WORDS = 50,     // the same with upstream's formula
 };
 
+/* Hashes of words have 48 bits: a table of a million words has an unknown one by mistake once in 2^28. */
+enum { JUNK_HASH_SHIFT = 16 };
+#define JUNK_MAX_HASH (UINT64_MAX >> JUNK_HASH_SHIFT)
+
 /* How tokens are made and weighed. */
 enum junk_method {
     JUNK_EVIDENCE, // all evidence of text, header, links and structure
@@ -39,6 +43,8 @@ struct junk_settings {
 };
 /* The settings that tokens depend on: what was learnt with others is of no use. */
 struct str junk_settings_name(struct arena *a, const struct junk_settings *s);
+/* The settings of that name, as far as tokens depend on them; false when they are of another version. */
+MUST_USE bool junk_settings_of_name(struct str name, struct junk_settings *out);
 
 /* Keys the hashes of words, so that nobody outside can make words that share one. */
 struct junk_key {
@@ -129,5 +135,9 @@ struct junk_count junk_batch_word(const struct junk_batch *b, uint64_t hash);
 struct junk_count junk_batch_messages(const struct junk_batch *b);
 /* Gathers all that d has learnt: for classifying many messages. */
 MUST_USE bool junk_batch_read(struct junk_batch *b, struct db *d, struct err *e);
+/* How many words have a count other than 0: 0 when all that was learnt is undone. */
+size_t junk_batch_left(const struct junk_batch *b);
 /* In a transaction of the caller; the batch is empty again. */
 MUST_USE bool junk_batch_write(struct junk_batch *b, struct db *d, struct err *e);
+/* Problems of the word table alone, as lines. */
+MUST_USE bool junk_check(struct db *d, struct buf *problems, struct err *e);

@@ -26,6 +26,15 @@ struct tokeniser {
 /* Adds prefix and word, as far as they fit a token, unless they are there or there are too many. */
 void token_put(struct tokeniser *t, struct str prefix, struct str word);
 
+/* page.c: a word of a page, or what is to be added to it. */
+struct page_word {
+    uint64_t hash;
+    int32_t ham, spam;
+};
+/* Takes the word after the one with hash before; false when what is left is none. */
+bool page_take(struct cur *c, uint64_t before, struct page_word *out);
+void page_put(struct buf *out, uint64_t before, const struct page_word *w);
+
 /* words.c: the words of a text in UTF-8; prefix such as "subject:" or empty. */
 void words_put(struct tokeniser *t, struct str prefix, struct str text);
 void url_put(struct tokeniser *t, struct str url);

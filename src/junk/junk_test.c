@@ -284,8 +284,11 @@ TEST(junk_learn_and_forget)
     }
     CHECK(junk_batch_write(b, d, &e));
     CHECK(sum_of(d, "SELECT ham + spam FROM junk_state") == 6);
-    CHECK(sum_of(d, "SELECT sum(ham) FROM junk_word") == 3 * h.n);
-    CHECK(sum_of(d, "SELECT sum(spam) FROM junk_word") == 3 * s.n);
+    CHECK(junk_batch_read(b, d, &e) && junk_batch_left(b) > h.n);
+    for (size_t i = 0; i < s.n; i++)
+        CHECK(junk_batch_word(b, s.items[i].hash).spam == 3);
+    junk_batch_free(b);
+    b = junk_batch_new();
     // The same message is always the same.
     CHECK(junk_classify(d, &a, &evidence, &s, &first, &e));
     CHECK(junk_classify(d, &a, &evidence, &s, &second, &e));
@@ -305,7 +308,7 @@ TEST(junk_learn_and_forget)
     CHECK(junk_batch_write(b, d, &e));
     junk_batch_add(b, &s, true, -1);
     CHECK(junk_batch_write(b, d, &e));
-    CHECK(sum_of(d, "SELECT count(*) FROM junk_word") == 0);
+    CHECK(sum_of(d, "SELECT count(*) FROM junk_page") == 0);
     CHECK(sum_of(d, "SELECT ham + spam FROM junk_state") == 0);
     CHECK(db_commit(d, &e));
     db_close(d);
@@ -314,6 +317,94 @@ TEST(junk_learn_and_forget)
     unlink("filter.db-wal");
     unlink("filter.db-shm");
     CHECK(chdir("/") == 0 && rmdir(dir) == 0);
+}
+
+static struct junk_tokens made_up(struct junk_token *items, size_t n, uint64_t *state)
+{
+    for (size_t i = 0; i < n; i++) {
+        *state = *state * 6364136223846793005u + 1442695040888963407u;
+        items[i] = (struct junk_token){(*state >> JUNK_HASH_SHIFT) + 1, STR("word"), false};
+    }
+    return (struct junk_tokens){items, n, n};
+}
+
+// Many words in steps of many sizes: each page is cut as often as it must be, and nothing is lost.
+TEST(junk_pages)
+{
+    static const size_t sizes[] = {1, 3000, 1, 200, 5, 9000, 700, 1};
+    static struct junk_token items[COUNT(sizes)][9000];
+    struct junk_tokens tokens[COUNT(sizes)];
+    AUTO_ARENA a = ARENA_LIMIT(JUNK_MEMORY);
+    struct junk_batch *b = junk_batch_new(), *read = junk_batch_new();
+    AUTO_BUF problems = BUF_LIMIT(1000);
+    struct junk_result result;
+    struct err e = {0};
+    struct db *d = db_open(":memory:", sql_junk, sql_junk_count, &e);
+    uint64_t state = 7;
+
+    CHECK(d && db_begin(d, &e) && junk_state_reset(d, &evidence, &e));
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        tokens[i] = made_up(items[i], sizes[i], &state);
+        junk_batch_add(b, &tokens[i], i % 2, 1);
+        CHECK(junk_batch_write(b, d, &e));
+    }
+    CHECK(junk_check(d, &problems, &e) && !problems.n);
+    CHECK(sum_of(d, "SELECT max(length(words)) FROM junk_page") <= 2000);
+    CHECK(sum_of(d, "SELECT sum(length(words)) / count(*) FROM junk_page") > 700);
+    CHECK(sum_of(d, "SELECT sum(length(words)) FROM junk_page") < 9 * 12908);
+    CHECK(junk_batch_read(read, d, &e) && junk_batch_left(read) == 12908);
+    // Asked for one by one, in the order of a message, each is what it is in memory.
+    CHECK(junk_classify(d, &a, &evidence, &tokens[5], &result, &e) && result.probability > 0.9);
+    CHECK(junk_classify(d, &a, &evidence, &tokens[1], &result, &e) && result.probability > 0.9);
+    CHECK(junk_classify(d, &a, &evidence, &tokens[6], &result, &e) && result.probability < 0.1);
+    for (size_t i = COUNT(sizes); i--;) {
+        junk_batch_add(b, &tokens[i], i % 2, -1);
+        CHECK(junk_batch_write(b, d, &e));
+    }
+    CHECK(sum_of(d, "SELECT count(*) FROM junk_page") == 0);
+    // Damage is told, and is never read as something else.
+    junk_batch_add(b, &tokens[3], true, 1);
+    CHECK(junk_batch_write(b, d, &e));
+    CHECK(db_exec(d, "UPDATE junk_page SET words = substr(words, 1, length(words) - 1)", &e));
+    CHECK(junk_check(d, &problems, &e) && problems.n);
+    junk_batch_free(read);
+    read = junk_batch_new();
+    CHECK(!junk_batch_read(read, d, &e) && e.kind == ERR_BUG);
+    e = (struct err){0};
+    CHECK(!junk_classify(d, &a, &evidence, &tokens[3], &result, &e) && e.kind == ERR_BUG);
+    db_rollback(d);
+    db_close(d);
+    junk_batch_free(b);
+    junk_batch_free(read);
+}
+
+TEST(junk_page_words)
+{
+    static const struct page_word list[] = {{5, 0, 1}, {5 + 127, 128, 0}, {1u << 30, INT32_MAX, 1},
+                                            {JUNK_MAX_HASH, 1, INT32_MAX}};
+    AUTO_BUF bytes = BUF_LIMIT(200);
+    struct page_word w;
+    uint64_t before = 5;
+
+    for (size_t i = 0; i < COUNT(list); before = list[i++].hash)
+        page_put(&bytes, before, &list[i]);
+    for (size_t n = 0; n <= bytes.n; n++) {
+        AUTO_EXACT cut = exact_copy(str_sub(buf_str(&bytes), 0, n));
+        struct cur c = cur_of(cut.str);
+        size_t i = 0;
+
+        for (before = 5; page_take(&c, before, &w); before = w.hash, i++)
+            CHECK_CASE(w.hash == list[i].hash && w.ham == list[i].ham && w.spam == list[i].spam, i);
+        CHECK((i == COUNT(list)) == (n == bytes.n));
+    }
+    CHECK(!page_take(&(struct cur){0}, 0, &w));
+    for (size_t i = 0; i < 2; i++) { // beyond the last hash; a number without an end
+        AUTO_EXACT bad = exact_copy(i ? STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0")
+                                      : STR("\1\1\1"));
+        struct cur c = cur_of(bad.str);
+
+        CHECK_CASE(!page_take(&c, JUNK_MAX_HASH, &w), i);
+    }
 }
 
 /* Text without an end, every word another one. Counts what is read of it. */

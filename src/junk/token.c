@@ -17,6 +17,21 @@ struct str junk_settings_name(struct arena *a, const struct junk_settings *s)
     return arena_printf(a, "words 1 %d%d%d", s->onegrams, s->twograms, s->threegrams);
 }
 
+bool junk_settings_of_name(struct str name, struct junk_settings *out)
+{
+    static const struct str words = STR_("words 1 ");
+
+    *out = (struct junk_settings){.method = JUNK_EVIDENCE};
+    if (str_eq(name, STR("evidence 2")))
+        return true;
+    if (!str_starts(name, words) || name.n != words.n + 3)
+        return false;
+    *out = (struct junk_settings){.method = JUNK_WORDS, .onegrams = name.p[words.n] == '1',
+                                  .twograms = name.p[words.n + 1] == '1',
+                                  .threegrams = name.p[words.n + 2] == '1'};
+    return true;
+}
+
 bool junk_read_str(void *ctx, uint64_t offset, size_t n, struct buf *out, struct err *e)
 {
     const struct str *s = ctx;
@@ -81,7 +96,7 @@ static struct str keep_text(struct tokeniser *t, struct str text)
 // Adds the token unless it is there or there are too many.
 static void add(struct tokeniser *t, struct str text)
 {
-    uint64_t hash = str_hash_keyed(t->key.k0, t->key.k1, text);
+    uint64_t hash = str_hash_keyed(t->key.k0, t->key.k1, text) >> JUNK_HASH_SHIFT;
     size_t at;
 
     if (t->out->n * 2 >= t->table_cap)

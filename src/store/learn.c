@@ -166,7 +166,7 @@ static bool begin_anew(struct store *st, void *ctx, struct err *e)
         !run(st, "DELETE FROM junk_due", e))
         return false;
     if (!st->junk->o.learns) // what is not kept up to date is not kept
-        return run(st, "DELETE FROM junk_state", e) && run(st, "DELETE FROM junk_word", e);
+        return run(st, "DELETE FROM junk_state", e) && run(st, "DELETE FROM junk_page", e);
     st->job_made_due = true;
     return junk_state_reset(st->db, &st->junk->o.settings, e) &&
            run(st, "INSERT INTO junk_due (email) SELECT id FROM email_state WHERE dead_modseq IS "
@@ -245,19 +245,20 @@ static bool read_email(void *ctx, uint64_t offset, size_t n, struct buf *out, st
     return store_email_read(r->r, r->email, offset, n, put_bytes, out, e);
 }
 
-static bool tokens_of(const struct junk_filter *f, struct arena *a, const struct junk_key *key,
+static bool tokens_of(struct store_reader *reader, struct arena *a,
+                      const struct junk_settings *settings, const struct junk_key *key,
                       uint64_t email, struct junk_tokens *out, struct err *e)
 {
-    struct reading reading = {f->reader, email};
+    struct reading reading = {reader, email};
     struct junk_message m = {.read = read_email, .ctx = &reading};
     struct store_email stored;
     struct part *root;
 
-    if (!store_email_get(f->reader, a, email, &stored, e) ||
+    if (!store_email_get(reader, a, email, &stored, e) ||
         !part_decode(a, stored.tree, &root, e))
         return false;
     m.root = root;
-    return junk_tokenise(a, &f->o.settings, key, &m, out, e);
+    return junk_tokenise(a, settings, key, &m, out, e);
 }
 
 // Puts what one message changes into the batch. What cannot be read teaches nothing, once and for all.
@@ -269,7 +270,8 @@ static void study(struct store *st, const struct junk_key *key, const struct les
     struct suspect *s = suspect_begin_email(st, l->email, &is_opaque);
     struct err e = {0};
 
-    if (!is_opaque && !tokens_of(st->junk, &a, key, l->email, &tokens, &e)) {
+    if (!is_opaque &&
+        !tokens_of(st->junk->reader, &a, &st->junk->o.settings, key, l->email, &tokens, &e)) {
         LOG(LOG_ERROR, "store", "a message cannot be learnt", LOG_E(&e), LOG_N("email", l->email));
         tokens.n = 0;
     }
@@ -391,4 +393,45 @@ bool store_junk_classify(struct store *st, struct store_reader *r, struct arena 
     *is_open = true;
     return junk_tokenise(a, &st->junk->o.settings, &state.key, m, &tokens, e) &&
            junk_classify(r->db, a, &st->junk->o.settings, &tokens, out, e);
+}
+
+/* --- checking --------------------------------------------------------------------------------------- */
+
+static void unlearn(struct store_reader *r, struct junk_batch *b, const struct junk_settings *settings,
+                    const struct junk_key *key, uint64_t email, bool is_spam)
+{
+    AUTO_ARENA a = ARENA_LIMIT(JUNK_MEMORY + 2 * MIME_MEMORY);
+    struct junk_tokens tokens = {0};
+    struct err e = {0};
+
+    if (!tokens_of(r, &a, settings, key, email, &tokens, &e))
+        tokens.n = 0; // as when it was learnt; that it cannot be read is told elsewhere
+    junk_batch_add(b, &tokens, is_spam, -1);
+}
+
+bool learn_check(struct store_reader *r, struct buf *problems, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    AUTO_STMT s = db_prepare(r->db, "SELECT id, learnt FROM email_state WHERE learnt <> 0", e);
+    struct junk_batch *b;
+    struct junk_settings settings;
+    struct junk_state state;
+    struct err none = {0};
+
+    if (!s || !junk_check(r->db, problems, e))
+        return false;
+    // What was learnt by an older version is learnt anew when the account is opened.
+    if (!junk_state_read(r->db, &a, &state, &none) ||
+        !junk_settings_of_name(state.settings, &settings))
+        return none.kind == ERR_NONE || none.kind == ERR_NOT_FOUND;
+    b = junk_batch_new();
+    if (junk_batch_read(b, r->db, &none)) { // else its damage is told already
+        while (stmt_step(s, e))
+            unlearn(r, b, &settings, &state.key, stmt_u64(s, 0), stmt_u64(s, 1) == LEARNT_SPAM);
+        if (junk_batch_left(b))
+            buf_printf(problems, "words learnt differ from those of the messages: %zu\n",
+                       junk_batch_left(b));
+    }
+    junk_batch_free(b);
+    return e->kind == ERR_NONE;
 }

@@ -172,6 +172,8 @@ MUST_USE bool filter_open(struct store *st, const struct store_junk *o, struct e
 void filter_close(struct store *st);
 /* In the transaction of the opening: begins anew when the settings are others than before. */
 bool filter_begin(struct store *st, struct err *e);
+/* Problems of what was learnt, by learning all of it again. Takes as long as that. */
+bool learn_check(struct store_reader *r, struct buf *problems, struct err *e);
 /* The flags of a message that comes into a mailbox. */
 bool junk_flags(struct store *st, struct mailbox_change *m, uint32_t *flags, struct err *e);
 /* Notes that an email is learnt otherwise than its flags say, if so. */

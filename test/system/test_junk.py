@@ -10,7 +10,7 @@ def learnt(s):
     """Ham and spam messages learnt, words, and messages that are due."""
     db = sqlite3.connect('file:%s/data/accounts/mox/account.db?mode=ro' % s.dir, uri=True, timeout=WAIT)
     try:
-        return db.execute('SELECT ham, spam, (SELECT count(*) FROM junk_word), (SELECT count(*) FROM junk_due) '
+        return db.execute('SELECT ham, spam, (SELECT total(length(words)) FROM junk_page), (SELECT count(*) FROM junk_due) '
                           'FROM junk_state').fetchone()
     finally:
         db.close()
@@ -121,7 +121,7 @@ def retrain():
         # Damage that only learning anew repairs.
         db = sqlite3.connect('%s/data/accounts/mox/account.db' % s.dir, timeout=WAIT)
         with db:
-            db.execute('DELETE FROM junk_word')
+            db.execute('DELETE FROM junk_page')
         db.close()
         code, _, errors = s.command('retrain', 'mox')
         assert code == 0, errors
