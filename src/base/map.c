@@ -55,7 +55,7 @@ uint64_t str_hash_keyed(uint64_t k0, uint64_t k1, struct str s)
     uint64_t last = (uint64_t)s.n << 56;
     size_t i = 0;
 
-    for (; i + 8 <= s.n; i += 8) {
+    for (; s.n - i >= 8; i += 8) {
         uint64_t m;
 
         memcpy(&m, s.p + i, 8);

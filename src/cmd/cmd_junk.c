@@ -34,6 +34,7 @@ struct junk_run {
     double threshold, train_ratio;
     bool is_seeded, is_debug;
     struct arena a; // of the message in progress
+    struct buf text; // and its bytes
 
     struct file *files; // heap
     size_t n, cap;
@@ -120,7 +121,6 @@ static int take_flags(struct junk_run *r, int argc, char **argv)
 // A message as it would arrive: CR LF, and no line of an mbox before it.
 static bool read_message(struct junk_run *r, const char *path, struct str *out, struct err *e)
 {
-    AUTO_BUF b = BUF_LIMIT(2 * (size_t)MAX_FILE);
     struct str text, line;
     struct cur c;
     char last = 0;
@@ -130,8 +130,9 @@ static bool read_message(struct junk_run *r, const char *path, struct str *out, 
     c = cur_of(text);
     if (str_starts(text, STR("From ")) && cur_line(&c, &line))
         text = cur_rest(&c);
-    crlf_put(&b, text, &last);
-    *out = arena_dup(&r->a, buf_str(&b));
+    buf_reset(&r->text);
+    crlf_put(&r->text, text, &last);
+    *out = buf_str(&r->text);
     return true;
 }
 
@@ -161,13 +162,14 @@ static bool add_dir(struct junk_run *r, const char *path, enum label label, stru
         struct stat s;
 
         snprintf(child, sizeof child, "%s/%s", path, entry->d_name);
-        if (stat(child, &s) || !S_ISREG(s.st_mode) || r->n >= MAX_FILES)
+        if (r->n >= MAX_FILES ||
+            (entry->d_type != DT_REG && (stat(child, &s) || !S_ISREG(s.st_mode))))
             continue;
         if (r->n == r->cap) {
             r->cap = r->cap ? r->cap * 2 : 1024;
             r->files = heap_resize(r->files, r->cap, sizeof *r->files);
         }
-        r->files[r->n++] = (struct file){strdup(child), label, s.st_mtim.tv_sec, false};
+        r->files[r->n++] = (struct file){strdup(child), label, 0, false};
     }
     closedir(d);
     return true;
@@ -295,6 +297,7 @@ typedef bool verb_fn(struct junk_run *r, char **argv, struct err *e);
 static int run_verb(const char *words, int n_arguments, verb_fn *fn, int argc, char **argv)
 {
     struct junk_run r = {.db_path = "filter.db", .key = {1, 2}, .batch = junk_batch_new(),
+                         .text = BUF_LIMIT(2 * (size_t)MAX_FILE),
                          .a = ARENA_LIMIT(4 * (size_t)MAX_FILE + 2 * MIME_MEMORY + JUNK_MEMORY)};
     struct err e = {0};
     int at = take_flags(&r, argc, argv);
@@ -306,6 +309,7 @@ static int run_verb(const char *words, int n_arguments, verb_fn *fn, int argc, c
     for (size_t i = 0; i < r.n; i++)
         free(r.files[i].path);
     free(r.files);
+    buf_fini(&r.text);
     arena_fini(&r.a);
     if (is_ok)
         return 0;
@@ -422,11 +426,14 @@ static bool date_files(struct junk_run *r, struct err *e)
         struct junk_tokens tokens;
         struct part *root;
         struct date date;
+        struct stat s;
 
         if (!tokenise(r, r->files[i].path, &tokens, &root, e))
             return fail_in(e, "%s", r->files[i].path);
         if (date_parse(root->envelope->date, &date))
             r->files[i].time = date.unix_seconds;
+        else if (!stat(r->files[i].path, &s))
+            r->files[i].time = s.st_mtim.tv_sec;
     }
     if (r->n)
         qsort(r->files, r->n, sizeof *r->files, by_time);

@@ -160,19 +160,31 @@ struct html {
     size_t n_links;
 };
 
-static bool is_one_of(struct str name, const char *words)
+static bool is_one_of(struct str name, const struct str *words, size_t n)
 {
-    struct str left = str_of(words), word;
-
-    while (left.n) {
-        if (!str_cut(left, ' ', &word, &left)) {
-            word = left;
-            left = (struct str){0};
-        }
-        if (str_eq_ci(word, name))
+    for (size_t i = 0; i < n; i++)
+        if (str_eq_ci(words[i], name))
             return true;
-    }
     return false;
+}
+
+// What is inside is not shown.
+static bool hides(struct str name)
+{
+    static const struct str names[] = {STR_("script"), STR_("style"), STR_("svg")};
+
+    return is_one_of(name, names, COUNT(names));
+}
+
+// Does not set apart what is before from what is behind it.
+static bool is_inline(struct str name)
+{
+    static const struct str names[] = {
+        STR_("a"), STR_("b"), STR_("i"), STR_("u"), STR_("s"), STR_("em"), STR_("tt"), STR_("big"),
+        STR_("sub"), STR_("sup"), STR_("wbr"), STR_("font"), STR_("span"), STR_("abbr"),
+        STR_("small"), STR_("strong")};
+
+    return is_one_of(name, names, COUNT(names));
 }
 
 // To behind the end of what began as <name>, or to the end of all.
@@ -235,9 +247,9 @@ static void tag(struct html *h)
         skip_spaces(c);
     }
     cur_skip(c, '>');
-    if (!is_end && is_one_of(name, "script style svg"))
+    if (!is_end && hides(name))
         skip_element(c, name);
-    else if (!is_one_of(name, "a abbr b big em font i s small span strong sub sup tt u wbr"))
+    else if (!is_inline(name))
         buf_put_char(h->out, '\n'); // what is set apart is not one word
 }
 

@@ -61,6 +61,8 @@ bool junk_read_fd(void *ctx, uint64_t offset, size_t n, struct buf *out, struct 
     return true;
 }
 
+enum { FEW_TOKENS = 200 }; // what most messages have
+
 static void grow_table(struct tokeniser *t)
 {
     size_t cap = t->table_cap ? t->table_cap * 4 : 1024;
@@ -378,7 +380,7 @@ bool junk_tokenise(struct arena *a, const struct junk_settings *s, const struct 
                      .utf8 = BUF_LIMIT(4 * JUNK_MAX_TEXT), .text = BUF_LIMIT(4 * JUNK_MAX_TEXT)};
     bool ok;
 
-    *out = (struct junk_tokens){0};
+    *out = (struct junk_tokens){ARENA_ARRAY(a, FEW_TOKENS, struct junk_token), 0, FEW_TOKENS};
     ok = put_header(&t, m, e) && put_parts(&w, m->root, 0, e);
     buf_fini(&w.raw);
     buf_fini(&w.decoded);

@@ -18,6 +18,7 @@ static const char *const names[] = {
     "UTF-16LE",    "UTF-16BE",     "UTF-32",       "UTF-7",        "IBM437",      "IBM850",
     "MACINTOSH",
 };
+enum { LATIN_1 = 0 };
 static iconv_t converters[COUNT(names)];
 static bool is_open[COUNT(names)];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -90,6 +91,11 @@ void charset_put_utf8(struct buf *out, struct str charset, struct str bytes)
 {
     ptrdiff_t i = find_charset(charset);
 
+    if (i == LATIN_1) { // its bytes are the first code points
+        for (size_t at = 0; at < bytes.n; at++)
+            utf8_put(out, (unsigned char)bytes.p[at]);
+        return;
+    }
     if (i == STR_NONE) {
         utf8_put_valid(out, bytes);
         return;

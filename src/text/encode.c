@@ -190,21 +190,23 @@ void transfer_end(struct transfer_decoder *d, struct buf *out)
 
 void crlf_put(struct buf *out, struct str bytes, char *last)
 {
-    while (bytes.n) {
-        const char *lf = memchr(bytes.p, '\n', bytes.n);
-        size_t n = lf ? (size_t)(lf - bytes.p) : bytes.n;
+    size_t kept = 0; // from here on nothing was put yet
 
-        buf_put(out, str_sub(bytes, 0, n));
-        if (n)
-            *last = bytes.p[n - 1];
-        if (lf) {
-            if (*last != '\r')
-                buf_put_char(out, '\r');
-            buf_put_char(out, '\n');
-            *last = '\n';
+    for (size_t at = 0; at < bytes.n;) {
+        const char *lf = memchr(bytes.p + at, '\n', bytes.n - at);
+        size_t n = lf ? (size_t)(lf - bytes.p) : bytes.n;
+        char before = n ? bytes.p[n - 1] : *last;
+
+        if (lf && before != '\r') {
+            buf_put(out, str_sub(bytes, kept, n - kept));
+            buf_put_char(out, '\r');
+            kept = n;
         }
-        bytes = str_from(bytes, n + (lf != NULL));
+        at = n + 1;
     }
+    buf_put(out, str_from(bytes, kept));
+    if (bytes.n)
+        *last = bytes.p[bytes.n - 1];
 }
 
 enum transfer_encoding transfer_of(struct str name)
