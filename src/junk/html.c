@@ -1,7 +1,8 @@
 /*
  * The text of HTML for the tokeniser: one pass, no tree, memory in proportion to the text alone. It
  * is not shown to anybody, so what matters is that words come out as a reader sees them: tags inside a
- * word do not cut it, scripts and styles say nothing, references to characters are those characters.
+ * word do not cut it, scripts and styles say nothing, references to characters are those characters, and what
+ * a style hides goes elsewhere: it is there for filters.
  */
 #include "base/cur.h"
 #include "junk/junk_priv.h"
@@ -154,7 +155,10 @@ static struct str take_value(struct cur *c)
 
 struct html {
     struct cur c;
-    struct buf *out;
+    struct buf *out; // one of the two
+    struct buf *shown, *hidden;
+    struct str hider;     // the name of the element that hides what is in it
+    unsigned hider_depth; // of elements of that name; 0 when nothing is hidden
     html_link_fn *link;
     void *ctx;
     size_t n_links;
@@ -174,6 +178,49 @@ static bool hides(struct str name)
     static const struct str names[] = {STR_("script"), STR_("style"), STR_("svg")};
 
     return is_one_of(name, names, COUNT(names));
+}
+
+// Holds what is between its start and its end, which must be there. Others end where a browser pleases.
+static bool is_holder(struct str name)
+{
+    static const struct str names[] = {STR_("div"),   STR_("span"),   STR_("font"),    STR_("b"),
+                                       STR_("i"),     STR_("a"),      STR_("small"),   STR_("center"),
+                                       STR_("table"), STR_("strong"), STR_("section")};
+
+    return is_one_of(name, names, COUNT(names));
+}
+
+// Whether the value of a property is nothing: "0", "0px", and not "0.9em".
+static bool is_zero(struct str value)
+{
+    struct cur c = cur_of(value);
+
+    while (cur_skip(&c, '0') || cur_skip(&c, '.'))
+        continue;
+    return value.n && value.p[0] == '0' && !(cur_peek(&c) >= '1' && cur_peek(&c) <= '9');
+}
+
+// Whether a style lets nobody see what is in the element.
+static bool is_hiding_style(struct str style)
+{
+    static const struct str zeros[] = {STR_("font-size:"), STR_("opacity:"), STR_("max-height:")};
+    char bytes[300];
+    struct buf tight = {bytes, 0, sizeof bytes, sizeof bytes, false};
+    struct str text;
+
+    style = str_sub(style, 0, sizeof bytes);
+    for (size_t i = 0; i < style.n; i++)
+        if (!is_space(style.p[i]))
+            buf_put_char(&tight, ascii_lower(style.p[i]));
+    text = buf_str(&tight);
+    for (size_t i = 0; i < COUNT(zeros); i++) {
+        ptrdiff_t at = str_find_str(text, zeros[i]);
+
+        if (at != STR_NONE && is_zero(str_from(text, (size_t)at + zeros[i].n)))
+            return true;
+    }
+    return str_find_str(text, STR("display:none")) != STR_NONE ||
+           str_find_str(text, STR("visibility:hidden")) != STR_NONE;
 }
 
 // Does not set apart what is before from what is behind it.
@@ -210,11 +257,14 @@ static void skip_comment(struct cur *c)
     }
 }
 
-static void attribute(struct html *h, struct str tag, struct str name, struct str value)
+static void attribute(struct html *h, struct str tag, struct str name, struct str value,
+                      bool *is_hiding)
 {
     if (str_eq_ci(name, STR("href")) || str_eq_ci(name, STR("src"))) {
         if (h->link && h->n_links++ < HTML_MAX_LINKS)
             h->link(h->ctx, str_trim(value));
+    } else if (str_eq_ci(name, STR("style"))) {
+        *is_hiding |= is_hiding_style(value);
     } else if (str_eq_ci(name, STR("alt")) && str_eq_ci(tag, STR("img"))) {
         struct cur c = cur_of(value);
 
@@ -228,10 +278,24 @@ static void attribute(struct html *h, struct str tag, struct str name, struct st
     }
 }
 
+// Where text goes after a tag. Elements of the same name inside a hidden one are counted, others do not matter.
+static void hide(struct html *h, struct str name, bool is_end, bool is_hiding)
+{
+    if (h->hider_depth) {
+        if (str_eq_ci(name, h->hider))
+            h->hider_depth += is_end ? -1u : 1;
+    } else if (is_hiding && !is_end && is_holder(name)) {
+        h->hider = name;
+        h->hider_depth = 1;
+    }
+    h->out = h->hider_depth ? h->hidden : h->shown;
+}
+
 // The cursor is behind a "<" that begins a tag.
 static void tag(struct html *h)
 {
     struct cur *c = &h->c;
+    bool is_hiding = false;
     bool is_end = cur_skip(c, '/');
     struct str name = cur_while(c, is_name_char);
 
@@ -240,10 +304,12 @@ static void tag(struct html *h)
         struct str attribute_name = cur_while(c, is_attribute_char);
 
         skip_spaces(c);
-        if (cur_skip(c, '='))
-            attribute(h, name, attribute_name, take_value(c));
-        else
+        if (cur_skip(c, '=')) {
+            attribute(h, name, attribute_name, take_value(c), &is_hiding);
+        } else {
+            is_hiding |= str_eq_ci(attribute_name, STR("hidden"));
             cur_skip(c, '/');
+        }
         skip_spaces(c);
     }
     cur_skip(c, '>');
@@ -251,19 +317,21 @@ static void tag(struct html *h)
         skip_element(c, name);
     else if (!is_inline(name))
         buf_put_char(h->out, '\n'); // what is set apart is not one word
+    hide(h, name, is_end, is_hiding);
 }
 
-void html_text(struct str html, struct buf *out, html_link_fn *link, void *ctx)
+void html_text(struct str html, struct buf *shown, struct buf *hidden, html_link_fn *link, void *ctx)
 {
-    struct html h = {cur_of(html), out, link, ctx, 0};
+    struct html h = {.c = cur_of(html), .out = shown, .shown = shown, .hidden = hidden, .link = link,
+                     .ctx = ctx};
     struct cur *c = &h.c;
 
     while (cur_left(c)) {
         int next;
 
-        buf_put(out, cur_while(c, is_text_char));
+        buf_put(h.out, cur_while(c, is_text_char));
         if (cur_skip(c, '&')) {
-            put_reference(c, out);
+            put_reference(c, h.out);
             continue;
         }
         if (!cur_skip(c, '<'))
@@ -277,7 +345,7 @@ void html_text(struct str html, struct buf *out, html_link_fn *link, void *ctx)
         } else if (next == '/' || (next >= 0 && ascii_is_alpha((char)next))) {
             tag(&h);
         } else {
-            buf_put_char(out, '<');
+            buf_put_char(h.out, '<');
         }
     }
 }

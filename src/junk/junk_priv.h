@@ -42,9 +42,9 @@ void url_put(struct tokeniser *t, struct str url);
 void upstream_words_put(struct tokeniser *t, struct str prefix, size_t min, struct str text);
 
 /*
- * html.c: the text of HTML, without what is never shown. link is called for each link and image,
+ * html.c: the text of HTML, without scripts and styles; what is hidden from readers goes to hidden, which may be shown. link is called for each link and image,
  * with an undecoded address in html; links are few: at most HTML_MAX_LINKS.
  */
 enum { HTML_MAX_LINKS = 500 };
 typedef void html_link_fn(void *ctx, struct str url);
-void html_text(struct str html, struct buf *out, html_link_fn *link, void *ctx);
+void html_text(struct str html, struct buf *shown, struct buf *hidden, html_link_fn *link, void *ctx);

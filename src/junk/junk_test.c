@@ -49,15 +49,42 @@ TEST(junk_html_text)
         AUTO_BUF out = BUF_LIMIT(1000);
         AUTO_BUF links = BUF_LIMIT(1000);
 
-        html_text(in.str, &out, note_link, &links);
+        html_text(in.str, &out, &out, note_link, &links);
         CHECK_STR(buf_str(&out), cases[i].text);
         CHECK_STR(buf_str(&links), cases[i].links);
         for (size_t n = 0; n < in.str.n; n++) { // every truncation ends
             AUTO_EXACT cut = exact_copy(str_sub(in.str, 0, n));
 
             buf_reset(&out);
-            html_text(cut.str, &out, note_link, &links);
+            html_text(cut.str, &out, &out, note_link, &links);
         }
+    }
+}
+
+TEST(junk_html_hidden_text)
+{
+    static const struct {
+        struct str in, shown, hidden;
+    } cases[] = {
+        {STR_("a<span style=\"display: NONE\">b</span>c"), STR_("ac"), STR_("b")},
+        {STR_("a<div style='x:y;visibility:hidden'>b<div>c</div>d</div>e"), STR_("a\ne"), STR_("b\nc\nd\n")},
+        {STR_("<font style=font-size:0px>a</font>b"), STR_("b"), STR_("a")},
+        {STR_("<font style=\"font-size:0.9em;opacity:0.5\">a</font>"), STR_("a"), STR_("")},
+        {STR_("<span style=\"opacity:0.0\">a</span><b hidden>c</b>"), STR_(""), STR_("ac")},
+        {STR_("<img style=display:none>a<br hidden>b<p style=display:none>c"), STR_("\na\nb\nc"), STR_("")},
+        {STR_("<span hidden>a</div>b</span>c</span>d"), STR_("cd"), STR_("a\nb")},
+        {STR_("<span hidden>never ends"), STR_(""), STR_("never ends")},
+        {STR_("<span style=\"\">a</span><span style>b"), STR_("ab"), STR_("")},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(cases[i].in);
+        AUTO_BUF shown = BUF_LIMIT(1000);
+        AUTO_BUF hidden = BUF_LIMIT(1000);
+
+        html_text(in.str, &shown, &hidden, NULL, NULL);
+        CHECK_STR(buf_str(&shown), cases[i].shown);
+        CHECK_STR(buf_str(&hidden), cases[i].hidden);
     }
 }
 
@@ -101,6 +128,10 @@ TEST(junk_tokens)
          STR_(BARE "\xe4\xbd\xa0|\xe5\xa5\xbd|\xe4\xbd\xa0\xe5\xa5\xbd")},
         {STR_("\r\n\xe4\xbd\xa0" "ab\xe5\xa5\xbd \xe4\xbd\xa0"), // no pair: something is between
          STR_(BARE "\xe4\xbd\xa0|ab|\xe5\xa5\xbd")},
+        // What is hidden is another word.
+        {STR_("Content-Type: text/html\r\n\r\n<b>pills</b> <span hidden>pills lunch</span>"),
+         STR_("no:subject|no:from|no:reply-to|no:to|no:cc|no:message-id|no:date|no:x-mailer|no:user-agent|"
+              "no:organization|type:text/html|pills|html:hidden|hidden:pills|hidden:lunch")},
         // Invisible characters do not cut.
         {STR_("\r\nv\xe2\x80\x8bi\xc2\xad" "agra \xc3\x89T\xc3\x89"), STR_(BARE "viagra|\xc3\xa9t\xc3\xa9")},
     };

@@ -267,7 +267,7 @@ struct walk {
     struct tokeniser *t;
     const struct junk_message *m;
     size_t n_parts, text_left;
-    struct buf raw, decoded, utf8, text; // used again for each part
+    struct buf raw, decoded, utf8, text, hidden; // used again for each part
 };
 
 static void on_link(void *ctx, struct str url)
@@ -306,6 +306,7 @@ static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
     buf_reset(&w->decoded);
     buf_reset(&w->utf8);
     buf_reset(&w->text);
+    buf_reset(&w->hidden);
     if (!w->m->read(w->m->ctx, p->body_start, n < most ? (size_t)n : most, &w->raw, e))
         return false;
     if (d.encoding == TRANSFER_IDENTITY) {
@@ -323,10 +324,15 @@ static bool put_part_text(struct walk *w, const struct part *p, struct err *e)
         text = buf_str(&w->utf8);
     }
     if (str_eq(p->subtype, STR("html"))) {
-        html_text(text, &w->text, on_link, w);
+        // Upstream's words are all that is in it.
+        html_text(text, &w->text, w->t->s->method == JUNK_EVIDENCE ? &w->hidden : &w->text, on_link, w);
         text = buf_str(&w->text);
     }
     put_body(w, text);
+    if (w->hidden.n) {
+        token_put(w->t, STR("html:"), STR("hidden"));
+        words_put(w->t, STR("hidden:"), buf_str(&w->hidden));
+    }
     return true;
 }
 
@@ -377,7 +383,8 @@ bool junk_tokenise(struct arena *a, const struct junk_settings *s, const struct 
     struct walk w = {.t = &t, .m = m, .text_left = JUNK_MAX_TEXT,
                      .raw = BUF_LIMIT(3 * JUNK_MAX_TEXT + 64),
                      .decoded = BUF_LIMIT(3 * JUNK_MAX_TEXT + 64),
-                     .utf8 = BUF_LIMIT(4 * JUNK_MAX_TEXT), .text = BUF_LIMIT(4 * JUNK_MAX_TEXT)};
+                     .utf8 = BUF_LIMIT(4 * JUNK_MAX_TEXT), .text = BUF_LIMIT(4 * JUNK_MAX_TEXT),
+                     .hidden = BUF_LIMIT(4 * JUNK_MAX_TEXT)};
     bool ok;
 
     *out = (struct junk_tokens){ARENA_ARRAY(a, FEW_TOKENS, struct junk_token), 0, FEW_TOKENS};
@@ -386,5 +393,6 @@ bool junk_tokenise(struct arena *a, const struct junk_settings *s, const struct 
     buf_fini(&w.decoded);
     buf_fini(&w.utf8);
     buf_fini(&w.text);
+    buf_fini(&w.hidden);
     return ok;
 }
