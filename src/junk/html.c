@@ -9,14 +9,24 @@
 #include "text/encode.h"
 
 // HTML's names of U+00A0 to U+00FF, in order.
-static const char latin_names[] =
-    "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn "
-    "sup2 sup3 acute micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave "
-    "Aacute Acirc Atilde Auml Aring AElig Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml "
-    "ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave Uacute Ucirc Uuml Yacute THORN "
-    "szlig agrave aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave "
-    "iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave uacute ucirc "
-    "uuml yacute thorn yuml";
+static const struct str latin_names[] = {
+    STR_("nbsp"), STR_("iexcl"), STR_("cent"), STR_("pound"), STR_("curren"), STR_("yen"),
+    STR_("brvbar"), STR_("sect"), STR_("uml"), STR_("copy"), STR_("ordf"), STR_("laquo"),
+    STR_("not"), STR_("shy"), STR_("reg"), STR_("macr"), STR_("deg"), STR_("plusmn"), STR_("sup2"),
+    STR_("sup3"), STR_("acute"), STR_("micro"), STR_("para"), STR_("middot"), STR_("cedil"),
+    STR_("sup1"), STR_("ordm"), STR_("raquo"), STR_("frac14"), STR_("frac12"), STR_("frac34"),
+    STR_("iquest"), STR_("Agrave"), STR_("Aacute"), STR_("Acirc"), STR_("Atilde"), STR_("Auml"),
+    STR_("Aring"), STR_("AElig"), STR_("Ccedil"), STR_("Egrave"), STR_("Eacute"), STR_("Ecirc"),
+    STR_("Euml"), STR_("Igrave"), STR_("Iacute"), STR_("Icirc"), STR_("Iuml"), STR_("ETH"),
+    STR_("Ntilde"), STR_("Ograve"), STR_("Oacute"), STR_("Ocirc"), STR_("Otilde"), STR_("Ouml"),
+    STR_("times"), STR_("Oslash"), STR_("Ugrave"), STR_("Uacute"), STR_("Ucirc"), STR_("Uuml"),
+    STR_("Yacute"), STR_("THORN"), STR_("szlig"), STR_("agrave"), STR_("aacute"), STR_("acirc"),
+    STR_("atilde"), STR_("auml"), STR_("aring"), STR_("aelig"), STR_("ccedil"), STR_("egrave"),
+    STR_("eacute"), STR_("ecirc"), STR_("euml"), STR_("igrave"), STR_("iacute"), STR_("icirc"),
+    STR_("iuml"), STR_("eth"), STR_("ntilde"), STR_("ograve"), STR_("oacute"), STR_("ocirc"),
+    STR_("otilde"), STR_("ouml"), STR_("divide"), STR_("oslash"), STR_("ugrave"), STR_("uacute"),
+    STR_("ucirc"), STR_("uuml"), STR_("yacute"), STR_("thorn"), STR_("yuml"),
+};
 
 static const struct {
     struct str name;
@@ -31,20 +41,12 @@ static const struct {
 
 static uint32_t code_of_name(struct str name)
 {
-    struct str left = STR(latin_names), word;
-    uint32_t code = 0xa0;
-
     for (size_t i = 0; i < COUNT(other_names); i++)
         if (str_eq(other_names[i].name, name))
             return other_names[i].code;
-    for (; left.n; code++) {
-        if (!str_cut(left, ' ', &word, &left)) {
-            word = left;
-            left = (struct str){0};
-        }
-        if (str_eq(word, name))
-            return code;
-    }
+    for (size_t i = 0; i < COUNT(latin_names); i++)
+        if (str_eq(latin_names[i], name))
+            return 0xa0 + (uint32_t)i;
     return 0;
 }
 

@@ -354,6 +354,97 @@ static void command_in_pieces(size_t n)
     imap_input_fini(&in);
 }
 
+/* --- the junk filter --------------------------------------------------------------------------------- */
+
+static void make_tokens(struct arena *a, struct str message, struct junk_tokens *out)
+{
+    static const struct junk_settings settings = {.method = JUNK_EVIDENCE};
+    bool is_broken;
+    struct junk_message m = {mime_parse(a, message, &is_broken), junk_read_str, &message};
+    struct err e = {0};
+
+    count_begin();
+    if (!junk_tokenise(a, &settings, &(struct junk_key){1, 2}, &m, out, &e))
+        die("bytes in memory cannot be read");
+    count_end();
+}
+
+static void tokens_of_html(struct str piece, size_t n)
+{
+    AUTO_ARENA a = ARENA_LIMIT(MEMORY);
+    struct junk_tokens tokens;
+
+    make_tokens(&a, arena_printf(&a, "Content-Type: text/html\r\n\r\n%.*s",
+                                 STR_FMT(repeat(&a, piece, n, 0))), &tokens);
+}
+
+// Each word another one, so that the table of tokens grows.
+static void many_words(size_t n, struct buf *out)
+{
+    BUF_PUT(out, "Subject: x\r\n\r\n");
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "word%zux ", i * 7919);
+}
+
+static void junk_words(size_t n)
+{
+    AUTO_ARENA a = ARENA_LIMIT(MEMORY);
+    AUTO_BUF text = BUF_LIMIT(MEMORY);
+    struct junk_tokens tokens;
+
+    many_words(n, &text);
+    make_tokens(&a, buf_str(&text), &tokens);
+    if (tokens.n < n)
+        die("%zu words are %zu tokens", n, tokens.n);
+}
+
+static void junk_spaceless(size_t n)
+{
+    tokens_of_html(STR("\xe4\xbd\xa0\xe5\xa5\xbd\xe2\x80\x8b"), n);
+}
+
+static void junk_links(size_t n)
+{
+    tokens_of_html(STR("<a href=http://a.b.c.d.e.f.example/x/y?z=1>http://www.example</a>"), n);
+}
+
+static void junk_open_comments(size_t n)
+{
+    tokens_of_html(STR("<!-- <script <style "), n);
+}
+
+static void junk_hidden(size_t n)
+{
+    tokens_of_html(STR("<div style='display:none'>x&nbsp;"), n);
+}
+
+static void junk_entities(size_t n)
+{
+    tokens_of_html(STR("&yuml;&nosuchname;&#x41;&"), n);
+}
+
+// The formula, and gathering what a message changes.
+static void junk_decision(size_t n)
+{
+    AUTO_ARENA a = ARENA_LIMIT(MEMORY);
+    struct junk_token *items = ARENA_ARRAY(&a, n, struct junk_token);
+    struct junk_count *counts = ARENA_ARRAY(&a, n, struct junk_count);
+    struct junk_tokens tokens = {items, n, n};
+    static const struct junk_settings settings = {.method = JUNK_EVIDENCE};
+    struct junk_batch *b = junk_batch_new();
+    struct junk_result result;
+
+    for (size_t i = 0; i < n; i++) { // ever stronger words
+        items[i] = (struct junk_token){(i + 1) * 0x9e3779b97f4a7c15u >> JUNK_HASH_SHIFT, STR("w"), i & 1};
+        counts[i] = (struct junk_count){i & 1, i};
+    }
+    count_begin();
+    junk_decide(&a, &settings, &tokens, counts, (struct junk_count){n, n}, &result);
+    junk_batch_add(b, &tokens, true, 1);
+    count_end();
+    junk_batch_free(b);
+}
+
 const struct probe parser_probes[] = {
     {"many header fields", 2000, many_fields},
     {"a folded header field", 4000, folded_field},
@@ -380,5 +471,12 @@ const struct probe parser_probes[] = {
     {"SEARCH keys", 40, search_keys},
     {"LIST wildcards", 100, wildcards},
     {"a command byte for byte", 4000, command_in_pieces},
+    {"words for the junk filter", 4000, junk_words},
+    {"characters without spaces", 4000, junk_spaceless},
+    {"links", 400, junk_links},
+    {"HTML comments never closed", 2000, junk_open_comments},
+    {"hidden elements in one another", 1000, junk_hidden},
+    {"names of characters", 2000, junk_entities},
+    {"a junk decision", 4000, junk_decision},
 };
 const size_t n_parser_probes = COUNT(parser_probes);

@@ -7,7 +7,7 @@ from imap_client import append, session
 
 
 def learnt(s):
-    """Ham and spam messages learnt, words, and messages that are due."""
+    """Ham and spam messages learnt, bytes of words, and messages that are due."""
     db = sqlite3.connect('file:%s/data/accounts/mox/account.db?mode=ro' % s.dir, uri=True, timeout=WAIT)
     try:
         return db.execute('SELECT ham, spam, (SELECT total(length(words)) FROM junk_page), (SELECT count(*) FROM junk_due) '
@@ -125,7 +125,8 @@ def retrain():
         db.close()
         code, _, errors = s.command('retrain', 'mox')
         assert code == 0, errors
-        assert wait_learnt(s, 0, 5)[2] == words
+        # As many words under another key: how they lie in a page differs a little.
+        assert abs(wait_learnt(s, 0, 5)[2] - words) < words / 10
         code, _, errors = s.command('retrain', 'nobody')
         assert code == 1 and 'no such account' in errors, errors
 
@@ -195,6 +196,26 @@ def junk_commands():
         assert junk('test', 'ham').returncode == 2
         r = junk('train', '-bloompath', 'filter.bloom', 'ham', 'spam')
         assert r.returncode == 2 and 'no bloom filter' in r.stderr, r
+
+
+@test
+def quality():
+    """On the corpus, far below what test/junk/quality measures: nothing has become much worse."""
+    corpus = os.path.join(os.environ.get('MOX_SHARED', os.path.join(ROOT, '..', 'shared')), 'vectors', 'spam')
+    if not os.path.isdir(corpus):
+        return
+    dirs = [os.path.join(corpus, kind) for kind in ('ham', 'spam')]
+    for flags, ratio, rate, misses in (((), 0.8, 0.005, 0.02), ((), 0.2, 0.005, 0.03), (('-one-grams', '-two-grams=false', '-max-power', '0.01',
+                                                                                         '-rare-words', '2'), 0.8, 0.01, 0.06)):
+        out = run(MOX, 'junk', 'analyze', '-debug', '-train-ratio', str(ratio), *flags, *dirs).stdout
+        scores = {kind: sorted(float(line.split()[1]) for line in out.split('\n') if line.startswith((kind + ' 0.', kind + ' 1.')))
+                  for kind in ('ham', 'spam')}
+        assert len(scores['ham']) >= 499 and len(scores['spam']) >= 99, out[-200:]
+        threshold = scores['ham'][-1 - int(rate * len(scores['ham']))]
+        missed = sum(s <= threshold for s in scores['spam']) / len(scores['spam'])
+        assert missed <= misses, (flags, ratio, missed)
+        assert sum(s > 0.95 for s in scores['ham']) <= 0.002 * len(scores['ham']), (flags, ratio)
+        assert sum(s <= 0.95 for s in scores['spam']) <= 0.25 * len(scores['spam']), (flags, ratio)
 
 
 main('junk')
