@@ -122,8 +122,8 @@ static bool insert_entry(struct queue *q, uint64_t message, const struct queue_n
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     AUTO_STMT s = db_prepare(q->db, "INSERT INTO entry (message, recipient, next_attempt_unix, "
-                                    "delivery_id, domain, require_tls, notify, orcpt, is_held) "
-                                    "VALUES (?,?,?,?,?,?,?,?,?)", e);
+                                    "delivery_id, domain, require_tls, notify, orcpt, is_held, "
+                                    "max_attempts) VALUES (?,?,?,?,?,?,?,?,?,?)", e);
 
     struct str domain = queue_domain_of(&a, to->address);
     bool is_held;
@@ -139,6 +139,7 @@ static bool insert_entry(struct queue *q, uint64_t message, const struct queue_n
     stmt_bind_u64(s, 7, to->notify);
     stmt_bind_str(s, 8, to->orcpt);
     stmt_bind_u64(s, 9, is_held);
+    stmt_bind_u64(s, 10, m->max_attempts);
     return stmt_run(s, e);
 }
 

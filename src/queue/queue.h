@@ -64,6 +64,7 @@ struct queue_new {
     struct str message_id; // with its angle brackets, or empty
     uint32_t keep_retired_s; // how long it is remembered what became of it
     uint32_t max_per_day, max_first_per_day; // of the account; 0: no limit
+    uint32_t max_attempts;   // at another server; 0: as usual
     int fd;
     uint64_t size;
 };

@@ -231,6 +231,8 @@ class Wanting(World):
         zones = [
             Zone('wants.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A %s\n' % (WANTS, WANTS) + rua % (
                 'reject; sp=none; pct=100', 'mailto:ann@example.org!10m,mailto:bob@example.org!1k,mailto:x@plain.example')),
+            Zone('far.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A 127.66.0.77\n' % WANTS + rua % (
+                'none', 'mailto:reports@far.example')),
             Zone('tls.example', '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org,https://tls.example/report"\n'),
             Zone('host.example', '_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:bob@example.org"\n'),
             Zone('unheard.example', 'x A 127.0.0.1'),
@@ -343,6 +345,22 @@ def dmarc_reports_are_sent_to_those_who_agree():
             assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 0
         assert s.command('dmarc', 'sendreports')[0] == 0
         assert len(letters(s, 'ann', 'Report Domain')) == 1
+
+
+@test
+@needs_dns
+def dmarc_reports_go_by_their_address():
+    """To another server; at most five times; and nobody hears of it when that fails."""
+    with wanting() as (world, s):
+        from_domain(s, 'far.example')
+        gathered(s, 1)
+        assert s.command('dmarc', 'sendreports')[0] == 0
+        queued = s.command('queue', 'list')[1]
+        assert 'from:<postmaster@mail.example.org> to:<reports@far.example>' in queued, queued
+        with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data', 'queue', 'queue.db'),
+                                                uri=True)) as db:
+            assert db.execute('SELECT m.account, m.origin, e.max_attempts FROM message m JOIN entry e').fetchall() == [('', 2, 5)]
+        assert not letters(s, 'ann', 'Report Domain')
 
 
 @test

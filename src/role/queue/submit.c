@@ -11,6 +11,7 @@
 
 enum {
     MAX_ANSWERS = 256, // that wait for one commit
+    REPORT_ATTEMPTS = 5,
 };
 
 /* A message that a session is submitting. In service_peer's data. */
@@ -48,9 +49,9 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     s->message = (struct queue_new){.origin = p->role == ROLE_ADMIN ? QUEUE_OWN_REPORT
                                               : p->account.n        ? QUEUE_SUBMITTED
                                                                     : QUEUE_FROM_OUTSIDE,
-                                    .account = p->role == ROLE_ADMIN
-                                                   ? queue_role.start.settings.postmaster
-                                                   : p->account,
+                                    .account = p->account,
+                                    // mox-smtp-delivery.md 5.4: nobody waits for a report.
+                                    .max_attempts = p->role == ROLE_ADMIN ? REPORT_ATTEMPTS : 0,
                                     .reverse_path = arena_dup(&s->a, submit.reverse_path),
                                     .prefix = arena_dup(&s->a, submit.prefix),
                                     .max_per_day = p->max_per_day,
