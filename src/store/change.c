@@ -500,11 +500,11 @@ static bool copy_one(struct store *st, void *ctx, struct arena *a, const struct 
     struct copy placed = *c;
     uint32_t uid;
 
-    (void)a;
     placed.is_ruled = true;
     if (!junk_flags(st, change_of(st, j->target.id), &placed.flags, e) ||
         !origin_moved(st, j->mailbox, j->target.id, j->is_move, &placed, e) ||
-        !add_placement(st, j->target.id, &placed, &uid, e))
+        !add_placement(st, j->target.id, &placed, &uid, e) ||
+        (j->target.is_sent && !note_recipients_of(st, a, c->email, c->received_unix, e)))
         return false;
     if (!j->fn(j->ctx, c->uid, uid))
         return fail(e, ERR_LIMIT, "too many messages");

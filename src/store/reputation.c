@@ -325,6 +325,45 @@ bool note_recipients(struct store *st, struct arena *a, const struct envelope *e
     return true;
 }
 
+// The fields of a kind, as they were written. What an encoded word says is no address.
+static struct str recipients_of(struct arena *a, struct str fields, int kind)
+{
+    AUTO_BUF all = BUF_LIMIT(1 << 16);
+    struct str field, before = {0};
+
+    while (store_header_next(&fields, kind, &field)) {
+        if (before.n && str_eq(field, encoded_word_decode(a, before))) {
+            before = (struct str){0};
+            continue;
+        }
+        if (all.n)
+            BUF_PUT(&all, ", ");
+        buf_put(&all, field);
+        before = field;
+    }
+    return arena_dup(a, buf_str(&all));
+}
+
+// Some clients write what they send into another mailbox first, and move it.
+bool note_recipients_of(struct store *st, struct arena *a, uint64_t email, int64_t sent_unix,
+                        struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT fields FROM header WHERE email = ?", e);
+    struct envelope env = {0};
+    struct str fields;
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE;
+    fields = arena_dup(a, stmt_str(s, 0));
+    env.to = recipients_of(a, fields, store_header_kind(STR("To")));
+    env.cc = recipients_of(a, fields, store_header_kind(STR("Cc")));
+    env.bcc = recipients_of(a, fields, store_header_kind(STR("Bcc")));
+    return note_recipients(st, a, &env, sent_unix, e);
+}
+
 bool store_has_written(struct store_reader *r, struct str localpart, struct str domain,
                        bool with_subdomains, int64_t since_unix, bool *out, struct err *e)
 {

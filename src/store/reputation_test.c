@@ -321,6 +321,27 @@ TEST(correspondents_are_those_of_sent_messages)
     end();
 }
 
+TEST(correspondents_are_those_of_messages_moved_to_sent)
+{
+    const char *text = "From: me@here.example\r\nTo: =?utf-8?q?x=2C_boss=40bank.example=2C?= <jane@example.org>\r\n"
+                       "Cc: c@x.test\r\nCc: d@x.test\r\nBcc: e@y.test\r\nReply-To: f@y.test\r\n\r\n";
+
+    for (int is_move = 0; is_move < 2; is_move++) {
+        uint32_t uid;
+
+        begin();
+        uid = add("Outbox", 1000, 0, "", text);
+        CHECK(!has_written("jane", "example.org", false, 0));
+        move("Outbox", uid, "Sent", is_move);
+        CHECK(has_written("jane", "example.org", false, 1000));
+        CHECK(!has_written("jane", "example.org", false, 1001));
+        CHECK(has_written("c", "x.test", false, 0) && has_written("d", "x.test", false, 0));
+        CHECK(has_written("e", "y.test", false, 0) && !has_written("f", "y.test", false, 0));
+        CHECK(!has_written("", "bank.example", true, 0)); // the name of somebody
+        end();
+    }
+}
+
 TEST(subjectpass_keys_stay)
 {
     char one[STORE_SUBJECTPASS_KEY], again[STORE_SUBJECTPASS_KEY], other[STORE_SUBJECTPASS_KEY];

@@ -125,6 +125,9 @@ typedef bool step_fn(struct store *st, void *ctx, struct arena *a, const struct 
                      struct err *e);
 bool each_copy(struct store *st, uint64_t mailbox, const struct store_range *ranges, size_t n,
                step_fn *step, void *ctx, struct err *e);
+/* Whom a message that is copied to where sent ones lie was written to (reputation.c). */
+bool note_recipients_of(struct store *st, struct arena *a, uint64_t email, int64_t sent_unix,
+                        struct err *e);
 /* Another copy with these flags: uid, counts, keywords, thread. */
 bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
                    struct err *e);
