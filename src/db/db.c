@@ -395,6 +395,25 @@ uint64_t db_changes(struct db *d)
     return (uint64_t)sqlite3_changes64(d->handle);
 }
 
+static uint64_t sum_of_statements(struct db *d, int what)
+{
+    uint64_t n = 0;
+
+    for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(d->handle, s));)
+        n += (uint64_t)sqlite3_stmt_status(s, what, 0);
+    return n;
+}
+
+uint64_t db_steps(struct db *d)
+{
+    return sum_of_statements(d, SQLITE_STMTSTATUS_VM_STEP);
+}
+
+uint64_t db_scanned_rows(struct db *d)
+{
+    return sum_of_statements(d, SQLITE_STMTSTATUS_FULLSCAN_STEP);
+}
+
 bool db_check(struct db *d, struct buf *problems, struct err *e)
 {
     AUTO_STMT s = db_prepare(d, "PRAGMA integrity_check(100)", e);

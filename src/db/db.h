@@ -90,6 +90,11 @@ bool stmt_is_null(struct stmt *s, int at);
 uint64_t db_last_id(struct db *d);
 uint64_t db_changes(struct db *d);
 
+/* The steps that the statements of this handle took so far: how work grows, for tests. */
+uint64_t db_steps(struct db *d);
+/* Of these, how often the next row of a whole table was looked at. */
+uint64_t db_scanned_rows(struct db *d);
+
 /* SQLite's own checks of the file and of references: problems as lines, empty when there are none. */
 MUST_USE bool db_check(struct db *d, struct buf *problems, struct err *e);
 

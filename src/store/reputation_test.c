@@ -342,6 +342,56 @@ TEST(correspondents_are_those_of_messages_moved_to_sent)
     }
 }
 
+/* What a decision asks of an account, with its answers. */
+static void ask_all(bool *has_history)
+{
+    static const struct {
+        enum store_sign_kind kind;
+        const char *value;
+    } signs[] = {{SIGN_FROM_PROVED, "jane@example.org"}, {SIGN_FROM_DOMAIN_PROVED, "example.org"},
+                 {SIGN_IP1, "192.0.2.1"}, {SIGN_FROM, "stranger@example.net"}, {SIGN_IP3, "192.0.0.0/21"}};
+    struct store_arrivals minute, day;
+    struct err e = {0};
+
+    *has_history = true;
+    for (size_t i = 0; i < COUNT(signs); i++)
+        *has_history &= (i < 3) == (history("Inbox", signs[i].kind, signs[i].value, 0)[0] != 0);
+    CHECK(store_arrivals(reader, STR("192.0.2.1"), 600000, &minute, &day, &e));
+    *has_history &= has_written("p1", "example.com", false, 0) && has_written("", "example.com", false, 0) &&
+                    has_written("", "example.com", true, 0) && !has_written("", "example.net", true, 0);
+}
+
+// How much work the same questions are in a mailbox that grows.
+TEST(questions_cost_the_same_in_mailboxes_of_any_size)
+{
+    uint64_t before = 0;
+
+    begin();
+    for (int n = 0, goal = 100; goal <= 800; goal *= 2) {
+        uint64_t steps;
+        bool is_answered;
+
+        for (; n < goal; n++) {
+            char text[100];
+
+            // Not all judged, and all in the same few minutes.
+            add("Inbox", 600000 - n % 200, n % 3 ? n % 2 ? FLAG_JUNK : FLAG_NOTJUNK : 0, "", "x");
+            snprintf(text, sizeof text, "To: p%d@example.com, q%d@d%d.example.com\r\n\r\n", n, n, n);
+            add("Sent", 600000, 0, "", text);
+        }
+        ask_all(&is_answered); // statements are prepared
+        CHECK(is_answered);
+        steps = db_steps(reader->db);
+        ask_all(&is_answered);
+        steps = db_steps(reader->db) - steps;
+        // With 200 there are as many for each sign as are asked for.
+        CHECK_CASE(goal <= 200 || steps <= before + before / 20, goal);
+        before = steps;
+    }
+    CHECK(db_scanned_rows(reader->db) == 0);
+    end();
+}
+
 TEST(subjectpass_keys_stay)
 {
     char one[STORE_SUBJECTPASS_KEY], again[STORE_SUBJECTPASS_KEY], other[STORE_SUBJECTPASS_KEY];
