@@ -207,16 +207,25 @@ static void put_words(struct buf *out, const char *kind, const struct junk_decid
             buf_printf(out, " (not ASCII) %.3f", words[i].probability);
 }
 
+// For the filter, which asks by places in the message: it may begin somewhere in its file.
+static bool read_bytes(void *ctx, uint64_t offset, size_t n, struct buf *out, struct err *e)
+{
+    const struct store_new *m = ctx;
+    uint64_t left = offset < m->size ? m->size - offset : 0;
+    int fd = m->fd;
+
+    return junk_read_fd(&fd, m->offset + offset, n < left ? n : (size_t)left, out, e);
+}
+
 static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct err *e)
 {
     struct source *s = ctx;
     struct mime_parser *parser;
     struct junk_result result;
-    struct junk_message message = {.read = junk_read_fd};
+    struct junk_message message = {.read = read_bytes, .ctx = (void *)s->m};
     AUTO_BUF words = BUF_LIMIT(4096);
     struct err none = {0};
     bool is_broken, is_read, is_open;
-    int fd = s->m->fd;
 
     *out = (struct decide_junk){0};
     if (s->is_opaque)
@@ -224,7 +233,6 @@ static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct
     parser = mime_parser_new(a);
     is_read = each_block(s->m, a, UINT64_MAX, parse_block, parser, e);
     message.root = mime_parser_end(parser, &is_broken);
-    message.ctx = &fd;
     if (!is_read)
         return false;
     if (!store_junk_classify(account.store, s->reader, a, &message, &is_open, &result, &none)) {
@@ -371,10 +379,14 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
                                      .now_unix = m->received_unix, .jitter = jitter()};
     struct suspect *suspect = store_look_begin(account.store, m, &source.is_opaque);
     struct err e = {0};
+    bool is_reading;
 
     *out = (struct judged){0};
     source.reader = take_reader(&e);
-    if (source.reader && (source.is_opaque || read_header(a, m, &message.header, &e))) {
+    // All questions in one transaction: otherwise each, and each word of the message, takes locks of the
+    // file and gives them back.
+    is_reading = source.reader && store_read_begin(source.reader, &e);
+    if (is_reading && (source.is_opaque || read_header(a, m, &message.header, &e))) {
         decide(a, rules_decide(rules), rules_destination(rules, address), &message, &asked,
                &out->decision);
         out->is_report_optional =
@@ -385,6 +397,8 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
     } else {
         refuse_broken(&out->decision, &e);
     }
+    if (is_reading)
+        store_read_end(source.reader);
     if (source.reader)
         give_reader(source.reader);
     store_look_end(account.store, suspect);
