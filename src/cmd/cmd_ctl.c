@@ -213,9 +213,3 @@ int cmd_tlsrpt_listreports(int argc, char **argv)
 {
     return list_reports(argc, argv, "tlsrpt listreports", "tlsreports");
 }
-
-int cmd_queue_list(int argc, char **argv)
-{
-    (void)argv;
-    return argc > 1 ? cmd_usage("queue list") : print_stream("queuelist");
-}

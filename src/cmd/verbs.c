@@ -26,9 +26,64 @@ const struct cmd cmd_verbs[] = {
      "Started by the name sendmail, by a symbolic link, the program does the same. With a group of its\n"
      "own that may read moxsubmit.conf, and set-group-id, its users need not know the password; all other\n"
      "commands are refused then.", cmd_sendmail, false},
-    {"queue list", "", "List messages in the delivery queue.\n\n"
+    {"queue list", "[filterflags] [-sort nextattempt|queued] [-asc]",
+     "List messages in the delivery queue.\n\n"
      "Per message: number, when it was queued, sender, recipient, time to the next and since the\n"
-     "last attempt, and what went wrong then.", cmd_queue_list, false},
+     "last attempt, and what went wrong then. The last to be tried come first, or with -asc last.\n\n"
+     "These flags choose messages, here and in the commands that change them:\n\n"
+     "    -ids n,n                 by number\n"
+     "    -n max                   at most so many\n"
+     "    -account name            of an account\n"
+     "    -from text, -to text     a part of the address, or a whole domain: @example.org\n"
+     "    -hold true|false         on hold, or not\n"
+     "    -submitted time, -nextattempt time\n"
+     "                             before or after a time from now: \"<-1h\" is more than an hour ago,\n"
+     "                             \">now\" to come\n"
+     "    -transport name          with this transport",
+     cmd_queue_list, false},
+    {"queue hold", "[filterflags]", "Put messages on hold.\n\n"
+     "They are not tried until \"queue unhold\". Flags as of \"queue list\"; without any, all.",
+     cmd_queue_hold, false},
+    {"queue unhold", "[filterflags]", "Let messages that are on hold be delivered again.\n\n"
+     "Flags as of \"queue list\".", cmd_queue_unhold, false},
+    {"queue schedule", "[filterflags] [-now] duration", "Change when messages are tried next.\n\n"
+     "Adds the duration, such as 1h30m or -30m, to the time of the next attempt; with -now, sets it to\n"
+     "so long from now, so that 0s is at once. Flags as of \"queue list\".", cmd_queue_schedule, false},
+    {"queue transport", "[filterflags] transport", "Set the transport of messages.\n\n"
+     "Its name in mox.conf, or \"\" for what the routes say. Flags as of \"queue list\".",
+     cmd_queue_transport, false},
+    {"queue requiretls", "[filterflags] yes|no|default", "Set what TLS messages need.\n\n"
+     "yes: verified TLS and REQUIRETLS all the way; no: whatever there is, policies are ignored;\n"
+     "default: as the recipient's policy says. Flags as of \"queue list\".", cmd_queue_requiretls, false},
+    {"queue fail", "[filterflags]", "Fail delivery of messages.\n\n"
+     "As if the last attempt had failed: their senders are told that delivery was canceled. Flags as of\n"
+     "\"queue list\"; without any, all.", cmd_queue_fail, false},
+    {"queue drop", "[filterflags]", "Remove messages from the queue.\n\n"
+     "Nobody is told. Flags as of \"queue list\"; without any, all.", cmd_queue_drop, false},
+    {"queue dump", "id", "Print a message of the queue.", cmd_queue_dump, false},
+    {"queue holdrules list", "", "List rules for holding messages.", cmd_queue_holdrules_list, false},
+    {"queue holdrules add", "[-account name] [-senderdom domain] [-recipientdom domain]",
+     "Add a rule for holding messages.\n\n"
+     "Messages to which all its fields apply are put on hold, those that are in the queue and those to\n"
+     "come; a rule without any holds everything.", cmd_queue_holdrules_add, false},
+    {"queue holdrules remove", "id", "Remove a rule for holding messages.\n\n"
+     "What is on hold stays so: see \"queue unhold\".", cmd_queue_holdrules_remove, false},
+    {"queue retired list", "[filterflags] [-sort lastactivity|queued] [-asc]",
+     "List messages that were delivered or have failed.\n\n"
+     "They are kept for an account's KeepRetiredMessagePeriod. Flags as of \"queue list\", but no -hold\n"
+     "and -nextattempt; instead -lastactivity time, and -result success|failure.",
+     cmd_queue_retired_list, false},
+    {"queue retired print", "id", "Print what is known of a retired message, as JSON.",
+     cmd_queue_retired_print, false},
+    {"queue suppress list", "[-account name]", "List recipients that are not written to any more.\n\n"
+     "Recipients get on an account's list when their server says that they are not there, after several\n"
+     "other failures, or by \"queue suppress add\".", cmd_queue_suppress_list, false},
+    {"queue suppress add", "account address", "Add a recipient to an account's suppression list.",
+     cmd_queue_suppress_add, false},
+    {"queue suppress remove", "account address",
+     "Remove a recipient from an account's suppression list.", cmd_queue_suppress_remove, false},
+    {"queue suppress lookup", "account address",
+     "Look up a recipient in an account's suppression list.", cmd_queue_suppress_lookup, false},
     {"retrain", "account", "Train an account's junk filter anew.\n\n"
      "What it learnt is forgotten, and learnt again from the flags $Junk and $NotJunk of all messages.\n"
      "Returns when that has begun; mail is served meanwhile.", cmd_retrain, false},

@@ -11,7 +11,12 @@ extern const size_t cmd_verb_count;
 typedef int cmd_run_fn(int argc, char **argv);
 cmd_run_fn cmd_help, cmd_helpall, cmd_version;                       // cmd.c
 cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
-cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels, cmd_queue_list; // cmd_ctl.c
+cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels; // cmd_ctl.c
+cmd_run_fn cmd_queue_list, cmd_queue_hold, cmd_queue_unhold, cmd_queue_schedule, cmd_queue_transport,
+    cmd_queue_requiretls, cmd_queue_fail, cmd_queue_drop, cmd_queue_dump, cmd_queue_retired_list,
+    cmd_queue_retired_print, cmd_queue_holdrules_list, cmd_queue_holdrules_add, cmd_queue_holdrules_remove,
+    cmd_queue_suppress_list, cmd_queue_suppress_add, cmd_queue_suppress_remove,
+    cmd_queue_suppress_lookup; // cmd_queue.c
 cmd_run_fn cmd_config_test, cmd_config_describe_static, cmd_config_describe_domains; // cmd_config.c
 cmd_run_fn cmd_dkim_gened25519, cmd_dkim_genrsa, cmd_dkim_lookup, cmd_dkim_sign, cmd_dkim_txt,
     cmd_dkim_verify;                                                 // cmd_dkim.c

@@ -539,8 +539,31 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, refused_text, IPC_MAX_TEXT)
 /* The message itself, a sealed memory file; the answer is a verdict. */
 #define ipc_submit_data_FIELDS(F) F(u64, size, 0)
-/* admin -> queue: list, from this entry on; the answer is an admin_reply with lines. */
-#define ipc_queue_list_FIELDS(F) F(u64, after, 0)
+/*
+ * admin -> queue: what a person wants of it (enum ipc_queue_verb). filter: as queue_filter_parse has it; value and
+ * after are the verb's. The answer is an admin_reply with lines, bytes, or the number of entries changed; more: ask
+ * again with that as after.
+ */
+enum ipc_queue_verb {
+    IPC_QUEUE_CHANGE, // and the following: enum queue_change
+    IPC_QUEUE_LIST = 16,
+    IPC_QUEUE_DUMP, // after: where to begin
+    IPC_QUEUE_RETIRED_LIST,
+    IPC_QUEUE_RETIRED_PRINT,
+    IPC_QUEUE_HOLD_RULES_LIST,
+    IPC_QUEUE_HOLD_RULES_ADD, // value: three words with tabs between them
+    IPC_QUEUE_HOLD_RULES_REMOVE,
+    IPC_QUEUE_SUPPRESS_LIST, // value: the account
+    IPC_QUEUE_SUPPRESS_ADD,  // value: account and address with a tab between them, and so on
+    IPC_QUEUE_SUPPRESS_REMOVE,
+    IPC_QUEUE_SUPPRESS_LOOKUP,
+    IPC_LAST_QUEUE_VERB = IPC_QUEUE_SUPPRESS_LOOKUP,
+};
+#define ipc_queue_command_FIELDS(F)                                                                \
+    F(u8, verb, IPC_LAST_QUEUE_VERB)                                                               \
+    F(str, filter, 16384)                                                                          \
+    F(str, value, 4096)                                                                            \
+    F(u64, after, 0)
 
 /* --- keys -------------------------------------------------------------------------------------- */
 
@@ -859,7 +882,7 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     M(submit, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                            \
     M(submit_rcpt, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                       \
     M(submit_data, R_(SESSION) | R_(ADMIN), R_(QUEUE), 1, 1)                                       \
-    M(queue_list, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
+    M(queue_command, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
     M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)                                        \
     M(dkim_domain, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                            \

@@ -6,7 +6,6 @@
 #include "db/sql.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "text/date.h"
 #include "text/idna.h"
 
 struct queue *queue_open(struct err *e)
@@ -239,83 +238,8 @@ static bool buffer_piece(void *ctx, struct str bytes)
     return true;
 }
 
-bool queue_read_start(struct queue *q, uint64_t message, size_t max, struct buf *out,
-                      struct err *e)
+bool queue_read_part(struct queue *q, uint64_t message, uint64_t offset, size_t max, struct buf *out,
+                     struct err *e)
 {
-    return chunk_read(q->db, message, 0, max, buffer_piece, out, e) && e->kind == ERR_NONE;
-}
-
-// "1h5m3s", as upstream prints durations.
-static void put_duration(struct buf *out, int64_t seconds)
-{
-    if (seconds < 0) {
-        BUF_PUT(out, "-");
-        seconds = -seconds;
-    }
-    if (seconds >= 3600)
-        buf_printf(out, "%lldh", (long long)(seconds / 3600));
-    if (seconds >= 60)
-        buf_printf(out, "%lldm", (long long)(seconds % 3600 / 60));
-    buf_printf(out, "%llds", (long long)(seconds % 60));
-}
-
-// Text of others on a terminal: control characters would act there.
-static void put_plain(struct buf *out, struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        buf_put_char(out, (unsigned char)s.p[i] < 32 || s.p[i] == 127 ? '?' : s.p[i]);
-}
-
-static void put_entry(struct buf *out, struct stmt *s)
-{
-    int64_t now = os_now_unix();
-
-    buf_printf(out, "%5llu ", (unsigned long long)stmt_u64(s, 0));
-    date_put_rfc3339(out, stmt_i64(s, 1));
-    BUF_PUT(out, " from:<");
-    put_plain(out, stmt_str(s, 2));
-    BUF_PUT(out, "> to:<");
-    put_plain(out, stmt_str(s, 3));
-    BUF_PUT(out, "> next ");
-    if (stmt_i64(s, 4) == QUEUE_NEVER_UNIX)
-        BUF_PUT(out, "never");
-    else
-        put_duration(out, stmt_i64(s, 4) - now);
-    BUF_PUT(out, " last ");
-    if (stmt_is_null(s, 5))
-        BUF_PUT(out, "-");
-    else
-        put_duration(out, now - stmt_i64(s, 5));
-    BUF_PUT(out, " error \"");
-    put_plain(out, stmt_str(s, 6));
-    BUF_PUT(out, "\"");
-    if (stmt_str(s, 7).n) {
-        BUF_PUT(out, " futurerelease \"");
-        put_plain(out, stmt_str(s, 7));
-        BUF_PUT(out, "\"");
-    }
-    BUF_PUT(out, "\n");
-}
-
-bool queue_list(struct queue *q, uint64_t after, struct buf *out, uint64_t *last, struct err *e)
-{
-    enum { LONGEST_LINE = 4096 };
-    AUTO_STMT s = db_prepare(q->db,
-                             "SELECT e.id, m.queued_unix, m.reverse_path, e.recipient, "
-                             "e.next_attempt_unix, e.last_attempt_unix, e.last_error, "
-                             "m.future_release FROM entry e "
-                             "JOIN message m ON m.id = e.message WHERE e.id > ? ORDER BY e.id", e);
-
-    *last = 0;
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, after);
-    while (stmt_step(s, e)) {
-        put_entry(out, s);
-        if (out->n + LONGEST_LINE > out->limit) {
-            *last = stmt_u64(s, 0);
-            break;
-        }
-    }
-    return e->kind == ERR_NONE;
+    return chunk_read(q->db, message, offset, max, buffer_piece, out, e) && e->kind == ERR_NONE;
 }

@@ -89,7 +89,8 @@ struct queue_entry {
     enum queue_ret ret;
     // For queue_result.
     uint32_t max_attempts, keep_retired_s;
-    bool is_sender_real, is_delay_told;
+    bool is_sender_real, is_delay_told, is_held;
+    int64_t next_attempt_unix;
     struct str message_id;
 };
 /* A copy with its texts in a. */
@@ -177,12 +178,3 @@ MUST_USE bool queue_read(struct queue *q, uint64_t message, int fd, struct err *
 
 /* Forgets up to max retired messages whose time has come; n: how many there were. */
 MUST_USE bool queue_forget_retired(struct queue *q, size_t max, size_t *n, struct err *e);
-
-/* --- for people --------------------------------------------------------------------------------- */
-
-/*
- * Lines for people, entries with an id above after; *last is the last that fitted, 0 at the end.
- * mox-imap-store-cli-config.md 3.2, "queue list".
- */
-MUST_USE bool queue_list(struct queue *q, uint64_t after, struct buf *out, uint64_t *last,
-                         struct err *e);

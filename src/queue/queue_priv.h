@@ -21,6 +21,8 @@ struct queue {
     struct schedule *schedule;
     struct str hostname;
     struct report_rate rate;
+    int64_t listed_unix; // of the last line of a list that goes on
+    uint64_t n_listed;   // its lines
 };
 
 /* The last second of the year 9999: never, and yet a date. */
@@ -43,6 +45,13 @@ void schedule_free(struct schedule *s);
 void schedule_reset(struct queue *q);
 /* An entry that was given out has been dealt with; it may be due again. */
 void schedule_end(struct queue *q, const struct queue_entry *entry);
+/* An entry, be it due or not; texts in a. */
+MUST_USE bool schedule_read_entry(struct queue *q, struct arena *a, uint64_t id,
+                                  struct queue_entry *out, bool *found, struct err *e);
+
+/* result.c: an entry that a person takes out, within a change. is_told: its sender is. */
+MUST_USE bool result_end_by_hand(struct queue *q, const struct queue_entry *entry,
+                                 const struct attempt *attempt, bool is_told, struct err *e);
 
 /* queue.c: inserts in the transaction that is open; entries that are refused are left out. */
 MUST_USE bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e);
@@ -50,9 +59,9 @@ MUST_USE bool queue_insert(struct queue *q, const struct queue_new *m, struct er
 MUST_USE bool queue_read_file(const struct queue_new *m, size_t max, struct buf *out, struct err *e);
 /* The destination of an address: its domain, in the one spelling of the DNS. */
 struct str queue_domain_of(struct arena *a, struct str address);
-/* The first max bytes of a message. */
-MUST_USE bool queue_read_start(struct queue *q, uint64_t message, size_t max, struct buf *out,
-                               struct err *e);
+/* Up to max bytes of a message from offset on. */
+MUST_USE bool queue_read_part(struct queue *q, uint64_t message, uint64_t offset, size_t max,
+                              struct buf *out, struct err *e);
 
 /* report.c: what the sender is told. */
 /*

@@ -1,4 +1,4 @@
-#include "queue/queue.h"
+#include "queue/manage.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -60,7 +60,7 @@ TEST(queue_add_next_result)
     CHECK(queue_result(q, &due[0], &(struct attempt){.class = ATTEMPT_TEMPORARY,
                                                      .text = STR("no\nroom")}, &e));
     CHECK(queue_result(q, &due[1], &delivered, &e));
-    CHECK(queue_list(q, 0, &out, &last, &e) && last == 0);
+    CHECK(queue_list(q, &(struct queue_filter){0}, 0, &out, &last, &e) && last == 0);
     CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 1s last "
                                  "0s error \"no?room\"\n"));
     os_clock_set_for_test(2000000);
@@ -68,7 +68,7 @@ TEST(queue_add_next_result)
     CHECK(n == 1);
     CHECK(queue_result(q, &due[0], &delivered, &e));
     buf_reset(&out);
-    CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
+    CHECK(queue_list(q, &(struct queue_filter){0}, 0, &out, &last, &e) && out.n == 0);
     queue_close(q); // what was not committed is forgotten
     q = queue_open(&e);
     n = take_all(q, &a, due, 4);
@@ -101,7 +101,7 @@ TEST(queue_holds_until_release)
                                            .future_release = STR("for;3600")}, &e));
     CHECK(queue_commit(q, &e));
     CHECK(take_all(q, &a, due, 4) == 0);
-    CHECK(queue_list(q, 0, &out, &last, &e));
+    CHECK(queue_list(q, &(struct queue_filter){0}, 0, &out, &last, &e));
     CHECK_STR(buf_str(&out), STR("    1 1970-01-01T00:16:40Z from:<r@x> to:<a@x> next 1h0m0s last "
                                  "- error \"\" futurerelease \"for;3600\"\n"));
     os_clock_set_for_test(4600000);
@@ -157,7 +157,7 @@ TEST(queue_of_the_first_version)
         CHECK_STR(due[i].domain, due[i].id == 1 ? STR("x.org") : due[i].id == 2 ? STR("y") : STR(""));
         CHECK(queue_result(q, &due[i], &delivered, &e));
     }
-    CHECK(queue_list(q, 0, &out, &last, &e) && out.n == 0);
+    CHECK(queue_list(q, &(struct queue_filter){0}, 0, &out, &last, &e) && out.n == 0);
 
     queue_close(q);
     CHECK(chdir("/") == 0);

@@ -148,7 +148,7 @@ bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_actio
     }
     if (entry->origin == QUEUE_FROM_OUTSIDE && !is_within_rate(q, os_now_unix()))
         return true;
-    if (!queue_read_start(q, entry->message, DSN_MAX_ORIGINAL + 1, &original, e))
+    if (!queue_read_part(q, entry->message, 0, DSN_MAX_ORIGINAL + 1, &original, e))
         return false;
     m.original = buf_str(&original);
     return put(q, &a, &m, &to, 1, e);

@@ -204,6 +204,13 @@ static bool apply(struct queue *q, const struct queue_entry *entry, const struct
     return is_final(entry, t, now) ? end_failed(q, entry, t, e) : put_off(q, entry, t, now, e);
 }
 
+bool result_end_by_hand(struct queue *q, const struct queue_entry *entry,
+                        const struct attempt *attempt, bool is_told, struct err *e)
+{
+    return (!is_told || report_put(q, entry, DSN_FAILED, attempt, 0, e)) &&
+           retire(q, entry, attempt, false, e);
+}
+
 bool queue_result(struct queue *q, const struct queue_entry *entry, const struct attempt *attempt,
                   struct err *e)
 {

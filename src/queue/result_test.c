@@ -1,4 +1,5 @@
 #include "message/dsn_test.h"
+#include "queue/manage.h"
 #include "queue/queue_test.h"
 
 static const struct queue_recipient bob = {.address = STR_("bob@other.example")};
@@ -51,7 +52,7 @@ static bool is_empty(struct queue_fixture *f)
     uint64_t last;
     AUTO_BUF out = BUF_LIMIT(1 << 20);
 
-    CHECK(queue_list(f->q, 0, &out, &last, &(struct err){0}));
+    CHECK(queue_list(f->q, &(struct queue_filter){0}, 0, &out, &last, &(struct err){0}));
     return !queue_fixture_next(f, &entry) && !out.n;
 }
 

@@ -247,22 +247,22 @@ bool queue_has_ready(const struct queue *q)
     return q->schedule->n_ready || !q->schedule->is_all_read;
 }
 
-static bool read_entry(struct queue *q, struct arena *a, uint64_t id, int64_t now,
-                       struct queue_entry *out, bool *found, struct err *e)
+bool schedule_read_entry(struct queue *q, struct arena *a, uint64_t id, struct queue_entry *out,
+                         bool *found, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db,
                              "SELECT e.message, e.recipient, e.domain, e.transport, e.delivery_id, "
                              "e.dialed, e.attempts, e.require_tls, m.reverse_path, m.account, "
                              "m.queued_unix, m.size, m.origin, m.is_8bit, m.is_binary, "
                              "m.is_smtputf8, e.notify, e.orcpt, m.envid, m.ret, e.max_attempts, "
-                             "m.keep_retired_s, m.is_sender_real, e.is_delay_told, m.message_id "
+                             "m.keep_retired_s, m.is_sender_real, e.is_delay_told, m.message_id, "
+                             "e.next_attempt_unix, e.is_held "
                              "FROM entry e JOIN message m ON m.id = e.message "
-                             "WHERE e.id = ? AND e.next_attempt_unix <= ? AND e.is_held = 0", e);
+                             "WHERE e.id = ?", e);
 
     if (!s)
         return false;
     stmt_bind_u64(s, 1, id);
-    stmt_bind_i64(s, 2, now);
     *found = stmt_step(s, e);
     if (*found)
         *out = (struct queue_entry){.id = id,
@@ -290,7 +290,9 @@ static bool read_entry(struct queue *q, struct arena *a, uint64_t id, int64_t no
                                     .keep_retired_s = (uint32_t)stmt_u64(s, 21),
                                     .is_sender_real = stmt_u64(s, 22),
                                     .is_delay_told = stmt_u64(s, 23),
-                                    .message_id = arena_dup(a, stmt_str(s, 24))};
+                                    .message_id = arena_dup(a, stmt_str(s, 24)),
+                                    .next_attempt_unix = stmt_i64(s, 25),
+                                    .is_held = stmt_u64(s, 26)};
     return e->kind == ERR_NONE;
 }
 
@@ -320,9 +322,9 @@ static bool take(struct queue *q, struct arena *a, struct lane *l, int64_t now,
         s->n_ready--;
         if (map_get(&s->under_way, id_key(&id)))
             continue;
-        if (!read_entry(q, a, id, now, &out[*n], &found, e))
+        if (!schedule_read_entry(q, a, id, &out[*n], &found, e))
             return false;
-        if (found) {
+        if (found && out[*n].next_attempt_unix <= now && !out[*n].is_held) {
             map_put(&s->under_way, id_key(&id), s);
             (*n)++;
         }

@@ -8,7 +8,7 @@
 #include "faults.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "queue/queue.h"
+#include "queue/manage.h"
 
 static void add(struct queue *q, int to, unsigned i)
 {
@@ -115,7 +115,7 @@ static int check(const char *said, size_t n)
         is_added[k] |= said[i] == 'a';
         is_done[k] |= said[i] == 'd';
     }
-    if (!q || !queue_list(q, 0, &list, &last, &e)) {
+    if (!q || !queue_list(q, &(struct queue_filter){0}, 0, &list, &last, &e)) {
         printf("cannot be read: %s\n", e.text);
         return 1;
     }

@@ -47,7 +47,7 @@ def every_command_has_help():
 def helpall_has_it_all():
     out = run(MOX, 'helpall').stdout
     assert out.count('# mox ') == out.count('usage: mox ') > 15, out
-    assert 'usage: mox cid id\n' in out and 'usage: mox queue list\n' in out
+    assert 'usage: mox cid id\n' in out and 'usage: mox queue list [filterflags]' in out
     assert run(MOX, 'helpall', 'x', ok=False).returncode == 2
 
 

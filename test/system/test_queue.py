@@ -3,6 +3,7 @@ The queue as senders and operators see it: reports to senders (RFC 3461 to 3464)
 `mox queue ...`. Clients are smtplib, swaks and msmtp.
 """
 import email
+import json
 import re
 import smtplib
 import tempfile
@@ -182,6 +183,93 @@ def what_is_asked_for_must_be_well_formed():
         w.cmd('MAIL FROM:<a@example.com>', '250')
         w.cmd('RCPT TO:<b@example.com> NOTIFY=SUCCESS', '555 5.3.3')
         w.close()
+
+
+def queue(s, *args, want=0):
+    """What a command prints; else its complaint."""
+    code, out, err = s.command('queue', *args)
+    assert code == want, (args, code, out, err)
+    return out if want == 0 else err
+
+
+def ids(s, *flags):
+    lines = queue(s, 'list', *flags).splitlines()
+    assert lines[0] == 'messages:'
+    return [int(l.split()[0]) for l in lines[1:] if l != '(none)']
+
+
+@test
+def what_waits_is_listed_and_changed():
+    with running() as s:
+        imap = s.imap()
+        # On hold by a rule before it comes: nothing moves that is not meant to.
+        assert queue(s, 'holdrules', 'list') == 'hold rules:\n(none)\n'
+        assert queue(s, 'holdrules', 'add', '-senderdom', 'LOCALHOST') == '0 messages put on hold\n'
+        assert queue(s, 'holdrules', 'list') == 'hold rules:\nid 1: sender domain "localhost"\n'
+        c = client(s)
+        for to in ('a@one.example', 'b@two.example', 'c@two.example'):
+            c.sendmail(LOGIN, [to], TEXT % LOGIN)
+        assert ids(s, '-sort', 'queued', '-asc') == [1, 2, 3] and ids(s, '-hold', 'false') == []
+        assert ids(s, '-to', '@two.example', '-asc', '-sort', 'queued') == [2, 3] and ids(s, '-n', '1', '-sort', 'queued') == [3]
+        assert ids(s, '-submitted', '>now') == [] and len(ids(s, '-submitted', '<1h', '-account', 'mox')) == 3
+        assert 'on hold' in queue(s, 'list', '-ids', '1')
+        assert 'no duration' in queue(s, 'list', '-submitted', '<soon', want=1)
+        queue(s, 'list', 'x', want=2)
+        # The message, to the byte; nothing of a number that is none.
+        m = queue(s, 'dump', '2')
+        assert m.startswith('Received: ') and m.endswith('Message-ID: <m1@client.example>\n\nthe body\n'), m
+        assert queue(s, 'dump', '99', want=1) == 'mox: no message 99 in the queue\n'
+        assert queue(s, 'transport', '-ids', '1', 'smarthost') == '1 message(s) changed\n'
+        assert queue(s, 'requiretls', '-ids', '1', 'yes') == '1 message(s) changed\n'
+        assert ' transport "smarthost" requiretls yes\n' in queue(s, 'list', '-transport', 'smarthost')
+        assert 'none of yes, no, default' in queue(s, 'requiretls', 'perhaps', want=1)
+        assert queue(s, 'transport', '-ids', '1', '') == queue(s, 'requiretls', '-ids', '1', 'default')
+        assert queue(s, 'schedule', '-to', '@two.example', '2h') == '2 message(s) rescheduled\n'
+        assert re.search(r' next (2h0m0s|1h59m\d+s) ', queue(s, 'list', '-nextattempt', '>1h')), queue(s, 'list')
+        # What a person fails is reported, what they drop is not.
+        assert queue(s, 'fail', '-ids', '2') == '1 message(s) marked as failed\n'
+        assert queue(s, 'drop', '-ids', '3') == '1 message(s) dropped\n'
+        assert queue(s, 'unhold', '-ids', '1') == '1 messages changed\n'
+        m, = reports(imap)
+        assert status(m)[1]['Final-Recipient'] == 'rfc822;b@two.example' and 'canceled by the administrator' in m.as_string()
+        eventually(lambda: queue(s, 'list') == 'messages:\n(none)\n')
+        assert sorted(m['Delivered-To'] for m in messages(imap)) == ['a@one.example', LOGIN]
+        # The rule holds still, until it goes.
+        c.sendmail(LOGIN, ['d@two.example'], TEXT % LOGIN)
+        assert ids(s, '-hold', 'true')
+        assert queue(s, 'holdrules', 'remove', '1') == ''
+        assert queue(s, 'holdrules', 'remove', '1', want=1) == 'mox: no hold rule 1\n'
+        assert queue(s, 'schedule', '-now', '1h') == '1 message(s) rescheduled\n'
+        assert queue(s, 'unhold') == '1 messages changed\n' and len(messages(imap)) == 2
+        assert queue(s, 'schedule', '-now', '0s') == '1 message(s) rescheduled\n'
+        eventually(lambda: len(messages(imap)) == 3)
+        # localserve keeps for three days what became of it all.
+        retired = queue(s, 'retired', 'list').splitlines()
+        assert retired[0] == 'messages:' and len([l for l in retired if ' success ' in l]) == 2, retired
+        assert len(queue(s, 'retired', 'list', '-result', 'failure').splitlines()) == 3
+        what = json.loads(queue(s, 'retired', 'print', '2'))
+        assert what['Recipient'] == 'b@two.example' and not what['Success'] and what['Results'][0]['Secode'] == '5.7.0', what
+        c.quit()
+
+
+@test
+def suppressed_recipients_are_not_written_to():
+    with running() as s:
+        c, imap = client(s), s.imap()
+        header = 'suppressions (account, address, manual, time added, base address, reason):\n'
+        assert queue(s, 'suppress', 'list') == header + '(none)\n'
+        assert queue(s, 'suppress', 'lookup', 'mox', 'bob@other.example') == 'not present\n'
+        assert queue(s, 'suppress', 'add', 'mox', 'B.ob+tag@Other.example') == ''
+        assert queue(s, 'suppress', 'lookup', 'mox', 'bob@other.example').startswith('present\nadded: 20')
+        assert queue(s, 'suppress', 'list', '-account', 'mox').count('"bob@other.example"') == 1
+        c.sendmail(LOGIN, ['bob-x@other.example'], TEXT % LOGIN)
+        m, = reports(imap)
+        assert status(m)[1]['Status'] == '5.7.1' and 'suppression list' in m.get_payload(0).get_payload()
+        assert queue(s, 'suppress', 'remove', 'mox', 'bob@other.example') == ''
+        assert 'not on' in queue(s, 'suppress', 'remove', 'mox', 'bob@other.example', want=1)
+        c.sendmail(LOGIN, ['bob-x@other.example'], TEXT % LOGIN)
+        eventually(lambda: len(messages(imap)) == 2)
+        c.quit()
 
 
 main('queue')

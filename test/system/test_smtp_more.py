@@ -4,7 +4,6 @@ that ask to fail, headers, relay attempts, limits.
 """
 import email
 import sqlite3
-import subprocess
 
 from serving import *
 
@@ -63,12 +62,9 @@ def queue_list(s=None):
 
 
 def queued_bytes(s):
-    """The newest message of the queue, with line ends as Python likes them."""
-    db = sqlite3.connect('file:%s/data/queue/queue.db?mode=ro' % s.dir, uri=True)
-    codec, raw = db.execute('SELECT codec, bytes FROM chunk ORDER BY owner DESC LIMIT 1').fetchone()
-    if codec:
-        raw = subprocess.run(['zstd', '-dc'], input=raw, stdout=subprocess.PIPE, check=True).stdout
-    return raw.decode().replace('\r\n', '\n')
+    """The newest message of the queue."""
+    lines = s.command('queue', 'list', '-sort', 'queued', '-n', '1')[1].splitlines()
+    return s.command('queue', 'dump', lines[1].split()[0])[1].replace('\r\n', '\n')
 
 
 def queued(s, column):
@@ -282,7 +278,7 @@ def future_release_waits_in_the_queue():
             envelope(w, LOGIN, params=params)
             data(w, 'From: <%s>\r\n\r\nlater' % LOGIN, '250 2.2.0')
         w.close()
-        lines = queue_list(s).splitlines()[1:]
+        lines = queue_list(s).splitlines()[:0:-1]  # the last to be tried comes first
         assert len(lines) == 2 and lines[0].endswith(' futurerelease "for;3600"'), lines
         assert re.search(r' next (59m\d+s|1h0m0s) ', lines[0]), lines
         assert lines[1].endswith(' futurerelease "until;%s"' % until), lines

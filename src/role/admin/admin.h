@@ -86,5 +86,7 @@ MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
 MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
 /* client_key.c */
+extern const struct command queue_commands[];
+extern const size_t queue_command_count;
 extern const struct command client_key_commands[];
 extern const size_t client_key_command_count;

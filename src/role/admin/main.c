@@ -120,32 +120,6 @@ static bool run_setaccountpassword(struct ctl *c, const struct str *arguments, s
     return admin_answer(c, &why, e);
 }
 
-static bool run_queuelist(struct ctl *c, const struct str *arguments, struct err *e)
-{
-    struct ipc_admin_reply reply = {0};
-    struct service_peer *queue;
-    struct err why = {0};
-    uint64_t after = 0;
-    bool is_first = true;
-
-    (void)arguments;
-    do {
-        if (!admin_peer(ROLE_QUEUE, &queue, &why) ||
-            !IPC_SEND(&queue->ch, queue_list, NULL, 0, &why, .after = after) ||
-            !admin_await(&queue->ch, &reply, &why))
-            return admin_answer(c, &why, e);
-        if (is_first && (!admin_put(c, STR("ok\n"), e) ||
-                         !admin_put_piece(c, STR("messages:\n"), e) ||
-                         (!reply.text.n && !admin_put_piece(c, STR("(none)\n"), e))))
-            return false;
-        if (reply.text.n && !admin_put_piece(c, reply.text, e))
-            return false;
-        is_first = false;
-        after = reply.more;
-    } while (after);
-    return admin_put(c, STR("0\n"), e);
-}
-
 static bool run_loglevels(struct ctl *c, const struct str *arguments, struct err *e)
 {
     AUTO_BUF out = BUF_LIMIT(1 << 16);
@@ -199,7 +173,6 @@ static bool run_import(struct ctl *c, const struct str *arguments, struct err *e
 static const struct command commands[] = {
     {STR_("stop"), 0, run_stop},
     {STR_("setaccountpassword"), 2, run_setaccountpassword},
-    {STR_("queuelist"), 0, run_queuelist},
     {STR_("retrain"), 1, run_retrain},
     {STR_("importopen"), 2, run_import},
     {STR_("loglevels"), 0, run_loglevels},
@@ -234,6 +207,9 @@ static bool take_line(struct ctl *c, struct str line, struct err *e)
         for (size_t i = 0; i < report_command_count; i++)
             if (str_eq(line, report_commands[i].name))
                 command = &report_commands[i];
+        for (size_t i = 0; i < queue_command_count; i++)
+            if (str_eq(line, queue_commands[i].name))
+                command = &queue_commands[i];
         for (size_t i = 0; i < client_key_command_count; i++)
             if (str_eq(line, client_key_commands[i].name))
                 command = &client_key_commands[i];

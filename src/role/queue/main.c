@@ -124,21 +124,6 @@ static void pump(void)
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
 }
 
-static bool on_queue_list(struct service_peer *p, struct packet *m, struct err *e)
-{
-    AUTO_BUF out = BUF_LIMIT(IPC_MAX_LINES - 64);
-    struct ipc_queue_list list;
-    struct err why = {0};
-    uint64_t last = 0;
-    bool is_ok;
-
-    if (!ipc_queue_list_get(m->body, &list, e))
-        return false;
-    is_ok = queue_list(queue_role.queue, list.after, &out, &last, &why);
-    return IPC_SEND(&p->ch, admin_reply, NULL, 0, e, .is_ok = is_ok, .more = last,
-                    .text = is_ok ? buf_str(&out) : str_of(why.text));
-}
-
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 {
     switch ((int)m->type) {
@@ -148,8 +133,8 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
         return submit_message(p, m, e);
     case IPC_rcpt_reply:
         return local_rcpt_reply(m, e);
-    case IPC_queue_list:
-        return on_queue_list(p, m, e);
+    case IPC_queue_command:
+        return command_message(p, m, e);
     default:
         return fail(e, ERR_DENIED, "unexpected message");
     }

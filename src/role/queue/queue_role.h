@@ -47,6 +47,10 @@ void local_auth_closed(void);
 bool local_is_asking(struct str domain);
 void local_tick(void);
 
+/* --- command.c: `mox queue` -------------------------------------------------------------------- */
+
+MUST_USE bool command_message(struct service_peer *p, struct packet *m, struct err *e);
+
 /* --- outgoing.c: deliveries to other servers ---------------------------------------------------- */
 
 /* Whether another batch can be taken now: at all, and for that destination. */
