@@ -1,7 +1,7 @@
 # The verbs. The build itself is Meson's: meson.build, and one per module.
 BUILD = build
 
-.PHONY: run test build bench soak fuzz fmt lint install deps clean
+.PHONY: run test build bench bench-junk soak fuzz fmt lint install deps clean
 
 run: build
 	$(BUILD)/mox localserve
@@ -19,6 +19,11 @@ bench: build
 	@tools/install-deps bench
 	@test/bench/run $(ROWS)
 	@[ -n "$(ROWS)" ] || test/bench/checked
+
+# The junk filter beside bogofilter and SpamAssassin's Bayes, which it installs: an hour. Less: JUNK="-few '' -quick".
+bench-junk: build
+	@tools/install-deps bench
+	@test/junk/quality $(JUNK)
 
 # Longer versions of the crash tests, the random SMTP sessions, the clients at random, and 5,000 idle ones.
 soak: build

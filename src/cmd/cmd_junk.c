@@ -206,7 +206,8 @@ static bool open_filter(struct junk_run *r, bool may_be_new, struct err *e)
     if (!may_be_new && access(r->db_path, F_OK))
         return fail_errno(e, "%s", r->db_path);
     r->db = db_open(r->db_path, sql_junk, sql_junk_count, e);
-    if (!r->db || !db_begin(r->db, e))
+    // What is lost with the machine's power is trained again.
+    if (!r->db || !db_exec(r->db, "PRAGMA synchronous = OFF", e) || !db_begin(r->db, e))
         return false;
     if (!junk_state_read(r->db, &r->a, &state, e)) {
         if (e->kind != ERR_NOT_FOUND || !may_be_new)

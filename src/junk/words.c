@@ -98,26 +98,43 @@ static void word_add(struct word *w, uint32_t c)
     w->n += b.n;
 }
 
-// The plain letters that come next, of which most text consists.
+// Plain letters in lower case, and nothing else.
+static const char letters[256] = {
+    ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h',
+    ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p',
+    ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
+    ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f',
+    ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n',
+    ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v',
+    ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z'};
+
+// Those that come next, of which most text consists.
 static inline void take_letters(struct cur *c, struct word *w)
 {
-    size_t before = w->whole;
-    int next;
+    struct str rest = cur_rest(c);
+    size_t room = w->whole < sizeof w->bytes ? sizeof w->bytes - w->whole : 0, n = 0;
+    char letter;
 
-    while ((next = cur_peek(c)) >= 0 && ascii_is_alpha((char)next)) {
-        word_add_ascii(w, (char)next);
-        cur_next(c);
-    }
-    w->n_letters += w->whole - before;
+    for (; n < rest.n && n < room && (letter = letters[(unsigned char)rest.p[n]]); n++)
+        w->bytes[w->n++] = letter;
+    if (n == room)
+        while (n < rest.n && letters[(unsigned char)rest.p[n]])
+            n++;
+    w->whole += n;
+    w->n_letters += n;
+    *c = cur_of(str_from(rest, n));
 }
 
 // And those that say nothing before the next word.
 static inline void skip_others(struct cur *c)
 {
-    int next;
+    struct str rest = cur_rest(c);
+    size_t n = 0;
 
-    while ((next = cur_peek(c)) >= 0 && next < 128 && ascii_kinds[next] == KIND_OTHER)
-        cur_next(c);
+    while (n < rest.n && (unsigned char)rest.p[n] < 128 &&
+           ascii_kinds[(unsigned char)rest.p[n]] == KIND_OTHER)
+        n++;
+    *c = cur_of(str_from(rest, n));
 }
 
 static void word_clear(struct word *w)
