@@ -47,11 +47,16 @@ bool queue_change_end(struct queue *q, bool is_ok, struct err *e)
     return is_ok && db_release(q->db, e);
 }
 
+bool queue_has_new(const struct queue *q)
+{
+    return q->has_new;
+}
+
 bool queue_commit(struct queue *q, struct err *e)
 {
     if (!q->has_changes)
         return true;
-    q->has_changes = false;
+    q->has_changes = q->has_new = false;
     return db_commit(q->db, e);
 }
 
@@ -184,6 +189,7 @@ bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
         return true;
     if (!insert_message(q, m, n, now, e))
         return false;
+    q->has_new = true;
     message = db_last_id(q->db);
     for (size_t i = 0; i < m->n_recipients; i++)
         if (!m->recipients[i].refused_code &&

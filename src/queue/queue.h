@@ -18,6 +18,11 @@ struct queue *queue_open(struct err *e);
 void queue_close(struct queue *q);
 /* The name in reports to senders; hostname outlives q. */
 void queue_set_hostname(struct queue *q, struct str hostname);
+/*
+ * Whether there are entries that are not committed. None may be given out before: after a crash its number
+ * would be another's, and with it the id by which an account knows what it has.
+ */
+bool queue_has_new(const struct queue *q);
 /* All changes since the last commit, with one sync; false: none of them is there. */
 MUST_USE bool queue_commit(struct queue *q, struct err *e);
 

@@ -18,6 +18,7 @@ struct report_rate {
 struct queue {
     struct db *db;
     bool has_changes; // a transaction is open
+    bool has_new;     // with entries in it
     struct schedule *schedule;
     struct str hostname;
     struct report_rate rate;

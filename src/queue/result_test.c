@@ -75,6 +75,8 @@ TEST(queue_reports_a_failure)
     queue_fixture_begin(&f);
     add(&f, &mail);
     try(&f, &entry, &no_user);
+    CHECK(queue_has_new(f.q));
+    CHECK(queue_commit(f.q, &(struct err){0}) && !queue_has_new(f.q));
     CHECK(queue_fixture_next(&f, &report));
     CHECK_STR(report.account, STR("ann"));
     CHECK_STR(report.recipient, STR("ann@mox.example"));

@@ -26,12 +26,18 @@ bool queue_role_commit(void)
     return is_ok;
 }
 
+// Reports that came of the last results are on the disk before they are given out.
+static bool settle(void)
+{
+    return !queue_has_new(queue_role.queue) || queue_role_commit();
+}
+
 // Looks at entries whose way is not known or leads to an account of ours, as many as there is room for.
 static bool pump_local(struct err *e)
 {
     bool found = true;
 
-    while (found && local_has_room()) {
+    while (found && local_has_room() && settle()) {
         AUTO_ARENA a = ARENA_LIMIT(1 << 16);
         struct queue_entry entry;
 
@@ -100,7 +106,7 @@ static bool pump_remote(struct err *e)
 {
     bool is_ok = true, has_taken = false;
 
-    for (size_t n = 1; is_ok && n && outgoing_has_room();) {
+    for (size_t n = 1; is_ok && n && outgoing_has_room() && settle();) {
         AUTO_ARENA a = ARENA_LIMIT(1 << 20);
 
         is_ok = take_remote(&a, &n, e);
