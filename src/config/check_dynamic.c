@@ -154,12 +154,16 @@ static void check_aliases(struct check *c, const struct sconf_node *domain,
             struct address member;
 
             n_members++;
-            if (!parse_own(c, n, n->value, &member, &own))
+            if (!address_parse_spec(c->a, n->value, &member)) {
+                problem_add(c->problems, c->file, n, "\"%.*s\" is no address", STR_FMT(n->value));
                 continue;
-            if (!map_get(addresses, address_key(c, own, &member)))
+            }
+            // One at a domain of another server gets the message passed on.
+            own = domain_node(c->config, c->a, member.domain);
+            if (own && !map_get(addresses, address_key(c, own, &member)))
                 problem_add(c->problems, c->file, n, "no account has the address \"%.*s\"",
                             STR_FMT(n->value));
-            if (map_put(&seen, address_key(c, own, &member), c))
+            if (map_put(&seen, own ? address_key(c, own, &member) : arena_lower(c->a, n->value), c))
                 note(c, n, "the address is there twice");
         }
         if (!n_members)

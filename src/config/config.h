@@ -76,6 +76,18 @@ bool directory_is_list(const struct directory *d, struct arena *a, struct str lo
 /* Whether an address is for reports about TLS, of a domain or of this host. */
 bool directory_is_tlsrpt(const struct directory *d, struct arena *a, struct str localpart,
                          struct str domain);
+/*
+ * The members of a list that are at other servers, as they are written in the configuration; none for
+ * any other address.
+ */
+struct addresses {
+    struct str *items;
+    size_t n, cap;
+};
+void directory_elsewhere(const struct directory *d, struct arena *a, struct str localpart,
+                         struct str domain, struct addresses *out);
+/* Whether the domain is one of ours, with addresses. */
+bool directory_is_ours(const struct directory *d, struct arena *a, struct str domain);
 /* Whether a domain of ours is disabled for now. */
 bool directory_is_disabled(const struct directory *d, struct arena *a, struct str domain);
 /* The one spelling of an address, of our domains or not: other spellings of it give the same. */

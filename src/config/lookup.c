@@ -380,6 +380,28 @@ bool directory_is_list(const struct directory *d, struct arena *a, struct str lo
     return entry && entry->alias;
 }
 
+void directory_elsewhere(const struct directory *d, struct arena *a, struct str localpart,
+                         struct str domain, struct addresses *out)
+{
+    const struct entry *entry = entry_of(d, a, localpart, domain);
+
+    *out = (struct addresses){0};
+    SCONF_EACH (n, sconf_get(entry ? entry->alias : NULL, "Addresses")) {
+        ptrdiff_t at = str_find_last(n->value, '@');
+
+        if (!map_get(&d->domains, ascii_of(a, str_from(n->value, (size_t)(at + 1)))))
+            *ARENA_PUSH(a, out->items, &out->n, &out->cap) = n->value;
+    }
+}
+
+bool directory_is_ours(const struct directory *d, struct arena *a, struct str domain)
+{
+    struct str ascii = ascii_of(a, domain);
+    const struct domain_entry *own = ascii.n ? map_get(&d->domains, ascii) : NULL;
+
+    return own && own->is_local;
+}
+
 /* mox-smtp-delivery.md 1.12, "Aliases". */
 bool directory_may_post(const struct directory *d, struct arena *a, struct str localpart,
                         struct str domain, struct str from_localpart, struct str from_domain)
@@ -396,8 +418,13 @@ bool directory_may_post(const struct directory *d, struct arena *a, struct str l
     SCONF_EACH (n, sconf_get(list->alias, "Addresses")) {
         ptrdiff_t at = str_find_last(n->value, '@');
 
-        if (from && entry_of(d, a, str_sub(n->value, 0, (size_t)at),
-                             str_from(n->value, (size_t)(at + 1))) == from)
+        struct str local = str_sub(n->value, 0, (size_t)at), at_domain = str_from(n->value, (size_t)(at + 1));
+
+        if (from && entry_of(d, a, local, at_domain) == from)
+            return true;
+        // A member at another server.
+        if (!from && str_eq_ci(local, from_localpart) && ascii_of(a, at_domain).n &&
+            str_eq(ascii_of(a, at_domain), ascii_of(a, from_domain)))
             return true;
     }
     return false;

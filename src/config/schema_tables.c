@@ -287,7 +287,8 @@ static const struct field route_fields[] = {
 };
 TABLE(route, route_fields);
 static const struct field alias_fields[] = {
-    R_STRINGS("Addresses", "Members: addresses of accounts of this server."),
+    R_STRINGS("Addresses", "Members: addresses of accounts of this server, or at other servers, to which messages are "
+                           "passed on."),
     O("PostPublic", BOOL, "Everyone may write to it, not only members."),
     O("ListMembers", BOOL, "Members may see who the others are."),
     O("AllowMsgFrom", BOOL, "Members may send as this address."),

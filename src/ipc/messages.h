@@ -12,6 +12,7 @@
 #include "ipc/role.h"
 #include "policy/dkim.h"
 #include "policy/findings.h"
+#include "policy/srs.h"
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
@@ -97,6 +98,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u32, key, 0)
 /* monitor -> session template: what the numbers of connections are shown with (crypto/received_id.h). */
 #define ipc_received_key_FIELDS(F) F(str, key, RECEIVED_ID_KEY_BYTES)
+/* monitor -> auth: the key of policy/srs.h. */
+#define ipc_srs_key_FIELDS(F) F(str, key, SRS_KEY_BYTES)
 /* monitor -> role: all that belongs to the start has been said; close the sandbox and begin. */
 #define ipc_go_FIELDS(F)
 /* monitor -> role: finish what is begun and exit. */
@@ -281,9 +284,13 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_auth_reply_FIELDS(F)                                                                   \
     F(u8, outcome, IPC_LAST_OUTCOME)                                                               \
     F(str, text, IPC_MAX_SASL)
-/* session, queue -> auth: may this recipient be delivered to? */
+/*
+ * session, queue -> auth: may this recipient be delivered to? reverse_path: of the message, which becomes
+ * another when it is passed on to other servers.
+ */
 #define ipc_rcpt_check_FIELDS(F)                                                                   \
     F(u64, request, 0)                                                                             \
+    F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
     F(str, domain, IPC_MAX_ADDRESS)
 /* queue -> auth: a report for the account that a message was from; the answer is a rcpt_reply. */
@@ -294,7 +301,10 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
  * auth -> asker: code 250 and grants for local accounts (several for an alias: grant, grant+1 and
  * so on); 250 and none for a remote address a submitter may send to; else the reply code, enhanced
  * code and text to refuse with. is_report: an address for reports about TLS, which must not need it.
- * is_list: not everyone may write to it, see list_check.
+ * is_list: not everyone may write to it, see list_check. n_relays: to so many addresses at other servers
+ * the message may be passed on (relay, relay+1 and so on, see relay_grant). elsewhere: for those who may
+ * send anywhere, members of a list at other servers, with a line feed between them; for the queue, where
+ * a report goes whose recipient was the sender of something passed on.
  */
 #define ipc_rcpt_reply_FIELDS(F)                                                                   \
     F(u64, request, 0)                                                                             \
@@ -304,7 +314,10 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u32, grant, 0)                                                                               \
     F(u32, n_grants, IPC_MAX_TARGETS)                                                              \
     F(u8, is_report, 1)                                                                            \
-    F(u8, is_list, 1)
+    F(u8, is_list, 1)                                                                              \
+    F(u32, relay, 0)                                                                               \
+    F(u32, n_relays, IPC_MAX_TARGETS)                                                              \
+    F(str, elsewhere, IPC_MAX_RECORD)
 /* session -> auth: may the user logged in on this connection send as this address? */
 #define ipc_from_check_FIELDS(F)                                                                   \
     F(str, localpart, IPC_MAX_ADDRESS)                                                             \
@@ -331,6 +344,16 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, mailbox, IPC_MAX_MAILBOX)                                                               \
     F(str, address, IPC_MAX_ADDRESS)
+/*
+ * auth -> queue: this connection may have a message passed on to this address, with this reverse path. It
+ * is the configuration that says so, by a list with members at other servers, or that the address is one
+ * of ours that was made when something was passed on (policy/srs.h).
+ */
+#define ipc_relay_grant_FIELDS(F)                                                                  \
+    F(u64, conn, 0)                                                                                \
+    F(u32, relay, 0)                                                                               \
+    F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
+    F(str, recipient, IPC_MAX_ADDRESS)
 /* admin -> auth: a new password. */
 #define ipc_set_password_FIELDS(F)                                                                 \
     F(str, account, IPC_MAX_NAME)                                                                  \
@@ -536,7 +559,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, orcpt, 500)                                                                             \
     F(u32, refused_code, 599)                                                                      \
     F(str, refused_enhanced, 16)                                                                   \
-    F(str, refused_text, IPC_MAX_TEXT)
+    F(str, refused_text, IPC_MAX_TEXT)                                                             \
+    F(u32, relay, 0) /* not 0: the address of this relay_grant, and its reverse path */
 /* The message itself, a sealed memory file; the answer is a verdict. */
 #define ipc_submit_data_FIELDS(F) F(u64, size, 0)
 /*
@@ -812,6 +836,7 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
     M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
     M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE), 0, 0)                                       \
+    M(srs_key, R_(MONITOR), R_(AUTH), 0, 0)                                                        \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
     M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(MONITOR), 0, 0)    \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \
@@ -851,6 +876,7 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     M(from_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
     M(list_check, R_(SESSION), R_(AUTH), 0, 0)                                                     \
     M(from_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
+    M(relay_grant, R_(AUTH), R_(QUEUE), 0, 0)                                                      \
     M(login_ok, R_(AUTH), R_(MONITOR), 0, 0)                                                       \
     M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \
     M(set_password, R_(ADMIN), R_(AUTH), 0, 0)                                                     \

@@ -28,8 +28,11 @@ MUST_USE bool queue_commit(struct queue *q, struct err *e);
 
 /* --- adding ------------------------------------------------------------------------------------- */
 
-/* Where a message came from. Only what an account submitted, and our own reports, leave the server. */
-enum queue_origin { QUEUE_SUBMITTED, QUEUE_FROM_OUTSIDE, QUEUE_OWN_REPORT };
+/*
+ * Where a message came from. Only what an account submitted, our own reports, and what the configuration
+ * has passed on leave the server.
+ */
+enum queue_origin { QUEUE_SUBMITTED, QUEUE_FROM_OUTSIDE, QUEUE_OWN_REPORT, QUEUE_RELAYED };
 
 /* RFC 3461 4.1: what the sender wants to hear. */
 enum {

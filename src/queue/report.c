@@ -26,9 +26,14 @@ static bool is_wanted(uint8_t notify, enum dsn_action action, enum queue_origin 
     return notify & QUEUE_NOTIFY_SUCCESS;
 }
 
+static bool is_from_outside(enum queue_origin origin)
+{
+    return origin == QUEUE_FROM_OUTSIDE || origin == QUEUE_RELAYED;
+}
+
 static bool has_sender(enum queue_origin origin, struct str reverse_path, bool is_sender_real)
 {
-    return reverse_path.n && (origin == QUEUE_SUBMITTED || (origin == QUEUE_FROM_OUTSIDE && is_sender_real));
+    return reverse_path.n && (origin == QUEUE_SUBMITTED || (is_from_outside(origin) && is_sender_real));
 }
 
 static bool is_within_rate(struct queue *q, int64_t now)
@@ -70,12 +75,14 @@ static bool is_utf8(const struct about *m)
 static bool put(struct queue *q, struct arena *a, const struct about *m,
                 const struct dsn_recipient *recipients, size_t n, struct err *e)
 {
-    bool is_outside = m->origin == QUEUE_FROM_OUTSIDE;
+    bool is_outside = is_from_outside(m->origin);
+    // What was refused here is reported by the domain that was written to.
+    bool is_here = m->origin == QUEUE_FROM_OUTSIDE && m->domain.n;
     struct str hostname = q->hostname.n ? q->hostname : STR("localhost");
     AUTO_BUF report = BUF_LIMIT(MAX_REPORT);
     struct dsn d = {.hostname = hostname,
                     .from = arena_printf(a, "postmaster@%.*s",
-                                         STR_FMT(is_outside && m->domain.n ? m->domain : hostname)),
+                                         STR_FMT(is_here ? m->domain : hostname)),
                     .to = m->reverse_path,
                     .message_id = arena_printf(a, "<%.*s@%.*s>", STR_FMT(random_name(a)),
                                                STR_FMT(hostname)),
@@ -146,7 +153,7 @@ bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_actio
                 LOG_S("from", entry->reverse_path), LOG_S("to", entry->recipient));
         return true;
     }
-    if (entry->origin == QUEUE_FROM_OUTSIDE && !is_within_rate(q, os_now_unix()))
+    if (is_from_outside(entry->origin) && !is_within_rate(q, os_now_unix()))
         return true;
     if (!queue_read_part(q, entry->message, 0, DSN_MAX_ORIGINAL + 1, &original, e))
         return false;

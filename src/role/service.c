@@ -60,28 +60,24 @@ void service_peer_close(struct service_peer *p)
     free(p);
 }
 
-// One message per call, so that no peer keeps others waiting.
-static void peer_ready(void *ctx, int events)
+// One message; false when there was none or the peer is closed.
+static bool hear(struct service_peer *p, struct packet *m)
 {
-    struct service_peer *p = ctx;
     struct err e = {0};
-    bool ok = true;
+    bool ok = false;
 
-    if ((events & EVENT_WRITE) && handlers->writable)
-        handlers->writable(p);
-    switch (channel_receive(&p->ch, packet, 0, &e)) {
+    switch (channel_receive(&p->ch, m, 0, &e)) {
     case CHANNEL_MESSAGE:
         // dkim's answers are waited for where they are asked for (ipc/dkim.h); this one came too late.
-        ok = p->role == ROLE_DKIM || handlers->message(p, packet, &e);
-        packet_close_fds(packet);
+        ok = p->role == ROLE_DKIM || handlers->message(p, m, &e);
+        packet_close_fds(m);
         break;
     case CHANNEL_TIMEOUT:
-        return;
+        return false;
     case CHANNEL_CLOSED:
         service_peer_close(p);
-        return;
+        return false;
     case CHANNEL_BAD:
-        ok = false;
         break;
     }
     if (!ok) {
@@ -89,6 +85,26 @@ static void peer_ready(void *ctx, int events)
             LOG_S("peer", str_of(role_name(p->role))), LOG_X("conn", p->conn));
         service_peer_close(p);
     }
+    return ok;
+}
+
+// One message per call, so that no peer keeps others waiting.
+static void peer_ready(void *ctx, int events)
+{
+    struct service_peer *p = ctx;
+
+    if ((events & EVENT_WRITE) && handlers->writable)
+        handlers->writable(p);
+    (void)hear(p, packet);
+}
+
+void service_drain(struct service_peer *p)
+{
+    struct packet *own = packet_new(); // the other is the caller's
+
+    while (hear(p, own))
+        ;
+    packet_free(own);
 }
 
 static struct str put(char **at, struct str s)

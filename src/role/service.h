@@ -50,3 +50,5 @@ struct service_peer *service_peer_by_id(uint64_t id);
 /* The peer of an account's process. */
 struct service_peer *service_peer_of_account(struct str account);
 void service_peer_close(struct service_peer *p);
+/* Handles what a peer has said already, within the handling of another's message; it may be closed then. */
+void service_drain(struct service_peer *p);

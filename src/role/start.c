@@ -61,6 +61,7 @@ static bool take_message(struct role_start *s, struct err *e)
     struct ipc_listen listen;
     struct ipc_tls_file file;
     struct ipc_received_key received;
+    struct ipc_srs_key srs;
 
     switch ((int)p->type) {
     case IPC_config:
@@ -85,6 +86,11 @@ static bool take_message(struct role_start *s, struct err *e)
         if (!ipc_received_key_get(p->body, &received, e))
             return false;
         memcpy(s->received_key, received.key.p, received.key.n);
+        return true;
+    case IPC_srs_key:
+        if (!ipc_srs_key_get(p->body, &srs, e) || srs.key.n != sizeof s->srs_key)
+            return fail(e, ERR_BUG, "the key of SRS is none");
+        memcpy(s->srs_key, srs.key.p, srs.key.n);
         return true;
     case IPC_stop:
         exit(0);

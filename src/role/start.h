@@ -29,6 +29,7 @@ struct role_start {
     struct given_file tls_files[ROLE_MAX_GIVEN];
     size_t n_tls_files;
     unsigned char received_key[RECEIVED_ID_KEY_BYTES]; // of the session template
+    unsigned char srs_key[SRS_KEY_BYTES];              // of auth
     struct ipc_settings settings;
     struct ipc_listener *ports; // all records of listeners
     size_t n_ports, cap_ports;

@@ -63,6 +63,17 @@ void record_attempt(const struct login_attempt *facts, struct str account, struc
 /* Writes what was kept; once a second and at the end. */
 void record_write(void);
 
+/* --- relay.c: what is passed on without a login ---------------------------------------------------- */
+
+/* Tells the queue of the members that a list has at other servers, n from number first on. */
+MUST_USE bool relay_list(const struct service_peer *p, struct arena *a,
+                         const struct ipc_rcpt_check *m, uint32_t *first, uint32_t *n, struct err *e);
+/* Whether the address was made here for the sender of something passed on; recipient: who that was. */
+bool relay_is_return(struct arena *a, const struct ipc_rcpt_check *m, struct str *recipient);
+/* Tells the queue that a report may be returned there. */
+MUST_USE bool relay_return(const struct service_peer *p, struct str recipient, uint32_t *first,
+                           struct err *e);
+
 /* --- directory.c: questions about addresses ------------------------------------------------------- */
 
 bool auth_rcpt_check(struct service_peer *p, struct packet *m, struct err *e);

@@ -47,6 +47,44 @@ bool auth_has_account(struct str name)
     return false;
 }
 
+// What comes to an address that was made for a sender elsewhere: a report, which has no sender, and nothing
+// else, since who is told how to reach somebody by way of us is everybody.
+static bool reply_return(struct service_peer *p, const struct ipc_rcpt_check *m,
+                         struct str returned, struct err *e)
+{
+    struct err why = {0};
+    uint32_t relay = 0;
+
+    if (p->role == ROLE_QUEUE)
+        return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m->request, .code = 250,
+                        .enhanced = STR("2.1.0"), .elsewhere = returned);
+    if (m->reverse_path.n)
+        return reply_rcpt(p, m->request, 550, "5.7.1", STR("this address takes reports about mail only"),
+                          e);
+    if (!relay_return(p, returned, &relay, &why))
+        return reply_rcpt(p, m->request, 451, "4.3.0", str_of(why.text), e);
+    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m->request, .code = 250,
+                    .enhanced = STR("2.1.0"), .relay = relay, .n_relays = 1);
+}
+
+// Who has logged in may send anywhere: to the members of a list that are at other servers too.
+static bool reply_submitter(struct service_peer *p, struct arena *a, const struct ipc_rcpt_check *m,
+                            bool is_list, size_t n_here, struct err *e)
+{
+    AUTO_BUF elsewhere = BUF_LIMIT(IPC_MAX_RECORD);
+    struct addresses members;
+
+    directory_elsewhere(auth.loaded->directory, a, m->localpart, m->domain, &members);
+    for (size_t i = 0; i < members.n && i < IPC_MAX_TARGETS; i++) {
+        if (i)
+            BUF_PUT(&elsewhere, "\n");
+        buf_put(&elsewhere, members.items[i]);
+    }
+    return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m->request, .code = 250,
+                    .enhanced = STR("2.1.0"), .n_grants = (uint32_t)n_here, .is_list = is_list,
+                    .elsewhere = elsewhere.full ? STR("") : buf_str(&elsewhere));
+}
+
 /* mox-smtp-delivery.md 1.7, "Lookup results". */
 bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *e)
 {
@@ -55,7 +93,9 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
     const struct client *client = p->data;
     struct ipc_rcpt_check m;
     struct targets targets;
-    uint32_t first = 0;
+    uint32_t first = 0, relay = 0, n_relays = 0;
+    struct str returned;
+    struct err why = {0};
     bool is_list;
 
     if (!ipc_rcpt_check_get(packet->body, &m, e))
@@ -64,6 +104,8 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
         return fail(e, ERR_DENIED, "recipient without SMTP");
     if (is_submission && !client->account.n)
         return fail(e, ERR_DENIED, "recipient before login");
+    if (!is_submission && relay_is_return(&a, &m, &returned))
+        return reply_return(p, &m, returned, e);
     switch (find(&a, &m, &targets)) {
     case LOOKUP_NO_ADDRESS:
         // Port 25 says so after the message only: guessing addresses is to be slow.
@@ -87,15 +129,21 @@ bool auth_rcpt_check(struct service_peer *p, struct packet *packet, struct err *
                           str_trim(str_from(text, 3)), e);
     }
     is_list = directory_is_list(auth.loaded->directory, &a, m.localpart, m.domain);
-    if (is_submission)
-        return IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250,
-                        .enhanced = STR("2.1.0"), .is_list = is_list);
     if (targets.n > IPC_MAX_TARGETS)
         targets.n = IPC_MAX_TARGETS;
+    if (is_submission)
+        return reply_submitter(p, &a, &m, is_list, targets.n, e);
+    // What a session has not passed on itself stays here: the queue delivers to those who are here.
+    if (p->role == ROLE_QUEUE && !targets.n)
+        return reply_rcpt(p, m.request, 550, "5.1.1", STR("the list has no members here"), e);
+    if (p->role == ROLE_SESSION && !relay_list(p, &a, &m, &relay, &n_relays, &why))
+        return why.kind == ERR_TEMPORARY
+                   ? reply_rcpt(p, m.request, 451, "4.3.0", str_of(why.text), e)
+                   : reply_rcpt(p, m.request, 550, "5.1.7", str_of(why.text), e);
     return give_grants(p, &targets, &first, e) &&
            IPC_SEND(&p->ch, rcpt_reply, NULL, 0, e, .request = m.request, .code = 250, .enhanced = STR("2.1.0"),
                     .grant = first, .n_grants = (uint32_t)targets.n,
-                    .is_list = is_list,
+                    .is_list = is_list, .relay = relay, .n_relays = n_relays,
                     .is_report = directory_is_tlsrpt(auth.loaded->directory, &a, m.localpart,
                                                      m.domain));
 }

@@ -310,6 +310,13 @@ static bool send_files(struct monitor *m, struct process *p, struct err *e)
         !IPC_SEND(&p->ch, received_key, NULL, 0, e,
                   .key = str_at((const char *)m->received_key, sizeof m->received_key)))
         return false;
+    if (p->role == ROLE_AUTH) {
+        unsigned char key[SRS_KEY_BYTES];
+
+        hmac_sha256(str_at(m->received_key, sizeof m->received_key), STR("SRS"), key);
+        if (!IPC_SEND(&p->ch, srs_key, NULL, 0, e, .key = str_at(key, sizeof key)))
+            return false;
+    }
     if (p->role == ROLE_FRONT)
         for (size_t i = 0; i < m->n_ports; i++)
             if (!IPC_SEND(&p->ch, listen, &m->ports[i].fd, 1, e,

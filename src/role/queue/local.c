@@ -161,6 +161,32 @@ static void at_another_server(struct delivery *d)
     finish(d);
 }
 
+// A report to an address that was made for somebody elsewhere: it goes there as another message. Nothing
+// but reports does (RFC 5321 4.5.5: those have no reverse path).
+static void return_to(struct delivery *d, struct str address)
+{
+    const struct queue_recipient to = {.address = arena_dup(&d->a, address)};
+    struct queue_new m = {.origin = QUEUE_OWN_REPORT, .recipients = &to, .n_recipients = 1,
+                          .size = d->entry.size, .is_8bit = d->entry.is_8bit,
+                          .is_binary = d->entry.is_binary, .is_smtputf8 = d->entry.is_smtputf8,
+                          .require_tls = d->entry.require_tls, .message_id = d->entry.message_id};
+    struct err e = {0};
+
+    if (d->entry.reverse_path.n) {
+        end(d, ATTEMPT_PERMANENT, 550, STR("5.7.1"), STR("this address takes reports about mail only"));
+        return;
+    }
+    if (!read_message(d, &e)) {
+        try_later(d, str_of(e.text));
+        return;
+    }
+    m.fd = d->message_fd;
+    if (!queue_add(queue_role.queue, &m, &e))
+        try_later(d, str_of(e.text));
+    else
+        end(d, ATTEMPT_DELIVERED, 250, STR("2.0.0"), STR(""));
+}
+
 bool local_rcpt_reply(struct packet *m, struct err *e)
 {
     struct ipc_rcpt_reply r;
@@ -174,7 +200,9 @@ bool local_rcpt_reply(struct packet *m, struct err *e)
     d->grant = r.grant;
     d->n_grants = r.n_grants;
     d->is_list = r.is_list;
-    if (r.code >= 500)
+    if (r.elsewhere.n)
+        return_to(d, r.elsewhere);
+    else if (r.code >= 500)
         end(d, ATTEMPT_PERMANENT, r.code, r.enhanced, r.text);
     else if (r.code != 250)
         end(d, ATTEMPT_TEMPORARY, r.code, r.enhanced, r.text);
@@ -323,7 +351,7 @@ void local_start(const struct queue_entry *entry)
         return;
     }
     if (!IPC_SEND(&auth->ch, rcpt_check, NULL, 0, &e, .request = d->request,
-                  .localpart = to.localpart, .domain = to.domain))
+                  .reverse_path = d->entry.reverse_path, .localpart = to.localpart, .domain = to.domain))
         try_later(d, str_of(e.text));
 }
 

@@ -139,6 +139,8 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
         return submit_message(p, m, e);
     case IPC_rcpt_reply:
         return local_rcpt_reply(m, e);
+    case IPC_relay_grant:
+        return passing_granted(m, e);
     case IPC_queue_command:
         return command_message(p, m, e);
     default:
@@ -167,6 +169,8 @@ static void on_opened(struct service_peer *p)
 static void on_closed(struct service_peer *p)
 {
     submit_closed(p);
+    if (p->role == ROLE_SESSION)
+        passing_closed(p->conn);
     if (p->role == ROLE_AUTH)
         local_auth_closed();
 }
@@ -190,6 +194,7 @@ static void forget_retired(void)
 static void on_tick(void)
 {
     forget_retired();
+    passing_tick();
     local_tick();
     outgoing_tick();
     (void)queue_role_commit();

@@ -30,6 +30,21 @@ bool submit_is_waiting(void);
 /* What has gathered was committed, or was not. */
 void submit_committed(bool is_ok, const struct err *why);
 
+/* --- passing.c: what auth lets through to other servers ------------------------------------------- */
+
+struct passing {
+    uint64_t conn;
+    uint32_t number;
+    int64_t end_ms;
+    struct str reverse_path, recipient;
+    struct passing *next;
+};
+MUST_USE bool passing_granted(struct packet *m, struct err *e);
+/* What was granted to a connection under this number, or NULL. */
+const struct passing *passing_find(uint64_t conn, uint32_t number);
+void passing_closed(uint64_t conn);
+void passing_tick(void);
+
 /* --- local.c: deliveries to accounts of ours ---------------------------------------------------- */
 
 /* Whether another entry can be looked at. */

@@ -70,6 +70,29 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     return true;
 }
 
+// A recipient at another server, of a message from outside: by auth's word, not the session's. All
+// recipients of such a message are, since it has another reverse path.
+static bool take_relay(const struct service_peer *p, struct submission *s, uint32_t number,
+                       struct str *address, struct err *e)
+{
+    const struct passing *r;
+
+    if (!number)
+        return s->message.origin != QUEUE_RELAYED ||
+               fail(e, ERR_DENIED, "a recipient here among those elsewhere");
+    r = p->role == ROLE_SESSION && p->protocol == IPC_PROTOCOL_SMTP ? passing_find(p->conn, number) : NULL;
+    if (!r)
+        return fail(e, ERR_DENIED, "passed on without a grant");
+    if (s->n && s->message.origin != QUEUE_RELAYED)
+        return fail(e, ERR_DENIED, "a recipient elsewhere among those here");
+    if (s->n && !str_eq(s->message.reverse_path, r->reverse_path))
+        return fail(e, ERR_DENIED, "two reverse paths of one message");
+    s->message.origin = QUEUE_RELAYED;
+    s->message.reverse_path = arena_dup(&s->a, r->reverse_path);
+    *address = arena_dup(&s->a, r->recipient);
+    return true;
+}
+
 static bool on_submit_rcpt(struct service_peer *p, struct packet *m, struct err *e)
 {
     struct submission *s = p->data;
@@ -83,8 +106,11 @@ static bool on_submit_rcpt(struct service_peer *p, struct packet *m, struct err 
         return fail(e, ERR_DENIED, "a submission that an account has seen");
     if (rcpt.delivery_id.n && !str_starts(rcpt.delivery_id, STR("s.")))
         return fail(e, ERR_DENIED, "the delivery id is not a session's");
+    rcpt.address = arena_dup(&s->a, rcpt.address);
+    if (!take_relay(p, s, rcpt.relay, &rcpt.address, e))
+        return false;
     *ARENA_PUSH(&s->a, s->recipients, &s->n, &s->cap) = (struct queue_recipient){
-        .address = arena_dup(&s->a, rcpt.address),
+        .address = rcpt.address,
         .delivery_id = arena_dup(&s->a, rcpt.delivery_id),
         .notify = rcpt.notify,
         .orcpt = arena_dup(&s->a, rcpt.orcpt),

@@ -38,11 +38,12 @@ bool session_auth_key(struct session *s, enum ipc_outcome *outcome, struct str *
            IPC_SEND(&s->auth, auth_key, NULL, 0, e) && hear_auth(s, outcome, text, e);
 }
 
-bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
+bool session_check_rcpt(struct session *s, struct str reverse_path, struct str localpart, struct str domain,
                         struct ipc_rcpt_reply *r, struct err *e)
 {
     return session_grant(s, IPC_SERVICE_AUTH, &s->auth, ROLE_AUTH, e) &&
-           IPC_SEND(&s->auth, rcpt_check, NULL, 0, e, .localpart = localpart, .domain = domain) &&
+           IPC_SEND(&s->auth, rcpt_check, NULL, 0, e, .reverse_path = reverse_path,
+                    .localpart = localpart, .domain = domain) &&
            channel_expect(&s->auth, IPC_rcpt_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) &&
            ipc_rcpt_reply_get(s->packet->body, r, e);
 }
@@ -110,7 +111,8 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                       .delivery_id = recipients[i].delivery_id, .notify = recipients[i].notify,
                       .orcpt = recipients[i].orcpt, .refused_code = recipients[i].refused_code,
                       .refused_enhanced = recipients[i].refused_enhanced,
-                      .refused_text = recipients[i].refused_text))
+                      .refused_text = recipients[i].refused_text,
+                      .relay = recipients[i].relay))
             return false;
     return IPC_SEND(&s->queue, submit_data, &fd, 1, e, .size = size) &&
            channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&

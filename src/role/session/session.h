@@ -136,7 +136,7 @@ MUST_USE bool session_auth_key(struct session *s, enum ipc_outcome *outcome, str
                                struct err *e);
 
 /* auth: may this recipient be delivered to? The reply's texts live until the next question. */
-MUST_USE bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
+MUST_USE bool session_check_rcpt(struct session *s, struct str reverse_path, struct str localpart, struct str domain,
                                  struct ipc_rcpt_reply *r, struct err *e);
 /*
  * auth: may the user who is logged in send as this address? IPC_TEMPORARY: not now. canonical: the one

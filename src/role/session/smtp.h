@@ -27,6 +27,8 @@ struct smtp_rcpt {
     struct str orcpt;   // as smtp_recipient's
     bool is_list;
     uint32_t grant, n_grants; // none: at delivery, an address that does not exist
+    uint32_t relay, n_relays; // members of a list at other servers, and those whom a report returns to
+    bool is_expanded;         // submission: a list whose members are all among the recipients themselves
 };
 
 /* The message of a transaction, as far as it has come. */
@@ -142,6 +144,18 @@ void smtp_end_prefix(const struct smtp_message *m, struct buf *out);
 MUST_USE bool smtp_enqueue(struct smtp_session *c, const struct smtp_message *m, struct str prefix,
                            const struct ipc_submit_rcpt *rcpts, size_t n, struct ipc_verdict *v,
                            struct err *e);
+/* Why a recipient does not get a message. */
+struct smtp_refusal {
+    unsigned code;
+    const char *enhanced;
+    struct str text;
+};
+/* Whether a message may be passed on to a recipient's addresses at other servers (smtp_relay.c). */
+bool smtp_may_relay(const struct smtp_session *c, const struct smtp_message *m,
+                    const struct smtp_rcpt *rcpt, struct smtp_refusal *why);
+/* To the queue, for all of them. False: none of them gets it. */
+MUST_USE bool smtp_relay(struct smtp_session *c, const struct smtp_message *m,
+                         const struct smtp_rcpt *rcpt, struct err *e);
 /* The message of a transaction, up to the final reply (smtp_submit.c, smtp_deliver.c). */
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m);
 void smtp_deliver(struct smtp_session *c, struct smtp_message *m);

@@ -10,6 +10,7 @@ enum { MAX_REASONS = 100 }; // lines of a refusal
 struct delivery {
     size_t rcpt;
     struct channel account;
+    bool is_relay; // no mailbox: the recipient's addresses at other servers; the last of a recipient's
     bool is_open, has_failed;
     bool is_refused; // by the account, which waits for whether that is the last word
     bool is_first_time;
@@ -169,12 +170,20 @@ static void judge(struct smtp_session *c, const struct smtp_message *m, struct d
     struct err e = {0};
     bool is_allowed;
 
-    if (!rcpt->n_grants)
+    if (!rcpt->n_grants && !rcpt->n_relays)
         failed(c, d, 550, STR("5.1.1"), STR("no such address here"));
     else if (!smtp_may_post(c, m, rcpt, &is_allowed, &e))
         failed_for_now(c, d, "asking auth about a list", &e);
     else if (!is_allowed)
         failed(c, d, 550, STR("5.7.2"), STR("the list takes no mail from this address"));
+}
+
+// Mailboxes, one more for what is at other servers, and one for an address that does not exist.
+static size_t places(const struct smtp_rcpt *rcpt)
+{
+    size_t n = rcpt->n_grants + (rcpt->n_relays != 0);
+
+    return n ? n : 1;
 }
 
 // Where the message goes: each mailbox behind each recipient.
@@ -184,18 +193,19 @@ static struct delivery *plan(struct smtp_session *c, const struct smtp_message *
     size_t at = 0;
 
     for (size_t i = 0; i < c->n_rcpts; i++)
-        at += c->rcpts[i].n_grants ? c->rcpts[i].n_grants : 1;
+        at += places(&c->rcpts[i]);
     *n = at;
     all = ARENA_ARRAY(&c->a, at, struct delivery);
     at = 0;
     for (size_t i = 0; i < c->n_rcpts; i++) {
-        size_t end = at + (c->rcpts[i].n_grants ? c->rcpts[i].n_grants : 1);
+        size_t end = at + places(&c->rcpts[i]);
 
         struct delivery first = {.rcpt = i, .account = {-1}};
 
         judge(c, m, &first);
         for (; at < end; at++)
             all[at] = first;
+        all[end - 1].is_relay = c->rcpts[i].n_relays != 0;
     }
     return all;
 }
@@ -207,8 +217,51 @@ static void offer_all(struct smtp_session *c, const struct smtp_message *m, stru
 
     for (size_t i = 0; i < n; i++) {
         nth = i && all[i].rcpt == all[i - 1].rcpt ? nth + 1 : 0;
-        if (!all[i].has_failed)
+        if (!all[i].has_failed && !all[i].is_relay)
             offer(c, &all[i], m, c->rcpts[all[i].rcpt].grant + nth);
+    }
+}
+
+// A list is passed on when one of its members here takes the message.
+static void decide_relays(struct smtp_session *c, const struct smtp_message *m, struct delivery *all,
+                          size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct delivery *d = &all[i];
+        const struct smtp_rcpt *rcpt = &c->rcpts[d->rcpt];
+        const struct delivery *members = d - rcpt->n_grants;
+        struct smtp_refusal why;
+        bool is_taken = !rcpt->n_grants;
+
+        if (!d->is_relay || d->has_failed)
+            continue;
+        d->outcome.is_accepted = true;
+        for (size_t k = 0; k < rcpt->n_grants; k++)
+            is_taken |= !members[k].has_failed;
+        if (!is_taken) {
+            failed(c, d, members->code, str_of(members->enhanced), members->text);
+            d->is_refused = members->is_refused;
+        } else if (!smtp_may_relay(c, m, rcpt, &why)) {
+            failed(c, d, why.code, str_of(why.enhanced), why.text);
+        }
+    }
+}
+
+// Before the mailboxes have it: when the queue does not take it, none of the recipient's does, and the
+// sender sends it again.
+static void relay_all(struct smtp_session *c, const struct smtp_message *m, struct delivery *all,
+                      size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct err e = {0};
+
+        if (!all[i].is_relay || all[i].has_failed ||
+            smtp_relay(c, m, &c->rcpts[all[i].rcpt], &e))
+            continue;
+        channel_close(&c->s->queue); // what it says later would be taken for another answer
+        for (size_t k = 0; k < n; k++)
+            if (all[k].rcpt == all[i].rcpt && !all[k].has_failed)
+                failed_for_now(c, &all[k], "passing a message on", &e);
     }
 }
 
@@ -220,19 +273,21 @@ static size_t run_deliveries(struct smtp_session *c, const struct smtp_message *
 
     offer_all(c, m, all, n);
     for (size_t i = 0; i < n; i++)
-        if (!all[i].has_failed)
+        if (!all[i].has_failed && !all[i].is_relay)
             hear_decision(c, &all[i]);
+    decide_relays(c, m, all, n);
     overrule(all, n);
     end_refused(all, n);
     wait_for_strangers(c, all, n);
+    relay_all(c, m, all, n);
     for (size_t i = 0; i < n; i++) {
         struct err e = {0};
 
-        if (!all[i].has_failed && !session_commit(&all[i].account, &e))
+        if (!all[i].has_failed && !all[i].is_relay && !session_commit(&all[i].account, &e))
             failed_for_now(c, &all[i], "committing a message", &e);
     }
     for (size_t i = 0; i < n; i++) {
-        if (!all[i].has_failed)
+        if (!all[i].has_failed && !all[i].is_relay)
             hear_end(c, &all[i]);
         if (all[i].is_open)
             channel_close(&all[i].account);
@@ -349,7 +404,7 @@ static void tell_outcomes(struct smtp_session *c, const struct delivery *all, si
 static bool are_all_unknown(const struct smtp_session *c)
 {
     for (size_t i = 0; i < c->n_rcpts; i++)
-        if (c->rcpts[i].n_grants)
+        if (c->rcpts[i].n_grants || c->rcpts[i].n_relays)
             return false;
     return true;
 }

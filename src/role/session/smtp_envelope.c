@@ -131,6 +131,33 @@ void smtp_cmd_mail(struct smtp_session *c, const struct smtp_command *cmd)
 
 /* --- RCPT ---------------------------------------------------------------------------------------- */
 
+static size_t lines_of(struct str s)
+{
+    size_t n = s.n != 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        n += s.p[i] == '\n';
+    return n;
+}
+
+// A user's message to a list goes to its members at other servers as if they had been named.
+static void add_members(struct smtp_session *c, const struct smtp_recipient *given, struct str members)
+{
+    members = arena_dup(&c->a, members);
+    while (members.n) {
+        ptrdiff_t end = str_find(members, '\n');
+        size_t n = end == STR_NONE ? members.n : (size_t)end;
+        struct str member = str_sub(members, 0, n);
+        struct address address = {0};
+
+        if (address_parse_spec(&c->a, member, &address))
+            *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) = (struct smtp_rcpt){
+                .address = member, .localpart = address.localpart, .domain = address.domain,
+                .notify = (uint8_t)given->notify};
+        members = str_from(members, n + (end != STR_NONE));
+    }
+}
+
 static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
 {
     const struct smtp_address *to = &given->to;
@@ -138,13 +165,14 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
     struct ipc_rcpt_reply r;
     struct err e = {0};
 
-    if (!session_check_rcpt(c->s, to->localpart, to->domain, &r, &e)) {
+    if (!session_check_rcpt(c->s, c->reverse_path, to->localpart, to->domain, &r, &e)) {
         smtp_reply_broken(c, "asking auth about a recipient", &e);
     } else if (needs_tls && !r.is_report) {
         SMTP_REPLY(c, 530, "5.7.0", "STARTTLS is required");
     } else if (r.code != 250) {
         smtp_reply(c, r.code, arena_cstring(&c->s->line_arena, r.enhanced), r.text);
-    } else if (r.n_grants > SMTP_MAX_TARGETS - c->n_targets) {
+    } else if (r.n_grants + r.n_relays > SMTP_MAX_TARGETS - c->n_targets ||
+               c->n_rcpts + lines_of(r.elsewhere) >= SMTP_MAX_RCPT) {
         SMTP_REPLY(c, 452, "4.5.3", "too many members of lists for one message");
     } else {
         *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) = (struct smtp_rcpt){
@@ -156,8 +184,12 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
             .is_list = r.is_list,
             .grant = r.grant,
             .n_grants = r.n_grants,
+            .relay = r.relay,
+            .n_relays = r.n_relays,
+            .is_expanded = r.elsewhere.n && !r.n_grants,
         };
-        c->n_targets += r.n_grants;
+        c->n_targets += r.n_grants + r.n_relays;
+        add_members(c, given, r.elsewhere);
         SMTP_REPLY(c, 250, "2.1.0", "now on the list");
     }
 }

@@ -139,12 +139,12 @@ bool session_auth_key(struct session *s, enum ipc_outcome *outcome, struct str *
     return fail(e, ERR_BUG, "no client of ours has a key");
 }
 
-bool session_check_rcpt(struct session *s, struct str localpart, struct str domain,
+bool session_check_rcpt(struct session *s, struct str reverse_path, struct str localpart, struct str domain,
                         struct ipc_rcpt_reply *r, struct err *e)
 {
     bool is_unknown = str_starts(localpart, STR("unknown"));
 
-    (void)s, (void)domain;
+    (void)reverse_path, (void)s, (void)domain;
     *r = (struct ipc_rcpt_reply){.code = 250, .enhanced = STR("2.1.0"), .grant = GRANT_GOOD,
                                  .n_grants = 1};
     if (str_starts(localpart, STR("broken")))

@@ -230,6 +230,7 @@ static bool check_lists(struct smtp_session *c, const struct smtp_message *m)
 void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
 {
     struct ipc_submit_rcpt *rcpts = ARENA_ARRAY(&c->a, c->n_rcpts, struct ipc_submit_rcpt);
+    size_t n = 0;
     AUTO_BUF prefix = BUF_LIMIT(IPC_MAX_PREFIX);
     struct ipc_verdict v;
     struct err e = {0};
@@ -241,11 +242,12 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
             return;
     for (size_t i = 0; i < c->n_rcpts; i++)
-        rcpts[i] = (struct ipc_submit_rcpt){.address = c->rcpts[i].address,
-                                            .notify = c->rcpts[i].notify,
-                                            .orcpt = c->rcpts[i].orcpt};
+        if (!c->rcpts[i].is_expanded)
+            rcpts[n++] = (struct ipc_submit_rcpt){.address = c->rcpts[i].address,
+                                                  .notify = c->rcpts[i].notify,
+                                                  .orcpt = c->rcpts[i].orcpt};
     if (!put_prefix(c, m, from, &prefix, &e) ||
-        !smtp_enqueue(c, m, buf_str(&prefix), rcpts, c->n_rcpts, &v, &e)) {
+        !smtp_enqueue(c, m, buf_str(&prefix), rcpts, n, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);
         return;
     }
