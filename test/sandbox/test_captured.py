@@ -330,8 +330,8 @@ def submit(reverse_path, n):
     return message('submit', reverse_path, (4, n), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', (1, 0), b'', b'', (1, 0), b'')
 
 
-def submit_rcpt(address, delivery_id=b''):
-    return message('submit_rcpt', address, delivery_id, (1, 0), b'', (4, 0), b'', b'')
+def submit_rcpt(address, delivery_id=b'', relay=0):
+    return message('submit_rcpt', address, delivery_id, (1, 0), b'', (4, 0), b'', b'', (4, relay))
 
 
 @root_test
@@ -366,6 +366,15 @@ def a_captured_session_relays_nothing():
         assert c.send(queue, submit_rcpt(b'ann@example.org', b'q.1.1')) > 0
         assert c.receive(queue) is None
         c.release()
+        # Nor what auth has not granted to be passed on.
+        w = s.connect(SMTP, '127.0.0.3')
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        queue = c.channel_to(sockets(c.pid)[1], 2)
+        assert c.send(queue, submit(b'', 1)) > 0
+        assert c.send(queue, submit_rcpt(b'', b'', 1)) > 0
+        assert c.receive(queue) is None
+        c.release()
 
 
 @root_test
@@ -376,7 +385,7 @@ def a_captured_imap_session_delivers_nothing():
         w.line()
         c = Captive(s.pids('mox: session imap')[0])
         auth = c.channel_to(sockets(c.pid)[1], 1)
-        assert c.send(auth, message('rcpt_check', (8, 1), b'mox', b'localhost')) > 0
+        assert c.send(auth, message('rcpt_check', (8, 1), b'', b'mox', b'localhost')) > 0
         assert c.receive(auth) is None
         c.release()
 

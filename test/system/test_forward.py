@@ -1,11 +1,9 @@
 """
 Messages passed on to other servers: lists with members there, from outside and from users; the sender's address
-rewritten and decoded again; circles.
+rewritten, and decoded again for what comes back; circles.
 """
-import sys
-
-from harness import *
-from serving import *
+from outside import *
+from signing import *
 
 LISTS = '''			away:
 				Addresses:
@@ -21,13 +19,17 @@ LISTS = '''			away:
 				Addresses:
 					- one@far.example
 '''
+KEY = Key('sel', 'rsa', 'elsewhere.example')
+MX = '@ MX 10 mx\nmx A %s\n'
 
 
 @contextlib.contextmanager
 def forwarding():
-    with Internet([Zone('elsewhere.example', '@ TXT "v=spf1 +all"'),
-                   Zone('strict.example', '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"')]) as internet:
-        s = Serve(env=dict(internet.env)).start()
+    zones = [Zone('elsewhere.example', '@ TXT "v=spf1 +all"\n' + MX % ip(1) + KEY.zone_line()),
+             Zone('far.example', MX % ip(2)), Zone('other.example', MX % ip(3)),
+             Zone('strict.example', '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n')]
+    with Internet(zones) as internet:
+        s = Serve(env=dict(internet.env, MOX_SMTP_TIMEOUT_MS='5000')).start()
         try:
             s.stop()
             path = os.path.join(s.dir, 'domains.conf')
@@ -44,45 +46,110 @@ def forwarding():
             s.close()
 
 
-def incoming(s, sender, to, text='Subject: x\r\n\r\nhi\r\n', code='250'):
-    w = s.connect(SMTP)
+def incoming(s, sender, to, message, code='250', source='127.0.0.1'):
+    w = s.connect(SMTP, source)
     w.expect('220')
-    w.cmd('EHLO elsewhere.example', '250')
+    w.cmd('EHLO mx.elsewhere.example', '250')
     w.cmd('MAIL FROM:<%s>' % sender, '250')
-    for r in [to] if isinstance(to, str) else to:
-        got = w.cmd('RCPT TO:<%s>' % r, code if code == '550 5.7.1' else '250')
-    if code == '550 5.7.1':
-        w.close()
-        return
+    w.cmd('RCPT TO:<%s>' % to, '250')
     w.cmd('DATA', '354')
-    w.write(('From: <%s>\r\n' % (sender or 'postmaster@far.example') + text + '.\r\n').encode())
-    reply = w.reply()
+    w.write(message + b'.\r\n')
+    reply = w.expect(code)
     w.close()
-    assert reply[-1].startswith(code) if isinstance(reply, list) else reply.startswith(code), reply
+    return reply
 
 
-def queued(s, n):
-    """[(sender, recipient)] of the queue, when there are n."""
+def text(sender, subject='x', more=''):
+    return ('From: <%s>\r\nSubject: %s\r\n%s\r\nhi\r\n' % (sender, subject, more)).encode()
+
+
+def signed(message):
+    field, = judge([{'do': 'sign', 'message': b64(message), 'selector': 'sel', 'domain': 'elsewhere.example',
+                     'key': b64(KEY.for_dkimpy()), 'canonical': ['relaxed', 'simple'], 'algorithm': 'rsa-sha256'}])
+    return base64.b64decode(field) + message
+
+
+def inbox(s, name, n):
+    c = s.login(name)
     deadline = time.monotonic() + WAIT
-    while True:
-        out = s.command('queue', 'list')[1]
-        found = re.findall(r'from:?\s*(\S+)\s+to:?\s*(\S+)', out)
-        rows = [l for l in out.splitlines() if '@' in l]
-        if len(rows) >= n:
-            return rows
-        assert time.monotonic() < deadline, out
+    while int(c.select('Inbox')[1][0]) < n:
+        assert time.monotonic() < deadline
         time.sleep(0.05)
+    got = [c.fetch(str(i + 1), '(BODY.PEEK[])')[1][0][1] for i in range(int(c.select('Inbox')[1][0]))]
+    c.logout()
+    return got
 
 
 @test
 @needs_dns
-def lists_with_members_elsewhere():
-    with forwarding() as s:
-        incoming(s, 'Al+x@elsewhere.example', 'away@example.org')
-        print(queued(s, 1), file=sys.stderr)
-        c = s.login('ann')
-        c.select('Inbox')
-        print(c.search(None, 'ALL'), file=sys.stderr)
+def what_goes_out_comes_back():
+    with forwarding() as s, Sink(2) as far, Sink(1) as elsewhere:
+        incoming(s, 'Al+x@elsewhere.example', 'away@example.org', signed(text('al@elsewhere.example')))
+        mail, rcpts, data, _ = far.wait()[0]
+        path = re.match(r'MAIL FROM:<(SRS0=\w{8}=\w\w=elsewhere\.example=Al\+x@example\.org)>', mail).group(1)
+        assert rcpts == ['RCPT TO:<Far@far.example>'], rcpts
+        assert data.count(b'Delivered-To: away@example.org\r\n') == 1 and b'dmarc=' in data and b'spf=pass' in data, data
+        assert judge([{'do': 'verify', 'message': b64(data), 'records': {KEY.name: KEY.record}}]) == [[True]], data
+        own, = inbox(s, 'ann', 1)
+        assert b'Return-Path: <Al+x@elsewhere.example>' in own, own
+        # A report comes back, whatever has become of upper case; and nothing else does.
+        incoming(s, '', path.lower(), text('mailer@far.example', 'failed'))
+        mail, rcpts, data, _ = elsewhere.wait()[0]
+        assert mail.startswith('MAIL FROM:<>') and rcpts == ['RCPT TO:<al+x@elsewhere.example>'], (mail, rcpts)
+        assert b'Subject: failed' in data
+        w = s.connect(SMTP)
+        w.expect('220')
+        w.cmd('EHLO mx.elsewhere.example', '250')
+        w.cmd('MAIL FROM:<spam@elsewhere.example>', '250')
+        w.cmd('RCPT TO:<%s>' % path, '550 5.7.1')
+        w.close()
+        for forged in (path.replace('=elsewhere', '=other'), 'SRS0=aaaaaaaa=aa=elsewhere.example=al@example.org',
+                       path.replace('Al', 'Bo')):
+            incoming(s, '', forged, text('mailer@far.example'), '550 5.1.1')
+        assert len(elsewhere.messages) == 1
+
+
+@test
+@needs_dns
+def a_failure_is_told_to_who_sent_it():
+    with forwarding() as s, Sink(2, says={'RCPT': '550 5.1.1 nobody'}) as far, Sink(3) as other, Sink(1) as elsewhere:
+        incoming(s, 'al@elsewhere.example', 'others@example.org', text('al@elsewhere.example', 'lost'))
+        assert other.wait()[0][1] == ['RCPT TO:<two@other.example>']
+        mail, rcpts, data, _ = elsewhere.wait()[0]
+        assert mail.startswith('MAIL FROM:<>') and rcpts == ['RCPT TO:<al@elsewhere.example>'], (mail, rcpts)
+        assert b'one@far.example' in data and b'5.1.1' in data, data
+        far.wait_line('RCPT TO:<ONE@FAR.EXAMPLE>')
+
+
+@test
+@needs_dns
+def users_write_to_members_elsewhere():
+    with forwarding() as s, Sink(2) as far, Sink(3) as other:
+        submit(s, ['others@example.org'], subject='to the others')
+        for sink, to in ((far, 'one@far.example'), (other, 'two@other.example')):
+            mail, rcpts, data, _ = sink.wait()[0]
+            assert mail.startswith('MAIL FROM:<ann@example.org>') and rcpts == ['RCPT TO:<%s>' % to], (mail, rcpts)
+        submit(s, ['away@example.org'], subject='away')
+        assert far.wait(2)[1][1] == ['RCPT TO:<Far@far.example>']
+        assert b'Subject: away' in inbox(s, 'ann', 1)[0]
+        # For members only; one of them is at another server.
+        incoming(s, 'al@elsewhere.example', 'closed@example.org', text('al@elsewhere.example'), '550 5.7.2')
+        incoming(s, 'al@elsewhere.example', 'closed@example.org', text('One@FAR.example'))
+        assert far.wait(3)[2][1] == ['RCPT TO:<one@far.example>']
+
+
+@test
+@needs_dns
+def circles_and_what_would_be_held_against_us():
+    with forwarding() as s, Sink(2) as far:
+        sender = 'al@elsewhere.example'
+        incoming(s, sender, 'others@example.org', text(sender, more='Delivered-To: Others@Example.org\r\n'), '550 5.4.6')
+        incoming(s, sender, 'away@example.org', text(sender, more='Delivered-To: away@example.org\r\n'), '250')
+        assert len(inbox(s, 'ann', 1)) == 1  # the member here is none of the circle's business
+        incoming(s, sender, 'others@example.org', text(sender, more='Received: x\r\n' * 101), '550 5.4.6')
+        incoming(s, 'x@strict.example', 'others@example.org', text('x@strict.example'), '550 5.7.1')
+        # What came of it: nothing has left.
+        assert not far.messages and 'far.example' not in s.command('queue', 'list')[1]
 
 
 main('forward')
