@@ -142,8 +142,8 @@ static void word_clear(struct word *w)
     w->n = w->whole = w->n_letters = w->n_digits = 0;
 }
 
-// Numbers say less than how long they are.
-static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
+// Of a long word, or of a long number, only how long it is.
+static void put_length(struct tokeniser *t, struct str prefix, const struct word *w)
 {
     struct str s = str_at(w->bytes, w->n);
     char text[32];
@@ -153,14 +153,19 @@ static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
         BUF_PUT(&b, "long:");
         utf8_put(&b, utf8_next(&s));
         buf_put_u64(&b, w->whole / 16 < 20 ? w->whole / 16 : 20);
-        token_put(t, prefix, buf_str(&b));
-    } else if (!w->n_letters && w->n_digits > 5) {
+    } else {
         BUF_PUT(&b, "digits:");
         buf_put_u64(&b, w->n_digits);
-        token_put(t, prefix, buf_str(&b));
-    } else if (w->n_letters + w->n_digits > 1 || w->n > 1) {
-        token_put(t, prefix, s);
     }
+    token_put(t, prefix, buf_str(&b));
+}
+
+static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
+{
+    if (w->whole > sizeof w->bytes || (!w->n_letters && w->n_digits > 5))
+        put_length(t, prefix, w);
+    else if (w->n_letters + w->n_digits > 1 || w->n > 1)
+        token_put(t, prefix, str_at(w->bytes, w->n));
     word_clear(w);
 }
 

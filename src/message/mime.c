@@ -315,6 +315,13 @@ static void on_boundary(struct mime_parser *p, size_t level, bool is_last, uint6
     }
 }
 
+static void end_line(struct mime_parser *p, uint64_t line_end, size_t end_n)
+{
+    p->total_lines++;
+    p->last_line_end = end_n;
+    p->line_start = line_end;
+}
+
 // A line is complete, or the message has ended in the middle of one.
 static void on_line(struct mime_parser *p, uint64_t line_end)
 {
@@ -336,9 +343,7 @@ static void on_line(struct mime_parser *p, uint64_t line_end)
                 p->levels[p->depth].part->lines = 0;
         }
     }
-    p->total_lines++;
-    p->last_line_end = end_n;
-    p->line_start = line_end;
+    end_line(p, line_end, end_n);
     buf_reset(&p->line);
 }
 
@@ -380,11 +385,16 @@ void mime_parser_feed(struct mime_parser *p, struct str bytes)
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = lf ? str_at(bytes.p, (size_t)(lf + 1 - bytes.p)) : bytes;
 
-        keep(p, piece);
-        p->last_was_cr = piece.p[piece.n - 1] == '\r';
         p->offset += piece.n;
-        if (lf)
-            on_line(p, p->offset);
+        if (lf && !p->in_header && !p->line.n && !str_starts(piece, STR("--"))) {
+            // A whole line of a body, and no boundary: only where it ends matters.
+            end_line(p, p->offset, piece.n > 1 && piece.p[piece.n - 2] == '\r' ? 2 : 1);
+        } else {
+            keep(p, piece);
+            if (lf)
+                on_line(p, p->offset);
+        }
+        p->last_was_cr = piece.p[piece.n - 1] == '\r';
         bytes = str_from(bytes, piece.n);
     }
 }
