@@ -13,7 +13,7 @@ from harness import *
 
 ROUNDS = int(os.environ.get('ROUNDS', '3'))
 ROLES = ['mox: account mox', 'mox: session', 'mox: front', 'mox: auth', 'mox: queue', 'mox: keys', 'mox: dkim',
-         'mox: session-template', 'mox: account-template', 'mox: admin', 'mox: dial', 'mox: deliver-template',
+         'mox: session-template', 'mox: account-template', 'mox: admin',
          'mox: monitor']
 
 

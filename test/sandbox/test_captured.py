@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
-from serving import ask_the_dns, serving
+from serving import serving, started_on_demand
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -604,10 +604,10 @@ def captured_services_are_confined_to_their_directories():
            'account-template': 'accounts/ann/account.db'}
     with serving() as s:
         s.login('ann').logout()
-        for role in ('keys', 'dkim', 'resolve', 'front', 'admin', 'auth', 'queue', 'session-template', 'account-template', 'dial',
-                     'deliver-template'):
-            if role == 'resolve':
-                ask_the_dns(s)
+        for role in ('resolve', 'dial', 'deliver-template', 'keys', 'dkim', 'front', 'admin', 'auth', 'queue', 'session-template',
+                     'account-template'):
+            if role in ('resolve', 'dial', 'deliver-template'):
+                started_on_demand(s, role)
             start = len(s.log_text())
             c = Captive(s.pids('mox: ' + role)[0])
             for path in own.values():

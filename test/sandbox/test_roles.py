@@ -4,7 +4,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
-from serving import Serve, ask_the_dns, serving
+from serving import Serve, serving, started_on_demand
 
 # What may be behind a descriptor, besides the standard three: per role, patterns of /proc/<pid>/fd.
 ANY = [r'socket:', r'anon_inode:\[eventpoll\]', r'anon_inode:\[eventfd\]', r'anon_inode:\[signalfd\]',
@@ -18,6 +18,7 @@ ALLOWED = {
     'account-template': ANY + [r'.*/data/accounts'],
     'account ': ANY + [r'.*/data/accounts/\w+(/account\.db.*)?'],
 }
+ON_DEMAND = ('resolve', 'dial', 'deliver-template')
 
 
 def status(pid):
@@ -33,12 +34,15 @@ def busy(s):
     return held
 
 
-def check_all(s, has_dns):
+def check_all(s, goes_out):
     held = busy(s)
+    for role in ON_DEMAND:
+        assert not s.pids('mox: ' + role), role  # localserve asks nobody, and sends nothing out
+    for role in ON_DEMAND if goes_out else ():
+        started_on_demand(s, role)
     for role in ALLOWED:
         pids = s.pids('mox: ' + role)
-        if role == 'resolve' and not has_dns:  # localserve asks nobody
-            assert not pids
+        if role in ON_DEMAND and not goes_out:
             continue
         if role == 'session-template':
             pids = pids[:1]
@@ -67,7 +71,6 @@ def every_role_is_confined():
     with running() as s:
         check_all(s, False)
     with serving() as s:
-        ask_the_dns(s)
         check_all(s, True)
 
 

@@ -1,6 +1,7 @@
 """`mox serve` for tests: two accounts, a list, a domain that takes everything."""
 import functools
 import os
+import smtplib
 import sys
 
 from harness import *
@@ -127,6 +128,25 @@ def ask_the_dns(s):
     w.write('Subject: x\r\n\r\nhello\r\n.\r\n')
     w.reply()
     w.close()
+
+
+def send_elsewhere(s):
+    """The first mail to another server starts the processes that send it."""
+    with smtplib.SMTP_SSL(s.ip, 1465, context=insecure_context(), timeout=WAIT) as c:
+        c.login('ann@example.org', 'ann password')
+        c.sendmail('ann@example.org', ['victim@far.example'], 'From: ann@example.org\r\nSubject: x\r\n\r\nhello\r\n')
+
+
+def started_on_demand(s, role):
+    """The processes of a role that is started when there is something for it to do: once they are confined."""
+    (ask_the_dns if role == 'resolve' else send_elsewhere)(s)
+    deadline = time.monotonic() + WAIT
+    while True:
+        pids = s.pids('mox: ' + role)
+        if pids and 'Seccomp:\t2\n' in open('/proc/%d/status' % pids[0]).read():
+            return pids
+        assert time.monotonic() < deadline, role
+        time.sleep(0.05)
 
 
 def needs_dns(fn):

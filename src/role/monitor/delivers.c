@@ -20,8 +20,8 @@ static size_t count_all(const struct monitor *m)
 
 static bool start(struct monitor *m, int *queue_end, struct err *e)
 {
-    struct process *template = role_process(m, ROLE_DELIVER_TEMPLATE);
-    struct process *resolve = role_wanted(m, ROLE_RESOLVE), *dial = role_process(m, ROLE_DIAL);
+    struct process *template = role_wanted(m, ROLE_DELIVER_TEMPLATE);
+    struct process *resolve = role_wanted(m, ROLE_RESOLVE), *dial = role_wanted(m, ROLE_DIAL);
     struct ipc_peer who = {.role = ROLE_DELIVER, .conn = ++m->next_deliver_id};
     AUTO_FD own_end = -1, to_resolve = -1, to_dial = -1;
     int pair[2], fds[3];

@@ -20,7 +20,7 @@ struct promise {
 
 bool role_is_on_demand(enum role role)
 {
-    return role == ROLE_RESOLVE;
+    return role == ROLE_RESOLVE || role == ROLE_DIAL || role == ROLE_DELIVER_TEMPLATE;
 }
 
 struct process *role_on_demand(struct monitor *m, enum role role)

@@ -15,7 +15,7 @@
 // At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
 static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM,             ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
-                                    ROLE_ADMIN, ROLE_DIAL,             ROLE_DELIVER_TEMPLATE};
+                                    ROLE_ADMIN};
 
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
 static const enum role acquainted[][2] = {
