@@ -796,4 +796,25 @@ def a_first_line_that_is_a_continuation_stays_its_own():
         assert 'forged' not in received and 'X-Mox-Malformed: the header began with:\r\n for <somebody@else' in raw, raw
 
 
+@test
+def a_thread_that_delivered_delivers_again():
+    """The account's process keeps a few for a moment; then it is as small as before."""
+    with running() as s:
+        w = hello(s=s)
+        seen = []
+        for _ in range(30):
+            envelope(w)
+            data(w, 'Subject: x\r\n\r\nx', '250')
+            account = s.pids('mox: account mox')[0]
+            seen += [t for t in os.listdir('/proc/%d/task' % account) if int(t) != account]
+        assert any(seen.count(t) >= 5 for t in seen), seen
+        deadline = time.monotonic() + WAIT
+        while len(os.listdir('/proc/%d/task' % account)) > 1:
+            assert time.monotonic() < deadline, os.listdir('/proc/%d/task' % account)
+            time.sleep(0.1)
+        data_came = hello(s=s)
+        envelope(data_came)
+        data(data_came, 'Subject: x\r\n\r\nx', '250')
+
+
 main('smtp-more')

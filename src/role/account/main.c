@@ -1,9 +1,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/die.h"
@@ -29,21 +31,95 @@ static size_t n_initial, cap_initial;
 static uint64_t seen; // messages of the monitor
 static struct packet *packet;
 
-bool account_thread(void *(*fn)(void *), void *ctx)
+/*
+ * A thread that has done its work waits a little for more: making one, and ending it, takes as long as much
+ * of a delivery.
+ */
+enum { MOST_IDLE = 4, IDLE_SECONDS = 1 };
+
+struct work {
+    void *(*fn)(void *);
+    void *ctx;
+};
+
+static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work_came = PTHREAD_COND_INITIALIZER;
+static struct work given[MOST_IDLE]; // to those that wait
+static size_t n_given, n_idle;
+
+static bool wait_for_work(struct work *out)
 {
+    struct timespec until;
+    bool is_late = false;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += IDLE_SECONDS;
+    pthread_mutex_lock(&work_lock);
+    if (n_idle == MOST_IDLE) {
+        pthread_mutex_unlock(&work_lock);
+        return false;
+    }
+    n_idle++;
+    while (!n_given && !is_late)
+        is_late = pthread_cond_clockwait(&work_came, &work_lock, CLOCK_MONOTONIC, &until) != 0;
+    is_late = !n_given;
+    if (!is_late)
+        *out = given[--n_given];
+    n_idle--;
+    pthread_mutex_unlock(&work_lock);
+    return !is_late;
+}
+
+static void *work(void *ctx)
+{
+    struct work w = *(struct work *)ctx;
+
+    free(ctx);
+    do {
+        log_set_cid(0);
+        w.fn(w.ctx);
+    } while (wait_for_work(&w));
+    return NULL;
+}
+
+static bool give_work(struct work w)
+{
+    bool is_given;
+
+    pthread_mutex_lock(&work_lock);
+    is_given = n_given < n_idle;
+    if (is_given)
+        given[n_given++] = w;
+    pthread_mutex_unlock(&work_lock);
+    if (is_given)
+        pthread_cond_signal(&work_came);
+    return is_given;
+}
+
+static bool new_thread(struct work w)
+{
+    struct work *own = heap_alloc(sizeof *own);
     pthread_attr_t attr;
     pthread_t thread;
     bool is_ok;
 
-    if (atomic_fetch_add(&account.threads, 1) >= ACCOUNT_MAX_THREADS) {
-        atomic_fetch_sub(&account.threads, 1);
-        return false;
-    }
+    *own = w;
     is_ok = pthread_attr_init(&attr) == 0 &&
             pthread_attr_setstacksize(&attr, ACCOUNT_STACK_BYTES) == 0 &&
             pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
-            pthread_create(&thread, &attr, fn, ctx) == 0;
+            pthread_create(&thread, &attr, work, own) == 0;
     pthread_attr_destroy(&attr);
+    if (!is_ok)
+        free(own);
+    return is_ok;
+}
+
+bool account_thread(void *(*fn)(void *), void *ctx)
+{
+    struct work w = {fn, ctx};
+    bool is_ok = atomic_fetch_add(&account.threads, 1) < ACCOUNT_MAX_THREADS &&
+                 (give_work(w) || new_thread(w));
+
     if (!is_ok)
         atomic_fetch_sub(&account.threads, 1);
     return is_ok;
