@@ -790,6 +790,7 @@ enum ipc_way_tls {
     F(u8, is_smtputf8, 1)                                                                          \
     F(u8, require_tls, 2)                                                                          \
     F(u8, is_dmarc_report, 1)                                                                      \
+    F(u8, is_own_report, 1) /* of any kind: what becomes of it is not reported itself */           \
     F(u8, ret, 2)                                                                                  \
     F(str, envid, 100)                                                                             \
     F(str, tried, IPC_MAX_TRIED)
@@ -918,7 +919,7 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     M(report_received, R_(ACCOUNT), R_(ADMIN), 1, 1)                                               \
     M(report_taken, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                  \
     M(dmarc_evaluation, R_(SESSION), R_(ADMIN), 0, 0)                                              \
-    M(tls_result, R_(QUEUE), R_(ADMIN), 0, 0)                                                     \
+    M(tls_result, R_(DELIVER) | R_(QUEUE), R_(QUEUE) | R_(ADMIN), 0, 0)                            \
     M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), R_(RESOLVE), 0, 0)    \
     M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), 0, 0)   \
     M(dial, R_(DELIVER), R_(DIAL), 0, 0)                                                           \

@@ -9,6 +9,7 @@ import zipfile
 import email
 import email.policy
 
+import outside
 from signing import Key, b64, judge
 from world import *
 
@@ -233,6 +234,8 @@ class Wanting(World):
                 'reject; sp=none; pct=100', 'mailto:ann@example.org!10m,mailto:bob@example.org!1k,mailto:x@plain.example')),
             Zone('far.example', '@ TXT "v=spf1 ip4:%s -all"\n@ MX 10 mx\nmx A 127.66.0.77\n' % WANTS + rua % (
                 'none', 'mailto:reports@far.example')),
+            Zone('relay.example', '@ MX 10 mx\nmx A %s\n_smtp._tls TXT "v=TLSRPTv1; rua=mailto:reports@relay.example"\n'
+                 % outside.ip(1)),
             Zone('tls.example', '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org,https://tls.example/report"\n'),
             Zone('host.example', '_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:bob@example.org"\n'),
             Zone('unheard.example', 'x A 127.0.0.1'),
@@ -405,6 +408,39 @@ def dmarc_reports_wait_for_the_dns():
         s.wait_log('a report waits for the DNS')
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 1
+
+
+def tls_results(s):
+    with contextlib.closing(database(s)) as db:
+        return db.execute('SELECT policy_domain, is_host, successes, failures, coalesce(result_type, ""), coalesce(mx_helo, "") '
+                          'FROM tls_result LEFT JOIN tls_failure ON result = id ORDER BY 1').fetchall()
+
+
+@test
+@needs_dns
+def tls_of_deliveries_is_gathered_and_told():
+    with wanting() as (world, s):
+        with outside.Sink(1) as sink:
+            outside.submit(s, 'bob@relay.example')
+            sink.wait()
+            eventually(lambda: len(tls_results(s)) == 2)
+            rows = tls_results(s)
+            assert [r[:5] for r in rows] == [('mx.relay.example', 1, 0, 1, 'starttls-not-supported'),
+                                             ('relay.example', 0, 0, 1, 'starttls-not-supported')], rows
+            assert rows[0][5], rows  # what it calls itself
+        with outside.Sink(1, tls=outside.Authority(world.dir).context('mx.relay.example')) as sink:
+            outside.submit(s, 'eve@relay.example')
+            assert sink.wait()[0][3]
+            eventually(lambda: [r[2:4] for r in tls_results(s)] == [(1, 1), (1, 1)])
+            assert s.command('tlsrpt', 'sendreports')[0] == 0
+            mail, rcpts, data, is_tls = sink.wait(2)[1]
+            assert rcpts == ['RCPT TO:<reports@relay.example>'] and b'Report Domain: relay.example' in data, (rcpts, data)
+        # It could not be delivered otherwise than others; and whatever came of it, it is no reason for another.
+        with outside.Sink(1) as sink:
+            outside.submit(s, 'ann@relay.example', subject='last')
+            sink.wait()
+            eventually(lambda: len(tls_results(s)) == 2)
+        assert [r[2:4] for r in tls_results(s)] == [(0, 1), (0, 1)], tls_results(s)
 
 
 def put_tls_results(s, day, rows):

@@ -78,6 +78,14 @@ struct conn {
     int64_t end_ms;
 };
 
+/* What the TLS of a connection came to, for reports. */
+struct tls_seen {
+    bool is_known; // it got so far that there is something to tell
+    enum tls_failure host, domain; // as its TLSA records have it, and as the domain's policy has it
+    char reason[100], helo[200];
+    size_t helo_n;
+};
+
 struct deliver {
     struct role_start *start;
     struct channel queue, dial;
@@ -89,6 +97,7 @@ struct deliver {
     struct tls_client *tls;
     struct str hello;
     struct conn conn;
+    struct tls_seen seen; // of the last conn_open
     uint64_t last_request;
     uint64_t unnoted; // message whose results the queue has not noted yet; 0: none
     int cap_ms;       // on every timeout; 0: none
@@ -150,6 +159,17 @@ MUST_USE bool conn_reply(struct deliver *d, int timeout_ms, struct arena *a, str
 /* Both, of one command. */
 MUST_USE bool conn_command(struct deliver *d, struct str line, int timeout_ms, struct arena *a,
                            struct failure *f);
+
+/* --- results.c ---------------------------------------------------------------------------------- */
+
+/* A connection begins; its greeting; no TLS, and why; TLS is there. */
+void results_begin(struct deliver *d);
+void results_greeting(struct deliver *d, struct str text);
+void results_no_tls(struct deliver *d, enum tls_failure failure, const char *reason);
+void results_tls(struct deliver *d, const struct target *t);
+/* To the queue: for the message's domain (A-labels) and the host of t. */
+void results_tell(struct deliver *d, const struct message *m, struct str domain,
+                  const struct target *t);
 
 /* --- transaction.c ------------------------------------------------------------------------------ */
 

@@ -19,6 +19,7 @@ struct attempt {
     bool has_last;
     bool is_all_permanent; // every host so far is one that can never be used
     int64_t end_ms;
+    struct str reported; // domain that hears of TLS; empty: none
 };
 
 static void note_failure(struct attempt *t, const struct failure *f, bool is_host_useless)
@@ -82,6 +83,8 @@ static bool try_addresses(struct attempt *t, struct target *target, const struct
         target->ip = found->ips[i];
         target->is_plain = t->d->way.tls == IPC_WAY_PLAIN && d->way.way == IPC_WAY_RELAY;
         opened = conn_open(d, target, &t->m->a, &f);
+        if (t->reported.n)
+            results_tell(d, t->m, t->reported, target);
         if (opened == OPEN_PLAIN) {
             LOG(LOG_INFO, "deliver", "TLS failed, going on without", LOG_S("host", target->host),
                 LOG_S("why", f.text));
@@ -143,16 +146,19 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
                                     .is_address_secure = found.is_secure, .port = SMTP_PORT},
               &in.dane);
     tls_rule_make(&t->m->a, &in, &rule);
+    target.dane = &in.dane;
+    t->reported = domain;
     if (rule.is_unusable) {
         bool is_permanent = rule.code >= 500;
 
+        results_begin(d);
+        results_tell(d, t->m, domain, &target);
         failed(&f, &t->m->a, is_permanent, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
         f.code = rule.code;
         f.mta = host->name;
         note_failure(t, &f, is_permanent);
         return false;
     }
-    target.dane = &in.dane;
     target.is_dual = found.is_dual;
     return try_addresses(t, &target, &found);
 }

@@ -239,12 +239,18 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
     struct err e = {0};
 
     if (!c->offer.starttls)
+        results_no_tls(d, TLS_STARTTLS_NOT_SUPPORTED, "");
+    if (!c->offer.starttls)
         return !t->rule->must_encrypt ||
                (fail(&e, ERR_DENIED, "the server does not offer it"),
                 failed_here(c, f, a, "4.7.4", "STARTTLS is needed", &e));
     if (!conn_command(d, STR("STARTTLS\r\n"), COMMAND_MS, a, f))
         return false;
     if (c->reply.code != 220) {
+        char reason[40];
+
+        snprintf(reason, sizeof reason, "smtp-starttls-reply-code-%u", c->reply.code);
+        results_no_tls(d, TLS_STARTTLS_NOT_SUPPORTED, reason);
         *is_tls_failure = true;
         failed_reply(c, f, a, "4.7.4");
         f->is_permanent = false;
@@ -257,7 +263,13 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
         fail(&e, ERR_SYNTAX, "plain bytes behind the reply");
         return failed_here(c, f, a, "4.7.5", "STARTTLS", &e);
     }
-    if (!handshake(d, t, a, f) || !is_proved(d, t, a, f)) {
+    if (!handshake(d, t, a, f)) {
+        results_no_tls(d, TLS_VALIDATION_FAILURE, "tls-handshake-failed");
+        *is_tls_failure = true;
+        return false;
+    }
+    results_tls(d, t);
+    if (!is_proved(d, t, a, f)) {
         *is_tls_failure = true;
         return false;
     }
@@ -279,6 +291,7 @@ static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failur
         fail(&e, ERR_SYNTAX, "more than a greeting");
         return failed_here(c, f, a, "4.5.0", "the server's reply", &e);
     }
+    results_greeting(d, buf_str(&c->reply.text));
     if (c->reply.code / 100 != 2) {
         failed_reply(c, f, a, "4.3.2");
         f->is_permanent = false; // RFC 5321 3.1: this server does not speak to us; others may
@@ -308,6 +321,7 @@ enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a
     int fd = -1;
 
     conn_close(d);
+    results_begin(d);
     if (!dial(d, t, &fd, a, f))
         return OPEN_NEXT_ADDRESS;
     if (!stream_open(&c->stream, fd, &e)) {

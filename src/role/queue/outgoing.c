@@ -11,9 +11,11 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/queue/queue_role.h"
+#include "text/idna.h"
 
 enum {
     MAX_COURIERS = 10, // mox-smtp-delivery.md 3.1
+    OPTIONAL_TLS = 2,  // require_tls: TLS-Required: No
     MAX_AHEAD = 2,     // messages that a process has and has not answered
     MADE_TIMEOUT_MS = 60 * 1000,
     // An attempt is over after half an hour, by deliver's own word (MAX_AHEAD of them).
@@ -195,6 +197,9 @@ static bool send_message(struct courier *c, const struct queue_entry *entry, str
                   .reverse_path = entry->reverse_path, .recipients = recipients,
                   .size = entry->size, .is_binary = entry->is_binary,
                   .is_smtputf8 = entry->is_smtputf8, .require_tls = entry->require_tls,
+                  .is_dmarc_report = entry->origin == QUEUE_OWN_REPORT && entry->max_attempts &&
+                                     entry->require_tls != OPTIONAL_TLS,
+                  .is_own_report = entry->origin == QUEUE_OWN_REPORT,
                   .tried = entry->dialed) ||
         !send_rcpts(c, entry->message, e))
         return false;
@@ -319,6 +324,25 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
     return true;
 }
 
+// To admin, when it has time: of the destination that the process was given, and no other.
+static bool on_tls_result(const struct courier *c, struct packet *m, struct err *e)
+{
+    struct service_peer *admin = service_peer_of(ROLE_ADMIN);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct ipc_tls_result r;
+    struct err lost = {0};
+    struct str domain;
+
+    if (!ipc_tls_result_get(m->body, &r, e) || !domain_to_ascii(&a, c->to.domain, &domain, e))
+        return false;
+    if (!str_eq(r.recipient_domain, domain))
+        return fail(e, ERR_DENIED, "a TLS result of another destination");
+    if (!admin || !channel_has_room(&admin->ch) ||
+        !channel_send(&admin->ch, IPC_tls_result, m->body, NULL, 0, &lost))
+        LOG(LOG_DEBUG, "queue", "a TLS result is lost", LOG_E(&lost));
+    return true;
+}
+
 static void on_deliver(void *ctx, int events)
 {
     struct packet *m = packet_new();
@@ -333,6 +357,7 @@ static void on_deliver(void *ctx, int events)
     case CHANNEL_MESSAGE:
         is_ok = m->type == IPC_deliver_result ? on_result(c, m, &e)
                 : m->type == IPC_deliver_end  ? on_end(c, m, &e)
+                : m->type == IPC_tls_result   ? on_tls_result(c, m, &e)
                                               : fail(&e, ERR_DENIED, "unexpected message");
         break;
     case CHANNEL_CLOSED:

@@ -1,0 +1,133 @@
+/*
+ * What the TLS of each attempt came to, for reports to the domains concerned (RFC 8460,
+ * mox-smtp-delivery.md 5.6): for the recipient domain by its MTA-STS policy or none, for the MX host by its
+ * TLSA records or none. The queue passes it on; nobody answers.
+ */
+#include "base/log.h"
+#include "role/deliver/deliver.h"
+
+enum { MAX_HELO = 200 };
+
+static enum tls_failure failure_of(enum tls_worth worth)
+{
+    static const enum tls_failure failures[] = {
+        [TLS_VERIFIED] = TLS_NO_FAILURE,
+        [TLS_HOST_MISMATCH] = TLS_CERTIFICATE_HOST_MISMATCH,
+        [TLS_EXPIRED] = TLS_CERTIFICATE_EXPIRED,
+        [TLS_NOT_TRUSTED] = TLS_CERTIFICATE_NOT_TRUSTED,
+        [TLS_DANE_MISMATCH] = TLS_VALIDATION_FAILURE,
+        [TLS_INVALID] = TLS_VALIDATION_FAILURE,
+    };
+
+    return failures[worth];
+}
+
+void results_begin(struct deliver *d)
+{
+    d->seen = (struct tls_seen){.helo_n = 0};
+}
+
+void results_greeting(struct deliver *d, struct str text)
+{
+    struct str helo, rest;
+
+    if (!str_cut(text, ' ', &helo, &rest))
+        helo = text;
+    for (size_t i = 0; i < helo.n && d->seen.helo_n < MAX_HELO; i++)
+        d->seen.helo[d->seen.helo_n++] = helo.p[i] > 32 && helo.p[i] < 127 ? helo.p[i] : '?';
+}
+
+void results_no_tls(struct deliver *d, enum tls_failure failure, const char *reason)
+{
+    d->seen.is_known = true;
+    d->seen.host = d->seen.domain = failure;
+    snprintf(d->seen.reason, sizeof d->seen.reason, "%s", reason);
+}
+
+void results_tls(struct deliver *d, const struct target *t)
+{
+    struct err e = {0};
+
+    d->seen.is_known = true;
+    // Looked at beyond what the rule demands: who publishes something hears whether it is right.
+    if (t->rule->has_tlsa) {
+        enum tls_worth worth = tls_verify_dane(d->conn.stream.tls, &e);
+
+        d->seen.host = failure_of(worth);
+        if (worth == TLS_DANE_MISMATCH)
+            snprintf(d->seen.reason, sizeof d->seen.reason, "dane-no-match");
+    }
+    if (t->rule->has_sts)
+        d->seen.domain = failure_of(tls_verify_roots(d->tls, d->conn.stream.tls, t->host, &e));
+}
+
+/* --- telling -------------------------------------------------------------------------------------- */
+
+static void put_tlsa(struct buf *out, const struct dane_result *dane)
+{
+    for (size_t i = 0; i < dane->n; i++) {
+        const struct dns_record *r = &dane->records[i];
+
+        if (i)
+            BUF_PUT(out, "\n");
+        buf_printf(out, "%u %u %u ", r->usage, r->selector, r->matching);
+        for (size_t k = 0; k < r->data.n; k++)
+            buf_printf(out, "%02x", (unsigned char)r->data.p[k]);
+    }
+}
+
+static void tell(struct deliver *d, struct ipc_tls_result *m, enum tls_failure failure,
+                 struct str reason, const struct target *t)
+{
+    AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES), ip = BUF_LIMIT(64);
+    struct err e = {0};
+
+    m->successes = failure == TLS_NO_FAILURE;
+    m->failures = failure != TLS_NO_FAILURE;
+    if (failure != TLS_NO_FAILURE) {
+        if (d->seen.is_known)
+            ip_put(&ip, &t->ip);
+        m->result_type = str_of(tls_failure_name(failure));
+        m->mx_host = t->host;
+        m->mx_helo = str_at(d->seen.helo, d->seen.helo_n);
+        m->receiving_ip = buf_str(&ip);
+        m->reason_code = str_sub(reason, 0, 256);
+    }
+    ipc_tls_result_put(&body, m);
+    if (body.full || !channel_send(&d->queue, IPC_tls_result, buf_str(&body), NULL, 0, &e))
+        LOG(LOG_DEBUG, "deliver", "a TLS result is not told", LOG_E(&e));
+}
+
+static void tell_host(struct deliver *d, struct str domain, const struct target *t)
+{
+    AUTO_BUF records = BUF_LIMIT(IPC_MAX_REPORT_TEXT);
+    bool is_dane = t->rule->has_tlsa || t->rule->tlsa_failure;
+    struct ipc_tls_result m = {.policy_domain = t->host, .is_host = true, .recipient_domain = domain,
+                               .policy_type = is_dane ? IPC_TLS_POLICY_TLSA : IPC_TLS_POLICY_NONE};
+
+    if (is_dane && t->dane)
+        put_tlsa(&records, t->dane);
+    m.policy_strings = records.full ? STR("") : buf_str(&records);
+    if (t->rule->tlsa_failure)
+        tell(d, &m, t->rule->tlsa_failure, t->rule->tlsa_reason, t);
+    else if (d->seen.is_known)
+        tell(d, &m, d->seen.host, str_of(d->seen.reason), t);
+}
+
+static void tell_domain(struct deliver *d, struct str domain, const struct target *t)
+{
+    struct ipc_tls_result m = {.policy_domain = domain, .recipient_domain = domain};
+
+    if (d->seen.is_known)
+        tell(d, &m, d->seen.domain, str_of(d->seen.reason), t);
+}
+
+void results_tell(struct deliver *d, const struct message *m, struct str domain,
+                  const struct target *t)
+{
+    // Reports about reports would never end.
+    if (m->info.is_own_report || d->start->settings.no_tls_reports)
+        return;
+    tell_host(d, domain, t);
+    tell_domain(d, domain, t);
+}
