@@ -235,6 +235,35 @@ TEST(ip_addresses)
     }
 }
 
+TEST(ip_public)
+{
+    static const struct {
+        const char *ip;
+        bool is_public;
+    } cases[] = {
+        {"1.1.1.1", true},          {"9.255.255.255", true},    {"10.0.0.0", false},
+        {"10.255.255.255", false},  {"11.0.0.0", true},         {"100.63.255.255", true},
+        {"100.64.0.0", false},      {"100.127.255.255", false}, {"100.128.0.0", true},
+        {"126.255.255.255", true},  {"127.0.0.1", false},       {"169.254.169.254", false},
+        {"172.15.255.255", true},   {"172.16.0.1", false},      {"172.31.255.255", false},
+        {"172.32.0.0", true},       {"192.0.0.1", false},       {"192.0.2.1", false},
+        {"192.168.0.1", false},     {"198.18.0.1", false},      {"198.20.0.0", true},
+        {"203.0.113.9", false},     {"223.255.255.255", true},  {"224.0.0.1", false},
+        {"239.1.1.1", false},       {"255.255.255.255", false}, {"0.0.0.0", false},
+        {"2606:4700::1111", true},  {"2a00::1", true},          {"::1", false},
+        {"::", false},              {"::ffff:1.1.1.1", false},  {"fe80::1", false},
+        {"fc00::1", false},         {"ff02::1", false},         {"64:ff9b::101:101", false},
+        {"2001::1", false},         {"2001:db8::1", false},     {"2001:4860::1", true},
+        {"2002:101:101::", false},  {"3fff::1", false},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct ip ip;
+
+        CHECK_CASE(ip_parse(str_of(cases[i].ip), &ip) && ip_is_public(&ip) == cases[i].is_public, i);
+    }
+}
+
 TEST(ip_unmapping)
 {
     static const struct {

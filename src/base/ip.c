@@ -92,6 +92,44 @@ struct ip ip_unmapped(const struct ip *ip)
     return four;
 }
 
+struct network {
+    struct ip ip;
+    unsigned bits;
+};
+
+static bool is_in_any(const struct ip *ip, const struct network *networks, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ip_in_network(ip, &networks[i].ip, networks[i].bits))
+            return true;
+    return false;
+}
+
+bool ip_is_public(const struct ip *ip)
+{
+    // The registries that RFC 6890 made, and multicast.
+    static const struct network special_4[] = {
+        {{4, {0}}, 8},              {{4, {10}}, 8},           {{4, {100, 64}}, 10},
+        {{4, {127}}, 8},            {{4, {169, 254}}, 16},    {{4, {172, 16}}, 12},
+        {{4, {192, 0, 0}}, 24},     {{4, {192, 0, 2}}, 24},   {{4, {192, 88, 99}}, 24},
+        {{4, {192, 168}}, 16},      {{4, {198, 18}}, 15},     {{4, {198, 51, 100}}, 24},
+        {{4, {203, 0, 113}}, 24},   {{4, {224}}, 3},
+    };
+    // Within 2000::/3: protocols' own with Teredo, documentation, 6to4.
+    static const struct network special_6[] = {
+        {{6, {0x20, 0x01}}, 23},
+        {{6, {0x20, 0x01, 0x0d, 0xb8}}, 32},
+        {{6, {0x20, 0x02}}, 16},
+        {{6, {0x3f, 0xff}}, 20},
+    };
+    static const struct ip unicast_6 = {6, {0x20}};
+
+    if (ip->family == 4)
+        return !is_in_any(ip, special_4, COUNT(special_4));
+    return ip->family == 6 && ip_in_network(ip, &unicast_6, 3) &&
+           !is_in_any(ip, special_6, COUNT(special_6));
+}
+
 bool ip_is_loopback(const struct ip *ip)
 {
     static const struct ip six = {6, {[15] = 1}};

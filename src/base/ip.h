@@ -32,5 +32,10 @@ bool ip_eq(const struct ip *a, const struct ip *b);
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
 /* The IPv4 address that an IPv6 address ::ffff:192.0.2.1 stands for; any other as it is. */
 struct ip ip_unmapped(const struct ip *ip);
+/*
+ * Whether it is one of the Internet's unicast addresses: not private, loopback, link-local, multicast,
+ * for documentation or otherwise special (RFC 6890), nor IPv6 that stands for an IPv4 address.
+ */
+bool ip_is_public(const struct ip *ip);
 /* 127.0.0.0/8 or ::1. */
 bool ip_is_loopback(const struct ip *ip);

@@ -12,7 +12,9 @@
 #include "ipc/role.h"
 #include "policy/dkim.h"
 #include "policy/findings.h"
+#include "policy/mtasts.h"
 #include "policy/srs.h"
+#include "policy/tls_rule.h"
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
@@ -40,6 +42,7 @@ enum {
     IPC_MAX_REASON = 64,     // the word of a decision
     IPC_MAX_REPORT_TEXT = 4096, // what reports say in one place; a list of policies or hosts
     IPC_MAX_ARC_SETS = 50,   // RFC 8617 4.2.1
+    IPC_MAX_STS_MX = MTASTS_MAX_POLICY, // the hosts of a policy, as text
     IPC_MAX_TRIED = 8192,    // hosts and their addresses
 };
 
@@ -824,13 +827,76 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
 /* monitor -> deliver template, and from there to the child: its channels to queue, resolve and dial. */
 #define ipc_deliver_start_FIELDS(F) F(u64, conn, 0)
 
+/* --- fetch --------------------------------------------------------------------------------------- */
+
+/* queue -> monitor: a fresh fetch process; the answer has the same number, and a channel to it or none. */
+#define ipc_fetch_new_FIELDS(F) F(u64, request, 0)
+#define ipc_fetch_made_FIELDS(F)                                                                   \
+    F(u64, request, 0)                                                                             \
+    F(str, reason, IPC_MAX_TEXT)
+/* monitor -> fetch template: its channels to queue, resolve and dial. */
+#define ipc_fetch_start_FIELDS(F) F(u64, conn, 0)
+
+/*
+ * queue -> fetch: the MTA-STS policy of a domain, which is in A-labels. With is_refresh the record is
+ * looked up first, and nothing is fetched when it still has the id that is known.
+ */
+#define ipc_sts_fetch_FIELDS(F)                                                                    \
+    F(str, domain, DNS_MAX_NAME)                                                                   \
+    F(u8, is_refresh, 1)                                                                           \
+    F(str, known_id, MTASTS_MAX_ID)
+enum ipc_sts_outcome {
+    IPC_STS_POLICY = 1,
+    IPC_STS_NONE = 2,        // no such host or page
+    IPC_STS_NOT_FETCHED = 3, // no connection, no HTTP, another status
+    IPC_STS_UNTRUSTED = 4,   // its certificate
+    IPC_STS_INVALID = 5,     // what came is no policy
+    IPC_STS_UNCHANGED = 6,   // the record has the id that is known
+    IPC_STS_GONE = 7,        // there is no record
+};
+/*
+ * fetch -> queue: mx is as mtasts_mx_put writes it; id that of the record, if it was looked up; why is for
+ * people, when there is no policy.
+ */
+#define ipc_sts_fetched_FIELDS(F)                                                                  \
+    F(u8, outcome, IPC_STS_GONE)                                                                   \
+    F(str, id, MTASTS_MAX_ID)                                                                      \
+    F(u8, mode, MTASTS_ENFORCE)                                                                    \
+    F(u32, max_age, MTASTS_MAX_AGE)                                                                \
+    F(str, mx, IPC_MAX_STS_MX)                                                                     \
+    F(str, why, IPC_MAX_ANSWER)
+
+/*
+ * deliver -> queue: what the DNS says of the domain's MTA-STS record: 0 none, 1 this id, 2 no answer. First
+ * of all that deliver says, and only with IPC_WAY_DIRECT to a domain.
+ */
+#define ipc_sts_ask_FIELDS(F)                                                                      \
+    F(str, domain, DNS_MAX_NAME)                                                                   \
+    F(u8, record, 2)                                                                               \
+    F(str, id, MTASTS_MAX_ID)
+/*
+ * queue -> deliver: the policy that holds (status 2), none (1), or nobody knows and mail must wait (3).
+ * failure, reason: for the report (policy/tls_rule.h, RFC 8460 4.3), of a fetch that failed lately.
+ */
+#define ipc_sts_answer_FIELDS(F)                                                                   \
+    F(u8, status, 3)                                                                               \
+    F(u8, mode, MTASTS_ENFORCE)                                                                    \
+    F(u32, max_age, MTASTS_MAX_AGE)                                                                \
+    F(str, mx, IPC_MAX_STS_MX)                                                                     \
+    F(u8, failure, TLS_STS_WEBPKI_INVALID)                                                         \
+    F(str, reason, IPC_MAX_REASON)
+
 /* --- the table: message, from, to, descriptors at least and at most ---------------------------- */
 
 #define R_(role) ROLE_BIT(ROLE_##role)
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
-     R_(DKIM) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE))
-#define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE))
+     R_(DKIM) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE) | \
+     R_(FETCH_TEMPLATE))
+#define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE) |             \
+                     R_(FETCH_TEMPLATE))
+#define R_DIALERS (R_(DELIVER) | R_(FETCH))
+#define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_DIALERS)
 
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
@@ -920,10 +986,17 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     M(report_taken, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                  \
     M(dmarc_evaluation, R_(SESSION), R_(ADMIN), 0, 0)                                              \
     M(tls_result, R_(DELIVER) | R_(QUEUE), R_(QUEUE) | R_(ADMIN), 0, 0)                            \
-    M(resolve, R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), R_(RESOLVE), 0, 0)    \
-    M(resolved, R_(RESOLVE), R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DELIVER), 0, 0)   \
-    M(dial, R_(DELIVER), R_(DIAL), 0, 0)                                                           \
-    M(dialed, R_(DIAL), R_(DELIVER), 0, 1)                                                         \
+    M(resolve, R_ASKERS, R_(RESOLVE), 0, 0)                                                        \
+    M(resolved, R_(RESOLVE), R_ASKERS, 0, 0)                                                       \
+    M(dial, R_DIALERS, R_(DIAL), 0, 0)                                                             \
+    M(dialed, R_(DIAL), R_DIALERS, 0, 1)                                                           \
+    M(fetch_new, R_(QUEUE), R_(MONITOR), 0, 0)                                                     \
+    M(fetch_made, R_(MONITOR), R_(QUEUE), 0, 1)                                                    \
+    M(fetch_start, R_(MONITOR), R_(FETCH_TEMPLATE), 3, 3)                                          \
+    M(sts_fetch, R_(QUEUE), R_(FETCH), 0, 0)                                                       \
+    M(sts_fetched, R_(FETCH), R_(QUEUE), 0, 0)                                                     \
+    M(sts_ask, R_(DELIVER), R_(QUEUE), 0, 0)                                                       \
+    M(sts_answer, R_(QUEUE), R_(DELIVER), 0, 0)                                                    \
     M(deliver_new, R_(QUEUE), R_(MONITOR), 0, 0)                                                   \
     M(deliver_made, R_(MONITOR), R_(QUEUE), 0, 1)                                                  \
     M(deliver_way, R_(QUEUE), R_(DELIVER), 0, 0)                                                   \

@@ -19,6 +19,8 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_DIAL] = "dial",
     [ROLE_DELIVER_TEMPLATE] = "deliver-template",
     [ROLE_DELIVER] = "deliver",
+    [ROLE_FETCH_TEMPLATE] = "fetch-template",
+    [ROLE_FETCH] = "fetch",
 };
 
 const char *role_name(enum role role)

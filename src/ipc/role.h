@@ -24,6 +24,8 @@ enum role {
     ROLE_DIAL,
     ROLE_DELIVER_TEMPLATE,
     ROLE_DELIVER,
+    ROLE_FETCH_TEMPLATE,
+    ROLE_FETCH,
     ROLE_COUNT,
 };
 

@@ -59,6 +59,7 @@ static const int epoll_calls[] = {SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), S
 static const int dns_calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getsockname),
                                 SCMP_SYS(getpeername), SCMP_SYS(pipe2)}; // libevent: its own pipe
 static const int dial_calls[] = {SCMP_SYS(bind), SCMP_SYS(connect), SCMP_SYS(getsockname)};
+static const int connected_calls[] = {SCMP_SYS(getsockname), SCMP_SYS(getpeername)};
 static const int memfile_calls[] = {SCMP_SYS(memfd_create), SCMP_SYS(pwrite64),
                                     SCMP_SYS(ftruncate)};
 static const int nested_calls[] = {SCMP_SYS(seccomp), SCMP_SYS(landlock_create_ruleset),
@@ -86,6 +87,7 @@ static const struct call_set call_sets[] = {
     {memfile_calls, COUNT(memfile_calls), SANDBOX_MEMFILE},
     {dns_calls, COUNT(dns_calls), SANDBOX_DNS},
     {dial_calls, COUNT(dial_calls), SANDBOX_DIAL},
+    {connected_calls, COUNT(connected_calls), SANDBOX_CONNECTED},
     {nested_calls, COUNT(nested_calls), SANDBOX_NESTED},
 };
 
@@ -138,6 +140,10 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
                                SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;
     if (features & (SANDBOX_DNS | SANDBOX_DIAL))
         ok &= allow_internet_sockets(ctx, features & SANDBOX_DNS);
+    // libcurl up to 7.88 connects a socket that it was told is connected. A real connect could lead it
+    // elsewhere.
+    if (features & SANDBOX_CONNECTED)
+        ok &= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), SCMP_SYS(connect), 0) == 0;
     // glibc asks for clone3 first and takes ENOSYS for an answer; its arguments cannot be seen.
     ok &= seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
     if (features & SANDBOX_THREADS)
@@ -371,6 +377,8 @@ size_t sandbox_allowed(const struct sandbox_profile *p, int *out, size_t max)
         out[n++] = SCMP_SYS(socketpair);
     if ((p->features & (SANDBOX_DNS | SANDBOX_DIAL)) && n < max)
         out[n++] = SCMP_SYS(socket);
+    if ((p->features & SANDBOX_CONNECTED) && n < max)
+        out[n++] = SCMP_SYS(connect);
     if ((p->features & (SANDBOX_THREADS | SANDBOX_FORK)) && n < max)
         out[n++] = SCMP_SYS(clone);
     return n;

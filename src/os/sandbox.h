@@ -19,6 +19,11 @@ enum {
     SANDBOX_MEMFILE = 1 << 6,
     SANDBOX_NESTED = 1 << 7, // enter a further sandbox (templates, for their children)
     SANDBOX_DIAL = 1 << 9,   // TCP connections to others
+    /*
+     * For a library that wants to have connected the socket that it was given: it may ask for the addresses,
+     * and connect() does nothing and says that it did.
+     */
+    SANDBOX_CONNECTED = 1 << 10,
     SANDBOX_DNS = 1 << 8,    // UDP to anywhere, and TCP to port 53 (elsewhere: Landlock from ABI 4)
 };
 

@@ -242,6 +242,36 @@ void mtasts_policy_put(struct buf *out, const struct mtasts_policy *policy)
     buf_printf(out, "max_age: %u\r\n", policy->max_age);
 }
 
+void mtasts_mx_put(struct buf *out, const struct mtasts_policy *policy)
+{
+    for (size_t i = 0; i < policy->n; i++) {
+        if (i)
+            BUF_PUT(out, " ");
+        buf_put(out, policy->mx[i]);
+    }
+}
+
+bool mtasts_mx_parse(struct arena *a, struct str text, struct mtasts_policy *out, struct err *e)
+{
+    size_t cap = 0;
+
+    out->mx = NULL;
+    out->n = 0;
+    for (bool more = text.n > 0; more;) {
+        struct str pattern, rest = STR("");
+
+        more = str_cut(text, ' ', &pattern, &rest);
+        if (!more)
+            pattern = text;
+        text = rest;
+        if (out->n == MTASTS_MAX_MX)
+            return fail(e, ERR_LIMIT, "more than %d mx", MTASTS_MAX_MX);
+        if (!take_mx(a, pattern, ARENA_PUSH(a, out->mx, &out->n, &cap)))
+            return fail(e, ERR_SYNTAX, "an mx that is not a domain name");
+    }
+    return true;
+}
+
 bool mtasts_allows(const struct mtasts_policy *policy, struct str host)
 {
     struct str first, rest;
@@ -260,4 +290,9 @@ bool mtasts_allows(const struct mtasts_policy *policy, struct str host)
         }
     }
     return false;
+}
+
+bool mtasts_domain_of(struct arena *a, struct str destination, struct str *out)
+{
+    return !str_starts(destination, STR("[")) && domain_to_ascii(a, destination, out, NULL);
 }

@@ -49,8 +49,18 @@ MUST_USE bool mtasts_policy_parse(struct arena *a, struct str text, struct mtast
                                   struct err *e);
 /* Its text, with CR LF. */
 void mtasts_policy_put(struct buf *out, const struct mtasts_policy *policy);
+/* Its patterns with a space between them, and back: what mtasts_policy_parse took. ERR_SYNTAX, ERR_LIMIT. */
+void mtasts_mx_put(struct buf *out, const struct mtasts_policy *policy);
+MUST_USE bool mtasts_mx_parse(struct arena *a, struct str text, struct mtasts_policy *out,
+                              struct err *e);
 /* Whether one of its patterns allows the host (RFC 8461 4.1), which may have a final dot. */
 bool mtasts_allows(const struct mtasts_policy *policy, struct str host);
+
+/*
+ * The domain whose policy counts for mail to a destination, in A-labels (RFC 8461 3.4). False: an address
+ * literal, or what is no domain, has none.
+ */
+MUST_USE bool mtasts_domain_of(struct arena *a, struct str destination, struct str *out);
 
 /* "mta-sts.example.com" and "/.well-known/mta-sts.txt" are where the policy is (RFC 8461 3.3). */
 #define MTASTS_HOST_PREFIX "mta-sts."

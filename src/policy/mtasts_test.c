@@ -111,6 +111,33 @@ TEST(mtasts_policies)
     }
 }
 
+TEST(mtasts_patterns_as_one_text)
+{
+    static const struct {
+        const char *text;
+        bool is_ok;
+        size_t n;
+    } cases[] = {
+        {"", true, 0},     {"a.b", true, 1},  {"a.b *.c.d", true, 2}, {"a.b ", false, 0},
+        {" a.b", false, 0}, {"a  b", false, 0}, {"*", false, 0},      {"a.b\n", false, 0},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        AUTO_BUF out = BUF_LIMIT(1000);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].text));
+        struct mtasts_policy p = {.mode = MTASTS_ENFORCE};
+        struct err e = {0};
+
+        CHECK_CASE(mtasts_mx_parse(&a, in.str, &p, &e) == cases[i].is_ok, i);
+        if (!cases[i].is_ok)
+            continue;
+        CHECK_CASE(p.n == cases[i].n, i);
+        mtasts_mx_put(&out, &p);
+        CHECK_STR(buf_str(&out), in.str);
+    }
+}
+
 TEST(mtasts_limits)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
@@ -154,6 +181,17 @@ TEST(mtasts_matching)
 
         CHECK_CASE(mtasts_allows(&p, host.str) == cases[i].is_allowed, i);
     }
+}
+
+TEST(mtasts_domains)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct str domain;
+
+    CHECK(mtasts_domain_of(&a, STR("B\xc3\xbc" "cher.example"), &domain));
+    CHECK_STR(domain, STR("xn--bcher-kva.example"));
+    CHECK(!mtasts_domain_of(&a, STR("[192.0.2.1]"), &domain));
+    CHECK(!mtasts_domain_of(&a, STR("a b"), &domain));
 }
 
 TEST(mtasts_lookup)

@@ -43,6 +43,11 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     // The replies of a stranger's server: one connected socket at a time, channels, and messages that it
     // can read and not change.
     [ROLE_DELIVER] = {"deliver", 0, 256 * MIB},
+    [ROLE_FETCH_TEMPLATE] = {"fetch-template", SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_CONNECTED,
+                             256 * MIB},
+    // A web server's answer: one connected socket, of which libcurl wants to know the addresses, and
+    // channels.
+    [ROLE_FETCH] = {"fetch", SANDBOX_CONNECTED, 128 * MIB},
 };
 
 const struct sandbox_profile *role_profile(enum role role)

@@ -110,7 +110,8 @@ static enum role child_of(enum role template)
 {
     return template == ROLE_SESSION_TEMPLATE   ? ROLE_SESSION
            : template == ROLE_ACCOUNT_TEMPLATE ? ROLE_ACCOUNT
-                                               : ROLE_DELIVER;
+           : template == ROLE_DELIVER_TEMPLATE ? ROLE_DELIVER
+                                               : ROLE_FETCH;
 }
 
 // In the child nothing of the template's own is left.

@@ -125,6 +125,18 @@ static void try_dial(int landlock)
     refused("binding a TCP port", bind(tcp, (struct sockaddr *)&to, sizeof to));
 }
 
+// connect() says that it has, and has not.
+static void try_connected(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(25),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
+    // A descriptor that is not open: only a call that is not made does not mind.
+    if (connect(-1, (struct sockaddr *)&to, sizeof to) != 0)
+        finding("connect is not answered", errno);
+}
+
 static void try_by_name(const struct sandbox_profile *p, int landlock, const char *own)
 {
     bool has_files = p->features & SANDBOX_FILES;
@@ -135,6 +147,8 @@ static void try_by_name(const struct sandbox_profile *p, int landlock, const cha
         try_dns(landlock);
     else if (p->features & SANDBOX_DIAL)
         try_dial(landlock);
+    else if (p->features & SANDBOX_CONNECTED)
+        try_connected();
     else {
         refused("internet socket", socket(AF_INET, SOCK_STREAM, 0));
         refused("connect", connect(0, (struct sockaddr *)&to, sizeof to));

@@ -330,7 +330,8 @@ static void compile(struct compile *c)
         !send_part(ROLE_DKIM, for_dkim, COUNT(for_dkim), &e) ||
         !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e) ||
         !send_part(ROLE_DIAL, with_ports, COUNT(with_ports), &e) ||
-        !send_part(ROLE_DELIVER_TEMPLATE, plain, 1, &e))
+        !send_part(ROLE_DELIVER_TEMPLATE, plain, 1, &e) ||
+        !send_part(ROLE_FETCH_TEMPLATE, plain, 1, &e))
         finish(false, str_of(e.text));
     finish(true, STR(""));
 }

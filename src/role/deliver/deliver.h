@@ -94,6 +94,10 @@ struct deliver {
     struct packet *packet;
     struct arena arena;
     struct ipc_deliver_way way; // texts are in arena
+    enum { STS_OF_NONE, STS_OF_DOMAIN, STS_NOT_KNOWN } sts; // whether the domain has an MTA-STS policy
+    struct mtasts_policy policy;      // STS_OF_DOMAIN
+    enum tls_failure sts_failure;     // of its last fetch, for the report
+    struct str sts_reason;
     struct tls_client *tls;
     struct str hello;
     struct conn conn;

@@ -121,6 +121,7 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
     struct tls_rule rule;
     struct tls_input in = {.wish = (enum tls_wish)t->m->info.require_tls,
                            .host = host->name,
+                           .sts = t->d->sts == STS_OF_DOMAIN ? &t->d->policy : NULL,
                            .is_next_hop_secure = mx->is_secure,
                            .is_dmarc_report = t->m->info.is_dmarc_report};
     struct target target = {.host = host->name, .port = SMTP_PORT, .rule = &rule,
@@ -239,6 +240,13 @@ static bool try_direct(struct attempt *t)
     if (!domain_to_ascii(&t->m->a, d->way.domain, &domain, &e)) {
         failed(&f, &t->m->a, true, "5.1.2", "%s", e.text);
         note_failure(t, &f, true);
+        return false;
+    }
+    // What is not known cannot be kept to: RFC 8461 names no way past a DNS that does not answer.
+    if (d->sts == STS_NOT_KNOWN && t->m->info.require_tls != TLS_WISH_OPTIONAL) {
+        failed(&f, &t->m->a, false, "4.4.3", "the DNS does not say whether %.*s has an MTA-STS policy",
+               STR_FMT(domain));
+        note_failure(t, &f, false);
         return false;
     }
     os_random(&random, sizeof random);

@@ -14,7 +14,7 @@
 #include "role/deliver/deliver.h"
 #include "role/template.h"
 
-enum { IDLE_MS = 10 * 1000, MAX_SPENT_ARENA = 16 << 20 };
+enum { IDLE_MS = 10 * 1000, POLICY_MS = 90 * 1000, MAX_SPENT_ARENA = 16 << 20 };
 
 static struct tls_client *tls;
 
@@ -135,6 +135,34 @@ static bool take_way(struct deliver *d, struct err *e)
     return true;
 }
 
+// The policy of the domain itself, not of what it is an alias of (RFC 8461 3.4).
+static bool ask_policy(struct deliver *d, struct err *e)
+{
+    uint8_t known = 1;
+    struct mtasts_record record = {0};
+    struct ipc_sts_answer m;
+    struct str domain, text;
+    bool is_secure;
+
+    if (d->way.way != IPC_WAY_DIRECT || !mtasts_domain_of(&d->arena, d->way.domain, &domain))
+        return true;
+    d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
+    if (!mtasts_find(&d->dns, &d->arena, domain, &record, &text, &is_secure, e))
+        known = e->kind == ERR_TEMPORARY ? 2 : 0;
+    *e = (struct err){0};
+    if (!IPC_SEND(&d->queue, sts_ask, NULL, 0, e, .domain = domain, .record = known,
+                  .id = known == 1 ? record.id : STR("")) ||
+        !channel_expect(&d->queue, IPC_sts_answer, d->packet, POLICY_MS, e) ||
+        !ipc_sts_answer_get(d->packet->body, &m, e))
+        return false;
+    d->sts = m.status == 2 ? STS_OF_DOMAIN : m.status == 3 ? STS_NOT_KNOWN : STS_OF_NONE;
+    d->sts_failure = (enum tls_failure)m.failure;
+    d->sts_reason = arena_dup(&d->arena, m.reason);
+    d->policy.mode = (enum mtasts_mode)m.mode;
+    d->policy.max_age = m.max_age;
+    return mtasts_mx_parse(&d->arena, m.mx, &d->policy, e);
+}
+
 static void serve_all(struct deliver *d)
 {
     struct err e = {0};
@@ -144,6 +172,10 @@ static void serve_all(struct deliver *d)
         return;
     }
     os_title_set("mox: deliver %.*s", STR_FMT(d->way.domain.n ? d->way.domain : d->way.host));
+    if (!ask_policy(d, &e)) {
+        LOG(LOG_INFO, "deliver", "no answer about the domain's policy", LOG_E(&e));
+        return;
+    }
     for (;;) {
         enum channel_result r = channel_receive(&d->queue, d->packet, IDLE_MS, &e);
 

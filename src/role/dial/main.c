@@ -17,6 +17,7 @@ enum {
     MAX_OPEN_OF_ONE = 8,
     MAX_TIMEOUT_MS = 60000,
     SMTP_PORT = 25,
+    HTTPS_PORT = 443,
 };
 
 /* A connection that is being made. */
@@ -37,6 +38,7 @@ struct asker {
 static struct role_start self;
 static struct attempt *attempts;
 static unsigned n_open;
+static bool is_private_allowed; // tests have their Internet on loopback
 
 static enum ipc_dial_outcome outcome_of(int code)
 {
@@ -173,6 +175,14 @@ static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct
     return true;
 }
 
+// What a captured asker could reach in the name of this machine.
+static bool may_reach(const struct service_peer *p, const struct ip *to, unsigned port)
+{
+    if (p->role == ROLE_FETCH)
+        return port == HTTPS_PORT && (is_private_allowed || ip_is_public(to));
+    return port == SMTP_PORT && !is_forbidden(to);
+}
+
 static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
 {
     struct ipc_dial m;
@@ -185,8 +195,9 @@ static bool on_message(struct service_peer *p, struct packet *packet, struct err
     // localserve never sends mail to others (mox-smtp-delivery.md 1.12).
     if (self.settings.is_localserve)
         return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("this server sends no mail to others"), e);
-    if (m.port != SMTP_PORT || is_forbidden(&to))
-        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("not a destination of mail"), e);
+    to = ip_unmapped(&to);
+    if (!may_reach(p, &to, m.port))
+        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("not a destination for this purpose"), e);
     return begin(p, &m, &to, e);
 }
 
@@ -224,7 +235,9 @@ _Noreturn void dial_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
                                                      .closed = on_closed, .tick = on_tick};
+    const char *setting = getenv("MOX_DIAL_PRIVATE");
 
+    is_private_allowed = setting && strcmp(setting, "1") == 0;
     role_start(&self, ROLE_DIAL);
     service_run(&self, &handlers);
 }

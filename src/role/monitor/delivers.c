@@ -1,5 +1,5 @@
 /*
- * Processes that send mail out: each has channels to queue, resolve and dial from its beginning, and
+ * Processes that send mail out, and those that ask web servers: each has channels to queue, resolve and dial from its beginning, and
  * none to the monitor.
  */
 #include <sys/wait.h>
@@ -9,26 +9,28 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static size_t count_all(const struct monitor *m)
+static size_t count_all(const struct monitor *m, enum role template)
 {
     size_t n = 0;
 
     for (const struct process *p = m->processes; p; p = p->next)
-        n += p->n_delivers;
+        n += p->role == template ? p->n_delivers : 0;
     return n;
 }
 
-static bool start(struct monitor *m, int *queue_end, struct err *e)
+static bool start(struct monitor *m, enum role role, int *queue_end, struct err *e)
 {
-    struct process *template = role_wanted(m, ROLE_DELIVER_TEMPLATE);
+    bool is_fetch = role == ROLE_FETCH;
+    enum role parent = is_fetch ? ROLE_FETCH_TEMPLATE : ROLE_DELIVER_TEMPLATE;
+    struct process *template = role_wanted(m, parent);
     struct process *resolve = role_wanted(m, ROLE_RESOLVE), *dial = role_wanted(m, ROLE_DIAL);
-    struct ipc_peer who = {.role = ROLE_DELIVER, .conn = ++m->next_deliver_id};
+    struct ipc_peer who = {.role = (uint8_t)role, .conn = ++m->next_deliver_id};
     AUTO_FD own_end = -1, to_resolve = -1, to_dial = -1;
     int pair[2], fds[3];
 
     if (!template || !resolve || !dial || m->stopping_ms)
         return fail(e, ERR_TEMPORARY, "a part of the server is starting or stopping");
-    if (count_all(m) >= MAX_DELIVERS)
+    if (count_all(m, parent) >= (is_fetch ? MAX_FETCHES : MAX_DELIVERS))
         return fail(e, ERR_LIMIT, "no room for another connection");
     if (!role_connect(m, &resolve->ch, &who, &to_resolve, e) ||
         !role_connect(m, &dial->ch, &who, &to_dial, e) || !fd_pair_packets(pair, e))
@@ -38,7 +40,8 @@ static bool start(struct monitor *m, int *queue_end, struct err *e)
     fds[0] = own_end;
     fds[1] = to_resolve;
     fds[2] = to_dial;
-    if (!IPC_SEND(&template->ch, deliver_start, fds, 3, e, .conn = who.conn))
+    if (is_fetch ? !IPC_SEND(&template->ch, fetch_start, fds, 3, e, .conn = who.conn)
+                 : !IPC_SEND(&template->ch, deliver_start, fds, 3, e, .conn = who.conn))
         return false;
     template->n_delivers++;
     return true;
@@ -49,9 +52,20 @@ bool deliver_make(struct process *queue, uint64_t request, struct err *e)
     AUTO_FD fd = -1;
     struct err why = {0};
 
-    if (!start(queue->m, &fd, &why))
+    if (!start(queue->m, ROLE_DELIVER, &fd, &why))
         fd_close(&fd);
     return IPC_SEND(&queue->ch, deliver_made, &fd, fd >= 0, e, .request = request,
+                    .reason = str_of(why.text));
+}
+
+bool fetch_make(struct process *queue, uint64_t request, struct err *e)
+{
+    AUTO_FD fd = -1;
+    struct err why = {0};
+
+    if (!start(queue->m, ROLE_FETCH, &fd, &why))
+        fd_close(&fd);
+    return IPC_SEND(&queue->ch, fetch_made, &fd, fd >= 0, e, .request = request,
                     .reason = str_of(why.text));
 }
 
@@ -64,6 +78,7 @@ void deliver_child_ended(struct process *template, uint32_t wait_status)
     if (WIFEXITED((int)wait_status) && !WEXITSTATUS((int)wait_status))
         return;
     os_describe_status((int)wait_status, how, sizeof how);
-    LOG(LOG_ERROR, "mox", "deliver crashed", LOG_S("how", str_of(how)));
-    role_replace(template->m, ROLE_DELIVER_TEMPLATE);
+    LOG(LOG_ERROR, "mox", "a process that others' servers answer crashed", LOG_S("how", str_of(how)),
+        LOG_S("template", str_of(role_name(template->role))));
+    role_replace(template->m, template->role);
 }

@@ -20,6 +20,7 @@ enum {
     MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
     MAX_ACCOUNTS = 500,   // account processes at once
     MAX_DELIVERS = 100,   // processes that send mail out
+    MAX_FETCHES = 20,     // processes that ask web servers
     MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
     MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
@@ -36,7 +37,7 @@ struct process {
     pid_t pid;
     struct channel ch;
     bool is_ready;   // has acknowledged its configuration
-    size_t n_delivers; // of the template of those: children that run
+    size_t n_delivers; // of their template, or that of fetches: children that run
     bool is_retired; // a template replaced by another; ends with its last child
     struct event_source *source;
     struct monitor *m;
@@ -214,10 +215,11 @@ void grant_add(struct monitor *m, const struct ipc_delivery_grant *g);
 void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t number);
 void grants_clear(struct grant **list, size_t *n);
 
-/* --- delivers.c: processes that send mail out ---------------------------------------------------- */
+/* --- delivers.c: processes that connect to others ---------------------------------------------------- */
 
 /* queue wants one: the answer goes to it. */
 bool deliver_make(struct process *queue, uint64_t request, struct err *e);
+bool fetch_make(struct process *queue, uint64_t request, struct err *e);
 void deliver_child_ended(struct process *template, uint32_t wait_status);
 
 /* --- accounts.c: account processes --------------------------------------------------------------- */

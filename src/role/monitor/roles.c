@@ -27,7 +27,7 @@ static const enum role acquainted[][2] = {
 static bool is_template(enum role role)
 {
     return role == ROLE_SESSION_TEMPLATE || role == ROLE_ACCOUNT_TEMPLATE ||
-           role == ROLE_DELIVER_TEMPLATE;
+           role == ROLE_DELIVER_TEMPLATE || role == ROLE_FETCH_TEMPLATE;
 }
 
 struct process *role_process(struct monitor *m, enum role role)
@@ -152,6 +152,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_domains_read read;
     struct ipc_import_open import;
     struct ipc_deliver_new deliver;
+    struct ipc_fetch_new fetch;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -213,6 +214,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return true;
     case IPC_deliver_new:
         return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
+    case IPC_fetch_new:
+        return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
     case IPC_account_retrain:
         return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
     case IPC_import_open:

@@ -155,6 +155,8 @@ static bool on_monitor(struct packet *m, struct err *e)
         return local_granted(m, e);
     case IPC_deliver_made:
         return outgoing_made(m, e);
+    case IPC_fetch_made:
+        return sts_made(m, e);
     default:
         return fail(e, ERR_BUG, "unexpected message");
     }
@@ -197,6 +199,7 @@ static void on_tick(void)
     passing_tick();
     local_tick();
     outgoing_tick();
+    sts_tick();
     (void)queue_role_commit();
     queue_role.has_work = true;
 }

@@ -43,6 +43,8 @@ struct courier {
     unsigned n_ahead;
     uint64_t noted[MAX_AHEAD]; // messages whose results are here and wait for a commit
     size_t n_noted;
+    bool has_asked;
+    bool is_asking; // it is going to ask for the domain's MTA-STS policy, or waits for it
     struct channel ch;
     struct event_source *source;
 };
@@ -150,6 +152,7 @@ static void end(struct courier *c, struct str why)
         else if (item->sending == SENT)
             note(item, &lost);
     }
+    sts_cancel(c);
     event_remove(service_loop(), c->source);
     if (c->ch.fd >= 0)
         channel_close(&c->ch);
@@ -162,6 +165,10 @@ static void end(struct courier *c, struct str why)
 
 static bool send_way(struct courier *c, struct err *e)
 {
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct str domain;
+
+    c->is_asking = mtasts_domain_of(&a, c->to.domain, &domain);
     return IPC_SEND(&c->ch, deliver_way, NULL, 0, e, .way = IPC_WAY_DIRECT, .domain = c->to.domain,
                     .families = 3);
 }
@@ -221,6 +228,8 @@ static void feed(struct courier *c)
     struct item *item = NULL;
     struct err e = {0};
 
+    if (c->is_asking)
+        return;
     while (c->n_ahead < MAX_AHEAD && (item = next_waiting(c)))
         if (!send_message(c, &item->entry, &e)) {
             LOG(LOG_ERROR, "queue", "cannot give a message to deliver", LOG_E(&e));
@@ -343,6 +352,43 @@ static bool on_tls_result(const struct courier *c, struct packet *m, struct err 
     return true;
 }
 
+static void on_policy(void *ctx, const struct sts_known *known)
+{
+    AUTO_BUF mx = BUF_LIMIT(IPC_MAX_STS_MX);
+    bool has_policy = known->status == STS_POLICY;
+    struct courier *c = ctx;
+    struct err e = {0};
+
+    mtasts_mx_put(&mx, &known->policy);
+    if (!IPC_SEND(&c->ch, sts_answer, NULL, 0, &e, .status = (uint8_t)known->status,
+                  .mode = (uint8_t)(has_policy ? known->policy.mode : MTASTS_NONE),
+                  .max_age = has_policy ? known->policy.max_age : 0,
+                  .mx = has_policy ? buf_str(&mx) : STR(""), .failure = (uint8_t)known->failure,
+                  .reason = known->reason)) {
+        end(c, str_of(e.text));
+        return;
+    }
+    c->is_asking = false;
+    feed(c);
+}
+
+static bool on_sts_ask(struct courier *c, struct packet *m, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct ipc_sts_ask ask;
+    struct str domain;
+
+    if (!ipc_sts_ask_get(m->body, &ask, e))
+        return false;
+    // Its own domain alone: of no other does it learn, or store, anything here.
+    if (!c->is_asking || c->has_asked || !mtasts_domain_of(&a, c->to.domain, &domain) ||
+        !str_eq(domain, ask.domain))
+        return fail(e, ERR_DENIED, "a question about another domain");
+    c->has_asked = true;
+    sts_want(ask.domain, (enum sts_record)ask.record, ask.id, on_policy, c);
+    return true;
+}
+
 static void on_deliver(void *ctx, int events)
 {
     struct packet *m = packet_new();
@@ -358,6 +404,7 @@ static void on_deliver(void *ctx, int events)
         is_ok = m->type == IPC_deliver_result ? on_result(c, m, &e)
                 : m->type == IPC_deliver_end  ? on_end(c, m, &e)
                 : m->type == IPC_tls_result   ? on_tls_result(c, m, &e)
+                : m->type == IPC_sts_ask      ? on_sts_ask(c, m, &e)
                                               : fail(&e, ERR_DENIED, "unexpected message");
         break;
     case CHANNEL_CLOSED:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "queue/queue.h"
+#include "queue/sts.h"
 #include "role/service.h"
 
 enum {
@@ -87,3 +88,17 @@ MUST_USE bool outgoing_made(struct packet *m, struct err *e);
 /* Whether a deliver process waits for its results to be committed; and that they were. */
 bool outgoing_is_waiting(void);
 void outgoing_committed(bool is_ok);
+
+/* --- sts.c: MTA-STS policies of other domains ---------------------------------------------------- */
+
+/*
+ * What holds for a domain (A-labels), of whose record deliver knows this: fn is told, before the return or
+ * later, once, unless it is cancelled. Never STS_FETCH; texts live during the call.
+ */
+typedef void sts_known_fn(void *ctx, const struct sts_known *known);
+void sts_want(struct str domain, enum sts_record record, struct str id, sts_known_fn *fn, void *ctx);
+/* Whoever has this ctx does not want to know any more. */
+void sts_cancel(void *ctx);
+/* The monitor's answer. */
+MUST_USE bool sts_made(struct packet *m, struct err *e);
+void sts_tick(void);

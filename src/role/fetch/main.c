@@ -1,0 +1,250 @@
+/*
+ * The fetch template, and what a forked fetch does: one request for the queue.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "ipc/resolve.h"
+#include "os/clock.h"
+#include "os/process.h"
+#include "policy/mtasts.h"
+#include "role/fetch/https.h"
+#include "role/template.h"
+
+enum {
+    FETCH_MS = 60000,   // for all of it (RFC 8461 3.3)
+    ASK_MS = 10000,     // until the queue says what is wanted
+    DIAL_EACH_MS = 10000,
+    MAX_ADDRESSES = 6,  // that are tried
+    HTTPS_PORT = 443,
+};
+
+struct fetch {
+    struct channel queue, dial;
+    struct resolver resolver;
+    struct packet *packet;
+    struct arena arena;
+    int64_t deadline_ms;
+    int resolve_fd; // -1 when the resolver has it
+};
+
+static bool give_resolver(void *ctx, struct channel *out, struct err *e)
+{
+    struct fetch *f = ctx;
+
+    if (f->resolve_fd < 0)
+        return fail(e, ERR_TEMPORARY, "resolve is gone");
+    *out = (struct channel){f->resolve_fd, ROLE_FETCH, ROLE_RESOLVE};
+    f->resolve_fd = -1;
+    return true;
+}
+
+static int time_left(const struct fetch *f)
+{
+    int64_t left = f->deadline_ms - os_monotonic_ms();
+
+    return left > 0 ? (int)left : 0;
+}
+
+/* --- a connection ---------------------------------------------------------------------------------- */
+
+/* A connected socket; -1 when this address does not answer. */
+static int dial(struct fetch *f, struct str address, struct err *e)
+{
+    uint32_t timeout = (uint32_t)(time_left(f) < DIAL_EACH_MS ? time_left(f) : DIAL_EACH_MS);
+    struct ipc_dialed m;
+
+    if (!IPC_SEND(&f->dial, dial, NULL, 0, e, .address = address, .port = HTTPS_PORT,
+                  .timeout_ms = timeout) ||
+        !channel_expect(&f->dial, IPC_dialed, f->packet, (int)timeout + 5000, e) ||
+        !ipc_dialed_get(f->packet->body, &m, e))
+        return -1;
+    if (m.outcome == IPC_DIAL_OK && f->packet->n_fds)
+        return packet_take_fd(f->packet, 0);
+    (void)fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.why));
+    return -1;
+}
+
+static size_t add_addresses(const struct dns_answer *answer, struct str *out, size_t n)
+{
+    for (size_t i = 0; i < answer->n && i < MAX_ADDRESSES / 2; i++)
+        out[n++] = answer->records[i].data;
+    return n;
+}
+
+/* ERR_NOT_FOUND when there is no such host. */
+static int connect_to(struct fetch *f, struct str host, struct err *e)
+{
+    struct dns dns = resolver_dns(&f->resolver);
+    struct str addresses[MAX_ADDRESSES];
+    struct dns_answer four, six;
+    size_t n;
+    int fd = -1;
+
+    dns_prefetch(&dns, host, DNS_AAAA);
+    dns_lookup(&dns, &f->arena, host, DNS_A, &four);
+    dns_lookup(&dns, &f->arena, host, DNS_AAAA, &six);
+    n = add_addresses(&six, addresses, add_addresses(&four, addresses, 0));
+    if (!n) {
+        bool is_none = dns_is_none(&four) && dns_is_none(&six);
+
+        (void)fail(e, is_none ? ERR_NOT_FOUND : ERR_TEMPORARY, "no address of %.*s: %.*s",
+                   STR_FMT(host), STR_FMT(is_none ? STR("there is none") : four.why.n ? four.why : six.why));
+        return -1;
+    }
+    for (size_t i = 0; i < n && fd < 0 && time_left(f); i++)
+        fd = dial(f, addresses[i], e);
+    return fd;
+}
+
+/* --- MTA-STS ----------------------------------------------------------------------------------------- */
+
+struct sts_result {
+    enum ipc_sts_outcome outcome;
+    struct mtasts_policy policy;
+    struct str id; // of the record, if it was looked up
+};
+
+// RFC 8461 3.3: text/plain, whatever its parameters, so that a page which a user of the site may put
+// there is no policy.
+static bool is_plain_text(struct str type)
+{
+    struct str media, parameters;
+
+    if (!str_cut(type, ';', &media, &parameters))
+        media = type;
+    return str_eq_ci(str_trim(media), STR("text/plain"));
+}
+
+static enum ipc_sts_outcome take_answer(struct fetch *f, const struct https_answer *answer,
+                                        struct mtasts_policy *policy, struct err *e)
+{
+    switch (answer->status) {
+    case HTTPS_UNTRUSTED:
+        return IPC_STS_UNTRUSTED;
+    case HTTPS_FAILED:
+        return IPC_STS_NOT_FETCHED;
+    case HTTPS_TOO_LARGE:
+        return IPC_STS_INVALID;
+    case HTTPS_ANSWER:
+        break;
+    }
+    if (answer->code != 200) {
+        (void)fail(e, ERR_TEMPORARY, "HTTP status %ld", answer->code);
+        return answer->code == 404 ? IPC_STS_NONE : IPC_STS_NOT_FETCHED;
+    }
+    if (!is_plain_text(answer->content_type)) {
+        (void)fail(e, ERR_SYNTAX, "its type is not text/plain");
+        return IPC_STS_INVALID;
+    }
+    return mtasts_policy_parse(&f->arena, answer->body, policy, e) ? IPC_STS_POLICY : IPC_STS_INVALID;
+}
+
+static void fetch_policy(struct fetch *f, struct str domain, struct sts_result *out, struct err *e)
+{
+    struct str host = arena_printf(&f->arena, MTASTS_HOST_PREFIX "%.*s", STR_FMT(domain));
+    struct https_request request = {.host = arena_cstring(&f->arena, host), .path = MTASTS_PATH,
+                                    .max_body = MTASTS_MAX_POLICY};
+    struct https_answer answer;
+
+    request.fd = connect_to(f, host, e);
+    if (request.fd < 0) {
+        out->outcome = e->kind == ERR_NOT_FOUND ? IPC_STS_NONE : IPC_STS_NOT_FETCHED;
+        return;
+    }
+    *e = (struct err){0}; // of addresses that did not answer
+    request.timeout_ms = time_left(f) + 1; // 0 would be for ever
+    https_get(&f->arena, &request, &answer, e);
+    out->outcome = take_answer(f, &answer, &out->policy, e);
+}
+
+/*
+ * The record of a policy that is kept. True when its policy is to be fetched: it has another id. A record
+ * that cannot be used is as good as none (RFC 8461 3.1).
+ */
+static bool check_record(struct fetch *f, const struct ipc_sts_fetch *asked, struct sts_result *out,
+                         struct err *e)
+{
+    struct dns dns = resolver_dns(&f->resolver);
+    struct mtasts_record record;
+    struct str text;
+    bool is_secure;
+
+    if (!mtasts_find(&dns, &f->arena, asked->domain, &record, &text, &is_secure, e)) {
+        out->outcome = e->kind == ERR_TEMPORARY ? IPC_STS_NOT_FETCHED : IPC_STS_GONE;
+        return false;
+    }
+    out->id = record.id;
+    out->outcome = IPC_STS_UNCHANGED;
+    return !str_eq(record.id, asked->known_id);
+}
+
+static void answer_sts(struct fetch *f, const struct ipc_sts_fetch *asked)
+{
+    AUTO_BUF mx = BUF_LIMIT(IPC_MAX_STS_MX);
+    struct sts_result r = {.outcome = IPC_STS_NOT_FETCHED};
+    struct err e = {0}, failed = {0};
+    struct str domain = asked->domain;
+
+    if (!asked->is_refresh || check_record(f, asked, &r, &e))
+        fetch_policy(f, domain, &r, &e);
+    mtasts_mx_put(&mx, &r.policy);
+    LOG(LOG_DEBUG, "mtasts", "policy fetched", LOG_S("domain", domain),
+        LOG_N("outcome", r.outcome), LOG_S("mode", str_of(mtasts_mode_name(r.policy.mode))),
+        LOG_E(&e));
+    if (!IPC_SEND(&f->queue, sts_fetched, NULL, 0, &failed, .outcome = (uint8_t)r.outcome,
+                  .id = r.id,
+                  .mode = (uint8_t)r.policy.mode, .max_age = r.policy.max_age,
+                  .mx = r.outcome == IPC_STS_POLICY ? buf_str(&mx) : STR(""),
+                  .why = str_of(e.text)))
+        LOG(LOG_INFO, "mtasts", "the queue does not take the answer", LOG_E(&failed));
+}
+
+/* --- start --------------------------------------------------------------------------------------------- */
+
+static _Noreturn void run_fetch(struct role_start *s, struct packet *p)
+{
+    static struct fetch f;
+    struct ipc_fetch_start start;
+    struct ipc_sts_fetch sts;
+    struct err e = {0};
+
+    child_enter_sandbox(s, NULL, 0);
+    if (!ipc_fetch_start_get(p->body, &start, &e))
+        _exit(1);
+    f = (struct fetch){.queue = {packet_take_fd(p, 0), ROLE_FETCH, ROLE_QUEUE},
+                       .resolve_fd = packet_take_fd(p, 1),
+                       .dial = {packet_take_fd(p, 2), ROLE_FETCH, ROLE_DIAL},
+                       .resolver = RESOLVER(give_resolver, &f),
+                       .packet = p,
+                       .arena = ARENA_LIMIT(16 << 20)};
+    f.deadline_ms = f.resolver.deadline_ms = os_monotonic_ms() + FETCH_MS;
+    if (!channel_expect(&f.queue, IPC_sts_fetch, p, ASK_MS, &e) ||
+        !ipc_sts_fetch_get(p->body, &sts, &e))
+        _exit(0);
+    if (!dns_name_is_ok(sts.domain))
+        _exit(1);
+    sts.domain = arena_dup(&f.arena, sts.domain);
+    sts.known_id = arena_dup(&f.arena, sts.known_id);
+    os_title_set("mox: fetch %.*s", STR_FMT(sts.domain));
+    answer_sts(&f, &sts);
+    _exit(0);
+}
+
+_Noreturn void fetch_template_main(void)
+{
+    static const struct child_kind kind = {IPC_fetch_start, NULL, run_fetch};
+    static struct role_start s;
+    struct err e = {0};
+
+    role_start(&s, ROLE_FETCH_TEMPLATE);
+    crypto_warm();
+    if (!https_open(&e)) {
+        LOG(LOG_ERROR, "mtasts", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    template_loop(&s, &kind);
+}

@@ -1,0 +1,121 @@
+"""One role on its own, spoken to as the monitor and its peers do: messages by their definitions in messages.h."""
+import os
+import re
+import socket
+import struct
+import subprocess
+import tempfile
+
+from harness import MOX, ROOT, WAIT
+
+PACK = {'u8': '<B', 'u32': '<I', 'u64': '<Q'}
+
+
+def names_in(header, pattern):
+    with open(os.path.join(ROOT, 'src', 'ipc', header)) as f:
+        return re.findall(pattern, f.read(), re.M)
+
+
+ROLES = names_in('role.h', r'^    ROLE_(\w+),$')
+TYPES = ['none'] + names_in('messages.h', r'^    M\((\w+),')
+
+
+def fields_of(macro):
+    """(type, name) of each field of a message's definition, which may use other lists of fields."""
+    with open(os.path.join(ROOT, 'src', 'ipc', 'messages.h')) as f:
+        body = re.search(r'#define %s\(F\)((?:.*\\\n)*.*\n)' % macro, f.read()).group(1)
+    for kind, name, other in re.findall(r'\bF\((\w+), (\w+),|\b(\w+)\(F\)', body):
+        yield from fields_of(other) if other else [(kind, name)]
+
+
+def encode(message, **values):
+    """Its bytes; what is not said is 0 or empty."""
+    out = bytes([TYPES.index(message)])
+    for kind, name in fields_of('ipc_%s_FIELDS' % message):
+        if kind == 'str':
+            value = values.get(name, b'')
+            value = value.encode() if isinstance(value, str) else value
+            out += struct.pack('<I', len(value)) + value
+        else:
+            out += struct.pack(PACK[kind], values.get(name, 0))
+    return out
+
+
+def decode(data):
+    """Its name and its fields; texts are bytes."""
+    name, at, out = TYPES[data[0]], 1, {}
+    for kind, field in fields_of('ipc_%s_FIELDS' % name):
+        if kind == 'str':
+            n, = struct.unpack_from('<I', data, at)
+            out[field] = data[at + 4:at + 4 + n]
+            at += 4 + n
+        else:
+            out[field], = struct.unpack_from(PACK[kind], data, at)
+            at += struct.calcsize(PACK[kind])
+    assert at == len(data), (name, data)
+    return name, out
+
+
+class Peer:
+    """Our end of a channel."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        sock.settimeout(WAIT)
+
+    def send(self, message, fds=(), **values):
+        socket.send_fds(self.sock, [encode(message, **values)], fds)
+
+    def hear(self, timeout=WAIT):
+        """(name, fields, descriptors); None when the channel is closed."""
+        self.sock.settimeout(timeout)
+        try:
+            data, fds, _, _ = socket.recv_fds(self.sock, 200000, 4)
+        except ConnectionError:
+            return None
+        return (*decode(data), fds) if data else None
+
+    def close(self):
+        self.sock.close()
+
+
+def pair():
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class LoneRole:
+    def __init__(self, role, **env):
+        ours, theirs = pair()
+        self.role, self.monitor, self.log = role, Peer(ours), tempfile.TemporaryFile()
+        self.process = subprocess.Popen([MOX, 'role', role], env=dict(os.environ, **env), stderr=self.log,
+                                        preexec_fn=lambda: os.dup2(theirs.fileno(), 3), pass_fds=(3,))
+        theirs.close()
+        self.monitor.send('go')
+        heard = self.monitor.hear()
+        assert heard and heard[0] == 'config_done', (heard, self.log_text())
+
+    def peer(self, role, conn=1):
+        ours, theirs = pair()
+        self.monitor.send('peer', [theirs.fileno()], role=ROLES.index(role), conn=conn)
+        theirs.close()
+        return Peer(ours)
+
+    def log_text(self):
+        self.log.seek(0)
+        return self.log.read().decode('utf-8', 'replace')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        is_alive = self.process.poll() is None
+        self.process.kill()
+        self.process.wait(WAIT)
+        assert 'Sanitizer' not in self.log_text(), self.log_text()[-3000:]
+        assert is_alive, self.role + ' ended: ' + self.log_text()[-3000:]
+
+
+def channel():
+    """A channel's two ends: ours, and a descriptor to give away."""
+    ours, theirs = pair()
+    return Peer(ours), theirs

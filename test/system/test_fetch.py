@@ -1,0 +1,286 @@
+"""Connections that `dial` opens, and what `fetch` gets over them."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from harness import *
+from https_server import Authority, Web
+from lone_role import LoneRole, channel
+import socket
+import struct
+import threading
+
+CONNECTED, REFUSED, UNREACHABLE, TIMED_OUT, DENIED, FAILED = range(1, 7)
+POLICY, NONE, NOT_FETCHED, UNTRUSTED, INVALID = range(1, 6)
+HOST = '127.77.%d.%d' % (os.getpid() // 250 % 250, os.getpid() % 250 + 1)  # an address of this run
+
+
+def dial(p, address=HOST, port=443, request=7, timeout_ms=10000):
+    octets = socket.inet_pton(socket.AF_INET6 if ':' in address else socket.AF_INET, address)
+    p.send('dial', request=request, address=octets, port=port, timeout_ms=timeout_ms)
+
+
+def answer(p, request=7):
+    name, m, fds = p.hear()
+    assert name == 'dialed' and m['request'] == request, (name, m)
+    assert (m['outcome'] == CONNECTED) == (len(fds) == 1), (m, fds)
+    return m, socket.socket(fileno=fds[0]) if fds else None
+
+
+@test
+def dial_connects_and_gives_the_socket_away():
+    if os.geteuid():
+        return print('port 443 is for root, left out')
+    with socket.create_server((HOST, 443)) as server, LoneRole('dial', MOX_DIAL_PRIVATE='1') as d:
+        p = d.peer('FETCH')
+        dial(p)
+        m, s = answer(p)
+        assert m['outcome'] == CONNECTED and not os.get_blocking(s.fileno()), m
+        other, _ = server.accept()
+        other.sendall(b'hello')
+        s.setblocking(True)
+        assert s.recv(10) == b'hello'
+        # dial keeps no end of it: when ours is closed, the other side hears so.
+        s.close()
+        other.settimeout(WAIT)
+        assert other.recv(10) == b''
+
+
+@test
+def dial_says_why_there_is_no_connection():
+    with LoneRole('dial', MOX_DIAL_PRIVATE='1') as d:
+        p = d.peer('FETCH')
+        dial(p)
+        m, _ = answer(p)
+        assert m['outcome'] == REFUSED and b'refused' in m['why'], m
+
+
+@test
+def dial_ends_what_takes_too_long_and_forgets_who_left():
+    if os.geteuid():
+        return print('port 443 is for root, left out')
+    with socket.socket() as full, LoneRole('dial', MOX_DIAL_PRIVATE='1') as d:
+        full.bind((HOST, 443))
+        full.listen(0)
+        kept = [socket.socket() for _ in range(4)]  # whoever comes next, waits
+        for s in kept:
+            s.setblocking(False)
+            s.connect_ex((HOST, 443))
+        p, gone = d.peer('FETCH'), d.peer('FETCH')
+        dial(gone, timeout_ms=30000)
+        dial(p, timeout_ms=100)
+        gone.close()
+        m, _ = answer(p)
+        assert m['outcome'] == TIMED_OUT, m
+        # No more than eight at once for one asker.
+        for i in range(9):
+            dial(p, request=i, timeout_ms=1000)
+        heard = [p.hear()[1] for _ in range(9)]
+        assert [m['outcome'] for m in heard].count(FAILED) == 1, heard
+        assert [m['outcome'] for m in heard].count(TIMED_OUT) == 8, heard
+        for s in kept:
+            s.close()
+
+
+@test
+def fetch_reaches_public_addresses_and_https_only():
+    private = ['127.0.0.1', '10.1.2.3', '192.168.1.1', '172.31.0.1', '169.254.169.254', '100.64.0.1', '0.0.0.0',
+               '224.0.0.1', '255.255.255.255', '::1', '::', 'fe80::1', 'fd00::1', '::ffff:127.0.0.1',
+               '::ffff:10.0.0.1', '64:ff9b::7f00:1', '2002:7f00:1::', 'ff02::1']
+    with LoneRole('dial') as d:
+        p = d.peer('FETCH')
+        for a in private:
+            dial(p, a)
+            assert answer(p)[0]['outcome'] == DENIED, a
+        for port in (25, 80, 444, 8443):
+            dial(p, '1.1.1.1', port)
+            assert answer(p)[0]['outcome'] == DENIED, port
+    with LoneRole('dial', MOX_DIAL_PRIVATE='1') as d:
+        p = d.peer('FETCH')
+        dial(p, port=25)
+        assert answer(p)[0]['outcome'] == DENIED
+
+
+@test
+def dial_takes_no_nonsense():
+    for values in ({'address': b''}, {'address': b'12345'}, {'port': 70000}):
+        with LoneRole('dial') as d:
+            p = d.peer('FETCH')
+            p.send('dial', **dict({'address': b'\x7f\0\0\1', 'port': 443, 'timeout_ms': 1}, **values))
+            assert p.hear() is None, values
+
+
+# --- fetch, with peers of our own: queue, resolve and dial --------------------------------------------------
+
+NAME = 'mta-sts.example.com'
+PATH = '/.well-known/mta-sts.txt'
+GOOD = b'version: STSv1\r\nmode: enforce\r\nmx: mx.example.com\r\nmx: *.example.net\r\nmax_age: 86400\r\n'
+authority = Authority()
+
+
+class Fetch(LoneRole):
+    def __init__(self, **env):
+        super().__init__('fetch-template', **{'SSL_CERT_FILE': authority.file, **env})
+        self.n = 0
+
+    def start(self):
+        """A child: its channels to queue, resolve and dial."""
+        self.n += 1
+        ends = [channel() for _ in range(3)]
+        self.monitor.send('fetch_start', [theirs.fileno() for _, theirs in ends], conn=self.n)
+        for _, theirs in ends:
+            theirs.close()
+        return [ours for ours, _ in ends]
+
+    def get(self, domain='example.com', address=HOST, dials=(HOST,), known_id=None, record=None):
+        """What it answers, with this one address of the host; dials are those that can be connected to. With
+        known_id: whether another policy is to be had, with this TXT record (status, text)."""
+        queue, resolve, dialer = self.start()
+        queue.send('sts_fetch', domain=domain, is_refresh=known_id is not None, known_id=known_id or '')
+        if record:
+            name, m, _ = resolve.hear()
+            assert m['name'] == b'_mta-sts.' + domain.encode() and m['type'] == 16, m
+            status, text = record
+            rdata = bytes([len(text)]) + text
+            resolve.send('resolved', request=m['request'], status=status, name=m['name'],
+                         records=struct.pack('>H', len(rdata)) + rdata if not status else b'', why='so')
+            if not known_id or status or b'id=%s;' % known_id.encode() in text or b'v=STSv1' not in text:
+                name, m, _ = queue.hear()
+                assert name == 'sts_fetched' and queue.hear() is None, name
+                return m
+        for _ in range(3):
+            name, m, _ = resolve.hear()
+            assert name == 'resolve' and m['name'] == b'mta-sts.' + domain.encode(), m
+            if m['request']:
+                is_a = m['type'] == 1 and address
+                resolve.send('resolved', request=m['request'], status=0 if is_a else 2, name=m['name'],
+                             records=b'\0\4' + socket.inet_aton(address) if is_a else b'')
+        if address:
+            name, m, _ = dialer.hear()
+            assert name == 'dial' and m['port'] == 443 and m['address'] == socket.inet_aton(address), m
+            if address in dials:
+                with socket.create_connection((address, 443)) as s:
+                    s.setblocking(False)
+                    dialer.send('dialed', [s.fileno()], request=m['request'], outcome=CONNECTED)
+            else:
+                dialer.send('dialed', request=m['request'], outcome=REFUSED, why='connecting: refused')
+        name, m, _ = queue.hear()
+        assert name == 'sts_fetched', name
+        assert queue.hear() is None  # it has ended
+        return m
+
+
+def served(pages=None, certs=None):
+    page = {(NAME, PATH): (200, {}, GOOD)}
+    return Web(HOST, certs or {None: authority.issue([NAME])}, page if pages is None else pages)
+
+
+def needs_443(fn):
+    def run_it():
+        if os.geteuid():
+            return print('%s: port 443 is for root, left out' % fn.__name__)
+        fn()
+    run_it.__name__ = fn.__name__
+    return test(run_it)
+
+
+@needs_443
+def a_policy_is_fetched_and_parsed():
+    with served() as web, Fetch() as f:
+        m = f.get()
+        assert m['outcome'] == POLICY and m['mode'] == 2 and m['max_age'] == 86400, m
+        assert m['mx'] == b'mx.example.com *.example.net' and not m['why'], m
+        assert web.hits == [(NAME, PATH)], web.hits
+
+
+@needs_443
+def what_is_no_policy_says_why():
+    pages = {
+        'ok': ((200, {'Content-Type': 'TEXT/plain; charset=utf-8; x=y'}, GOOD), POLICY, b''),
+        'chunked': ((200, {'Content-Length': None}, GOOD), POLICY, b''),
+        'missing': ((404, {}, b''), NONE, b'404'),
+        'broken': ((500, {}, GOOD), NOT_FETCHED, b'500'),
+        'created': ((201, {}, GOOD), NOT_FETCHED, b'201'),
+        'moved': ((301, {'Location': 'https://%s%s' % (HOST, PATH)}, GOOD), NOT_FETCHED, b'301'),
+        'html': ((200, {'Content-Type': 'text/html'}, GOOD), INVALID, b'text/plain'),
+        'typeless': ((200, {'Content-Type': None}, GOOD), INVALID, b'text/plain'),
+        'nonsense': ((200, {}, b'<html>'), INVALID, b'name: value'),
+        'large': ((200, {}, GOOD + b'x: ' + b'y' * 65536), INVALID, b''),
+        'endless': ((200, {'Content-Length': None}, GOOD + b'x: ' + b'y' * 200000), INVALID, b''),
+        'short': ((200, {'Content-Length': str(len(GOOD) + 10)}, GOOD), NOT_FETCHED, b''),
+        'bomb': ((200, {'Content-Encoding': 'gzip'}, b'\x1f\x8b' + b'x' * 100), INVALID, b''),
+    }
+    names = ['mta-sts.%s.example' % n for n in pages]
+    web = Web(HOST, {None: authority.issue(names)},
+              {('mta-sts.%s.example' % n, PATH): page for n, (page, _, _) in pages.items()})
+    with web, Fetch() as f:
+        for n, (_, outcome, why) in pages.items():
+            m = f.get(n + '.example')
+            assert m['outcome'] == outcome and why in m['why'] and bool(m['why']) == (outcome != POLICY), (n, m)
+            assert bool(m['mx']) == (outcome == POLICY), (n, m)
+        assert len(web.hits) == len(pages), web.hits  # a redirect is not followed
+
+
+@needs_443
+def a_certificate_must_be_trusted_current_and_for_the_name():
+    other = Authority()
+    certs = {
+        'wildcard': (authority.issue(['*.wildcard.example']), POLICY),
+        'twice.wild': (authority.issue(['*.wild.example']), UNTRUSTED),
+        'partial': (authority.issue(['mta-*.partial.example']), UNTRUSTED),
+        'other': (authority.issue(['mta-sts.example.com']), UNTRUSTED),
+        'common': (authority.issue([], '/CN=mta-sts.common.example'), UNTRUSTED),
+        'expired': (authority.issue(['mta-sts.expired.example'], begin='20200101000000Z', end='20200201000000Z'),
+                    UNTRUSTED),
+        'future': (authority.issue(['mta-sts.future.example'], begin='20900101000000Z', end='20910101000000Z'),
+                   UNTRUSTED),
+        'unknown': (other.issue(['mta-sts.unknown.example']), UNTRUSTED),
+    }
+    web = Web(HOST, {**{'mta-sts.%s.example' % n: c for n, (c, _) in certs.items()},
+                     None: authority.issue(['nobody.example'])},
+              {('mta-sts.%s.example' % n, PATH): (200, {}, GOOD) for n in certs})
+    with web, Fetch() as f:
+        for n, (_, outcome) in certs.items():
+            m = f.get(n + '.example')
+            assert m['outcome'] == outcome, (n, m)
+        assert [h for h, _ in web.hits] == ['mta-sts.wildcard.example'], web.hits
+
+
+@needs_443
+def a_policy_that_is_kept_is_fetched_again_when_its_record_changed():
+    with served() as web, Fetch() as f:
+        unchanged, gone = 6, 7
+        m = f.get(known_id='a', record=(0, b'v=STSv1; id=a;'))
+        assert m['outcome'] == unchanged and m['id'] == b'a', m
+        assert f.get(known_id='a', record=(1, b''))['outcome'] == gone
+        assert f.get(known_id='a', record=(0, b'something else'))['outcome'] == gone
+        assert f.get(known_id='a', record=(3, b''))['outcome'] == NOT_FETCHED
+        assert not web.hits, web.hits
+        m = f.get(known_id='a', record=(0, b'v=STSv1; id=b;'))
+        assert m['outcome'] == POLICY and m['id'] == b'b' and web.hits == [(NAME, PATH)], m
+
+
+@test
+def no_host_is_no_policy_and_no_connection_is_a_failure():
+    with Fetch() as f:
+        assert f.get(address=None)['outcome'] == NONE
+        m = f.get(dials=())
+        assert m['outcome'] == NOT_FETCHED and b'refused' in m['why'], m
+
+
+@needs_443
+def a_server_that_speaks_no_tls_or_breaks_off():
+    replies = [b'220 not TLS\r\n', b'', b'\x15\x03\x01\0\2\2\x28', b'\x16\x03\x03\xff\xff' + b'x' * 70000]
+    with socket.create_server((HOST, 443)) as server, Fetch() as f:
+        def serve():
+            for r in replies:
+                c, _ = server.accept()
+                c.recv(10000)
+                c.sendall(r)
+                c.close()
+        threading.Thread(target=serve, daemon=True).start()
+        for r in replies:
+            assert f.get()['outcome'] == NOT_FETCHED, r
+
+
+main('fetch')
