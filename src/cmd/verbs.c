@@ -224,6 +224,21 @@ const struct cmd cmd_verbs[] = {
     {"dkim verify", "message", "Verify the DKIM signatures of a message.\n\n"
      "Per signature: status and why, the key record, the field. Lines may end in LF or CR LF.",
      cmd_dkim_verify, false},
+    {"dane dial", "[-usages dane-ta,dane-ee] host:port",
+     "Connect to a server with TLS, verified with its TLSA records.\n\n"
+     "Records count that SMTP can use (DANE-TA and DANE-EE), and that DNSSEC proves. Then copies\n"
+     "standard input to the server and what it says to standard output. Needs no running server.",
+     cmd_dane_dial, false},
+    {"dane dialmx", "[-ehlohostname name] domain [desthost]",
+     "Connect to a mail server of a domain, verified with DANE.\n\n"
+     "Follows CNAME and MX records, tries the hosts in turn, or only desthost, and shakes hands with\n"
+     "STARTTLS; the certificate must match the host's TLSA records. After EHLO, copies standard input\n"
+     "to the server and what it says to standard output.", cmd_dane_dialmx, false},
+    {"dane makerecord", "usage selector matchtype [pemfile]",
+     "Print the data of a TLSA record for a certificate, public key or private key.\n\n"
+     "usage: pkix-ta (0), pkix-ee (1), dane-ta (2) or dane-ee (3); selector: cert (0) or spki (1);\n"
+     "matchtype: full (0), sha2-256 (1) or sha2-512 (2). For a mail server: dane-ee spki sha2-256.\n"
+     "Without a file, reads standard input.", cmd_dane_makerecord, false},
     {"dns lookup", "[ptr | mx | cname | ips | a | aaaa | ns | txt | srv | tlsa] name",
      "Look up records in the DNS.\n\n"
      "Answers are validated with DNSSEC from the root on: \"with dnssec\" says that they are proved\n"
@@ -271,6 +286,14 @@ const struct cmd cmd_verbs[] = {
     {"tlsrptdb addreport", "fromdomain <message",
      "Add the TLS report in a message to the database of reports.\n\n"
      "As \"dmarcdb addreport\"; about each domain that it has policies of.", cmd_tlsrptdb_addreport, true},
+    {"mtasts lookup", "domain", "Look up the MTA-STS record of a domain and fetch its policy.\n\n"
+     "The web server's certificate must be of an authority of the system, or of the file that the\n"
+     "environment variable SSL_CERT_FILE names. Needs no running server.", cmd_mtasts_lookup, false},
+    {"smtp dial", "[-ehlohostname name] [-forcetls] [-notls] [-remotehostname name] [-tlsverify] host[:port]",
+     "Connect to an SMTP server, shake hands with STARTTLS if it offers that, and say EHLO.\n\n"
+     "Then copies standard input to the server and what it says to standard output. The certificate is\n"
+     "not verified, unless with -tlsverify; DANE and MTA-STS play no part. -remotehostname is the name\n"
+     "of the server that TLS asks for, if it is not host.", cmd_smtp_dial, false},
     {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
      cmd_tlsrpt_lookup, false},
     {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",

@@ -21,6 +21,8 @@ cmd_run_fn cmd_config_test, cmd_config_describe_static, cmd_config_describe_doma
 cmd_run_fn cmd_dkim_gened25519, cmd_dkim_genrsa, cmd_dkim_lookup, cmd_dkim_sign, cmd_dkim_txt,
     cmd_dkim_verify;                                                 // cmd_dkim.c
 cmd_run_fn cmd_sendmail, cmd_config_describe_sendmail;               // cmd_sendmail.c
+cmd_run_fn cmd_dane_dial, cmd_dane_dialmx, cmd_dane_makerecord, cmd_smtp_dial; // cmd_dane.c
+cmd_run_fn cmd_mtasts_lookup;                                        // cmd_mtasts.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account_rm, cmd_account_disable,
     cmd_account_enable, cmd_address_add, cmd_address_rm, cmd_domain_add, cmd_domain_rm, cmd_domain_disable,
