@@ -191,6 +191,29 @@ static bool is_strictly_domain(const struct dkim_signature *s)
     return !s->identity.n || str_eq_ci(domain, s->domain);
 }
 
+/*
+ * RFC 6376 8.15: a field that a message has once (RFC 5322 3.6) is there again, above the one that is
+ * signed, where most readers see it. Who sends a signed message again must not give it another subject.
+ */
+static bool has_unsigned_second(struct dkim_header *h, const struct dkim_signature *s)
+{
+    static const struct str once[] = {STR_("From"), STR_("Subject"), STR_("Date"), STR_("To"),
+                                      STR_("Cc"), STR_("Sender"), STR_("Reply-To"),
+                                      STR_("Message-Id"), STR_("In-Reply-To"), STR_("References"),
+                                      STR_("Content-Type"), STR_("Content-Transfer-Encoding")};
+
+    for (size_t i = 0; i < COUNT(once); i++) {
+        const struct dkim_name *name = dkim_header_name(h, once[i]);
+        size_t n = 0;
+
+        for (size_t k = 0; name && name->count > 1 && k < s->n_headers; k++)
+            n += str_eq_ci(s->headers[k], once[i]);
+        if (n && n < name->count)
+            return true;
+    }
+    return false;
+}
+
 // The key, and what is signed of the header; wants the body's hash when that is well.
 static void judge_header(struct arena *a, struct dkim_header *h, size_t number,
                          const struct dns *dns, struct dkim_bodies *bodies, struct dkim_result *r,
@@ -219,6 +242,8 @@ static void judge_header(struct arena *a, struct dkim_header *h, size_t number,
         decide(r, AUTH_PERMERROR, STR("i= is below d=, which the key does not allow"));
     else if (!public_key_verify(key.key, digest, s->signature))
         decide(r, AUTH_FAIL, STR("the signature does not fit the header"));
+    else if (has_unsigned_second(h, s))
+        decide(r, AUTH_POLICY, STR("a field that is signed is there again, and that is not"));
     else
         *want = dkim_bodies_want(bodies, s->body_is_relaxed,
                                  s->has_length ? s->length : DKIM_WHOLE_BODY);

@@ -197,10 +197,12 @@ def a_message_has_one_author():
         # What was signed by its author, and sent again under another name: the signature signs From twice.
         again = world.signed(MESSAGE % ('again', 'r1'))
         attempts.append(Attempt(s, 'From: <x@plain.example>\r\n' + again, **how))
+        attempts.append(Attempt(s, 'Subject: another\r\n' + again, **how))
         end = time.monotonic() + WAIT
         while s.log_text().count('reason=dmarc-policy') < len(attempts):
             assert time.monotonic() < end and not [a.message for a in attempts if a.reply.startswith('250')], s.log_text()[-3000:]
             time.sleep(0.05)
+        send(s, again, **how)  # as it was, it is still his
         for i, f in enumerate(HARMLESS):
             send(s, f + '\r\nSubject: %d\r\n\r\nhello\r\n' % i, **how)
         assert 'dmarc=none' in field(newest(s), 'Authentication-Results')
