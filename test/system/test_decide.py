@@ -573,7 +573,7 @@ def what_cannot_be_asked_is_refused_for_now():
     """And at once: it is not the sender's fault. Each sees the first of the tables that is not there."""
     s = shared()
     how = dict(source=LISTED, sender='', is_slow=False)
-    for table, reason in (('junk_word', 'junk-classify-error'), ('junk_state', 'junk-filter-error'), ('subjectpass', 'subjectpass-error'),
+    for table, reason in (('junk_page', 'junk-classify-error'), ('junk_state', 'junk-filter-error'), ('subjectpass', 'subjectpass-error'),
                           ('sign', 'reputation-error')):
         s.damage('broken', 'ALTER TABLE %s RENAME TO gone_%s' % (table, table))
         refused('broken', reason, '451 4.3.0', signed('without ' + table + ' (pass:AAAAAAAAAAAAAAAAAAAAAA)', to='broken@example.org'), **how)
