@@ -141,7 +141,8 @@ bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_actio
                                .action = action, .status = status_of(&a, action, attempt),
                                .remote_name = attempt->remote_name,
                                .remote_address = attempt->remote_address,
-                               .code = attempt->code, .text = attempt->text,
+                               // A delivery to an account of ours had no reply to speak of.
+                               .code = attempt->text.n ? attempt->code : 0, .text = attempt->text,
                                .last_attempt_unix = attempt->started_unix,
                                .retry_until_unix = retry_until_unix};
 

@@ -79,24 +79,10 @@ bool outgoing_may(void *ctx, const struct queue_destination *to)
     return true;
 }
 
-static struct queue_entry entry_dup(struct arena *a, const struct queue_entry *entry)
-{
-    struct queue_entry copy = *entry;
-
-    copy.recipient = arena_dup(a, entry->recipient);
-    copy.domain = arena_dup(a, entry->domain);
-    copy.transport = arena_dup(a, entry->transport);
-    copy.reverse_path = arena_dup(a, entry->reverse_path);
-    copy.account = arena_dup(a, entry->account);
-    copy.delivery_id = arena_dup(a, entry->delivery_id);
-    copy.dialed = arena_dup(a, entry->dialed);
-    return copy;
-}
-
 static void add_items(struct courier *c, const struct queue_entry *entries, size_t n)
 {
     for (size_t i = 0; i < n && c->n < QUEUE_MAX_BATCH; i++)
-        c->items[c->n++] = (struct item){.entry = entry_dup(&c->a, &entries[i])};
+        c->items[c->n++] = (struct item){.entry = queue_entry_dup(&c->a, &entries[i])};
 }
 
 void outgoing_take(const struct queue_entry *entries, size_t n)
