@@ -13,11 +13,9 @@
 
 /*
  * Spare children: so many at rest; twice as many, up to the most, whenever there was none left; one less
- * for each while in which there was. REFILL_MS: the connection that has just been given to one comes
- * before the fork of the next, unless that was the last.
+ * for each while in which there was.
  */
-enum { MAX_CHILDREN = 4096, SPARES = 2, MAX_SPARES = 16, REFILL_MS = 2, SHRINK_MS = 10000,
-       BROKEN_MS = 1000 };
+enum { MAX_CHILDREN = 4096, SPARES = 2, MAX_SPARES = 16, SHRINK_MS = 10000, BROKEN_MS = 1000 };
 
 struct child {
     pid_t pid;
@@ -195,7 +193,6 @@ static pid_t use_spare(struct role_start *s)
             pid = spares[0].pid;
         drop_spare(0);
     }
-    refill_ms = n_spares ? os_monotonic_ms() + REFILL_MS : 0;
     if (!n_spares) {
         wanted_spares = wanted_spares < MAX_SPARES / 2 ? wanted_spares * 2 : MAX_SPARES;
         shrink_ms = os_monotonic_ms() + SHRINK_MS;
