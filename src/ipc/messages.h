@@ -114,7 +114,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /*
  * monitor -> role: a channel to a peer. conn is the connection it acts for (0: none); account is
  * whom the peer has logged in as or is; protocol and listener are those it came in by, and say to keys
- * which a session may use; remote is its client's address. The maxima are the account's, for what it sends; 0 for
+ * which a session may use; remote is its client's address. address: of a delivery the mailbox's; to dkim the
+ * domains, with a space between them, that a session of port 25 may seal for. The maxima are the account's, for what it sends; 0 for
  * none. keep_retired_s: how long it wants to know what became of that.
  */
 #define ipc_peer_FIELDS(F)                                                                         \
@@ -340,6 +341,13 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u64, conn, 0)                                                                                \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, login, IPC_MAX_ADDRESS)
+/*
+ * auth -> monitor: this connection passes a message on for a list of this domain, and may have that sealed
+ * in the domain's name (ARC).
+ */
+#define ipc_seal_grant_FIELDS(F)                                                                   \
+    F(u64, conn, 0)                                                                                \
+    F(str, domain, IPC_MAX_ADDRESS)
 /* auth -> monitor: this connection (0: queue) may deliver once to this mailbox. */
 #define ipc_delivery_grant_FIELDS(F)                                                               \
     F(u64, conn, 0)                                                                                \
@@ -945,6 +953,7 @@ enum ipc_sts_outcome {
     M(from_reply, R_(AUTH), R_(SESSION), 0, 0)                                                     \
     M(relay_grant, R_(AUTH), R_(QUEUE), 0, 0)                                                      \
     M(login_ok, R_(AUTH), R_(MONITOR), 0, 0)                                                       \
+    M(seal_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                     \
     M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \
     M(set_password, R_(ADMIN), R_(AUTH), 0, 0)                                                     \
     M(client_key_list, R_(ADMIN), R_(AUTH), 0, 0)                                                  \

@@ -133,7 +133,7 @@ static bool add_peer(struct packet *m, struct err *e)
         return false;
     if (is_single((enum role)info.role) && (old = service_peer_of((enum role)info.role)))
         service_peer_close(old);
-    p = heap_alloc(sizeof *p + info.account.n + info.login.n + info.remote.n + info.local.n +
+    p = heap_alloc(sizeof *p + info.account.n + info.login.n + info.remote.n + info.local.n + info.address.n +
                    info.tls.n + info.binding_type.n + info.binding.n + info.client_key.n);
     texts = (char *)(p + 1);
     p->ch = (struct channel){packet_take_fd(m, 0), start->role, (enum role)info.role};
@@ -150,6 +150,7 @@ static bool add_peer(struct packet *m, struct err *e)
     p->login = put(&texts, info.login);
     p->remote = put(&texts, info.remote);
     p->local = put(&texts, info.local);
+    p->address = put(&texts, info.address);
     p->tls = put(&texts, info.tls);
     p->binding_type = put(&texts, info.binding_type);
     p->binding = put(&texts, info.binding);

@@ -17,7 +17,7 @@ struct service_peer {
     uint32_t listener;
     bool is_tls;
     uint32_t max_per_day, max_first_per_day, keep_retired_s;
-    struct str account, login, remote, local;
+    struct str account, login, remote, local, address;
     struct str tls, binding_type, binding, client_key; // of its connection, see IPC_TLS_FACTS
     void *data; // the role's own
     struct event_source *source;

@@ -494,7 +494,7 @@ def a_captured_account_reports_about_its_own_domains_only():
         assert report(b'example.org')[0] == 0
         for other in (b'rest.example', b'sender.example', b''):
             assert report(other)[0] == 1, other
-        for wrong in ('dmarc_evaluation', 'queue_list', 'set_password'):
+        for wrong in ('dmarc_evaluation', 'queue_command', 'set_password'):
             assert c.send(admin, message(wrong)) > 0
             s.wait_log('peer misbehaves')
             assert c.receive(admin) is None

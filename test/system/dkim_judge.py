@@ -2,6 +2,7 @@
 dkimpy (Debian's python3-dkim) as another opinion. Standard input is a list in JSON of
   {"do": "sign", "message", "selector", "domain", "key", "canonical": [header, body], "algorithm"}: the field
   {"do": "verify", "message", "records": {name: text}}: whether each signature is good, from the top
+  {"do": "arc", "message", "records": {name: text}}: what the ARC chain is worth, and why
 with messages and keys in base64; standard output is the list of the answers.
 """
 import base64
@@ -25,4 +26,10 @@ def verify(q):
     return [d.verify(i, dnsfunc=answer) for i in range(n)]
 
 
-json.dump([{'sign': sign, 'verify': verify}[q['do']](q) for q in json.load(sys.stdin)], sys.stdout)
+def arc(q):
+    answer = lambda name, timeout=5: q['records'].get(name.decode().rstrip('.'), '').encode()
+    cv, _, comment = dkim.arc_verify(base64.b64decode(q['message']), dnsfunc=answer)
+    return [(cv or b'none').decode(), comment]
+
+
+json.dump([{'sign': sign, 'verify': verify, 'arc': arc}[q['do']](q) for q in json.load(sys.stdin)], sys.stdout)

@@ -20,12 +20,25 @@ LISTS = '''			away:
 					- one@far.example
 '''
 KEY = Key('sel', 'rsa', 'elsewhere.example')
+OWN = Key('own', 'rsa', 'example.org')
+DKIM = '''		DKIM:
+			Selectors:
+				own:
+					Canonicalization:
+						HeaderRelaxed: true
+						BodyRelaxed: true
+					PrivateKeyFile: own.pem
+			Sign:
+				- own
+'''
+RECORDS = {k.name: k.record for k in (KEY, OWN)}
 MX = '@ MX 10 mx\nmx A %s\n'
 
 
 @contextlib.contextmanager
 def forwarding():
     zones = [Zone('elsewhere.example', '@ TXT "v=spf1 +all"\n' + MX % ip(1) + KEY.zone_line()),
+             Zone('example.org', OWN.zone_line()),
              Zone('far.example', MX % ip(2)), Zone('other.example', MX % ip(3)),
              Zone('strict.example', '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n')]
     with Internet(zones) as internet:
@@ -36,7 +49,10 @@ def forwarding():
             with open(path) as f:
                 text = f.read()
             with open(path, 'w') as f:
-                f.write(text.replace('\t\t\tteam:\n', LISTS + '\t\t\tteam:\n'))
+                f.write(text.replace('\t\t\tteam:\n', LISTS + '\t\t\tteam:\n')
+                        .replace('\texample.org:\n', '\texample.org:\n' + DKIM))
+            with open(os.path.join(s.dir, 'own.pem'), 'w') as f:
+                f.write(OWN.pem)
             assert s.command('config', 'test')[1] == 'config OK\n', s.command('config', 'test')
             s.start()
             for name in ('ann', 'bob'):
@@ -89,7 +105,16 @@ def what_goes_out_comes_back():
         path = re.match(r'MAIL FROM:<(SRS0=\w{8}=\w\w=elsewhere\.example=Al\+x@example\.org)>', mail).group(1)
         assert rcpts == ['RCPT TO:<Far@far.example>'], rcpts
         assert data.count(b'Delivered-To: away@example.org\r\n') == 1 and b'dmarc=' in data and b'spf=pass' in data, data
-        assert judge([{'do': 'verify', 'message': b64(data), 'records': {KEY.name: KEY.record}}]) == [[True]], data
+        assert judge([{'do': 'verify', 'message': b64(data), 'records': RECORDS}]) == [[True]], data
+        # Sealed: what was found, in the name of the list's domain. It comes round to another list, and is sealed again.
+        seal = lambda m: judge([{'do': 'arc', 'message': b64(m), 'records': RECORDS}])[0]
+        assert data.count(b'ARC-Seal:') == 1 and seal(data)[0] == 'pass', (seal(data), data)
+        assert re.search(rb'ARC-Authentication-Results: i=1; mail\.example\.org;(.*\r\n\s)*.*spf=pass', data), data
+        assert seal(data.replace(b'\r\n\r\nhi', b'\r\n\r\nho'))[0] != 'pass'
+        with Sink(3):
+            incoming(s, 'other@elsewhere.example', 'others@example.org', data)
+            again = far.wait(2)[1][2]
+        assert again.count(b'ARC-Seal:') == 2 and b'cv=pass' in again and seal(again)[0] == 'pass', (seal(again), again)
         own, = inbox(s, 'ann', 1)
         assert b'Return-Path: <Al+x@elsewhere.example>' in own, own
         # A report comes back, whatever has become of upper case; and nothing else does.
@@ -107,6 +132,10 @@ def what_goes_out_comes_back():
                        path.replace('Al', 'Bo')):
             incoming(s, '', forged, text('mailer@far.example'), '550 5.1.1')
         assert len(elsewhere.messages) == 1
+        # Of a chain that is broken the seal says so, and the message goes on (RFC 8617 5.1.2).
+        incoming(s, 'other@elsewhere.example', 'away@example.org', signed(text('al@elsewhere.example', more='ARC-Seal: x\r\n')))
+        data = far.wait(3)[2][2]
+        assert data.count(b'ARC-Seal:') == 2 and b'cv=fail' in data, data
 
 
 @test

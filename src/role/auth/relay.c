@@ -45,7 +45,7 @@ bool relay_list(const struct service_peer *p, struct arena *a, const struct ipc_
 {
     AUTO_BUF reverse_path = BUF_LIMIT(IPC_MAX_ADDRESS);
     struct addresses members;
-    struct str canonical;
+    struct str canonical, domain;
 
     directory_elsewhere(auth.loaded->directory, a, m->localpart, m->domain, &members);
     *n = (uint32_t)(members.n < IPC_MAX_TARGETS ? members.n : IPC_MAX_TARGETS);
@@ -53,8 +53,9 @@ bool relay_list(const struct service_peer *p, struct arena *a, const struct ipc_
     if (!*n)
         return true;
     canonical = directory_canonical(auth.loaded->directory, a, m->localpart, m->domain);
-    if (!rewrite(a, m->reverse_path, str_from(canonical, (size_t)str_find_last(canonical, '@') + 1),
-                 &reverse_path, e))
+    domain = str_from(canonical, (size_t)str_find_last(canonical, '@') + 1);
+    if (!rewrite(a, m->reverse_path, domain, &reverse_path, e) ||
+        !IPC_SEND(&auth.start.monitor, seal_grant, NULL, 0, e, .conn = p->conn, .domain = domain))
         return false;
     if (reverse_path.full)
         return fail(e, ERR_LIMIT, "the sender's address is too long to be rewritten");

@@ -219,11 +219,25 @@ static bool on_monitor(struct packet *m, struct err *e)
 
 /* --- signing ------------------------------------------------------------------------------------ */
 
-// A session signs for the domains of the account that it has logged in as, which auth told the monitor;
-// the server's own mail comes from the host's domain.
+static bool has_word(struct str list, struct str word)
+{
+    struct str one;
+
+    while (str_cut(list, ' ', &one, &list))
+        if (str_eq(one, word))
+            return true;
+    return str_eq(list, word);
+}
+
+// A session signs for the domains of the account that it has logged in as, and on port 25 seals for those
+// whose lists it passes a message on for: auth told the monitor of both. The server's own mail comes from
+// the host's domain.
 static bool may_use(const struct service_peer *p, const struct domain *d)
 {
-    return p->role == ROLE_SESSION ? p->account.n && map_get(&d->accounts, p->account) : d->is_host;
+    if (p->role != ROLE_SESSION)
+        return d->is_host;
+    return p->protocol == IPC_PROTOCOL_SMTP ? has_word(p->address, d->name)
+                                            : p->account.n && map_get(&d->accounts, p->account);
 }
 
 static bool tell_selectors(struct service_peer *p, uint64_t request, const struct domain *d,

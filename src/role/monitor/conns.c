@@ -60,6 +60,7 @@ void conn_finish(struct conn *c, bool has_crashed)
     grants_clear(&c->grants, &c->n_grants);
     heap_free(&c->account);
     heap_free(&c->login);
+    heap_free(&c->sealing);
     free(c->tls_facts);
     free(c);
 }
@@ -107,6 +108,24 @@ void conn_login(struct monitor *m, const struct ipc_login_ok *login)
     heap_free(&c->login);
     c->account = heap_dup(login->account);
     c->login = heap_dup(login->login);
+}
+
+void conn_may_seal(struct monitor *m, const struct ipc_seal_grant *g)
+{
+    struct conn *c = conn_find(m, g->conn);
+    AUTO_BUF all = BUF_LIMIT(IPC_MAX_ADDRESS);
+
+    if (!c || c->state != CONN_SESSION)
+        return;
+    buf_put(&all, g->domain);
+    if (c->sealing.n) {
+        BUF_PUT(&all, " ");
+        buf_put(&all, c->sealing);
+    }
+    if (all.full) // the oldest are left out: a message for so many lists goes without their seals
+        all.n = g->domain.n;
+    heap_free(&c->sealing);
+    c->sealing = heap_dup(buf_str(&all));
 }
 
 void grant_add(struct monitor *m, const struct ipc_delivery_grant *g)
@@ -187,8 +206,8 @@ static void grant_service(struct conn *c, uint8_t service)
                        c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
                                                            c->protocol == IPC_PROTOCOL_SUBMISSION)) ||
-                      (service == IPC_SERVICE_DKIM && c->protocol == IPC_PROTOCOL_SUBMISSION &&
-                       c->account.n) ||
+                      (service == IPC_SERVICE_DKIM &&
+                       (c->protocol == IPC_PROTOCOL_SUBMISSION ? c->account.n : c->sealing.n)) ||
                       (service == IPC_SERVICE_QUEUE &&
                        (c->protocol == IPC_PROTOCOL_SMTP || c->account.n));
     struct err e = {0};
@@ -197,6 +216,8 @@ static void grant_service(struct conn *c, uint8_t service)
     if (is_allowed)
         p = service == IPC_SERVICE_RESOLVE ? role_wanted(c->m, ROLE_RESOLVE)
                                            : role_process(c->m, roles[service]);
+    if (service == IPC_SERVICE_DKIM)
+        who.address = c->sealing;
     if (known) {
         who.max_per_day = known->max_per_day;
         who.keep_retired_s = known->keep_retired_s;

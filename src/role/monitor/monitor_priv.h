@@ -64,6 +64,7 @@ struct conn {
     struct str tls, binding_type, binding, client_key; // in tls_facts; for auth, see IPC_TLS_FACTS
     char *tls_facts;           // heap
     struct str account, login; // heap, empty before login
+    struct str sealing;        // heap: domains in whose names it may have messages sealed
     struct channel ch;         // to its session; fd -1 otherwise
     struct event_source *source;
     struct grant *grants;
@@ -208,6 +209,8 @@ struct conn *conn_find(struct monitor *m, uint64_t id);
 /* Its session or account is done with it. */
 void conn_finish(struct conn *c, bool has_crashed);
 void conn_login(struct monitor *m, const struct ipc_login_ok *login);
+/* It passes messages on for a domain. */
+void conn_may_seal(struct monitor *m, const struct ipc_seal_grant *g);
 /* Its template says that the session's process has ended. */
 void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
 void grant_add(struct monitor *m, const struct ipc_delivery_grant *g);

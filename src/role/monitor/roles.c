@@ -146,6 +146,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_child_ended ended;
     struct ipc_login_ok login;
     struct ipc_delivery_grant grant;
+    struct ipc_seal_grant seal;
     struct ipc_deliver_open open;
     struct ipc_account_retrain retrain;
     struct ipc_config_done done;
@@ -200,6 +201,11 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         if (!ipc_login_ok_get(m->body, &login, e))
             return false;
         conn_login(p->m, &login);
+        return true;
+    case IPC_seal_grant:
+        if (!ipc_seal_grant_get(m->body, &seal, e))
+            return false;
+        conn_may_seal(p->m, &seal);
         return true;
     case IPC_delivery_grant:
         if (!ipc_delivery_grant_get(m->body, &grant, e))

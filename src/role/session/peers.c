@@ -76,6 +76,15 @@ bool session_sign(struct session *s, const struct dkim_client_message *m, struct
     return false;
 }
 
+bool session_selectors(struct session *s, struct arena *a, struct str domain,
+                       struct dkim_selector **out, size_t *n, struct err *e)
+{
+    s->signer.ch = &s->dkim;
+    s->signer.packet = s->packet;
+    return session_grant(s, IPC_SERVICE_DKIM, &s->dkim, ROLE_DKIM, e) &&
+           dkim_client_selectors(&s->signer, a, domain, out, n, e);
+}
+
 bool session_check_list(struct session *s, const struct ipc_list_check *question, bool *is_allowed,
                         struct err *e)
 {

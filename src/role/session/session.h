@@ -147,6 +147,9 @@ MUST_USE bool session_check_from(struct session *s, struct str localpart, struct
 /* dkim: appends the signatures that a message of the user who is logged in gets. */
 MUST_USE bool session_sign(struct session *s, const struct dkim_client_message *m, struct buf *out,
                            struct err *e);
+/* dkim: what messages that are passed on for this domain are sealed with. */
+MUST_USE bool session_selectors(struct session *s, struct arena *a, struct str domain,
+                                struct dkim_selector **out, size_t *n, struct err *e);
 /* auth: may a message from this address, or from none, go to this list? */
 MUST_USE bool session_check_list(struct session *s, const struct ipc_list_check *question,
                                  bool *is_allowed, struct err *e);

@@ -189,6 +189,8 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
             .is_expanded = r.elsewhere.n && !r.n_grants,
         };
         c->n_targets += r.n_grants + r.n_relays;
+        if (r.n_relays && c->s->dkim.fd >= 0)
+            channel_close(&c->s->dkim); // the next one seals for this domain too
         add_members(c, given, r.elsewhere);
         SMTP_REPLY(c, 250, "2.1.0", "now on the list");
     }

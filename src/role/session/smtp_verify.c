@@ -96,12 +96,11 @@ void smtp_verify_spf(struct smtp_session *c)
 
 /* --- DKIM and ARC ------------------------------------------------------------------------------- */
 
-static bool feed_body(const struct smtp_message *m, uint64_t from, struct dkim_bodies *bodies,
-                      struct arena *a)
+bool smtp_feed_body(const struct smtp_message *m, struct dkim_bodies *bodies, struct arena *a)
 {
     char *piece = arena_alloc(a, PIECE);
 
-    for (uint64_t at = from; at < m->size;) {
+    for (uint64_t at = m->body_start; at < m->size;) {
         ssize_t got = pread(m->fd, piece, PIECE, (off_t)at);
 
         if (got <= 0)
@@ -128,7 +127,7 @@ static void verify_signatures(struct smtp_session *c, const struct smtp_message 
     bodies = dkim_bodies_new();
     dkim_verify_begin(&c->a, header, &policy, &dns, bodies, &c->sender->dkim);
     arc_verify_begin(&c->a, header, &policy, &dns, bodies, &c->sender->arc);
-    if (dkim_bodies_are_wanted(bodies) && !feed_body(m, m->body_start, bodies, &c->a))
+    if (dkim_bodies_are_wanted(bodies) && !smtp_feed_body(m, bodies, &c->a))
         LOG(LOG_ERROR, "smtpserver", "reading a message back for its signatures");
     dkim_bodies_end(bodies);
     dkim_verify_end(&c->sender->dkim);

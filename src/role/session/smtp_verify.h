@@ -27,6 +27,9 @@ struct smtp_sender {
     struct str fields;            // Authentication-Results and Received-SPF
 };
 
+/* The body of a message, for those hashes that are wanted of it. */
+MUST_USE bool smtp_feed_body(const struct smtp_message *m, struct dkim_bodies *bodies, struct arena *a);
+
 /* Whether the name of HELO may exist (mox-smtp-delivery.md 1.3). */
 bool smtp_verify_hello(struct smtp_session *c, struct str name);
 /* With MAIL FROM: the first questions are on their way while the client goes on. */
