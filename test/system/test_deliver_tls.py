@@ -301,6 +301,27 @@ def tls_required_no(w, s, start):
 
 
 @out
+def all_of_it_is_gathered_for_reports(w, s, start):
+    """What the attempts of the tests before came to."""
+    with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data', 'admin', 'admin.db'), uri=True)) as db:
+        rows = {r[:4]: r[4:] for r in db.execute(
+            'SELECT policy_domain, policy_type, coalesce(result_type, ""), coalesce(reason_code, ""), policy_strings, mx_hosts, '
+            'is_host FROM tls_result LEFT JOIN tls_failure ON result = id')}
+    none, tlsa, sts = range(3)
+    for wanted in (
+            ('mx.d5.example', tlsa, 'validation-failure', 'dane-no-match'), ('d5.example', none, '', ''),
+            ('mx.d2.example', tlsa, '', ''), ('mx.d4.example', tlsa, 'certificate-host-mismatch', ''),
+            ('mx.d11.example', tlsa, 'dnssec-invalid', 'dnssec-bogus'), ('mx.d7.example', tlsa, 'tlsa-invalid', 'all-unusable-records+ignored'),
+            ('d1.example', none, 'starttls-not-supported', 'smtp-starttls-reply-code-454'), ('s2.example', sts, '', ''),
+            ('s1.example', sts, 'starttls-not-supported', ''), ('s1.example', sts, 'certificate-host-mismatch', ''),
+            ('s3.example', sts, 'validation-failure', 'mtasts-policy-mx-mismatch'), ('s6.example', none, 'sts-policy-invalid', ''),
+            ('s7.example', none, 'sts-webpki-invalid', ''), ('mx.s5.example', none, 'starttls-not-supported', '')):
+        assert wanted in rows, (wanted, sorted(rows))
+    assert rows['s2.example', sts, '', ''] == ('version: STSv1\nmode: enforce\nmx: *.s2.example\nmax_age: 86400', '*.s2.example', 0)
+    assert rows['mx.d5.example', tlsa, 'validation-failure', 'dane-no-match'] == ('3 1 1 ' + '00' * 32, '', 1)
+
+
+@out
 def end(w, s, start):
     assert 'Sanitizer' not in s.log_text()
     w.__exit__(None, None, None)

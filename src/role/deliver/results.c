@@ -114,11 +114,38 @@ static void tell_host(struct deliver *d, struct str domain, const struct target 
         tell(d, &m, d->seen.host, str_of(d->seen.reason), t);
 }
 
+// RFC 8460 4.4: its lines, and its patterns of hosts.
+static void put_policy(const struct mtasts_policy *policy, struct buf *lines, struct buf *hosts)
+{
+    AUTO_BUF text = BUF_LIMIT(MTASTS_MAX_POLICY);
+
+    mtasts_policy_put(&text, policy);
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] != '\r' && i + 1 < text.n)
+            buf_put_char(lines, text.p[i]);
+    for (size_t i = 0; i < policy->n; i++) {
+        if (i)
+            BUF_PUT(hosts, "\n");
+        buf_put(hosts, policy->mx[i]);
+    }
+}
+
 static void tell_domain(struct deliver *d, struct str domain, const struct target *t)
 {
+    AUTO_BUF lines = BUF_LIMIT(IPC_MAX_REPORT_TEXT), hosts = BUF_LIMIT(IPC_MAX_REPORT_TEXT);
     struct ipc_tls_result m = {.policy_domain = domain, .recipient_domain = domain};
 
-    if (d->seen.is_known)
+    if (d->sts == STS_OF_DOMAIN && d->policy.mode != MTASTS_NONE) {
+        m.policy_type = IPC_TLS_POLICY_STS;
+        put_policy(&d->policy, &lines, &hosts);
+        m.policy_strings = lines.full ? STR("") : buf_str(&lines);
+        m.mx_hosts = hosts.full ? STR("") : buf_str(&hosts);
+    }
+    if (t->rule->sts_failure)
+        tell(d, &m, t->rule->sts_failure, t->rule->sts_reason, t);
+    else if (d->sts_failure)
+        tell(d, &m, d->sts_failure, d->sts_reason, t); // of a policy that could not be had
+    else if (d->seen.is_known)
         tell(d, &m, d->seen.domain, str_of(d->seen.reason), t);
 }
 
