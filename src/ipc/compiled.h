@@ -138,6 +138,35 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
 #define ipc_signing_key_FIELDS(F)                                                                  \
     F(u32, key, 0)                                                                                 \
     F(str, pem, IPC_MAX_RECORD)
+/* queue: a transport of mox.conf, and what deliver does by it (enum ipc_way, enum ipc_way_tls). */
+enum transport_kind { TRANSPORT_RELAY = 1, TRANSPORT_DIRECT = 2, TRANSPORT_SOCKS = 3, TRANSPORT_FAIL = 4 };
+#define ipc_transport_FIELDS(F)                                                                    \
+    F(str, name, IPC_MAX_NAME)                                                                     \
+    F(u8, kind, TRANSPORT_FAIL)                                                                    \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u32, port, UINT16_MAX)                                                                       \
+    F(u8, tls, IPC_WAY_IMMEDIATE)                                                                  \
+    F(str, username, IPC_MAX_ADDRESS)                                                              \
+    F(str, password, IPC_MAX_ADDRESS)                                                              \
+    F(str, mechanisms, IPC_MAX_ADDRESS) /* with a space between them */                            \
+    F(str, hello, IPC_MAX_ADDRESS)                                                                 \
+    F(u8, families, 3)                                                                             \
+    F(u32, code, 599)                                                                              \
+    F(str, text, 256)
+/*
+ * queue: a route; the first that fits is taken, of the account, then of the sender's domain, then of all.
+ * from and to: domains with a space between them, one that begins with a dot with all below it.
+ */
+enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
+#define ipc_route_FIELDS(F)                                                                        \
+    F(u8, scope, ROUTE_ALL)                                                                        \
+    F(str, owner, IPC_MAX_ADDRESS)                                                                 \
+    F(str, from, IPC_MAX_RECORD)                                                                   \
+    F(str, to, IPC_MAX_RECORD)                                                                     \
+    F(u32, min_attempts, 0)                                                                        \
+    F(str, transport, IPC_MAX_NAME)
+/* dial: a port of a transport. */
+#define ipc_dial_port_FIELDS(F) F(u32, port, UINT16_MAX)
 /* Everyone: a log level, package "" for the default. */
 #define ipc_level_FIELDS(F)                                                                        \
     F(str, package, IPC_MAX_NAME)                                                                  \
@@ -170,7 +199,10 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     M(signing_file)                                                                                \
     M(signing_key)                                                                                 \
     M(level)                                                                                       \
-    M(text_piece)
+    M(text_piece)                                                                                  \
+    M(transport)                                                                                   \
+    M(route)                                                                                       \
+    M(dial_port)
 
 #define COMPILED_ENUM_(record) COMPILED_##record,
 enum compiled_type { COMPILED_none, COMPILED_RECORDS(COMPILED_ENUM_) COMPILED_TYPE_COUNT };

@@ -13,6 +13,7 @@
 #include "os/process.h"
 #include "role/config/account.h"
 #include "role/config/dkim.h"
+#include "role/config/transport.h"
 #include "role/profiles.h"
 #include "role/start.h"
 #include "text/idna.h"
@@ -28,6 +29,7 @@ struct compile {
     struct buf common; // settings and levels: for every role
     struct buf ports;  // listener records
     struct buf pairs, accounts, mailboxes, texts, reports;
+    struct buf transports, dial_ports;
     struct buf signing, signing_files; // who signs what; where the keys are
     uint32_t n_ports, n_keys;
 };
@@ -302,6 +304,8 @@ static void compile(struct compile *c)
     const struct buf *const for_auth[] = {&c->common, &c->texts};
     const struct buf *const for_admin[] = {&c->common, &c->reports};
     const struct buf *const for_dkim[] = {&c->common, &c->signing};
+    const struct buf *const for_queue[] = {&c->common, &c->transports};
+    const struct buf *const for_dial[] = {&c->common, &c->ports, &c->dial_ports};
     const struct buf *const plain[] = {&c->common};
     AUTO_BUF main_part = BUF_LIMIT(SCONF_MAX_BYTES);
     AUTO_BUF domains_part = BUF_LIMIT(SCONF_MAX_BYTES);
@@ -315,6 +319,7 @@ static void compile(struct compile *c)
     }
     put_accounts(c);
     put_initial_mailboxes(c);
+    compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
     put_reports(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
@@ -326,10 +331,10 @@ static void compile(struct compile *c)
         !send_part(ROLE_SESSION_TEMPLATE, with_ports, COUNT(with_ports), &e) ||
         !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
         !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
-        !send_part(ROLE_QUEUE, plain, 1, &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
+        !send_part(ROLE_QUEUE, for_queue, COUNT(for_queue), &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
         !send_part(ROLE_DKIM, for_dkim, COUNT(for_dkim), &e) ||
         !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e) ||
-        !send_part(ROLE_DIAL, with_ports, COUNT(with_ports), &e) ||
+        !send_part(ROLE_DIAL, for_dial, COUNT(for_dial), &e) ||
         !send_part(ROLE_DELIVER_TEMPLATE, plain, 1, &e) ||
         !send_part(ROLE_FETCH_TEMPLATE, plain, 1, &e))
         finish(false, str_of(e.text));
@@ -343,6 +348,7 @@ _Noreturn void config_main(void)
     static struct compile c = {.common = BUF_LIMIT(1 << 20), .ports = BUF_LIMIT(1 << 20),
                                .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
                                .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20),
+                               .transports = BUF_LIMIT(8 << 20), .dial_ports = BUF_LIMIT(1 << 20),
                                .reports = BUF_LIMIT(40 << 20), .signing = BUF_LIMIT(40 << 20),
                                .signing_files = BUF_LIMIT(10 << 20)};
     static struct config config;

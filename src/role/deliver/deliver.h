@@ -134,6 +134,8 @@ struct target {
     struct str host;  // name, or text of the address
     struct ip ip;
     unsigned port;
+    bool has_proxy;   // the connection is made to this one
+    struct ip proxy;
     bool is_dual;
     bool is_immediate;              // TLS from the first byte
     bool is_plain;                  // no TLS, even if it is offered
@@ -163,6 +165,14 @@ MUST_USE bool conn_reply(struct deliver *d, int timeout_ms, struct arena *a, str
 /* Both, of one command. */
 MUST_USE bool conn_command(struct deliver *d, struct str line, int timeout_ms, struct arena *a,
                            struct failure *f);
+
+/* --- auth.c, socks.c ------------------------------------------------------------------------------ */
+
+/* AUTH with the name and password of the way. */
+MUST_USE bool conn_authenticate(struct deliver *d, struct arena *a, struct failure *f);
+/* On a fresh connection to the proxy: what is said from then on is said to the server. */
+MUST_USE bool socks_connect(struct deliver *d, const struct ip *to, unsigned port, struct arena *a,
+                            struct failure *f);
 
 /* --- results.c ---------------------------------------------------------------------------------- */
 

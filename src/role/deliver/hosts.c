@@ -18,6 +18,7 @@ struct attempt {
     struct failure last;  // of the host that was tried last
     bool has_last;
     bool is_all_permanent; // every host so far is one that can never be used
+    struct ip proxy; // by way of it
     int64_t end_ms;
     struct str reported; // domain that hears of TLS; empty: none
 };
@@ -148,7 +149,7 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
               &in.dane);
     tls_rule_make(&t->m->a, &in, &rule);
     target.dane = &in.dane;
-    t->reported = domain;
+    t->reported = d->way.way == IPC_WAY_DIRECT ? domain : STR("");
     if (rule.is_unusable) {
         bool is_permanent = rule.code >= 500;
 
@@ -161,6 +162,8 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
         return false;
     }
     target.is_dual = found.is_dual;
+    target.has_proxy = d->way.way == IPC_WAY_SOCKS;
+    target.proxy = t->proxy;
     return try_addresses(t, &target, &found);
 }
 
@@ -187,6 +190,8 @@ static bool try_literal(struct attempt *t, struct mx_addresses *found)
     struct failure f;
 
     found->n = 1;
+    target.has_proxy = t->d->way.way == IPC_WAY_SOCKS;
+    target.proxy = t->proxy;
     tls_rule_make(&t->m->a, &in, &rule);
     if (rule.is_unusable) {
         failed(&f, &t->m->a, rule.code >= 500, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
@@ -262,6 +267,57 @@ static bool try_direct(struct attempt *t)
     return false;
 }
 
+// The addresses of a host that the configuration names.
+static bool find_named(struct attempt *t, struct mx_addresses *found)
+{
+    struct deliver *d = t->d;
+    struct failure f;
+
+    d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
+    *found = (struct mx_addresses){.n = 1};
+    if (!ip_parse(d->way.host, &found->ips[0]))
+        mx_addresses(&d->dns, &t->m->a, d->way.host, MX_IPV4 | MX_IPV6, NULL, 0, found);
+    if (found->n)
+        return true;
+    failed(&f, &t->m->a, false, "4.4.3", "%.*s", STR_FMT(found->why));
+    note_failure(t, &f, false);
+    return false;
+}
+
+// mox-smtp-delivery.md 3.6: no policies of others; TLS as the transport says.
+static bool try_relay(struct attempt *t)
+{
+    struct deliver *d = t->d;
+    bool is_verified = d->way.tls == IPC_WAY_STARTTLS || d->way.tls == IPC_WAY_IMMEDIATE;
+    struct tls_rule rule = {.must_encrypt = d->way.tls != IPC_WAY_PLAIN,
+                            .proof = is_verified ? TLS_PROOF_PKIX : TLS_PROOF_NONE,
+                            .must_offer_requiretls = t->m->info.require_tls == TLS_WISH_REQUIRED};
+    struct target target = {.host = d->way.host, .port = d->way.port, .rule = &rule,
+                            .is_immediate = d->way.tls == IPC_WAY_IMMEDIATE,
+                            .wish = t->m->info.require_tls};
+    struct mx_addresses found;
+    struct failure f;
+
+    if (rule.must_offer_requiretls && !is_verified) {
+        failed(&f, &t->m->a, true, "5.7.30", "the transport does not verify the server's certificate, "
+               "and the message wants that");
+        f.code = 554;
+        note_failure(t, &f, true);
+        return false;
+    }
+    return find_named(t, &found) && try_addresses(t, &target, &found);
+}
+
+static bool try_socks(struct attempt *t)
+{
+    struct mx_addresses found;
+
+    if (!find_named(t, &found))
+        return false;
+    t->proxy = found.ips[0];
+    return try_direct(t);
+}
+
 // The connection of the message before, if it will do for this one as well.
 static bool try_open(struct deliver *d, struct message *m)
 {
@@ -294,7 +350,9 @@ void deliver_send(struct deliver *d, struct message *m)
     struct attempt t = {.d = d, .m = m, .is_all_permanent = true,
                         .end_ms = os_monotonic_ms() + SESSION_MS};
 
-    if (try_open(d, m) || try_direct(&t))
+    if (try_open(d, m) || (d->way.way == IPC_WAY_RELAY   ? try_relay(&t)
+                           : d->way.way == IPC_WAY_SOCKS ? try_socks(&t)
+                                                         : try_direct(&t)))
         return;
     if (!t.has_last)
         failed(&t.last, &m->a, false, "4.4.1", "no host could be tried in time");

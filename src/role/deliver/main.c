@@ -144,7 +144,7 @@ static bool ask_policy(struct deliver *d, struct err *e)
     struct str domain, text;
     bool is_secure;
 
-    if (d->way.way != IPC_WAY_DIRECT || !mtasts_domain_of(&d->arena, d->way.domain, &domain))
+    if (d->way.way == IPC_WAY_RELAY || !mtasts_domain_of(&d->arena, d->way.domain, &domain))
         return true;
     d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
     if (!mtasts_find(&d->dns, &d->arena, domain, &record, &text, &is_secure, e))

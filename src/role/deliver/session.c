@@ -149,7 +149,8 @@ static bool dial(struct deliver *d, const struct target *t, int *fd, struct aren
     struct err e = {0};
 
     if (!IPC_SEND(&d->dial, dial, NULL, 0, &e, .request = ++d->last_request,
-                  .address = ip_bytes(&t->ip), .port = t->port, .timeout_ms = (uint32_t)timeout_ms) ||
+                  .address = ip_bytes(t->has_proxy ? &t->proxy : &t->ip),
+                  .port = t->has_proxy ? d->way.port : t->port, .timeout_ms = (uint32_t)timeout_ms) ||
         !channel_expect(&d->dial, IPC_dialed, d->packet, timeout_ms + IPC_MS, &e) ||
         !ipc_dialed_get(d->packet->body, &m, &e))
         return failed(f, a, false, "4.3.0", "connecting: %s", e.text);
@@ -310,7 +311,7 @@ static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failur
         return false;
     }
     c->must_requiretls = t->rule->must_offer_requiretls;
-    return true;
+    return d->way.way != IPC_WAY_RELAY || !d->way.username.n || conn_authenticate(d, a, f);
 }
 
 enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a, struct failure *f)
@@ -335,6 +336,10 @@ enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a
     c->is_dual = t->is_dual;
     c->wish = t->wish;
     c->end_ms = os_monotonic_ms() + SESSION_MS;
+    if (t->has_proxy && !socks_connect(d, &t->ip, t->port, a, f)) {
+        conn_close(d);
+        return OPEN_NEXT_ADDRESS;
+    }
     if (begin(d, t, &is_tls_failure, a, f)) {
         LOG(LOG_DEBUG, "deliver", "connected", LOG_S("host", c->host),
             LOG_N("tls", c->stream.tls != NULL));

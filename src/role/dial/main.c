@@ -16,6 +16,7 @@ enum {
     MAX_OPEN = 2000,       // connections being made, of all askers
     MAX_OPEN_OF_ONE = 8,
     MAX_TIMEOUT_MS = 60000,
+    MAX_PORTS = 100,       // of transports
     SMTP_PORT = 25,
     HTTPS_PORT = 443,
 };
@@ -37,6 +38,8 @@ struct asker {
 
 static struct role_start self;
 static struct attempt *attempts;
+static uint32_t transport_ports[MAX_PORTS];
+static size_t n_transport_ports;
 static unsigned n_open;
 static bool is_private_allowed; // tests have their Internet on loopback
 
@@ -175,12 +178,38 @@ static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct
     return true;
 }
 
+static bool read_ports(struct err *e)
+{
+    struct cur c = cur_of(self.config);
+    enum compiled_type type;
+    struct ipc_dial_port port;
+    struct str body;
+
+    while (compiled_next(&c, &type, &body, e))
+        if (type == COMPILED_dial_port) {
+            if (!ipc_dial_port_get(body, &port, e))
+                return false;
+            if (n_transport_ports == MAX_PORTS)
+                return fail(e, ERR_LIMIT, "more than %d transports", MAX_PORTS);
+            transport_ports[n_transport_ports++] = port.port;
+        }
+    return e->kind == ERR_NONE;
+}
+
+static bool is_mail_port(unsigned port)
+{
+    for (size_t i = 0; i < n_transport_ports; i++)
+        if (transport_ports[i] == port)
+            return true;
+    return port == SMTP_PORT;
+}
+
 // What a captured asker could reach in the name of this machine.
 static bool may_reach(const struct service_peer *p, const struct ip *to, unsigned port)
 {
     if (p->role == ROLE_FETCH)
         return port == HTTPS_PORT && (is_private_allowed || ip_is_public(to));
-    return port == SMTP_PORT && !is_forbidden(to);
+    return is_mail_port(port) && !is_forbidden(to);
 }
 
 static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
@@ -236,8 +265,13 @@ _Noreturn void dial_main(void)
     static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
                                                      .closed = on_closed, .tick = on_tick};
     const char *setting = getenv("MOX_DIAL_PRIVATE");
+    struct err e = {0};
 
     is_private_allowed = setting && strcmp(setting, "1") == 0;
     role_start(&self, ROLE_DIAL);
+    if (!read_ports(&e)) {
+        LOG(LOG_ERROR, "dial", "cannot start", LOG_E(&e));
+        exit(1);
+    }
     service_run(&self, &handlers);
 }

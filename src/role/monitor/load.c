@@ -257,6 +257,7 @@ static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
         LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
     pass_on(m, ROLE_AUTH, -1);
     pass_on(m, ROLE_ADMIN, -1);
+    pass_on(m, ROLE_QUEUE, -1);
     pass_on(m, ROLE_DKIM, m->signing_keys);
     LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
 }

@@ -148,6 +148,17 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
     }
 }
 
+static bool on_config(struct packet *m, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(2 * COMPILED_MAX_BYTES);
+    struct ipc_config config;
+    struct str text;
+
+    return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
+           transports_use(text, e) &&
+           IPC_SEND(&queue_role.start.monitor, config_done, NULL, 0, e, .number = config.number);
+}
+
 static bool on_monitor(struct packet *m, struct err *e)
 {
     switch ((int)m->type) {
@@ -157,6 +168,8 @@ static bool on_monitor(struct packet *m, struct err *e)
         return outgoing_made(m, e);
     case IPC_fetch_made:
         return sts_made(m, e);
+    case IPC_config:
+        return on_config(m, e);
     default:
         return fail(e, ERR_BUG, "unexpected message");
     }
@@ -230,7 +243,8 @@ _Noreturn void queue_main(void)
     struct err e = {0};
 
     role_start(&queue_role.start, ROLE_QUEUE);
-    if (fchdir(queue_role.start.dirs[0]) || !(queue_role.queue = queue_open(&e))) {
+    if (fchdir(queue_role.start.dirs[0]) || !(queue_role.queue = queue_open(&e)) ||
+        !transports_use(queue_role.start.config, &e)) {
         LOG(LOG_ERROR, "queue", "cannot start", LOG_E(&e));
         exit(1);
     }

@@ -38,6 +38,8 @@ struct courier {
     int64_t deadline_ms;
     struct arena a;
     struct queue_destination to;
+    bool has_transport; // not directly
+    struct ipc_transport transport; // texts are in a
     struct item items[QUEUE_MAX_BATCH];
     size_t n;
     unsigned n_ahead;
@@ -85,19 +87,91 @@ static void add_items(struct courier *c, const struct queue_entry *entries, size
         c->items[c->n++] = (struct item){.entry = queue_entry_dup(&c->a, &entries[i])};
 }
 
-void outgoing_take(const struct queue_entry *entries, size_t n)
+static struct ipc_transport transport_dup(struct arena *a, const struct ipc_transport *t)
+{
+    struct ipc_transport copy = *t;
+
+    copy.name = arena_dup(a, t->name);
+    copy.host = arena_dup(a, t->host);
+    copy.username = arena_dup(a, t->username);
+    copy.password = arena_dup(a, t->password);
+    copy.mechanisms = arena_dup(a, t->mechanisms);
+    copy.hello = arena_dup(a, t->hello);
+    copy.text = arena_dup(a, t->text);
+    return copy;
+}
+
+// The transport of those that this connection serves.
+static bool goes_with(const struct courier *c, const struct queue_entry *entry)
+{
+    const struct ipc_transport *t;
+
+    return transport_for(entry, &t) && (t ? c->has_transport && str_eq(t->name, c->transport.name)
+                                          : !c->has_transport);
+}
+
+// An entry that goes over no connection: its transport fails by its nature, or is not known.
+static bool fails_here(const struct queue_entry *entry, const struct ipc_transport *t)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct attempt attempt = {.class = ATTEMPT_TEMPORARY, .is_remote = true,
+                              .started_unix = os_now_unix(), .enhanced = STR("4.3.5")};
+    struct err e = {0};
+
+    if (t && t->kind != TRANSPORT_FAIL)
+        return false;
+    if (t) {
+        attempt.class = t->code >= 500 ? ATTEMPT_PERMANENT : ATTEMPT_TEMPORARY;
+        attempt.code = t->code;
+        attempt.enhanced = t->code >= 500 ? STR("5.7.0") : STR("4.7.0");
+        attempt.text = t->text;
+    } else {
+        attempt.text = arena_printf(&a, "there is no transport \"%.*s\" in mox.conf",
+                                    STR_FMT(entry->transport));
+    }
+    LOG(LOG_INFO, "queue", attempt.class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
+        LOG_S("to", entry->recipient), LOG_N("code", attempt.code),
+        LOG_S("enhanced", attempt.enhanced), LOG_S("text", attempt.text));
+    if (!queue_result(queue_role.queue, entry, &attempt, &e))
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+    return true;
+}
+
+// Of the rest of a batch, those that go by the same transport as the first; the others wait.
+static void take_alike(const struct queue_entry *entries, size_t n, const struct ipc_transport *t,
+                       bool *is_taken)
 {
     struct courier *c = free_courier();
 
-    if (!c) { // not asked whether there is room
-        for (size_t i = 0; i < n; i++)
-            queue_put_back(queue_role.queue, &entries[i]);
+    if (!c) {
+        queue_put_back(queue_role.queue, &entries[0]);
         return;
     }
     *c = (struct courier){.state = TAKEN, .a = ARENA_LIMIT(4 << 20), .ch = {-1}};
-    add_items(c, entries, n);
+    c->has_transport = t != NULL;
+    if (t)
+        c->transport = transport_dup(&c->a, t);
+    for (size_t i = 0; i < n; i++)
+        if (!is_taken[i] && goes_with(c, &entries[i])) {
+            add_items(c, &entries[i], 1);
+            is_taken[i] = true;
+        }
     c->to = (struct queue_destination){c->items[0].entry.account, c->items[0].entry.domain,
                                        c->items[0].entry.transport};
+}
+
+void outgoing_take(const struct queue_entry *entries, size_t n)
+{
+    bool is_taken[QUEUE_MAX_BATCH] = {false};
+
+    for (size_t i = 0; i < n && i < QUEUE_MAX_BATCH; i++) {
+        const struct ipc_transport *t;
+        bool is_known = transport_for(&entries[i], &t);
+
+        if (is_taken[i] || ((t || !is_known) && fails_here(&entries[i], t)))
+            continue;
+        take_alike(&entries[i], n - i, t, &is_taken[i]);
+    }
 }
 
 /* --- results ------------------------------------------------------------------------------------ */
@@ -153,10 +227,21 @@ static bool send_way(struct courier *c, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     struct str domain;
+    const struct ipc_transport *t = &c->transport;
+    bool is_relay = c->has_transport && t->kind == TRANSPORT_RELAY;
 
-    c->is_asking = mtasts_domain_of(&a, c->to.domain, &domain);
-    return IPC_SEND(&c->ch, deliver_way, NULL, 0, e, .way = IPC_WAY_DIRECT, .domain = c->to.domain,
-                    .families = 3);
+    // A relay is whom the administrator trusts with it, whatever the domain says (mox-smtp-delivery.md 3.6).
+    c->is_asking = !is_relay && mtasts_domain_of(&a, c->to.domain, &domain);
+    if (!c->has_transport)
+        return IPC_SEND(&c->ch, deliver_way, NULL, 0, e, .way = IPC_WAY_DIRECT,
+                        .domain = c->to.domain, .families = 3);
+    return IPC_SEND(&c->ch, deliver_way, NULL, 0, e,
+                    .way = is_relay                       ? IPC_WAY_RELAY
+                           : t->kind == TRANSPORT_SOCKS ? IPC_WAY_SOCKS
+                                                        : IPC_WAY_DIRECT,
+                    .domain = c->to.domain, .families = t->families, .host = t->host,
+                    .port = t->port, .tls = t->tls, .username = t->username,
+                    .password = t->password, .mechanisms = t->mechanisms, .hello = t->hello);
 }
 
 static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
@@ -167,7 +252,8 @@ static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
         if (item->sending != WAITING || item->entry.message != message)
             continue;
         if (!IPC_SEND(&c->ch, deliver_rcpt, NULL, 0, e, .entry = item->entry.id,
-                      .address = item->entry.recipient))
+                      .address = item->entry.recipient, .notify = item->entry.notify & 15,
+                      .orcpt = item->entry.orcpt))
             return false;
         item->sending = SENT;
         item->started_unix = os_now_unix();
@@ -193,6 +279,7 @@ static bool send_message(struct courier *c, const struct queue_entry *entry, str
                   .is_dmarc_report = entry->origin == QUEUE_OWN_REPORT && entry->max_attempts &&
                                      entry->require_tls != OPTIONAL_TLS,
                   .is_own_report = entry->origin == QUEUE_OWN_REPORT,
+                  .ret = (uint8_t)entry->ret, .envid = str_sub(entry->envid, 0, 100),
                   .tried = entry->dialed) ||
         !send_rcpts(c, entry->message, e))
         return false;
@@ -241,8 +328,13 @@ static void look_for_more(struct courier *c, const struct queue_entry *like)
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
         n = 0;
     }
-    while (begun < n && queue_begin(queue_role.queue, &more[begun], &e))
-        begun++;
+    for (; begun < n; begun++) {
+        struct queue_entry as_begun = more[begun];
+
+        as_begun.attempts++;
+        if (!goes_with(c, &as_begun) || !queue_begin(queue_role.queue, &more[begun], &e))
+            break;
+    }
     for (size_t i = begun; i < n; i++)
         queue_put_back(queue_role.queue, &more[i]);
     add_items(c, more, begun);

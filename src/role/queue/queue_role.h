@@ -67,6 +67,13 @@ void local_tick(void);
 
 MUST_USE bool command_message(struct service_peer *p, struct packet *m, struct err *e);
 
+/* --- transport.c: by which transport an entry goes ------------------------------------------------ */
+
+/* Takes over the transports and routes of a compiled configuration. */
+MUST_USE bool transports_use(struct str config, struct err *e);
+/* NULL: directly. False: one that mox.conf does not have. Good until the next configuration. */
+bool transport_for(const struct queue_entry *entry, const struct ipc_transport **out);
+
 /* --- outgoing.c: deliveries to other servers ---------------------------------------------------- */
 
 /* Whether another batch can be taken now: at all, and for that destination. */
