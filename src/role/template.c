@@ -236,6 +236,7 @@ _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind
     struct err e = {0};
     int signal_fd = os_signal_fd(&e);
     bool is_stopping = false;
+    int timeout = 0;
 
     child_box = sandbox_compile(role_profile(child_of(s->role)), &e);
     if (signal_fd < 0 || !child_box) {
@@ -248,15 +249,18 @@ _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind
                                 {.fd = s->monitor.fd, .events = POLLIN}};
         enum channel_result r;
 
-        poll(fds, 2, kind->prepare && !is_stopping ? tend_spares(s, kind, signal_fd) : -1);
+        poll(fds, 2, timeout);
         while (os_signal_read(signal_fd))
             ;
         reap(s);
         r = channel_receive(&s->monitor, s->packet, 0, &e);
         if (r == CHANNEL_CLOSED || r == CHANNEL_BAD)
             exit(0);
-        if (r != CHANNEL_MESSAGE)
+        if (r != CHANNEL_MESSAGE) { // nobody waits
+            timeout = kind->prepare && !is_stopping ? tend_spares(s, kind, signal_fd) : -1;
             continue;
+        }
+        timeout = 0; // somebody else may, and comes before the next spare child
         if (s->packet->type == kind->start)
             start_child(s, kind, signal_fd);
         else if (s->packet->type == IPC_stop)

@@ -81,6 +81,12 @@ class Server:
                 raise AssertionError('no "%s" in the log:\n%s' % (text, self.log_text(start)[-3000:]))
             time.sleep(0.02)
 
+    def wait_log_count(self, text, n):
+        deadline = time.monotonic() + WAIT
+        while self.log_text().count(text) < n:
+            assert time.monotonic() < deadline, 'not %d times "%s" in the log:\n%s' % (n, text, self.log_text()[-3000:])
+            time.sleep(0.02)
+
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)

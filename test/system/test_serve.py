@@ -205,7 +205,11 @@ def sessions_are_forked_before_they_are_wanted():
     with serving() as s:
         first = spares(s, lambda n: n == 2)
         # One child, one connection: who waited serves, and somebody else waits.
+        template = s.pids('mox: session-template')[0]
+        os.kill(template, signal.SIGSTOP)
         held = [s.connect(SMTP) for _ in range(20)]
+        s.wait_log_count('m="new connection"', 20)
+        os.kill(template, signal.SIGCONT)
         for w in held:
             w.expect('220')
         serving_now = s.pids('mox: session smtp')
