@@ -23,6 +23,12 @@ void queue_set_hostname(struct queue *q, struct str hostname);
  * would be another's, and with it the id by which an account knows what it has.
  */
 bool queue_has_new(const struct queue *q);
+/*
+ * Signs reports that leave the server: appends fields that go before the message, or none. domain: of the
+ * From field.
+ */
+typedef void queue_sign(struct str domain, struct str header, struct str body, struct buf *out);
+void queue_set_signer(struct queue *q, queue_sign *sign);
 /* All changes since the last commit, with one sync; false: none of them is there. */
 MUST_USE bool queue_commit(struct queue *q, struct err *e);
 

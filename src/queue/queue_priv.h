@@ -20,6 +20,7 @@ struct queue {
     bool has_changes; // a transaction is open
     bool has_new;     // with entries in it
     struct schedule *schedule;
+    queue_sign *sign; // NULL: none
     struct str hostname;
     struct report_rate rate;
     int64_t listed_unix; // of the last line of a list that goes on

@@ -72,6 +72,24 @@ static bool is_utf8(const struct about *m)
     return !str_is_ascii(m->reverse_path) || (m->is_smtputf8 && m->origin == QUEUE_SUBMITTED);
 }
 
+void queue_set_signer(struct queue *q, queue_sign *sign)
+{
+    q->sign = sign;
+}
+
+// The report with the signatures of its From domain before it.
+static struct str sign_report(const struct queue *q, struct arena *a, struct str from, struct str report)
+{
+    AUTO_BUF out = BUF_LIMIT(MAX_REPORT + (64 << 10));
+    ptrdiff_t end = str_find_str(report, STR("\r\n\r\n"));
+
+    if (q->sign && end >= 0)
+        q->sign(str_from(from, (size_t)(str_find_last(from, '@') + 1)),
+                str_sub(report, 0, (size_t)end + 2), str_from(report, (size_t)end + 4), &out);
+    buf_put(&out, report);
+    return arena_dup(a, buf_str(&out));
+}
+
 static bool put(struct queue *q, struct arena *a, const struct about *m,
                 const struct dsn_recipient *recipients, size_t n, struct err *e)
 {
@@ -107,7 +125,9 @@ static bool put(struct queue *q, struct arena *a, const struct about *m,
     LOG(LOG_INFO, "queue", "report to the sender", LOG_S("to", m->reverse_path),
         LOG_S("about", recipients[0].address), LOG_S("status", recipients[0].status));
     return queue_insert(q, &(struct queue_new){.origin = QUEUE_OWN_REPORT, .account = m->account,
-                                               .prefix = buf_str(&report), .recipients = &to,
+                                               .prefix = is_outside ? sign_report(q, a, d.from, buf_str(&report))
+                                                                    : buf_str(&report),
+                                               .recipients = &to,
                                                .n_recipients = 1, .fd = -1, .is_8bit = has_8bit,
                                                .is_smtputf8 = d.is_utf8,
                                                .require_tls = m->require_tls == 1,

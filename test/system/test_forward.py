@@ -147,6 +147,7 @@ def a_failure_is_told_to_who_sent_it():
         mail, rcpts, data, _ = elsewhere.wait()[0]
         assert mail.startswith('MAIL FROM:<>') and rcpts == ['RCPT TO:<al@elsewhere.example>'], (mail, rcpts)
         assert b'one@far.example' in data and b'5.1.1' in data, data
+        assert judge([{'do': 'verify', 'message': b64(data), 'records': RECORDS}]) == [[True]], data
         far.wait_line('RCPT TO:<ONE@FAR.EXAMPLE>')
 
 

@@ -231,11 +231,11 @@ static bool has_word(struct str list, struct str word)
 
 // A session signs for the domains of the account that it has logged in as, and on port 25 seals for those
 // whose lists it passes a message on for: auth told the monitor of both. The server's own mail comes from
-// the host's domain.
+// the host's domain; reports of the queue, from the one that was written to.
 static bool may_use(const struct service_peer *p, const struct domain *d)
 {
     if (p->role != ROLE_SESSION)
-        return d->is_host;
+        return d->is_host || p->role == ROLE_QUEUE;
     return p->protocol == IPC_PROTOCOL_SMTP ? has_word(p->address, d->name)
                                             : p->account.n && map_get(&d->accounts, p->account);
 }

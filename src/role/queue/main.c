@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "role/own_mail.h"
 #include "role/queue/queue_role.h"
 
 struct queue_role queue_role;
@@ -249,5 +250,6 @@ _Noreturn void queue_main(void)
         exit(1);
     }
     queue_set_hostname(queue_role.queue, queue_role.start.settings.hostname);
+    queue_set_signer(queue_role.queue, own_mail_sign);
     service_run(&queue_role.start, &handlers);
 }
