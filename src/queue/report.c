@@ -147,6 +147,14 @@ static struct str status_of(struct arena *a, enum dsn_action action, const struc
     return arena_printf(a, "%c.0.0", class);
 }
 
+// What a server replied, its enhanced code included.
+static struct str reply_of(struct arena *a, const struct attempt *t)
+{
+    if (!t->is_remote || !t->code || !t->enhanced.n || str_starts(t->text, t->enhanced))
+        return t->text;
+    return arena_printf(a, "%.*s %.*s", STR_FMT(t->enhanced), STR_FMT(t->text));
+}
+
 bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_action action,
                 const struct attempt *attempt, int64_t retry_until_unix, struct err *e)
 {
@@ -162,7 +170,8 @@ bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_actio
                                .remote_name = attempt->remote_name,
                                .remote_address = attempt->remote_address,
                                // A delivery to an account of ours had no reply to speak of.
-                               .code = attempt->text.n ? attempt->code : 0, .text = attempt->text,
+                               .code = attempt->text.n ? attempt->code : 0,
+                               .text = reply_of(&a, attempt),
                                .last_attempt_unix = attempt->started_unix,
                                .retry_until_unix = retry_until_unix};
 

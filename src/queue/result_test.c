@@ -178,7 +178,7 @@ TEST(queue_gives_up_after_the_last_attempt)
     }
     failed = take_report(&f);
     CHECK(has(failed, "Action: failed\r\nStatus: 4.2.1\r\n"));
-    CHECK(has(failed, "Diagnostic-Code: smtp; 450 busy\r\n"));
+    CHECK(has(failed, "Diagnostic-Code: smtp; 450 4.2.1 busy\r\n"));
     CHECK(is_empty(&f));
     queue_fixture_end(&f);
 }

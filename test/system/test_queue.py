@@ -8,7 +8,7 @@ import re
 import smtplib
 import tempfile
 
-from serving import *
+from outside import *
 
 
 def messages(c, mailbox='INBOX'):
@@ -270,6 +270,59 @@ def suppressed_recipients_are_not_written_to():
         c.sendmail(LOGIN, ['bob-x@other.example'], TEXT % LOGIN)
         eventually(lambda: len(messages(imap)) == 2)
         c.quit()
+
+
+@contextlib.contextmanager
+def with_another_server(**kw):
+    with Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1))]) as internet:
+        with serving(env=internet.env) as s, Sink(1, **kw) as sink:
+            yield s, sink
+
+
+ASKED = dict(options=['RET=HDRS', 'ENVID=QQ+2B1'], rcpt_options=['NOTIFY=SUCCESS,FAILURE', 'ORCPT=rfc822;Out@one.example'])
+
+
+@test
+@needs_dns
+def another_server_that_reports_is_asked_to():
+    with with_another_server(extensions=EXTENSIONS + ('DSN',)) as (s, sink):
+        submit(s, 'out@one.example', **ASKED)
+        mail, rcpts, _, _ = sink.wait()[0]
+        assert ' RET=HDRS' in mail and ' ENVID=QQ+2B1' in mail, mail
+        assert rcpts == ['RCPT TO:<out@one.example> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Out@one.example'], rcpts
+        eventually(lambda: queue(s, 'list') == 'messages:\n(none)\n')
+        assert messages(s.login('ann')) == []
+
+
+@test
+@needs_dns
+def another_server_that_does_not_report_is_the_end_of_it():
+    with with_another_server() as (s, sink):
+        submit(s, 'out@one.example', **ASKED)
+        mail, rcpts, _, _ = sink.wait()[0]
+        assert 'ENVID' not in mail and rcpts == ['RCPT TO:<out@one.example>'], (mail, rcpts)
+        m, = reports(s.login('ann'))
+        about, r = status(m)
+        assert about['Original-Envelope-Id'] == 'QQ+1' and r['Original-Recipient'] == 'rfc822;Out@one.example'
+        assert (r['Action'], r['Status']) == ('relayed', '2.0.0') and r['Remote-MTA'] == 'dns; mx.one.example ([%s])' % ip(1)
+
+
+@test
+@needs_dns
+def whom_another_server_does_not_know_is_not_tried_again():
+    with with_another_server(says={'RCPT': '550 5.1.1 no such user'}) as (s, sink):
+        ann = s.login('ann')
+        submit(s, 'nobody@one.example', headers='Message-ID: <m7@example.org>\r\n')
+        m, = reports(ann)
+        r = status(m)[1]
+        assert (r['Action'], r['Status']) == ('failed', '5.1.1') and r['Diagnostic-Code'] == 'smtp; 550 5.1.1 no such user', r.as_string()
+        assert m['References'] == '<m7@example.org>'
+        assert 'no such user' in queue(s, 'suppress', 'lookup', 'ann', 'nobody@one.example')
+        n = len(sink.connections)
+        submit(s, 'no.body+x@one.example')
+        assert status(reports(ann, 2)[1])[1]['Status'] == '5.7.1' and len(sink.connections) == n
+        # Another account may still find out for itself.
+        assert queue(s, 'suppress', 'lookup', 'bob', 'nobody@one.example') == 'not present\n'
 
 
 main('queue')
