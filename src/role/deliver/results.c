@@ -143,10 +143,14 @@ static void tell_domain(struct deliver *d, struct str domain, const struct targe
     }
     if (t->rule->sts_failure)
         tell(d, &m, t->rule->sts_failure, t->rule->sts_reason, t);
-    else if (d->sts_failure)
-        tell(d, &m, d->sts_failure, d->sts_reason, t); // of a policy that could not be had
     else if (d->seen.is_known)
         tell(d, &m, d->seen.domain, str_of(d->seen.reason), t);
+    // That the policy could not be had is beside what became of the connection; said once.
+    if (d->sts_failure) {
+        m.policy_type = IPC_TLS_POLICY_STS;
+        tell(d, &m, d->sts_failure, d->sts_reason, t);
+        d->sts_failure = TLS_NO_FAILURE;
+    }
 }
 
 void results_tell(struct deliver *d, const struct message *m, struct str domain,
