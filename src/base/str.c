@@ -87,6 +87,13 @@ ptrdiff_t str_find_str_ci(struct str s, struct str part)
     return STR_NONE;
 }
 
+struct str str_sub(struct str s, size_t from, size_t n)
+{
+    if (from >= s.n)
+        return (struct str){s.n ? s.p + s.n : s.p, 0};
+    return (struct str){s.p + from, n > s.n - from ? s.n - from : n};
+}
+
 bool str_cut(struct str s, char c, struct str *before, struct str *after)
 {
     ptrdiff_t at = str_find(s, c);

@@ -51,12 +51,7 @@ ptrdiff_t str_find_str(struct str s, struct str part);
 ptrdiff_t str_find_str_ci(struct str s, struct str part);
 
 /* The part from position from, at most n bytes; both are clamped to s. */
-static inline struct str str_sub(struct str s, size_t from, size_t n)
-{
-    if (from >= s.n)
-        return (struct str){s.n ? s.p + s.n : s.p, 0};
-    return (struct str){s.p + from, n > s.n - from ? s.n - from : n};
-}
+struct str str_sub(struct str s, size_t from, size_t n);
 static inline struct str str_from(struct str s, size_t from)
 {
     return str_sub(s, from, SIZE_MAX);
