@@ -1,4 +1,6 @@
 """Mail to other servers: over a DNS of the test's own, to servers of every kind."""
+import atexit
+
 from outside import *
 
 
@@ -374,8 +376,11 @@ def localserve_never_dials(**kw):
 def end():
     global WORLD
     if WORLD:
-        WORLD.__exit__(None, None, None)
-        WORLD = None
+        world, WORLD = WORLD, None
+        world.__exit__(None, None, None)
+
+
+atexit.register(end)  # also when only some tests are run
 
 
 main('deliver')

@@ -1,4 +1,5 @@
 """Routes and transports: which mail goes which way, and what happens there; what is told about TLS on the way."""
+import atexit
 import base64
 import hmac
 
@@ -238,8 +239,11 @@ def routes_are_taken_over_while_it_runs(w, s, start):
 def end():
     global WORLD
     if WORLD:
-        WORLD.__exit__(None, None, None)
-        WORLD = None
+        world, WORLD = WORLD, None
+        world.__exit__(None, None, None)
+
+
+atexit.register(end)  # also when only some tests are run
 
 
 main('transport')
