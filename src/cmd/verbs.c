@@ -144,8 +144,8 @@ const struct cmd cmd_verbs[] = {
     {"config alias list", "domain", "List the aliases of a domain.\n\nOne address per line.", cmd_alias_list, false},
     {"config alias print", "alias", "Print the settings and members of an alias.", cmd_alias_print, false},
     {"config alias add", "alias member ...", "Add an alias with members.\n\n"
-     "Alias and members are email addresses; the members are addresses of accounts. Everybody may write\n"
-     "to it; see \"update\".", cmd_alias_add, false},
+     "Alias and members are email addresses; the members are addresses of accounts, or at other servers.\n"
+     "Everybody may write to it; see \"update\".", cmd_alias_add, false},
     {"config alias update", "[-postpublic true|false] [-listmembers true|false] [-allowmsgfrom true|false] alias",
      "Change the settings of an alias.\n\n"
      "With -postpublic false, only members may write to it; with -listmembers true, members see each\n"

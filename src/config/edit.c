@@ -532,7 +532,8 @@ static bool put_members(struct config_editor *ed, struct buf *out, struct str ad
     struct str rest = str_trim(addresses), one;
 
     while (rest.n) {
-        const struct sconf_node *account;
+        const struct sconf_node *account, *domain;
+        struct err ignored = {0};
 
         if (!str_cut(rest, ' ', &one, &rest)) {
             one = rest;
@@ -540,7 +541,9 @@ static bool put_members(struct config_editor *ed, struct buf *out, struct str ad
         }
         if (!is_word(one, "an address", e))
             return false;
-        if (!find_destination(ed, one, &account))
+        // One at a domain of another server gets messages passed on.
+        if (!find_destination(ed, one, &account) &&
+            find_domain(ed, str_from(one, (size_t)(str_find_last(one, '@') + 1)), &domain, &ignored))
             return fail(e, ERR_NOT_FOUND, "no account has the address \"%.*s\"", STR_FMT(one));
         buf_printf(out, "%s- %.*s\n", indent, STR_FMT(one));
     }
