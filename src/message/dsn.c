@@ -7,7 +7,7 @@
 
 enum {
     COLUMNS = 76,
-    MAX_WORD = 400, // longer ones are cut in pieces: a line has at most 998 octets (RFC 5322 2.1.1)
+    MAX_WORD = 400, // octets; longer ones are cut in pieces: a line has at most 998 octets (RFC 5322 2.1.1)
     MAX_LINE = 998,
 };
 
@@ -34,7 +34,7 @@ static const struct {
 // line may be, and without is_utf8 everything is ASCII (RFC 6533 3, EmbeddedUnicodeChar).
 static void put_plain(struct buf *out, struct str s, bool is_utf8)
 {
-    size_t start = out->n, word = 0;
+    size_t start = out->n, word = out->n; // where the last word begins
     bool has_space = false;
 
     while (s.n && out->n - start < DSN_MAX_TEXT) {
@@ -44,14 +44,13 @@ static void put_plain(struct buf *out, struct str s, bool is_utf8)
             has_space = out->n > start;
             continue;
         }
-        if (word >= MAX_WORD)
+        if (out->n - word >= MAX_WORD)
             has_space = true;
         if (has_space) {
             buf_put_char(out, ' ');
-            word = 0;
+            word = out->n;
         }
         has_space = false;
-        word++;
         if (c < 0x80)
             buf_put_char(out, (char)c);
         else if (is_utf8)

@@ -140,6 +140,10 @@ TEST(dsn_is_bounded)
     to.text = to.address = to.remote_name = d.envid = d.references = buf_str(&b);
     d.original = buf_str(&b);
     CHECK(put(&a, &d).n < 8 * DSN_MAX_TEXT + DSN_MAX_HEADER);
+    buf_reset(&b);
+    for (int i = 0; i < 10000; i++)
+        BUF_PUT(&b, "\xff"); // each of them several octets when it is written as ASCII
+    CHECK(put(&a, &d).n < 8 * DSN_MAX_TEXT + DSN_MAX_HEADER);
 }
 
 TEST(dsn_texts_of_others_break_nothing)
