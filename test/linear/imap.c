@@ -225,7 +225,6 @@ static void fields_that_are_fetched(size_t n)
 
 static void absurd_known_uids(size_t n)
 {
-    AUTO_ARENA a = ARENA_LIMIT(MEMORY);
     AUTO_BUF status = BUF_LIMIT(MEMORY);
     AUTO_BUF text = BUF_LIMIT(MEMORY);
     const char *at;
