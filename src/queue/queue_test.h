@@ -61,6 +61,7 @@ static inline struct str queue_fixture_bytes(struct queue_fixture *f, const stru
     AUTO_FD fd = os_memfile("t", &e);
     struct str bytes;
 
-    CHECK(queue_read(f->q, entry->message, fd, &e) && os_read_fd(&f->a, fd, 1 << 24, &bytes, &e));
+    CHECK(queue_read(f->q, entry->message, fd, &e));
+    CHECK(os_read_fd(&f->a, fd, 1 << 24, &bytes, &e));
     return bytes;
 }
