@@ -644,7 +644,8 @@ def strangers_cannot_relay():
         assert int(ann.select('INBOX')[1][0]) == 1
         # Its report waits for the sender, whom SPF has shown to be real.
         wait_queue(s, 'from:<> to:<a@elsewhere.example>')
-        report = email.message_from_string(queued_bytes(s))
+        number = re.search(r'^ *(\d+) .*from:<> to:<a@elsewhere\.example>', queue_list(s), re.M)[1]
+        report = email.message_from_string(s.command('queue', 'dump', number)[1].replace('\r\n', '\n'))
         assert report.get_content_type() == 'multipart/report' and report['Subject'] == 'mail delivery failed'
         assert report['From'] == '<postmaster@example.org>' and report['To'] == '<a@elsewhere.example>'
         status = report.get_payload(1).get_payload(1)
