@@ -225,6 +225,18 @@ imap_hibernate_timeout = 5s
 '''
 
 
+def postfix_services():
+    """Lines of master.cf: Debian's services but for those of ports, without chroot."""
+    lines = []
+    with open('/usr/share/postfix/master.cf.dist') as f:
+        for line in f:
+            words = line.split()
+            if len(words) >= 8 and not line.startswith(('#', ' ')) and words[1] != 'inet':
+                words[4] = 'n'
+                lines.append(' '.join(words))
+    return lines
+
+
 class Peers(Server):
     """Postfix takes mail and queues it, Dovecot (LMTP, maildir) stores it, serves IMAP and knows passwords."""
     name = 'Postfix + Dovecot'
@@ -259,13 +271,7 @@ class Peers(Server):
         lines = ['%s:%d inet n - n - - smtpd' % (self.ip, self.smtp),
                  '%s:%d inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes' %
                  (self.ip, self.submissions)]
-        with open('/usr/share/postfix/master.cf.dist') as f:
-            for line in f:
-                words = line.split()
-                if len(words) >= 8 and not line.startswith(('#', ' ')) and words[1] != 'inet':
-                    words[4] = 'n'
-                    lines.append(' '.join(words))
-        return '\n'.join(lines) + '\n'
+        return '\n'.join(lines + postfix_services()) + '\n'
 
     def launch(self):
         subprocess.run(['dovecot', '-c', os.path.join(self.dir, 'dovecot.conf')], check=True)

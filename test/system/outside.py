@@ -280,3 +280,18 @@ def due_now(s, to):
     db.commit()
     db.close()
     return entries
+
+
+def tlsa(usage, selector, matching, file):
+    r = run(MOX, 'dane', 'makerecord', str(usage), str(selector), str(matching), file)
+    return 'TLSA ' + r.stdout.strip()
+
+
+def results(s, domain):
+    """What is told of TLS (RFC 8460 4.3) for a policy domain: {(policy type, result type or None, reason)}; policies and hosts."""
+    db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/admin/admin.db'), uri=True, timeout=WAIT)
+    rows = db.execute('SELECT policy_type, successes, result_type, reason_code, policy_strings, mx_hosts FROM tls_result '
+                      'LEFT JOIN tls_failure ON result = id WHERE policy_domain = ?', (domain,)).fetchall()
+    db.close()
+    found = {(r[0], r[2], r[3]) for r in rows if r[2]} | {(r[0], None, None) for r in rows if r[1]}
+    return found, {(r[4], r[5]) for r in rows}

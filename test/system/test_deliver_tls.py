@@ -12,11 +12,6 @@ def policy(mode, *mx, max_age=86400):
         mode, ''.join('mx: %s\r\n' % m for m in mx), max_age)).encode()
 
 
-def tlsa(usage, selector, matching, file):
-    r = run(MOX, 'dane', 'makerecord', str(usage), str(selector), str(matching), file)
-    return 'TLSA ' + r.stdout.strip()
-
-
 class World:
     """The zones, one mox, a web server for policies; mail servers come and go with the tests."""
 
@@ -301,16 +296,6 @@ def tls_required_no(w, s, start):
 
 
 # --- what is told of it (RFC 8460 4.3) ------------------------------------------------------------------------------
-
-
-def results(s, domain):
-    """Of a policy domain: {(policy type, result type or None, reason)}, and the policy's lines and hosts."""
-    db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/admin/admin.db'), uri=True, timeout=WAIT)
-    rows = db.execute('SELECT policy_type, successes, result_type, reason_code, policy_strings, mx_hosts FROM tls_result '
-                      'LEFT JOIN tls_failure ON result = id WHERE policy_domain = ?', (domain,)).fetchall()
-    db.close()
-    found = {(r[0], r[2], r[3]) for r in rows if r[2]} | {(r[0], None, None) for r in rows if r[1]}
-    return found, {(r[4], r[5]) for r in rows}
 
 
 @out
