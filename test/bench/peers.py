@@ -90,6 +90,21 @@ class Mox(Server):
         self.start()
         self.stop()
 
+    def start(self):
+        """Ports greet a little before all that is behind them is there, which the log tells."""
+        log = os.path.join(self.dir, 'log')
+        before = os.path.getsize(log) if os.path.exists(log) else 0
+        seconds = super().start()
+        deadline = time.monotonic() + 60
+        while True:
+            with open(log) as f:
+                f.seek(before)
+                if 'ready to serve' in f.read():
+                    return seconds
+            if time.monotonic() > deadline:
+                raise SystemExit('mox is not ready')
+            time.sleep(0.01)
+
     def launch(self):
         with open(os.path.join(self.dir, 'log'), 'ab') as log:
             self.process = subprocess.Popen(
