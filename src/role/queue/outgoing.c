@@ -17,6 +17,8 @@ enum {
     MAX_COURIERS = 10, // mox-smtp-delivery.md 3.1
     OPTIONAL_TLS = 2,  // require_tls: TLS-Required: No
     MAX_AHEAD = 2,     // messages that a process has and has not answered
+    // Entries of one process: the courier's arena has what is known of each until it ends.
+    MAX_SERVED = 500,
     MADE_TIMEOUT_MS = 60 * 1000,
     // An attempt is over after half an hour, by deliver's own word (MAX_AHEAD of them).
     ANSWER_TIMEOUT_MS = 70 * 60 * 1000,
@@ -41,6 +43,7 @@ struct courier {
     bool has_transport; // not directly
     struct ipc_transport transport; // texts are in a
     struct item items[QUEUE_MAX_BATCH];
+    size_t served; // entries that it was given
     size_t n;
     unsigned n_ahead;
     uint64_t noted[MAX_AHEAD]; // messages whose results are here and wait for a commit
@@ -85,6 +88,7 @@ static void add_items(struct courier *c, const struct queue_entry *entries, size
 {
     for (size_t i = 0; i < n && c->n < QUEUE_MAX_BATCH; i++)
         c->items[c->n++] = (struct item){.entry = queue_entry_dup(&c->a, &entries[i])};
+    c->served += n;
 }
 
 static struct ipc_transport transport_dup(struct arena *a, const struct ipc_transport *t)
@@ -322,7 +326,7 @@ static void look_for_more(struct courier *c, const struct queue_entry *like)
     size_t n = 0, begun = 0;
     struct err e = {0};
 
-    if (next_waiting(c))
+    if (next_waiting(c) || c->served >= MAX_SERVED)
         return;
     if (!queue_more(queue_role.queue, &a, like, more, QUEUE_MAX_BATCH - c->n, &n, &e)) {
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
