@@ -63,8 +63,8 @@ def queue_list(s=None):
 
 def queued_bytes(s):
     """The newest message of the queue."""
-    lines = s.command('queue', 'list', '-sort', 'queued', '-n', '1')[1].splitlines()
-    return s.command('queue', 'dump', lines[1].split()[0])[1].replace('\r\n', '\n')
+    number = max(int(l.split()[0]) for l in s.command('queue', 'list')[1].splitlines()[1:])
+    return s.command('queue', 'dump', str(number))[1].replace('\r\n', '\n')
 
 
 def queued(s, column):
