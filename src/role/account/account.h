@@ -64,8 +64,8 @@ void deliver_start(const struct ipc_peer *who, int fd);
 void import_start(const struct ipc_peer *who, int fd);
 /* imap.c: serves a connection until it ends; takes over the stream. */
 void imap_attach(const struct ipc_attach *a, int stream);
-/* Runs fn in a thread of its own; false when there are too many. */
-bool account_thread(void *(*fn)(void *), void *ctx);
+/* Runs fn in a thread of its own, after which the main thread is woken; false when there are too many. */
+bool account_thread(void (*fn)(void *), void *ctx);
 
 /* imap_idle.c */
 void park_answer(uint64_t conn, bool is_parked, struct str state);

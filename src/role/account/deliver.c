@@ -206,11 +206,10 @@ static bool serve(struct delivery *d, struct err *e)
            answer_stored(d, str_of(d->mailbox), &m, e);
 }
 
-static void *run(void *ctx)
+static void run(void *ctx)
 {
     struct delivery *d = ctx;
     struct err e = {0};
-    uint64_t one = 1;
 
     log_set_cid(d->conn);
     d->findings = packet_new();
@@ -224,10 +223,6 @@ static void *run(void *ctx)
     packet_free(d->offer);
     packet_free(d->p);
     free(d);
-    atomic_fetch_sub(&account.threads, 1);
-    if (write(account.wake_fd, &one, sizeof one) < 0)
-        LOG(LOG_DEBUG, "store", "cannot wake");
-    return NULL;
 }
 
 void deliver_start(const struct ipc_peer *who, int fd)

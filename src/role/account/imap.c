@@ -552,11 +552,10 @@ void imap_free(struct imap_conn *c)
     free(c);
 }
 
-static void *run(void *ctx)
+static void run(void *ctx)
 {
     struct imap_conn *c = ctx;
     struct err e = {0};
-    uint64_t one = 1;
 
     log_set_cid(c->conn);
     c->reader = store_reader_open(&e);
@@ -586,10 +585,6 @@ static void *run(void *ctx)
         (void)imap_flush(c, true);
     detach(c);
     imap_free(c);
-    atomic_fetch_sub(&account.threads, 1);
-    if (write(account.wake_fd, &one, sizeof one) < 0)
-        LOG(LOG_DEBUG, "imapserver", "main thread is awake");
-    return NULL;
 }
 
 void imap_attach(const struct ipc_attach *a, int stream)

@@ -117,11 +117,10 @@ static bool serve(struct import *im, struct err *e)
     return IPC_SEND(&im->ch, imported, NULL, 0, e, .is_ok = true, .added = n_added);
 }
 
-static void *run(void *ctx)
+static void run(void *ctx)
 {
     struct import *im = ctx;
     struct err e = {0};
-    uint64_t one = 1;
 
     while (serve(im, &e) && !atomic_load(&account.is_stopping))
         packet_close_fds(im->p);
@@ -132,10 +131,6 @@ static void *run(void *ctx)
     packet_free(im->p);
     arena_fini(&im->a);
     free(im);
-    atomic_fetch_sub(&account.threads, 1);
-    if (write(account.wake_fd, &one, sizeof one) < 0)
-        LOG(LOG_DEBUG, "store", "cannot wake");
-    return NULL;
 }
 
 void import_start(const struct ipc_peer *who, int fd)

@@ -38,7 +38,7 @@ static struct packet *packet;
 enum { MOST_IDLE = 4, IDLE_SECONDS = 1 };
 
 struct work {
-    void *(*fn)(void *);
+    void (*fn)(void *);
     void *ctx;
 };
 
@@ -73,11 +73,15 @@ static bool wait_for_work(struct work *out)
 static void *work(void *ctx)
 {
     struct work w = *(struct work *)ctx;
+    uint64_t one = 1;
 
     free(ctx);
     do {
         log_set_cid(0);
         w.fn(w.ctx);
+        atomic_fetch_sub(&account.threads, 1);
+        if (write(account.wake_fd, &one, sizeof one) < 0)
+            LOG(LOG_DEBUG, "store", "cannot wake the main thread");
     } while (wait_for_work(&w));
     return NULL;
 }
@@ -114,7 +118,7 @@ static bool new_thread(struct work w)
     return is_ok;
 }
 
-bool account_thread(void *(*fn)(void *), void *ctx)
+bool account_thread(void (*fn)(void *), void *ctx)
 {
     struct work w = {fn, ctx};
     bool is_ok = atomic_fetch_add(&account.threads, 1) < ACCOUNT_MAX_THREADS &&
@@ -283,18 +287,13 @@ static bool hear_monitor(void)
 static void wake_connections(void);
 
 // What commits left in the log goes to its place beside them, so that nobody waits for it.
-static void *checkpoint(void *unused)
+static void checkpoint(void *unused)
 {
     struct err e = {0};
-    uint64_t one = 1;
 
     (void)unused;
     if (!store_checkpoint(&e))
         LOG(LOG_ERROR, "store", "checkpoint", LOG_E(&e), LOG_S("account", account.name));
-    atomic_fetch_sub(&account.threads, 1);
-    if (write(account.wake_fd, &one, sizeof one) < 0)
-        LOG(LOG_DEBUG, "store", "cannot wake");
-    return NULL;
 }
 
 static void main_loop(void)
