@@ -1,4 +1,5 @@
 """Other people's mail servers, for the suites about mail that leaves: well behaved and not at all."""
+import atexit
 import smtplib
 import sqlite3
 import threading
@@ -12,6 +13,37 @@ EXTENSIONS = ('PIPELINING', 'SIZE 1000000', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTA
 
 def ip(n):
     return BASE + str(n)
+
+
+def in_world(World, program=None):
+    """
+    A decorator for the tests of one world, which the first of them makes: test(world, server, where its log is). They are
+    passed over without the test Internet, or without a program that they need.
+    """
+    def out(fn):
+        @functools.wraps(fn)
+        def wrapped():
+            why = why_not() or (program and not shutil.which(program) and program + ' is not installed')
+            if why:
+                print('SKIP %s: %s' % (fn.__name__, why))
+                return
+            if not out.world:
+                out.world = World().__enter__()
+            fn(out.world, out.world.s, len(out.world.s.log_text()))
+        return test(wrapped)
+    out.world = None
+    return out
+
+
+def last(out):
+    """The last test: the world ends, and its servers must have nothing more to say."""
+    def end():
+        if out.world:
+            world, out.world = out.world, None
+            world.__exit__(None, None, None)
+
+    test(end)
+    atexit.register(end)  # also when only some tests are run
 
 
 class Sink:

@@ -1,5 +1,4 @@
 """Mail to other servers: over a DNS of the test's own, to servers of every kind."""
-import atexit
 
 from outside import *
 
@@ -34,21 +33,7 @@ class World:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-WORLD = None
-
-
-def out(fn):
-    """A test in the shared world."""
-    @functools.wraps(fn)
-    def wrapped():
-        global WORLD
-        if why_not():
-            print('SKIP %s: %s' % (fn.__name__, why_not()))
-            return
-        if not WORLD:
-            WORLD = World().__enter__()
-        fn(WORLD, WORLD.s, len(WORLD.s.log_text()))
-    return test(wrapped)
+out = in_world(World)
 
 
 @out
@@ -372,15 +357,7 @@ def localserve_never_dials(**kw):
             assert not sink.connections
 
 
-@test
-def end():
-    global WORLD
-    if WORLD:
-        world, WORLD = WORLD, None
-        world.__exit__(None, None, None)
-
-
-atexit.register(end)  # also when only some tests are run
+last(out)
 
 
 main('deliver')

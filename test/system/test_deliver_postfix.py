@@ -1,5 +1,4 @@
 """Mail to a real Postfix, over a DNS of the test's own: what it takes, what it refuses, and what its log says of us."""
-import atexit
 
 from outside import *
 
@@ -119,22 +118,7 @@ class World:
         self.postfix.close()
 
 
-WORLD = None
-
-
-def out(fn):
-    """A test in the shared world: with the server, Postfix, and where the server's log was."""
-    @functools.wraps(fn)
-    def wrapped():
-        global WORLD
-        why = why_not() or ('' if shutil.which('postfix') else 'postfix is not installed (tools/install-deps)')
-        if why:
-            print('SKIP %s: %s' % (fn.__name__, why))
-            return
-        if not WORLD:
-            WORLD = World().__enter__()
-        fn(WORLD.s, WORLD.postfix, len(WORLD.s.log_text()))
-    return test(wrapped)
+out = in_world(World, 'postfix')
 
 
 def comes(s, postfix, start, domain, is_tls):
@@ -155,25 +139,29 @@ def counted(s, policy_domain, row):
 
 
 @out
-def plain(s, postfix, start):
+def plain(w, s, start):
+    postfix = w.postfix
     comes(s, postfix, start, PLAIN, is_tls=False)
     counted(s, PLAIN, (0, 'starttls-not-supported', ''))
 
 
 @out
-def starttls_with_a_certificate_nobody_knows(s, postfix, start):
+def starttls_with_a_certificate_nobody_knows(w, s, start):
+    postfix = w.postfix
     comes(s, postfix, start, TLS, is_tls=True)
     counted(s, TLS, (0, None, None))
 
 
 @out
-def dane_right(s, postfix, start):
+def dane_right(w, s, start):
+    postfix = w.postfix
     comes(s, postfix, start, RIGHT, is_tls=True)
     counted(s, 'mx.right.example', (1, None, None))
 
 
 @out
-def dane_wrong_is_put_off(s, postfix, start):
+def dane_wrong_is_put_off(w, s, start):
+    postfix = w.postfix
     before = len(postfix.log())
     submit(s, 'bob@' + WRONG, subject='never seen')
     line = outcome(s, 'bob@' + WRONG, start)
@@ -186,7 +174,8 @@ def dane_wrong_is_put_off(s, postfix, start):
 
 
 @out
-def a_recipient_it_does_not_know(s, postfix, start):
+def a_recipient_it_does_not_know(w, s, start):
+    postfix = w.postfix
     submit(s, ['nobody@' + TLS, 'bob@' + TLS], subject='two recipients')
     line = outcome(s, 'nobody@' + TLS, start)
     assert 'delivery failed' in line and '5.1.1' in line, line
@@ -206,7 +195,8 @@ def a_recipient_it_does_not_know(s, postfix, start):
 
 
 @out
-def thirty_messages_over_few_connections(s, postfix, start):
+def thirty_messages_over_few_connections(w, s, start):
+    postfix = w.postfix
     before = len(postfix.log())
     assert s.command('queue', 'holdrules', 'add', '-recipientdom', TLS)[0] == 0
     with smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT) as c:
@@ -225,14 +215,7 @@ def thirty_messages_over_few_connections(s, postfix, start):
     assert connections <= 5, postfix.log(before)
 
 
-def end():
-    global WORLD
-    if WORLD:
-        world, WORLD = WORLD, None
-        world.__exit__(None, None, None)
-
-
-atexit.register(end)  # also when only some tests are run
+last(out)
 
 
 main('deliver-postfix')

@@ -89,21 +89,7 @@ class World:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-WORLD = None
-
-
-def out(fn):
-    """A test in the shared world."""
-    @functools.wraps(fn)
-    def wrapped():
-        global WORLD
-        if why_not():
-            print('SKIP %s: %s' % (fn.__name__, why_not()))
-            return
-        if not WORLD:
-            WORLD = World().__enter__()
-        fn(WORLD, WORLD.s, len(WORLD.s.log_text()))
-    return test(wrapped)
+out = in_world(World)
 
 
 def comes(w, s, start, name, certificate, is_tls=True, to='bob', **options):
@@ -329,10 +315,7 @@ def results_are_counted(w, s, start):
     assert ('3 1 1 ' + '00' * 32, '') in results(s, 'mx.d5.example')[1], results(s, 'mx.d5.example')
 
 
-@out
-def end(w, s, start):
-    assert 'Sanitizer' not in s.log_text()
-    w.__exit__(None, None, None)
+last(out)
 
 
 main('deliver-tls')

@@ -5,6 +5,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'internet'))
 from harness import *
+from lone_role import ROLES, TYPES, fields_of
 from serving import ask_the_dns, serving
 from internet import A, CNAME, NS, TXT, Internet, Question, Scripted, Zone, record, why_not, wire_name
 import fcntl
@@ -49,23 +50,6 @@ def fails(args, *words):
 
 
 # --- the resolve process, spoken to as the monitor and sessions do ---------------------------------------
-
-
-def names_in(header, pattern):
-    with open(os.path.join(ROOT, 'src', 'ipc', header)) as f:
-        return re.findall(pattern, f.read(), re.M)
-
-
-ROLES = names_in('role.h', r'^    ROLE_(\w+),$')
-TYPES = ['none'] + names_in('messages.h', r'^    M\((\w+),')
-
-
-def fields_of(macro):
-    """(type, name) of each field of a message's definition, which may use other lists of fields."""
-    with open(os.path.join(ROOT, 'src', 'ipc', 'messages.h')) as f:
-        body = re.search(r'#define %s\(F\)((?:.*\\\n)*.*\n)' % macro, f.read()).group(1)
-    for kind, name, other in re.findall(r'\bF\((\w+), (\w+),|\b(\w+)\(F\)', body):
-        yield from fields_of(other) if other else [(kind, name)]
 
 
 def text(s):

@@ -1,5 +1,4 @@
 """Routes and transports: which mail goes which way, and what happens there; what is told about TLS on the way."""
-import atexit
 import base64
 import hmac
 
@@ -81,20 +80,7 @@ class World:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-WORLD = None
-
-
-def out(fn):
-    @functools.wraps(fn)
-    def wrapped():
-        global WORLD
-        if why_not():
-            print('SKIP %s: %s' % (fn.__name__, why_not()))
-            return
-        if not WORLD:
-            WORLD = World().__enter__()
-        fn(WORLD, WORLD.s, len(WORLD.s.log_text()))
-    return test(wrapped)
+out = in_world(World)
 
 
 def login(mechanism, password='secret'):
@@ -235,15 +221,7 @@ def routes_are_taken_over_while_it_runs(w, s, start):
     assert 'not from here' in outcome(s, 'bob@new.example', start)
 
 
-@test
-def end():
-    global WORLD
-    if WORLD:
-        world, WORLD = WORLD, None
-        world.__exit__(None, None, None)
-
-
-atexit.register(end)  # also when only some tests are run
+last(out)
 
 
 main('transport')
