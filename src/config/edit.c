@@ -7,13 +7,17 @@
 #include "text/date.h"
 #include "text/idna.h"
 
+// Of the largest file: its text and its tree.
+enum { TREE_BYTES = 192 << 20 };
+
 bool config_editor_begin(struct config_editor *ed, struct arena *a, struct str text, struct err *e)
 {
     AUTO_BUF lines = BUF_LIMIT(1 << 16);
     struct problems problems = {.out = &lines};
 
-    *ed = (struct config_editor){.a = a, .answer = BUF_LIMIT(1 << 20)};
-    sconf_parse(a, STR("domains.conf"), text, &ed->file, &problems);
+    *ed = (struct config_editor){.a = a, .answer = BUF_LIMIT(1 << 20),
+                                 .trees = {ARENA_LIMIT(TREE_BYTES), ARENA_LIMIT(TREE_BYTES)}};
+    sconf_parse(&ed->trees[0], STR("domains.conf"), text, &ed->file, &problems);
     if (!problems.n)
         return true;
     return fail(e, ERR_SYNTAX, "domains.conf has errors, see \"mox config test\"");
@@ -22,20 +26,25 @@ bool config_editor_begin(struct config_editor *ed, struct arena *a, struct str t
 void config_editor_end(struct config_editor *ed)
 {
     buf_fini(&ed->answer);
+    arena_fini(&ed->trees[0]);
+    arena_fini(&ed->trees[1]);
 }
 
 /* --- making changes --------------------------------------------------------------------------------- */
 
-// The text is another now: the tree is made anew.
+// The text is another now: the tree is made anew, in place of the one before the last. Nodes that were
+// found before are not to be used any more.
 static bool use(struct config_editor *ed, struct buf *text, struct err *e)
 {
     AUTO_BUF lines = BUF_LIMIT(1 << 16);
     struct problems problems = {.out = &lines};
-    struct str copy = arena_dup(ed->a, buf_str(text));
+    struct arena *tree = &ed->trees[!ed->at];
 
     if (text->full)
         return fail(e, ERR_LIMIT, "domains.conf would become too large");
-    sconf_parse(ed->a, ed->file.name, copy, &ed->file, &problems);
+    arena_reset(tree);
+    ed->at = !ed->at;
+    sconf_parse(tree, ed->file.name, arena_dup(tree, buf_str(text)), &ed->file, &problems);
     return !problems.n || fail(e, ERR_SYNTAX, "%.*s", STR_FMT(str_trim(buf_str(&lines))));
 }
 
@@ -125,19 +134,40 @@ static bool parse_own(struct config_editor *ed, struct str text, struct str *loc
     return find_domain(ed, address.domain, domain, e);
 }
 
-// As the directory compares addresses.
-static bool is_same_address(struct config_editor *ed, struct str a, struct str b)
+// An address that others are compared with.
+struct own_address {
+    struct str localpart, ascii; // canonical, empty for "@domain"; the domain in A-labels
+    const struct sconf_node *domain;
+};
+
+static bool find_own(struct config_editor *ed, struct str text, struct own_address *out,
+                     struct err *e)
 {
-    const struct sconf_node *domain_a, *domain_b;
-    struct str local_a, local_b;
+    *out = (struct own_address){0};
+    if (!parse_own(ed, text, &out->localpart, &out->domain, e) ||
+        !domain_to_ascii(ed->a, out->domain->key, &out->ascii, e))
+        return false;
+    if (out->localpart.n)
+        out->localpart = localpart_canonical(ed->a, out->domain, out->localpart);
+    return true;
+}
+
+// As the directory compares addresses. There may be many thousand, and most are told apart by their domains.
+static bool is_same_address(const struct own_address *wanted, struct str text)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct address address = {0};
+    ptrdiff_t at = str_find_last(text, '@');
+    struct str domain = str_from(text, (size_t)(at + 1)), ascii = domain;
     struct err e = {0};
 
-    if (str_eq(a, b))
-        return true;
-    return parse_own(ed, a, &local_a, &domain_a, &e) && parse_own(ed, b, &local_b, &domain_b, &e) &&
-           domain_a == domain_b && !local_a.n == !local_b.n &&
-           str_eq(localpart_canonical(ed->a, domain_a, local_a),
-                  localpart_canonical(ed->a, domain_b, local_b));
+    if (at < 0 || (!str_is_ascii(domain) && !domain_to_ascii(&a, domain, &ascii, &e)) ||
+        (!str_eq_ci(ascii, wanted->ascii) && !str_eq_ci(ascii, wanted->domain->key)))
+        return false;
+    if (!at || !wanted->localpart.n)
+        return !at && !wanted->localpart.n;
+    return address_parse_spec(&a, text, &address) &&
+           str_eq(localpart_canonical(&a, wanted->domain, address.localpart), wanted->localpart);
 }
 
 // The address of a key of Destinations: old files have localparts alone.
@@ -150,13 +180,18 @@ static struct str destination(struct config_editor *ed, const struct sconf_node 
                         STR_FMT(sconf_text(account, "Domain")));
 }
 
-// Whose an address is: its entry and account.
+// Whose an address is: its entry and account. NULL for nobody's.
 static const struct sconf_node *find_destination(struct config_editor *ed, struct str address,
                                                  const struct sconf_node **account)
 {
+    struct own_address wanted;
+    struct err e = {0};
+
+    if (!find_own(ed, address, &wanted, &e))
+        return NULL;
     SCONF_EACH (a, sconf_get(ed->file.root, "Accounts"))
         SCONF_EACH (n, sconf_get(a, "Destinations"))
-            if (is_same_address(ed, destination(ed, a, n), address)) {
+            if (is_same_address(&wanted, destination(ed, a, n))) {
                 *account = a;
                 return n;
             }
@@ -348,10 +383,15 @@ static bool address_add(struct config_editor *ed, const struct str *arguments, s
 static const struct sconf_node *find_membership(struct config_editor *ed, struct str address,
                                                 const struct sconf_node **alias)
 {
+    struct own_address wanted;
+    struct err e = {0};
+
+    if (!find_own(ed, address, &wanted, &e))
+        return NULL;
     SCONF_EACH (domain, sconf_get(ed->file.root, "Domains"))
         SCONF_EACH (a, sconf_get(domain, "Aliases"))
             SCONF_EACH (m, sconf_get(a, "Addresses"))
-                if (is_same_address(ed, m->value, address)) {
+                if (is_same_address(&wanted, m->value)) {
                     *alias = a;
                     return m;
                 }
@@ -376,14 +416,17 @@ static bool leave_aliases(struct config_editor *ed, struct str address, struct e
 static bool address_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
 {
     const struct sconf_node *account, *node;
+    struct own_address wanted;
 
     if (!find_destination(ed, arguments[0], &account))
         return fail(e, ERR_NOT_FOUND, "no account has the address \"%.*s\"", STR_FMT(arguments[0]));
     if (!leave_aliases(ed, arguments[0], e))
         return false;
     node = find_destination(ed, arguments[0], &account);
+    if (!find_own(ed, arguments[0], &wanted, e))
+        return false;
     SCONF_EACH (login, sconf_get(account, "FromIDLoginAddresses"))
-        if (is_same_address(ed, login->value, arguments[0])) {
+        if (is_same_address(&wanted, login->value)) {
             if (!take_away_from(ed, sconf_get(account, "FromIDLoginAddresses"), login, true, e))
                 return false;
             node = find_destination(ed, arguments[0], &account);
@@ -626,6 +669,9 @@ static bool alias_rm_addresses(struct config_editor *ed, const struct str *argum
 
     while (rest.n) {
         const struct sconf_node *found = NULL, *members;
+        struct own_address wanted;
+        struct err elsewhere = {0};
+        bool is_own;
 
         if (!str_cut(rest, ' ', &one, &rest)) {
             one = rest;
@@ -633,9 +679,10 @@ static bool alias_rm_addresses(struct config_editor *ed, const struct str *argum
         }
         if (!find_alias(ed, arguments[0], &domain, &alias, e))
             return false;
+        is_own = find_own(ed, one, &wanted, &elsewhere);
         members = sconf_get(alias, "Addresses");
         SCONF_EACH (m, members)
-            if (is_same_address(ed, m->value, one))
+            if (str_eq(m->value, one) || (is_own && is_same_address(&wanted, m->value)))
                 found = m;
         if (!found)
             return fail(e, ERR_NOT_FOUND, "\"%.*s\" is no member", STR_FMT(one));

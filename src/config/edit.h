@@ -8,8 +8,10 @@
 #include "config/sconf.h"
 
 struct config_editor {
-    struct arena *a; // of all texts
-    struct sconf file;
+    struct arena *a; // of texts that live longer than the editor
+    struct sconf file; // as it is now; in one of the trees, in turns
+    struct arena trees[2];
+    bool at; // which
     struct buf answer; // of a question: lines for a person
     struct str added_account, removed_account; // by the change, or empty
     struct str new_keys; // of DKIM, that the change needs: file names below the configuration's directory, a line each

@@ -27,7 +27,8 @@ static struct str edit(struct arena *a, struct str text, struct str name, struct
     if (!config_editor_begin(&ed, a, text, &e) || !command->run(&ed, list, &e))
         out = arena_printf(a, "error: %s", e.text);
     else
-        out = command->is_question ? arena_dup(a, buf_str(&ed.answer)) : ed.file.text;
+        out = command->is_question ? arena_dup(a, buf_str(&ed.answer))
+                                   : arena_dup(a, ed.file.text);
     config_editor_end(&ed);
     return out;
 }
@@ -147,6 +148,25 @@ TEST(edit_an_address_leaves_its_aliases)
     CHECK_STR(edit(&a, once, STR("accountaddresses"), STR("bob")), STR(""));
     CHECK(str_find_str(edit(&a, once, STR("addressrm"), STR("ann@a.example")),
                        STR("the last member of the alias \"team\"")) > 0);
+}
+
+// A change in many places takes no more memory than one: the trees in between are given up.
+TEST(edit_of_many_aliases_is_bounded)
+{
+    enum { ALIASES = 300, LINES = 3000 };
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    AUTO_BUF text = BUF_LIMIT(1 << 20);
+    struct str after;
+
+    BUF_PUT(&text, "Domains:\n\ta.example:\n\t\tAliases:\n");
+    for (int i = 0; i < ALIASES; i++)
+        buf_printf(&text, "\t\t\talias%d:\n\t\t\t\tAddresses:\n\t\t\t\t\t- bob@a.example\n\t\t\t\t\t- user1@a.example\n", i);
+    BUF_PUT(&text, "Accounts:\n\tann:\n\t\tDomain: a.example\n\t\tDestinations:\n\t\t\tbob@a.example: nil\n");
+    for (int i = 0; i < LINES; i++)
+        buf_printf(&text, "\t\t\tuser%d@a.example: nil\n", i);
+    after = edit(&a, buf_str(&text), STR("addressrm"), STR("BOB@a.example"));
+    CHECK(str_starts(after, STR("Domains:")));
+    CHECK(str_find_str(after, STR("bob@")) == STR_NONE);
 }
 
 // A new account is one that the rules accept.
