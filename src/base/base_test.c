@@ -56,6 +56,19 @@ TEST(cur_lines)
     CHECK(!cur_line(&c, &line));
 }
 
+TEST(str_words)
+{
+    struct str rest = STR("a,,bc,"), word;
+
+    CHECK(str_next(&rest, ',', &word) && str_eq(word, STR("a")));
+    CHECK(str_next(&rest, ',', &word) && !word.n);
+    CHECK(str_next(&rest, ',', &word) && str_eq(word, STR("bc")));
+    CHECK(!str_next(&rest, ',', &word));
+    rest = STR("all");
+    CHECK(str_next(&rest, ',', &word) && str_eq(word, STR("all")) && !rest.n);
+    CHECK(!str_next(&rest, ',', &word));
+}
+
 TEST(str_searches)
 {
     struct str before, after, s = STR("Content-Type: text/plain");

@@ -105,6 +105,17 @@ bool str_cut(struct str s, char c, struct str *before, struct str *after)
     return true;
 }
 
+bool str_next(struct str *rest, char c, struct str *out)
+{
+    if (!rest->n)
+        return false;
+    if (!str_cut(*rest, c, out, rest)) {
+        *out = *rest;
+        *rest = (struct str){"", 0};
+    }
+    return true;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';

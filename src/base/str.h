@@ -59,6 +59,8 @@ static inline struct str str_from(struct str s, size_t from)
 
 /* Cuts s at the first c: *before gets what precedes it, *after what follows. False if absent. */
 bool str_cut(struct str s, char c, struct str *before, struct str *after);
+/* Takes what *rest has up to the next c, or all of it; false when nothing is left. */
+bool str_next(struct str *rest, char c, struct str *out);
 
 /* Without spaces, tabs, CR and LF at both ends. */
 struct str str_trim(struct str s);

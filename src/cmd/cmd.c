@@ -80,11 +80,7 @@ static int match_words(const struct cmd *c, int argc, char **argv, bool *is_whol
     int n = 0;
 
     *is_whole = false;
-    while (left.n) {
-        if (!str_cut(left, ' ', &word, &left)) {
-            word = left;
-            left = (struct str){0};
-        }
+    while (str_next(&left, ' ', &word)) {
         if (n == argc || !str_eq(word, str_of(argv[n])))
             return n;
         n++;

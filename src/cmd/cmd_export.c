@@ -67,11 +67,7 @@ static struct mailfile_message message_of(struct arena *a, const struct row *row
     struct mailfile_message m = {.received_unix = row->received_unix, .flags = row->flags};
     struct str rest = row->keywords, one;
 
-    while (rest.n) {
-        if (!str_cut(rest, ' ', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
+    while (str_next(&rest, ' ', &one)) {
         *ARENA_PUSH(a, m.keywords.items, &m.keywords.n, &m.keywords.cap) = one;
     }
     return m;

@@ -574,14 +574,10 @@ static bool put_members(struct config_editor *ed, struct buf *out, struct str ad
 {
     struct str rest = str_trim(addresses), one;
 
-    while (rest.n) {
+    while (str_next(&rest, ' ', &one)) {
         const struct sconf_node *account, *domain;
         struct err ignored = {0};
 
-        if (!str_cut(rest, ' ', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
         if (!is_word(one, "an address", e))
             return false;
         // One at a domain of another server gets messages passed on.
@@ -667,16 +663,12 @@ static bool alias_rm_addresses(struct config_editor *ed, const struct str *argum
     const struct sconf_node *domain, *alias;
     struct str rest = str_trim(arguments[1]), one;
 
-    while (rest.n) {
+    while (str_next(&rest, ' ', &one)) {
         const struct sconf_node *found = NULL, *members;
         struct own_address wanted;
         struct err elsewhere = {0};
         bool is_own;
 
-        if (!str_cut(rest, ' ', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
         if (!find_alias(ed, arguments[0], &domain, &alias, e))
             return false;
         is_own = find_own(ed, one, &wanted, &elsewhere);

@@ -126,11 +126,7 @@ static void put_comment(struct buf *out, size_t depth, struct str text)
     size_t column = 0;
     struct str word;
 
-    while (text.n) {
-        if (!str_cut(text, ' ', &word, &text)) {
-            word = text;
-            text = STR("");
-        }
+    while (str_next(&text, ' ', &word)) {
         if (column && column + 1 + word.n > WIDTH) {
             BUF_PUT(out, "\n");
             column = 0;

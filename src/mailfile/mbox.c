@@ -101,11 +101,7 @@ int64_t mbox_received(struct str from_line)
     uint64_t day, seconds, year;
     unsigned month;
 
-    while (rest.n) { // the last ones count: a sender may have blanks
-        if (!str_cut(rest, ' ', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
+    while (str_next(&rest, ' ', &one)) { // the last ones count: a sender may have blanks
         if (!one.n)
             continue;
         if (n == WORDS) {
@@ -143,11 +139,7 @@ void mbox_flags(struct arena *a, struct str header, struct mailfile_message *out
     if (!header_find(header, STR("X-Keywords"), &f))
         return;
     rest = header_unfold(a, f.value);
-    while (rest.n) {
-        if (!str_cut(rest, ',', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
+    while (str_next(&rest, ',', &one)) {
         mailfile_keyword(a, out, one);
     }
 }

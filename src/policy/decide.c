@@ -423,11 +423,7 @@ static void split_domains(struct decide *d)
 {
     struct str left = d->m->found.dkim_domains, one;
 
-    while (left.n && d->n_dkim < DECIDE_MAX_DKIM) {
-        if (!str_cut(left, ' ', &one, &left)) {
-            one = left;
-            left = (struct str){0};
-        }
+    while (d->n_dkim < DECIDE_MAX_DKIM && str_next(&left, ' ', &one)) {
         if (one.n)
             d->dkim[d->n_dkim++] = one;
     }

@@ -60,13 +60,9 @@ void report_uris_parse(struct arena *a, struct str text, bool has_sizes, struct 
     struct str item, rest = text;
 
     *out = (struct report_uris){0};
-    while (rest.n && out->n < REPORT_MAX_URIS) {
+    while (out->n < REPORT_MAX_URIS && str_next(&rest, ',', &item)) {
         struct report_uri uri;
 
-        if (!str_cut(rest, ',', &item, &rest)) {
-            item = rest;
-            rest = STR("");
-        }
         if (parse_uri(str_trim(item), has_sizes, &uri))
             *ARENA_PUSH(a, out->items, &out->n, &out->cap) = uri;
     }

@@ -29,14 +29,10 @@ bool tlsrpt_record_parse(struct arena *a, struct str text, struct tlsrpt_record 
     rest = str_from(rest, version.n);
     if (str_trim(rest).n && str_trim(rest).p[0] != ';')
         return fail(e, ERR_SYNTAX, "after the version, \";\" expected");
-    while (rest.n) {
+    while (str_next(&rest, ';', &field)) {
         struct str name, value;
         struct report_uris uris;
 
-        if (!str_cut(rest, ';', &field, &rest)) {
-            field = rest;
-            rest = STR("");
-        }
         if (!str_trim(field).n)
             continue;
         if (!str_cut(field, '=', &name, &value))

@@ -75,18 +75,13 @@ static void count_copy(struct mailbox_change *m, int sign, uint32_t flags, uint6
 
 static bool note_keywords(struct store *st, uint64_t mailbox, struct str keywords, struct err *e)
 {
+    struct str word;
     AUTO_STMT s = db_prepare(st->db, "INSERT OR IGNORE INTO keyword (mailbox, name) VALUES (?, ?)",
                              e);
 
     if (!s)
         return false;
-    while (keywords.n) {
-        struct str word;
-
-        if (!str_cut(keywords, ' ', &word, &keywords)) {
-            word = keywords;
-            keywords = (struct str){0};
-        }
+    while (str_next(&keywords, ' ', &word)) {
         stmt_bind_u64(s, 1, mailbox);
         stmt_bind_str(s, 2, word);
         if (!stmt_run(s, e))
@@ -189,11 +184,7 @@ static bool read_aggregate(struct store *st, struct arena *a, uint64_t email,
         out->n++;
         out->any |= flags;
         out->all &= flags;
-        while (words.n) {
-            if (!str_cut(words, ' ', &word, &words)) {
-                word = words;
-                words = (struct str){0};
-            }
+        while (str_next(&words, ' ', &word)) {
             *ARENA_PUSH(a, out->keywords.items, &out->keywords.n, &out->keywords.cap) = word;
         }
     }
@@ -344,16 +335,11 @@ static struct str combine(struct arena *a, struct str x, struct str y, enum stor
     struct str lists[2] = {x, y};
 
     for (size_t i = 0; i < 2; i++)
-        for (struct str left = lists[i], word; left.n;) {
-            if (!str_cut(left, ' ', &word, &left)) {
-                word = left;
-                left = (struct str){0};
-            }
+        for (struct str left = lists[i], word; str_next(&left, ' ', &word);)
             if (i == 1 && op == FLAGS_REMOVE)
                 *ARENA_PUSH(a, drop.items, &drop.n, &drop.cap) = word;
             else if (i == 1 || op != FLAGS_SET)
                 *ARENA_PUSH(a, names.items, &names.n, &names.cap) = word;
-        }
     for (size_t i = 0; i < drop.n; i++)
         for (size_t k = 0; k < names.n; k++)
             if (str_eq(names.items[k], drop.items[i]))

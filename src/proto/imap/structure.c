@@ -162,11 +162,7 @@ static void put_languages(struct buf *out, struct str text)
 
     if (is_list)
         buf_put_char(out, '(');
-    while (text.n) {
-        if (!str_cut(text, ',', &one, &text)) {
-            one = text;
-            text = (struct str){0};
-        }
+    while (str_next(&text, ',', &one)) {
         one = str_trim(one);
         if (!one.n)
             continue;

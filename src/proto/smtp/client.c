@@ -134,13 +134,9 @@ static void take_limits(struct str params, struct smtp_offer *out)
     uint64_t found[COUNT(names)] = {0};
     struct str word;
 
-    while (params.n) {
+    while (str_next(&params, ' ', &word)) {
         struct str name, value;
 
-        if (!str_cut(params, ' ', &word, &params)) {
-            word = params;
-            params = STR("");
-        }
         if (!word.n)
             continue;
         if (!str_cut(word, '=', &name, &value) || !value.n || value.n > 6)
@@ -204,11 +200,7 @@ bool smtp_offer_has_auth(const struct smtp_offer *offer, struct str mechanism)
 {
     struct str rest = offer->auth, word;
 
-    while (rest.n) {
-        if (!str_cut(rest, ' ', &word, &rest)) {
-            word = rest;
-            rest = STR("");
-        }
+    while (str_next(&rest, ' ', &word)) {
         if (str_eq_ci(word, mechanism))
             return true;
     }

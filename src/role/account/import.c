@@ -39,14 +39,10 @@ static bool take_message(struct import *im, struct err *e)
         return false;
     if (im->n == MAX_BATCH || m.size > IMAP_APPEND_LIMIT)
         return fail(e, ERR_LIMIT, "the batch is too large");
-    for (rest = m.keywords; rest.n;) {
-        if (!str_cut(rest, ' ', &one, &rest)) {
-            one = rest;
-            rest = STR("");
-        }
+    rest = m.keywords;
+    while (str_next(&rest, ' ', &one))
         if (!store_flag_parse(&im->a, one, &flags, &keywords, e))
             return false;
-    }
     *ARENA_PUSH(&im->a, im->messages, &im->n, &im->cap) =
         (struct store_new){.offset = im->size, .size = m.size, .flags = (m.flags & all_flags) | flags,
                            .keywords = store_keywords_join(&im->a, &keywords),

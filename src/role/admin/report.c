@@ -120,11 +120,7 @@ static bool are_words(struct str s)
 {
     struct str one;
 
-    while (s.n) {
-        if (!str_cut(s, ' ', &one, &s)) {
-            one = s;
-            s = STR("");
-        }
+    while (str_next(&s, ' ', &one)) {
         if (!is_word(one))
             return false;
     }

@@ -332,11 +332,7 @@ static void split_overrides(struct arena *a, struct str words, struct dmarc_repo
 {
     struct str one;
 
-    while (words.n) {
-        if (!str_cut(words, ' ', &one, &words)) {
-            one = words;
-            words = STR("");
-        }
+    while (str_next(&words, ' ', &one)) {
         // The schema knows no other words; RFC 9990's are told as comments.
         if (str_eq(one, STR("policy_test_mode")))
             *ARENA_PUSH(a, row->reasons, &row->n_reasons, &row->cap_reasons) =

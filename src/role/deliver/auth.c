@@ -22,11 +22,7 @@ static size_t wanted(struct str list, enum sasl_mechanism *out, size_t max)
     struct str word;
     size_t n = 0;
 
-    while (list.n && n < max) {
-        if (!str_cut(list, ' ', &word, &list)) {
-            word = list;
-            list = STR("");
-        }
+    while (n < max && str_next(&list, ' ', &word)) {
         if (sasl_mechanism_of(word) != SASL_MECHANISMS)
             out[n++] = sasl_mechanism_of(word);
     }

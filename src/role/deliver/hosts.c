@@ -49,11 +49,7 @@ static size_t tried_before(const struct message *m, struct str host, struct ip *
     while (cur_line(&c, &line)) {
         if (!str_cut(line, ' ', &word, &rest) || !str_eq_ci(word, host))
             continue;
-        while (rest.n && n < max) {
-            if (!str_cut(rest, ' ', &word, &rest)) {
-                word = rest;
-                rest = STR("");
-            }
+        while (n < max && str_next(&rest, ' ', &word)) {
             n += ip_parse(word, &out[n]);
         }
     }

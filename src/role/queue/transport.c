@@ -43,11 +43,7 @@ static bool has_domain(struct str list, struct str domain)
 
     if (!list.n)
         return true;
-    while (list.n) {
-        if (!str_cut(list, ' ', &word, &list)) {
-            word = list;
-            list = STR("");
-        }
+    while (str_next(&list, ' ', &word)) {
         if (str_eq(word, STR(".")) || str_eq_ci(word, domain))
             return true;
         // ".example.org" is example.org and all below it.
