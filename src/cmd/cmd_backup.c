@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cmd/paths.h"
@@ -260,15 +259,6 @@ static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct
     return is_ok;
 }
 
-static bool enter_account(struct arena *a, struct str data, const char *name, struct err *e)
-{
-    const char *path = arena_cstring(a, arena_printf(a, "%.*s/accounts/%s", STR_FMT(data), name));
-
-    if (strchr(name, '/') || name[0] == '.')
-        return fail(e, ERR_NOT_FOUND, "no such account");
-    return chdir(path) == 0 || fail_errno(e, "entering account %s", name);
-}
-
 int cmd_bumpuidvalidity(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
@@ -278,7 +268,7 @@ int cmd_bumpuidvalidity(int argc, char **argv)
 
     if (argc < 2 || argc > 3)
         return cmd_usage("bumpuidvalidity");
-    if (!paths_lock_data(&a, &data, &lock, &e) || !enter_account(&a, data, argv[1], &e) ||
+    if (!paths_lock_data(&a, &data, &lock, &e) || !paths_enter_account(&a, data, str_of(argv[1]), &e) ||
         !renew(&a, argc > 2 ? str_of(argv[2]) : STR(""), 1, &e))
         return cmd_fail(&e);
     return 0;
@@ -306,11 +296,10 @@ static bool renew_all(struct copy *c, const char *data, struct err *e)
     if (!list(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/accounts", data)), &accounts, e))
         return false;
     for (size_t i = 0; i < accounts.n; i++) {
-        const char *name = arena_cstring(&c->a, accounts.items[i]);
         AUTO_FD here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         bool is_ok;
 
-        if (here < 0 || !enter_account(&c->a, str_of(data), name, e))
+        if (here < 0 || !paths_enter_account(&c->a, str_of(data), accounts.items[i], e))
             return e->kind ? false : fail_errno(e, "looking at the current directory");
         // The time in seconds: no counter has come as far.
         is_ok = access("account.db", F_OK) ||

@@ -226,28 +226,16 @@ static bool verify_accounts(int data, size_t *n, size_t *problems, struct err *e
 
 /* --- message why ------------------------------------------------------------------------------------- */
 
-static bool enter_account(struct arena *a, struct str account, struct err *e)
-{
-    const char *path;
-    struct str dir;
-
-    if (str_find(account, '/') != STR_NONE || str_starts(account, STR(".")))
-        return fail(e, ERR_NOT_FOUND, "no such account");
-    if (!paths_data_dir(a, &dir, e))
-        return false;
-    path = arena_cstring(a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(dir), STR_FMT(account)));
-    return path && chdir(path) == 0 ? true : fail_errno(e, "entering account %s", path ? path : "");
-}
-
 static bool read_why(struct arena *a, struct str account, struct str name, uint32_t uid,
                      struct str *out, struct err *e)
 {
     struct store_reader *r;
     struct store_mailbox mailbox;
+    struct str dir;
     bool is_ok;
 
-    if (!store_mailbox_name(a, name, &name, e) || !enter_account(a, account, e) ||
-        !(r = store_reader_open(e)))
+    if (!store_mailbox_name(a, name, &name, e) || !paths_data_dir(a, &dir, e) ||
+        !paths_enter_account(a, dir, account, e) || !(r = store_reader_open(e)))
         return false;
     is_ok = store_mailbox_find(r, a, name, &mailbox, e) &&
             store_facts(r, a, mailbox.id, uid, out, e);

@@ -230,9 +230,7 @@ static bool load_keys(struct arena *a, const struct config_selectors *from,
         enum dkim_algorithm algorithm;
         struct private_key *key;
 
-        if (path.p[0] != '/')
-            path = arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(path));
-        if (!os_read_file(a, arena_cstring(a, path), MAX_KEY, &pem, e))
+        if (!paths_read_named(a, path, MAX_KEY, &pem, e))
             return false;
         key = dkim_private_key(pem, &algorithm, e);
         if (!key)

@@ -9,7 +9,6 @@
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "crypto/tlsa.h"
-#include "os/file.h"
 #include "text/encode.h"
 #include "text/idna.h"
 
@@ -47,21 +46,13 @@ static void comment(struct zone *z, const char *text)
     buf_printf(&z->out, "\n; %s\n", text);
 }
 
-static bool read_beside(struct zone *z, struct str file, struct str *out, struct err *e)
-{
-    struct str path = file.n && file.p[0] == '/'
-                          ? file : arena_printf(z->a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(file));
-
-    return os_read_file(z->a, arena_cstring(z->a, path), MAX_KEY_FILE, out, e);
-}
-
 // Usage 3 (DANE-EE), selector 1, matching 1 (RFC 7672 3.1.1).
 static bool put_key(struct zone *z, struct str file, struct err *e)
 {
     AUTO_BUF hex = BUF_LIMIT(200);
     struct str pem, hash;
 
-    if (!read_beside(z, file, &pem, e) ||
+    if (!paths_read_named(z->a, file, MAX_KEY_FILE, &pem, e) ||
         !tlsa_of_pem(z->a, pem, TLSA_SPKI, TLSA_SHA256, &hash, e))
         return fail_in(e, "%.*s", STR_FMT(file));
     for (size_t i = 0; i < hash.n; i++)
@@ -116,7 +107,7 @@ static bool put_dkim(struct zone *z, struct err *e)
         struct str pem, selector;
         bool is_ok;
 
-        if (!read_beside(z, sconf_text(s, "PrivateKeyFile"), &pem, e) ||
+        if (!paths_read_named(z->a, sconf_text(s, "PrivateKeyFile"), MAX_KEY_FILE, &pem, e) ||
             !domain_to_ascii(z->a, s->key, &selector, e))
             return false;
         key = dkim_private_key(pem, &algorithm, e);

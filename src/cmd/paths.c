@@ -1,6 +1,7 @@
 #include "cmd/paths.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "os/fd.h"
@@ -28,6 +29,24 @@ bool paths_load(struct arena *a, struct config *out, struct buf *problems, struc
         return false;
     return config_load(a, str_of(cmd_options.config_path), main, name, domains, out, problems) ||
            fail(e, ERR_SYNTAX, "the configuration has errors");
+}
+
+bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str *out, struct err *e)
+{
+    struct str path = name.n && name.p[0] == '/'
+                          ? name : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(name));
+
+    return os_read_file(a, arena_cstring(a, path), limit, out, e);
+}
+
+bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e)
+{
+    const char *path = arena_cstring(
+        a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(data_dir), STR_FMT(account)));
+
+    if (!account.n || str_find(account, '/') != STR_NONE || str_starts(account, STR(".")) || !path)
+        return fail(e, ERR_NOT_FOUND, "no such account");
+    return chdir(path) == 0 || fail_errno(e, "entering account %s", path);
 }
 
 bool paths_data_dir(struct arena *a, struct str *out, struct err *e)

@@ -9,6 +9,11 @@
 struct str paths_config_dir(void);
 /* Both files, read and checked. Problems go to problems, and e says that there are some. */
 MUST_USE bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e);
+/* A file that the configuration names: relative to the directory of mox.conf. */
+MUST_USE bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str *out,
+                               struct err *e);
+/* Makes an account's directory below the data directory the current one. ERR_NOT_FOUND. */
+MUST_USE bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e);
 /* DataDir of mox.conf, from the current directory. */
 MUST_USE bool paths_data_dir(struct arena *a, struct str *out, struct err *e);
 /* The same, of a server that does not run and cannot be started until lock is closed. ERR_CONFLICT. */
