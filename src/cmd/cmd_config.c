@@ -17,19 +17,15 @@ struct files {
     struct problems problems;
 };
 
-// Relative to the directory of mox.conf. False after a problem.
+// False after a problem.
 static bool read_named(struct files *f, const struct sconf *file, const struct sconf_node *at,
                        struct str *out)
 {
-    bool is_absolute = at->value.n && at->value.p[0] == '/';
-    struct str path = arena_printf(&f->a, "%.*s%.*s", STR_FMT(is_absolute ? STR("") : paths_config_dir()),
-                                   STR_FMT(at->value));
-    const char *name = arena_cstring(&f->a, path);
     struct err e = {0};
 
-    if (name && os_read_file(&f->a, name, PEM_BYTES, out, &e))
+    if (paths_read_named(&f->a, at->value, PEM_BYTES, out, &e))
         return true;
-    problem_add(&f->problems, file, at, "%s", name ? e.text : "no name of a file");
+    problem_add(&f->problems, file, at, "%s", e.text);
     return false;
 }
 

@@ -36,7 +36,9 @@ bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str
     struct str path = name.n && name.p[0] == '/'
                           ? name : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(name));
 
-    return os_read_file(a, arena_cstring(a, path), limit, out, e);
+    const char *file = arena_cstring(a, path);
+
+    return file ? os_read_file(a, file, limit, out, e) : fail(e, ERR_SYNTAX, "no name of a file");
 }
 
 bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e)

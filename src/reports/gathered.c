@@ -107,6 +107,18 @@ bool reports_add_evaluation(struct reports *r, int64_t now_unix,
 
 /* --- results of TLS ------------------------------------------------------------------------------- */
 
+// What makes two results count together: parameters 1 to 7.
+static void bind_key(struct stmt *s, int64_t day, const struct report_tls_result *m)
+{
+    stmt_bind_i64(s, 1, day);
+    stmt_bind_str(s, 2, m->policy_domain);
+    stmt_bind_str(s, 3, m->recipient_domain);
+    stmt_bind_u64(s, 4, m->is_host);
+    stmt_bind_u64(s, 5, m->policy_type);
+    stmt_bind_str(s, 6, m->policy_strings);
+    stmt_bind_str(s, 7, m->mx_hosts);
+}
+
 static bool find_result(struct reports *r, int64_t day, const struct report_tls_result *m,
                         uint64_t *id, struct err *e)
 {
@@ -118,13 +130,7 @@ static bool find_result(struct reports *r, int64_t day, const struct report_tls_
     *id = 0;
     if (!s)
         return false;
-    stmt_bind_i64(s, 1, day);
-    stmt_bind_str(s, 2, m->policy_domain);
-    stmt_bind_str(s, 3, m->recipient_domain);
-    stmt_bind_u64(s, 4, m->is_host);
-    stmt_bind_u64(s, 5, m->policy_type);
-    stmt_bind_str(s, 6, m->policy_strings);
-    stmt_bind_str(s, 7, m->mx_hosts);
+    bind_key(s, day, m);
     if (stmt_step(s, e))
         *id = stmt_u64(s, 0);
     return e->kind == ERR_NONE;
@@ -142,13 +148,7 @@ static bool insert_result(struct reports *r, int64_t day, const struct report_tl
         return false;
     if (r->n_tls_results >= REPORTS_MAX_ALL)
         return fail(e, ERR_LIMIT, "more TLS results than are kept");
-    stmt_bind_i64(s, 1, day);
-    stmt_bind_str(s, 2, m->policy_domain);
-    stmt_bind_str(s, 3, m->recipient_domain);
-    stmt_bind_u64(s, 4, m->is_host);
-    stmt_bind_u64(s, 5, m->policy_type);
-    stmt_bind_str(s, 6, m->policy_strings);
-    stmt_bind_str(s, 7, m->mx_hosts);
+    bind_key(s, day, m);
     if (!stmt_run(s, e))
         return false;
     *id = db_last_id(r->db);
