@@ -6,7 +6,6 @@
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "crypto/crypto.h"
-#include "os/file.h"
 
 /* --- files that the configuration names ------------------------------------------------------------- */
 

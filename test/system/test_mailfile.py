@@ -1,6 +1,8 @@
 """import and export: mail of other programs' files, which Python's mailbox module writes and reads."""
 import email.utils
 import mailbox
+import signal
+import subprocess
 
 from harness import *
 
@@ -116,6 +118,55 @@ def maildir_in_and_out():
         assert code == 0, err
         # A maildir from here has no keywords but the known ones.
         assert listed(c, 'Dir2') == [(a, b - {'work'}, t, m) for a, b, t, m in seen]
+
+
+@test
+def an_import_whose_account_dies_is_repeated():
+    """What was stored before stays, and is not there twice after the next try."""
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, 'big.mbox')
+        with open(path, 'w') as f:
+            for i in range(6000):
+                f.write('From x Mon Jan  2 15:04:05 2006\nSubject: number %d\nFrom: a@b.example\n\n%s\n' % (i, 'text\n' * 20))
+        c = s.imap()  # so that the account's process is there
+        account = s.pids('mox: account mox')
+        p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'import', 'mbox', 'mox', 'Big', path],
+                             stderr=subprocess.PIPE, text=True, env=s.env)
+        assert p.stderr.readline() == '1000...\n'
+        os.kill(account[0], signal.SIGKILL)
+        rest = p.stderr.read().splitlines()
+        assert p.wait(WAIT) == 1 and rest[-1].startswith('mox: ') and 'messages' in rest[-1], rest
+        deadline = time.monotonic() + WAIT
+        while True:  # its template is replaced first
+            code, out, err = s.command('import', 'mbox', 'mox', 'Big', path)
+            if code == 0:
+                break
+            assert time.monotonic() < deadline, err
+        assert ' were there already' in err, err
+        c = s.imap()
+        assert c.select('Big')[1] == [b'6000']
+        subjects = c.fetch('1:*', 'BODY.PEEK[HEADER.FIELDS (SUBJECT)]')[1]
+        assert len({part[1] for part in subjects if isinstance(part, tuple)}) == 6000
+        c.logout()
+        assert s.command('verifydata')[0] == 0
+
+
+@test
+def an_import_stops_at_the_quota():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        conf = os.path.join(s.dir, 'domains.conf')
+        with open(conf) as f:
+            text = f.read()
+        with open(conf, 'w') as f:
+            f.write(text.replace('\tmox:\n', '\tmox:\n\t\tQuotaMessageSize: 20000\n'))
+        s.wait_log('domains config reloaded')
+        path = os.path.join(d, 'mbox')
+        with open(path, 'w') as f:
+            f.write(('From x\nSubject: much\n\n' + 'text\n' * 1000 + '\n') * 10)
+        code, out, err = s.command('import', 'mbox', 'mox', 'Much', path)
+        assert code == 1 and 'over its quota' in err and err.count('\n') == 1, err
+        c = s.imap()
+        assert c.select('Much')[0] == 'NO' or c.select('Much')[1] == [b'0']  # a batch is stored whole or not at all
 
 
 @test
