@@ -95,6 +95,9 @@ enum private_key_kind private_key_kind(const struct private_key *k);
 unsigned private_key_bits(const struct private_key *k);
 MUST_USE bool private_key_sign_sha256(const struct private_key *k, struct str digest,
                                       struct buf *out, struct err *e);
+/* A signature of the text itself (RFC 8032 5.1.6), by Ed25519. ERR_DENIED for another key. */
+MUST_USE bool private_key_sign_text(const struct private_key *k, struct str text, struct buf *out,
+                                    struct err *e);
 /* The public half: of ed25519 its 32 octets, else a SubjectPublicKeyInfo. */
 MUST_USE bool private_key_public(struct arena *a, const struct private_key *k, struct str *out,
                                  struct err *e);
@@ -105,6 +108,7 @@ MUST_USE bool private_key_public(struct arena *a, const struct private_key *k, s
  */
 enum {
     ED25519_BYTES = 32,
+    ED25519_SIGNATURE_BYTES = 64,
     PUBLIC_KEY_MIN_RSA_BITS = 1024,
     PUBLIC_KEY_MAX_RSA_BITS = 8192,
     PUBLIC_KEY_MAX_DER = 2048,
@@ -116,3 +120,5 @@ void public_key_free(struct public_key *k);
 unsigned public_key_bits(const struct public_key *k);
 bool public_key_verify(const struct public_key *k, const unsigned char digest[SHA256_BYTES],
                        struct str signature);
+/* A signature of the text itself (RFC 8032 5.1.7); false unless k is an ed25519 key. */
+bool public_key_verify_text(const struct public_key *k, struct str text, struct str signature);

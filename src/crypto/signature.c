@@ -169,12 +169,12 @@ static bool verify_rsa(EVP_PKEY *pkey, const unsigned char *digest, struct str s
     return ok;
 }
 
-static bool verify_ed25519(EVP_PKEY *pkey, const unsigned char *digest, struct str signature)
+static bool verify_ed25519(EVP_PKEY *pkey, struct str text, struct str signature)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) > 0 &&
-              EVP_DigestVerify(ctx, (const unsigned char *)signature.p, signature.n, digest,
-                               SHA256_BYTES) == 1;
+              EVP_DigestVerify(ctx, (const unsigned char *)signature.p, signature.n,
+                               (const unsigned char *)text.p, text.n) == 1;
 
     EVP_MD_CTX_free(ctx);
     return ok;
@@ -185,7 +185,16 @@ bool public_key_verify(const struct public_key *k, const unsigned char digest[SH
 {
     bool ok = EVP_PKEY_get_base_id(k->pkey) == EVP_PKEY_RSA
                   ? verify_rsa(k->pkey, digest, signature)
-                  : verify_ed25519(k->pkey, digest, signature);
+                  : verify_ed25519(k->pkey, str_at(digest, SHA256_BYTES), signature);
+
+    ERR_clear_error();
+    return ok;
+}
+
+bool public_key_verify_text(const struct public_key *k, struct str text, struct str signature)
+{
+    bool ok = EVP_PKEY_get_base_id(k->pkey) == EVP_PKEY_ED25519 &&
+              verify_ed25519(k->pkey, text, signature);
 
     ERR_clear_error();
     return ok;
@@ -253,11 +262,11 @@ static bool sign_rsa(EVP_PKEY *pkey, struct str digest, unsigned char *signature
     return ok;
 }
 
-static bool sign_ed25519(EVP_PKEY *pkey, struct str digest, unsigned char *signature, size_t *n)
+static bool sign_ed25519(EVP_PKEY *pkey, struct str text, unsigned char *signature, size_t *n)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) > 0 &&
-              EVP_DigestSign(ctx, signature, n, (const unsigned char *)digest.p, digest.n) > 0;
+              EVP_DigestSign(ctx, signature, n, (const unsigned char *)text.p, text.n) > 0;
 
     EVP_MD_CTX_free(ctx);
     return ok;
@@ -273,6 +282,20 @@ bool private_key_sign_sha256(const struct private_key *k, struct str digest, str
     if (digest.n != SHA256_BYTES || kind == PRIVATE_KEY_OTHER)
         return fail(e, ERR_DENIED, "not a digest, or neither an RSA nor an ed25519 key");
     if (!(kind == PRIVATE_KEY_RSA ? sign_rsa : sign_ed25519)(k->pkey, digest, signature, &n))
+        return private_key_fail(e, "sign");
+    buf_put(out, str_at(signature, n));
+    return true;
+}
+
+bool private_key_sign_text(const struct private_key *k, struct str text, struct buf *out,
+                           struct err *e)
+{
+    unsigned char signature[MAX_SIGNATURE];
+    size_t n = sizeof signature;
+
+    if (private_key_kind(k) != PRIVATE_KEY_ED25519)
+        return fail(e, ERR_DENIED, "not an ed25519 key");
+    if (!sign_ed25519(k->pkey, text, signature, &n))
         return private_key_fail(e, "sign");
     buf_put(out, str_at(signature, n));
     return true;

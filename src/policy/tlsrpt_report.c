@@ -1,5 +1,3 @@
-#include <jansson.h>
-
 #include "base/cur.h"
 #include "base/map.h"
 #include "policy/report_mail.h"
@@ -7,6 +5,7 @@
 #include "text/date.h"
 #include "text/encode.h"
 #include "text/idna.h"
+#include "text/json.h"
 
 /* --- values of the JSON --------------------------------------------------------------------------- */
 
@@ -154,31 +153,19 @@ static bool take_report(struct reader *r, const json_t *root, struct tlsrpt_repo
     return true;
 }
 
-/* What every value of JSON has before it; inside of texts they count as well. */
-static bool has_few_values(struct str json)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < json.n; i++)
-        n += json.p[i] == ',' || json.p[i] == ':' || json.p[i] == '[' || json.p[i] == '{';
-    return n <= TLSRPT_MAX_VALUES;
-}
-
 bool tlsrpt_report_parse(struct arena *a, struct str json, struct tlsrpt_report **out,
                          struct err *e)
 {
     struct reader r = {.a = a};
-    json_error_t why;
     json_t *root;
     bool is_ok;
 
     *out = NULL;
-    if (json.n > REPORT_MAX_SIZE || !has_few_values(json))
-        return fail(e, ERR_LIMIT, "a report with more in it than is allowed");
-    json_object_seed((size_t)str_hash(STR("tls report")) | 1); // ours, so that no file is asked for one
-    root = json_loadb(json.p, json.n, JSON_REJECT_DUPLICATES, &why);
+    if (json.n > REPORT_MAX_SIZE)
+        return fail(e, ERR_LIMIT, "a report of more bytes than are allowed");
+    root = json_read(json, TLSRPT_MAX_VALUES, e);
     if (!root)
-        return fail(e, ERR_SYNTAX, "line %d: %.100s", why.line, why.text);
+        return false;
     *out = ARENA_NEW(a, struct tlsrpt_report);
     is_ok = take_report(&r, root, *out, e);
     json_decref(root);
