@@ -40,7 +40,7 @@ static bool fetch(struct arena *a, const struct dns *dns, struct str domain, str
         !own_connect(&addresses, HTTPS_PORT, &s, &used, e) || !confine(e))
         return false;
     request.fd = s.fd;
-    https_get(a, &request, &answer, e);
+    https_ask(a, &request, &answer, e);
     if (answer.status != HTTPS_ANSWER)
         return false;
     *body = answer.body;

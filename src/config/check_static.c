@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/config_priv.h"
 #include "os/net.h"
+#include "text/url.h"
 
 static void check_level(struct check *c, const struct sconf_node *node)
 {
@@ -224,9 +225,13 @@ static void check_acme(struct check *c, const struct sconf_node *acme)
     const struct sconf_node *url = sconf_get(acme, "DirectoryURL");
     const struct sconf_node *mail = sconf_get(acme, "ContactEmail");
     const struct sconf_node *issuer = sconf_get(acme, "IssuerDomainName");
+    struct err e = {0};
+    struct url parsed;
 
     if (url && !str_starts(url->value, STR("https://")))
         problem_add(c->problems, c->file, url, "DirectoryURL must begin with https://");
+    else if (url && !url_parse(url->value, &parsed, &e))
+        problem_add(c->problems, c->file, url, "DirectoryURL: %s", e.text);
     if (mail && str_find(mail->value, '@') <= 0)
         problem_add(c->problems, c->file, mail, "ContactEmail is no address");
     check_not_negative(c, sconf_get(acme, "RenewBefore"));

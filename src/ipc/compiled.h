@@ -167,6 +167,8 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     F(str, transport, IPC_MAX_NAME)
 /* dial: a port of a transport. */
 #define ipc_dial_port_FIELDS(F) F(u32, port, UINT16_MAX)
+/* dial: a port of an ACME directory, which fetch may ask for as well as 443. */
+#define ipc_web_port_FIELDS(F) F(u32, port, UINT16_MAX)
 /* Everyone: a log level, package "" for the default. */
 #define ipc_level_FIELDS(F)                                                                        \
     F(str, package, IPC_MAX_NAME)                                                                  \
@@ -202,7 +204,8 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(text_piece)                                                                                  \
     M(transport)                                                                                   \
     M(route)                                                                                       \
-    M(dial_port)
+    M(dial_port)                                                                                   \
+    M(web_port)
 
 #define COMPILED_ENUM_(record) COMPILED_##record,
 enum compiled_type { COMPILED_none, COMPILED_RECORDS(COMPILED_ENUM_) COMPILED_TYPE_COUNT };

@@ -15,6 +15,7 @@
 #include "policy/mtasts.h"
 #include "policy/srs.h"
 #include "policy/tls_rule.h"
+#include "text/url.h"
 
 enum {
     IPC_MAX_ADDRESS = 1024,  // localpart (128 octets at most) or domain (255), generously
@@ -44,6 +45,8 @@ enum {
     IPC_MAX_ARC_SETS = 50,   // RFC 8617 4.2.1
     IPC_MAX_STS_MX = MTASTS_MAX_POLICY, // the hosts of a policy, as text
     IPC_MAX_TRIED = 8192,    // hosts and their addresses
+    IPC_MAX_WEB_BODY = 65536, // an answer of a web server
+    IPC_MAX_WEB_FIELD = 4096,
 };
 
 /* The services a session or an account may ask the monitor for. */
@@ -837,13 +840,49 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
 
 /* --- fetch --------------------------------------------------------------------------------------- */
 
-/* queue -> monitor: a fresh fetch process; the answer has the same number, and a channel to it or none. */
+/* Its asker -> monitor: a fresh fetch process; the answer has the same number, and a channel to it or none. */
 #define ipc_fetch_new_FIELDS(F) F(u64, request, 0)
 #define ipc_fetch_made_FIELDS(F)                                                                   \
     F(u64, request, 0)                                                                             \
     F(str, reason, IPC_MAX_TEXT)
-/* monitor -> fetch template: its channels to queue, resolve and dial. */
-#define ipc_fetch_start_FIELDS(F) F(u64, conn, 0)
+/* monitor -> fetch template: its channels to whom it is for, resolve and dial. */
+#define ipc_fetch_start_FIELDS(F)                                                                  \
+    F(u64, conn, 0)                                                                                \
+    F(u8, asker, ROLE_COUNT - 1)
+
+/*
+ * Its asker -> fetch: a request to a web server, at an https URL (text/url.h). fields are lines "Name: value"
+ * with LF between them, of the request's own; the descriptor is the body of a POST. max_body: octets of the
+ * answer's body that are wanted at most.
+ */
+enum ipc_web_method { IPC_WEB_GET = 1, IPC_WEB_HEAD = 2, IPC_WEB_POST = 3 };
+#define ipc_web_fetch_FIELDS(F)                                                                    \
+    F(u8, method, IPC_WEB_POST)                                                                    \
+    F(str, url, URL_MAX_BYTES)                                                                     \
+    F(str, fields, IPC_MAX_TEXT)                                                                   \
+    F(u32, max_body, IPC_MAX_WEB_BODY)                                                             \
+    F(u32, timeout_ms, 0)
+enum ipc_web_outcome {
+    IPC_WEB_ANSWER = 1,    // with any status code
+    IPC_WEB_NO_HOST = 2,
+    IPC_WEB_FAILED = 3,    // no connection, no TLS, no HTTP, broken off, or too slow
+    IPC_WEB_UNTRUSTED = 4, // its certificate
+    IPC_WEB_TOO_LARGE = 5,
+};
+/*
+ * fetch -> its asker: the answer, with those of its fields that somebody wants to know; of a field that is
+ * there more than once the last, but of Link all, with LF between them. why is for people, without an answer.
+ */
+#define ipc_web_fetched_FIELDS(F)                                                                  \
+    F(u8, outcome, IPC_WEB_TOO_LARGE)                                                              \
+    F(u32, code, 999)                                                                              \
+    F(str, content_type, IPC_MAX_WEB_FIELD)                                                        \
+    F(str, location, IPC_MAX_WEB_FIELD)                                                            \
+    F(str, replay_nonce, IPC_MAX_WEB_FIELD)                                                        \
+    F(str, retry_after, IPC_MAX_WEB_FIELD)                                                         \
+    F(str, links, IPC_MAX_WEB_FIELD)                                                               \
+    F(str, body, IPC_MAX_WEB_BODY)                                                                 \
+    F(str, why, IPC_MAX_ANSWER)
 
 /*
  * queue -> fetch: the MTA-STS policy of a domain, which is in A-labels. With is_refresh the record is
@@ -903,6 +942,7 @@ enum ipc_sts_outcome {
      R_(FETCH_TEMPLATE))
 #define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE) |             \
                      R_(FETCH_TEMPLATE))
+#define R_FETCHERS (R_(QUEUE) | R_(ADMIN))
 #define R_DIALERS (R_(DELIVER) | R_(FETCH))
 #define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_DIALERS)
 
@@ -999,9 +1039,11 @@ enum ipc_sts_outcome {
     M(resolved, R_(RESOLVE), R_ASKERS, 0, 0)                                                       \
     M(dial, R_DIALERS, R_(DIAL), 0, 0)                                                             \
     M(dialed, R_(DIAL), R_DIALERS, 0, 1)                                                           \
-    M(fetch_new, R_(QUEUE), R_(MONITOR), 0, 0)                                                     \
-    M(fetch_made, R_(MONITOR), R_(QUEUE), 0, 1)                                                    \
+    M(fetch_new, R_FETCHERS, R_(MONITOR), 0, 0)                                                    \
+    M(fetch_made, R_(MONITOR), R_FETCHERS, 0, 1)                                                   \
     M(fetch_start, R_(MONITOR), R_(FETCH_TEMPLATE), 3, 3)                                          \
+    M(web_fetch, R_FETCHERS, R_(FETCH), 0, 1)                                                      \
+    M(web_fetched, R_(FETCH), R_FETCHERS, 0, 0)                                                    \
     M(sts_fetch, R_(QUEUE), R_(FETCH), 0, 0)                                                       \
     M(sts_fetched, R_(FETCH), R_(QUEUE), 0, 0)                                                     \
     M(sts_ask, R_(DELIVER), R_(QUEUE), 0, 0)                                                       \

@@ -70,6 +70,8 @@ class Web:
                 self.end_headers()
                 self.wfile.write(body)
 
+            do_HEAD = do_POST = do_GET
+
             def log_message(self, *_):
                 pass
 

@@ -5,13 +5,16 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import *
 from https_server import Authority, Web
-from lone_role import LoneRole, channel
+from lone_role import LoneRole, ROLES, channel
+import re
 import select
 import socket
 import struct
 import threading
 
 CONNECTED, REFUSED, UNREACHABLE, TIMED_OUT, DENIED, FAILED = range(1, 7)
+GET, HEAD, POST = range(1, 4)
+ANSWER, NO_HOST, WEB_FAILED, WEB_UNTRUSTED, WEB_TOO_LARGE = range(1, 6)
 POLICY, NONE, NOT_FETCHED, UNTRUSTED, INVALID = range(1, 6)
 HOST = '127.77.%d.%d' % (os.getpid() // 250 % 250, os.getpid() % 250 + 1)  # an address of this run
 
@@ -124,11 +127,11 @@ class Fetch(LoneRole):
         super().__init__('fetch-template', **{'SSL_CERT_FILE': authority.file, **env})
         self.n = 0
 
-    def start(self):
-        """A child: its channels to queue, resolve and dial."""
+    def start(self, asker='QUEUE'):
+        """A child: its channels to its asker, resolve and dial."""
         self.n += 1
         ends = [channel() for _ in range(3)]
-        self.monitor.send('fetch_start', [theirs.fileno() for _, theirs in ends], conn=self.n)
+        self.monitor.send('fetch_start', [theirs.fileno() for _, theirs in ends], conn=self.n, asker=ROLES.index(asker))
         for _, theirs in ends:
             theirs.close()
         return [ours for ours, _ in ends]
@@ -149,28 +152,49 @@ class Fetch(LoneRole):
                 name, m, _ = queue.hear()
                 assert name == 'sts_fetched' and queue.hear() is None, name
                 return m
-        for _ in range(3):
-            name, m, _ = resolve.hear()
-            assert name == 'resolve' and m['name'] == b'mta-sts.' + domain.encode(), m
-            if m['request']:
-                is_a = m['type'] == 1 and address
-                resolve.send('resolved', request=m['request'], status=0 if is_a else 2, name=m['name'],
-                             records=b'\0\4' + socket.inet_aton(address) if is_a else b'')
-        if address:
-            name, m, _ = dialer.hear()
-            assert name == 'dial' and m['port'] == 443 and m['address'] == socket.inet_aton(address), m
-            if address in dials:
-                with socket.socket() as s:  # connected as dial does it, without waiting in the call
-                    s.setblocking(False)
-                    s.connect_ex((address, 443))
-                    select.select([], [s], [], WAIT)
-                    dialer.send('dialed', [s.fileno()], request=m['request'], outcome=CONNECTED)
-            else:
-                dialer.send('dialed', request=m['request'], outcome=REFUSED, why='connecting: refused')
+        self.connect(resolve, dialer, 'mta-sts.' + domain, 443, address, dials)
         name, m, _ = queue.hear()
         assert name == 'sts_fetched', name
         assert queue.hear() is None  # it has ended
         return m
+
+    def connect(self, resolve, dialer, host, port, address, dials):
+        for _ in range(3):
+            name, m, _ = resolve.hear()
+            assert name == 'resolve' and m['name'] == host.encode(), m
+            if m['request']:
+                is_a = m['type'] == 1 and address
+                resolve.send('resolved', request=m['request'], status=0 if is_a else 2, name=m['name'],
+                             records=b'\0\4' + socket.inet_aton(address) if is_a else b'')
+        if not address:
+            return
+        name, m, _ = dialer.hear()
+        assert name == 'dial' and m['port'] == port and m['address'] == socket.inet_aton(address), m
+        if address in dials:
+            with socket.socket() as s:  # connected as dial does it, without waiting in the call
+                s.setblocking(False)
+                s.connect_ex((address, port))
+                select.select([], [s], [], WAIT)
+                dialer.send('dialed', [s.fileno()], request=m['request'], outcome=CONNECTED)
+        else:
+            dialer.send('dialed', request=m['request'], outcome=REFUSED, why='connecting: refused')
+
+    def ask(self, url, method=GET, body=None, fields='', max_body=65536, asker='ADMIN', dials=(HOST,)):
+        """What it answers to a request of any kind."""
+        ours, resolve, dialer = self.start(asker)
+        at = re.match(r'https://([a-z.]+)(?::(\d+))?', url)
+        given = []
+        if body is not None:
+            given = [os.memfd_create('body')]
+            os.write(given[0], body)
+        ours.send('web_fetch', given, method=method, url=url, fields=fields, max_body=max_body, timeout_ms=20000)
+        for fd in given:
+            os.close(fd)
+        if at:
+            self.connect(resolve, dialer, at[1], int(at[2] or 443), HOST, dials)
+        heard = ours.hear()
+        assert not heard or (heard[0] == 'web_fetched' and ours.hear() is None), heard
+        return heard and heard[1]
 
 
 def served(pages=None, certs=None):
@@ -284,6 +308,74 @@ def a_server_that_speaks_no_tls_or_breaks_off():
         threading.Thread(target=serve, daemon=True).start()
         for r in replies:
             assert f.get()['outcome'] == NOT_FETCHED, r
+
+
+@needs_443
+def any_request_is_made_for_others():
+    seen = []
+
+    def echo(handler):
+        body = handler.rfile.read(int(handler.headers.get('Content-Length', 0)))
+        seen.append((handler.command, handler.path, dict(handler.headers), body))
+        handler.send_response(201)
+        for name, value in (('Replay-Nonce', 'n1'), ('Location', 'https://web.example/acct/1'), ('Retry-After', '7'),
+                            ('Link', '<https://a/>;rel="index"'), ('Link', '<https://b/>;rel="up"'),
+                            ('X-Other', 'y'), ('Content-Type', 'application/json'), ('Content-Length', '2')):
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(b'{}')
+
+    hosts = {None: authority.issue(['web.example'])}
+    pages = {('web.example', path): echo for path in ('/post?x=1', '/')}
+    pages.update({('web.example', '/large'): (200, {}, b'x' * 70000),
+                  ('web.example', '/moved'): (302, {'Location': 'https://elsewhere.example/'}, b'')})
+    with Web(HOST, hosts, pages) as web, Web(HOST, hosts, pages, 4443), Fetch() as f:
+        m = f.ask('https://web.example/post?x=1', POST, b'{"a":1}', 'Content-Type: application/jose+json\nX-One: 1')
+        assert m['outcome'] == ANSWER and m['code'] == 201 and m['body'] == b'{}', m
+        assert m['replay_nonce'] == b'n1' and m['location'] == b'https://web.example/acct/1', m
+        assert m['retry_after'] == b'7' and m['content_type'] == b'application/json', m
+        assert m['links'] == b'<https://a/>;rel="index"\n<https://b/>;rel="up"', m
+        method, path, fields, body = seen.pop()
+        assert method == 'POST' and path == '/post?x=1' and body == b'{"a":1}', (method, path, body)
+        assert fields['Content-Type'] == 'application/jose+json' and fields['X-One'] == '1', fields
+        assert fields['Host'] == 'web.example' and 'Expect' not in fields and 'Cookie' not in fields, fields
+        # A megabyte goes out; at another port, the Host field says so.
+        m = f.ask('https://web.example:4443/', POST, b'x' * 1000000)
+        assert m['outcome'] == ANSWER and len(seen[-1][3]) == 1000000 and seen[-1][2]['Host'] == 'web.example:4443', m
+        m = f.ask('https://web.example/moved')
+        assert m['code'] == 302 and m['location'] == b'https://elsewhere.example/', m
+        assert f.ask('https://web.example/large')['outcome'] == WEB_TOO_LARGE
+        assert f.ask('https://web.example/moved', dials=())['outcome'] == WEB_FAILED
+        web.certs[None] = Authority().issue(['web.example'])
+        assert f.ask('https://web.example/moved')['outcome'] == WEB_UNTRUSTED
+
+
+@needs_443
+def a_head_has_no_body():
+    def head(handler):
+        handler.send_response(200)
+        handler.send_header('Replay-Nonce', 'n2')
+        handler.send_header('Content-Length', '5')
+        handler.end_headers()
+
+    web = Web(HOST, {None: authority.issue(['web.example'])}, {('web.example', '/nonce'): head})
+    with web, Fetch() as f:
+        m = f.ask('https://web.example/nonce', HEAD)
+        assert m['outcome'] == ANSWER and m['replay_nonce'] == b'n2' and m['body'] == b'', m
+
+
+@test
+def what_is_no_request_is_not_made():
+    with Fetch() as f:
+        for url, fields in (('http://web.example/', ''), ('https://127.0.0.1/', ''), ('https://a@b.example/', ''),
+                            ('https://web.example/\r\nX: y', ''), ('file:///etc/passwd', '')):
+            ours, resolve, _ = f.start('ADMIN')
+            ours.send('web_fetch', method=GET, url=url, fields=fields, max_body=10, timeout_ms=20000)
+            assert ours.hear() is None and resolve.hear() is None, url
+        for fields in ('No field', 'X: a\rb', ': x', 'A b: c', 'X: y\n\nZ: z'):
+            ours, resolve, _ = f.start('ADMIN')
+            ours.send('web_fetch', method=GET, url='https://web.example/', fields=fields, max_body=10, timeout_ms=20000)
+            assert ours.hear() is None and resolve.hear() is None, fields
 
 
 main('fetch')

@@ -16,6 +16,7 @@
 #include "policy/psl.h"
 #include "reports/reports.h"
 #include "role/admin/admin.h"
+#include "role/web_fetch.h"
 
 enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000 };
 
@@ -78,6 +79,12 @@ bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, stru
         case CHANNEL_MESSAGE:
             if (p->type == type)
                 return true;
+            if (p->type == IPC_fetch_made) {
+                if (!web_fetch_made(p, e))
+                    return false;
+                packet_close_fds(p);
+                break;
+            }
             if (p->type != IPC_tls_result || !admin_hear_report(NULL, p, &is_ours, e))
                 return e->kind ? false : fail(e, ERR_BUG, "unexpected message");
             break;
@@ -384,6 +391,8 @@ static bool on_monitor(struct packet *m, struct err *e)
             return false;
         admin_answer_late(retrained.request, retrained.is_ok, retrained.text);
         return true;
+    case IPC_fetch_made:
+        return web_fetch_made(m, e);
     case IPC_import_channel:
         return on_import_channel(m, e);
     case IPC_domains_text:
@@ -398,6 +407,12 @@ static bool on_monitor(struct packet *m, struct err *e)
     }
 }
 
+static void on_tick(void)
+{
+    admin_report_tick();
+    web_fetch_tick();
+}
+
 static void on_stop(void)
 {
     reports_close(admin_reports);
@@ -407,7 +422,7 @@ static void on_stop(void)
 _Noreturn void admin_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .monitor = on_monitor,
-                                                     .tick = admin_report_tick, .stop = on_stop};
+                                                     .tick = on_tick, .stop = on_stop};
     struct err e = {0};
 
     role_start(&self, ROLE_ADMIN);

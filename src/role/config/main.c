@@ -216,6 +216,17 @@ static void put_accounts(struct compile *c)
     compile_dkim(c->a, c->config, accounts.directory, &c->signing, &c->signing_files);
 }
 
+// fetch asks the authorities, and nobody else, at other ports than 443.
+static void put_web_ports(struct compile *c)
+{
+    struct url url;
+    struct err e = {0};
+
+    SCONF_EACH (n, sconf_get(c->config->main.root, "ACME"))
+        if (url_parse(sconf_text(n, "DirectoryURL"), &url, &e))
+            COMPILED_PUT(&c->dial_ports, web_port, .port = url.port);
+}
+
 static void put_report_address(struct compile *c, const struct sconf_node *report, struct str domain,
                                bool is_tls, bool is_host)
 {
@@ -320,6 +331,7 @@ static void compile(struct compile *c)
     put_accounts(c);
     put_initial_mailboxes(c);
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
+    put_web_ports(c);
     put_reports(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)

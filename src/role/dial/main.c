@@ -1,5 +1,5 @@
 /*
- * dial: connects to addresses for `deliver`, from the addresses that the configuration names.
+ * dial: connects to addresses for `deliver` and `fetch`, from the addresses that the configuration names.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ enum {
     MAX_OPEN = 2000,       // connections being made, of all askers
     MAX_OPEN_OF_ONE = 8,
     MAX_TIMEOUT_MS = 60000,
-    MAX_PORTS = 100,       // of transports
+    MAX_PORTS = 100,       // of transports, of ACME directories
     SMTP_PORT = 25,
     HTTPS_PORT = 443,
 };
@@ -40,6 +40,8 @@ static struct role_start self;
 static struct attempt *attempts;
 static uint32_t transport_ports[MAX_PORTS];
 static size_t n_transport_ports;
+static uint32_t web_ports[MAX_PORTS]; // of ACME directories
+static size_t n_web_ports;
 static unsigned n_open;
 static bool is_private_allowed; // tests have their Internet on loopback
 
@@ -183,6 +185,7 @@ static bool read_ports(struct err *e)
     struct cur c = cur_of(self.config);
     enum compiled_type type;
     struct ipc_dial_port port;
+    struct ipc_web_port web;
     struct str body;
 
     while (compiled_next(&c, &type, &body, e))
@@ -192,6 +195,12 @@ static bool read_ports(struct err *e)
             if (n_transport_ports == MAX_PORTS)
                 return fail(e, ERR_LIMIT, "more than %d transports", MAX_PORTS);
             transport_ports[n_transport_ports++] = port.port;
+        } else if (type == COMPILED_web_port) {
+            if (!ipc_web_port_get(body, &web, e))
+                return false;
+            if (n_web_ports == MAX_PORTS)
+                return fail(e, ERR_LIMIT, "more than %d ACME directories", MAX_PORTS);
+            web_ports[n_web_ports++] = web.port;
         }
     return e->kind == ERR_NONE;
 }
@@ -204,11 +213,19 @@ static bool is_mail_port(unsigned port)
     return port == SMTP_PORT;
 }
 
+static bool is_web_port(unsigned port)
+{
+    for (size_t i = 0; i < n_web_ports; i++)
+        if (web_ports[i] == port)
+            return true;
+    return port == HTTPS_PORT;
+}
+
 // What a captured asker could reach in the name of this machine.
 static bool may_reach(const struct service_peer *p, const struct ip *to, unsigned port)
 {
     if (p->role == ROLE_FETCH)
-        return port == HTTPS_PORT && (is_private_allowed || ip_is_public(to));
+        return is_web_port(port) && (is_private_allowed || ip_is_public(to));
     return is_mail_port(port) && !is_forbidden(to);
 }
 

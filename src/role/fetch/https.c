@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cur.h"
 #include "base/die.h"
 #include "crypto/web_name.h"
 #include "os/file.h"
@@ -71,6 +72,8 @@ bool https_open(struct err *e)
 
 struct transfer {
     const struct https_request *request;
+    struct arena *arena;
+    struct https_answer *answer;
     struct buf body;
 };
 
@@ -95,6 +98,74 @@ static size_t take_body(char *p, size_t size, size_t n, void *ctx)
 
     buf_put(&t->body, str_at(p, size * n));
     return t->body.full ? 0 : size * n;
+}
+
+static bool is_clean(struct str value)
+{
+    for (size_t i = 0; i < value.n; i++)
+        if ((unsigned char)value.p[i] < ' ' && value.p[i] != '\t')
+            return false;
+    return value.n <= HTTPS_MAX_FIELD;
+}
+
+static void keep_field(struct transfer *t, struct str name, struct str value)
+{
+    struct https_answer *to = t->answer;
+    const struct {
+        struct str name, *value;
+    } wanted[] = {
+        {STR("content-type"), &to->content_type}, {STR("location"), &to->location},
+        {STR("replay-nonce"), &to->replay_nonce}, {STR("retry-after"), &to->retry_after},
+        {STR("link"), &to->links},
+    };
+
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (str_eq_ci(name, wanted[i].name) && wanted[i].value == &to->links && to->links.n) {
+            if (to->links.n + value.n < HTTPS_MAX_FIELD)
+                to->links = arena_printf(t->arena, "%.*s\n%.*s", STR_FMT(to->links), STR_FMT(value));
+        } else if (str_eq_ci(name, wanted[i].name)) {
+            *wanted[i].value = arena_dup(t->arena, value);
+        }
+}
+
+// One line: the status, a field, or the end; of each response, if there are several (RFC 9110 15.2).
+static size_t take_line(char *p, size_t size, size_t n, void *ctx)
+{
+    struct str line = str_trim(str_at(p, size * n)), name, value;
+    struct transfer *t = ctx;
+
+    if (str_starts(line, STR("HTTP/")))
+        *t->answer = (struct https_answer){0};
+    else if (str_cut(line, ':', &name, &value) && is_clean(str_trim(value)))
+        keep_field(t, name, str_trim(value));
+    return size * n;
+}
+
+static bool is_token_char(unsigned char c)
+{
+    return ascii_is_alnum((char)c) || (c && str_find(STR("!#$%&'*+-.^_`|~"), (char)c) >= 0); // RFC 9110 5.6.2
+}
+
+bool https_check_fields(struct str fields, struct err *e)
+{
+    struct str line, rest = fields;
+
+    while (str_next(&rest, '\n', &line)) {
+        struct cur c = cur_of(line);
+
+        if (!cur_while(&c, is_token_char).n || !cur_skip(&c, ':') || !is_clean(cur_rest(&c)))
+            return fail(e, ERR_SYNTAX, "no field of a request");
+    }
+    return true;
+}
+
+static struct curl_slist *add_line(struct arena *a, struct curl_slist *lines, struct str line)
+{
+    struct curl_slist *longer = curl.curl_slist_append(lines, arena_cstring(a, line));
+
+    if (!longer)
+        die("libcurl: out of memory");
+    return longer;
 }
 
 // RFC 8461 3.3: the name must be a DNS-ID; libcurl alone would take a common name as well.
@@ -134,6 +205,8 @@ static void set_callbacks(CURL *c, struct transfer *t)
     SET(CURLOPT_SOCKOPTFUNCTION, is_connected);
     SET(CURLOPT_WRITEFUNCTION, take_body);
     SET(CURLOPT_WRITEDATA, t);
+    SET(CURLOPT_HEADERFUNCTION, take_line);
+    SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_SSL_CTX_FUNCTION, before_handshake);
     SET(CURLOPT_SSL_CTX_DATA, t);
 }
@@ -154,36 +227,53 @@ static enum https_status status_of(CURLcode code)
     }
 }
 
-void https_get(struct arena *a, const struct https_request *r, struct https_answer *out, struct err *e)
+static void set_method(CURL *c, const struct https_request *r)
 {
-    struct transfer t = {.request = r, .body = BUF_LIMIT(r->max_body)};
-    struct str url = arena_printf(a, "https://%s%s", r->host, r->path);
-    struct str route = arena_printf(a, "%s:443:127.0.0.1", r->host); // so that no name is looked up
+    if (r->method == HTTPS_HEAD)
+        SET(CURLOPT_NOBODY, 1L);
+    if (r->method != HTTPS_POST)
+        return;
+    SET(CURLOPT_POST, 1L);
+    SET(CURLOPT_POSTFIELDSIZE, (long)r->body.n);
+    SET(CURLOPT_POSTFIELDS, r->body.n ? r->body.p : "");
+}
+
+void https_ask(struct arena *a, const struct https_request *r, struct https_answer *out, struct err *e)
+{
+    struct transfer t = {.request = r, .arena = a, .answer = out, .body = BUF_LIMIT(r->max_body)};
+    unsigned port = r->port ? r->port : 443;
+    struct str url = arena_printf(a, "https://%s:%u%s", r->host, port, r->path);
     struct curl_blob roots = {(void *)(uintptr_t)authorities.p, authorities.n, CURL_BLOB_NOCOPY};
-    struct curl_slist *routes = curl.curl_slist_append(NULL, arena_cstring(a, route));
+    struct curl_slist *routes, *fields = NULL;
+    struct str line, rest = r->fields;
     char text[CURL_ERROR_SIZE] = "";
     CURL *c = curl.curl_easy_init();
-    const char *type = NULL;
     CURLcode code;
 
-    if (!c || !routes)
+    *out = (struct https_answer){0};
+    if (!c)
         die("libcurl: out of memory");
+    routes = add_line(a, NULL, arena_printf(a, "%s:%u:127.0.0.1", r->host, port)); // so that no name is looked up
+    fields = add_line(a, NULL, STR("Expect:")); // nobody waits for a 100
+    while (str_next(&rest, '\n', &line))
+        fields = add_line(a, fields, line);
     set_limits(c, &t);
     set_callbacks(c, &t);
+    set_method(c, r);
     SET(CURLOPT_URL, arena_cstring(a, url));
     SET(CURLOPT_RESOLVE, routes);
+    SET(CURLOPT_HTTPHEADER, fields);
     SET(CURLOPT_CAINFO_BLOB, &roots);
     SET(CURLOPT_ERRORBUFFER, text);
     SET(CURLOPT_USERAGENT, "mox/" MOX_VERSION);
     code = curl.curl_easy_perform(c);
-    *out = (struct https_answer){.status = status_of(code)};
+    out->status = status_of(code);
     if (code != CURLE_OK)
         fail(e, ERR_TEMPORARY, "%s", text[0] ? text : curl.curl_easy_strerror(code));
     curl.curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &out->code);
-    if (curl.curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
-        out->content_type = arena_dup(a, str_of(type));
     out->body = arena_dup(a, buf_str(&t.body));
     buf_fini(&t.body);
     curl.curl_easy_cleanup(c);
     curl.curl_slist_free_all(routes);
+    curl.curl_slist_free_all(fields);
 }

@@ -17,19 +17,31 @@ enum https_status {
     HTTPS_FAILED,        // no TLS, no HTTP, broken off, or too slow
 };
 
+enum https_method { HTTPS_GET, HTTPS_HEAD, HTTPS_POST };
+
 struct https_request {
-    int fd;          // connected; it is used up
-    const char *host, *path;
-    size_t max_body;
-    long timeout_ms; // for all of it
+    int fd;            // connected; it is used up
+    enum https_method method;
+    const char *host;
+    unsigned port;     // 0: 443
+    const char *path;  // and query
+    struct str fields; // of the request's own: lines "Name: value" with LF between
+    struct str body;   // of a POST
+    size_t max_body;   // of the answer
+    long timeout_ms;   // for all of it
 };
+
+enum { HTTPS_MAX_FIELD = 4096 };
 
 struct https_answer {
     enum https_status status;
-    long code;               // 200
-    struct str content_type; // as it came
+    long code; // 200
+    // As they came, the last of that name; of Link all, with LF between; without control characters.
+    struct str content_type, location, replay_nonce, retry_after, links;
     struct str body;
 };
 
+/* ERR_SYNTAX when fields are no field lines. */
+MUST_USE bool https_check_fields(struct str fields, struct err *e);
 /* What the answer points to is in a. *e says what was wrong when status is not HTTPS_ANSWER. */
-void https_get(struct arena *a, const struct https_request *r, struct https_answer *out, struct err *e);
+void https_ask(struct arena *a, const struct https_request *r, struct https_answer *out, struct err *e);

@@ -1,5 +1,5 @@
 /*
- * The fetch template, and what a forked fetch does: one request for the queue.
+ * The fetch template, and what a forked fetch does: one request for the queue, or whoever else it is for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,8 @@
 #include "crypto/crypto.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
+#include "os/fd.h"
+#include "os/file.h"
 #include "os/process.h"
 #include "policy/mtasts.h"
 #include "role/fetch/https.h"
@@ -16,6 +18,7 @@
 
 enum {
     FETCH_MS = 60000,   // for all of it (RFC 8461 3.3)
+    MAX_POST = 10 << 20,
     ASK_MS = 10000,     // until the queue says what is wanted
     DIAL_EACH_MS = 10000,
     MAX_ADDRESSES = 6,  // that are tried
@@ -23,7 +26,7 @@ enum {
 };
 
 struct fetch {
-    struct channel queue, dial;
+    struct channel asker, dial;
     struct resolver resolver;
     struct packet *packet;
     struct arena arena;
@@ -52,12 +55,12 @@ static int time_left(const struct fetch *f)
 /* --- a connection ---------------------------------------------------------------------------------- */
 
 /* A connected socket; -1 when this address does not answer. */
-static int dial(struct fetch *f, struct str address, struct err *e)
+static int dial(struct fetch *f, struct str address, unsigned port, struct err *e)
 {
     uint32_t timeout = (uint32_t)(time_left(f) < DIAL_EACH_MS ? time_left(f) : DIAL_EACH_MS);
     struct ipc_dialed m;
 
-    if (!IPC_SEND(&f->dial, dial, NULL, 0, e, .address = address, .port = HTTPS_PORT,
+    if (!IPC_SEND(&f->dial, dial, NULL, 0, e, .address = address, .port = port,
                   .timeout_ms = timeout) ||
         !channel_expect(&f->dial, IPC_dialed, f->packet, (int)timeout + 5000, e) ||
         !ipc_dialed_get(f->packet->body, &m, e))
@@ -76,7 +79,7 @@ static size_t add_addresses(const struct dns_answer *answer, struct str *out, si
 }
 
 /* ERR_NOT_FOUND when there is no such host. */
-static int connect_to(struct fetch *f, struct str host, struct err *e)
+static int connect_to(struct fetch *f, struct str host, unsigned port, struct err *e)
 {
     struct dns dns = resolver_dns(&f->resolver);
     struct str addresses[MAX_ADDRESSES];
@@ -96,7 +99,7 @@ static int connect_to(struct fetch *f, struct str host, struct err *e)
         return -1;
     }
     for (size_t i = 0; i < n && fd < 0 && time_left(f); i++)
-        fd = dial(f, addresses[i], e);
+        fd = dial(f, addresses[i], port, e);
     return fd;
 }
 
@@ -150,14 +153,14 @@ static void fetch_policy(struct fetch *f, struct str domain, struct sts_result *
                                     .max_body = MTASTS_MAX_POLICY};
     struct https_answer answer;
 
-    request.fd = connect_to(f, host, e);
+    request.fd = connect_to(f, host, HTTPS_PORT, e);
     if (request.fd < 0) {
         out->outcome = e->kind == ERR_NOT_FOUND ? IPC_STS_NONE : IPC_STS_NOT_FETCHED;
         return;
     }
     *e = (struct err){0}; // of addresses that did not answer
     request.timeout_ms = time_left(f) + 1; // 0 would be for ever
-    https_get(&f->arena, &request, &answer, e);
+    https_ask(&f->arena, &request, &answer, e);
     out->outcome = take_answer(f, &answer, &out->policy, e);
 }
 
@@ -195,7 +198,7 @@ static void answer_sts(struct fetch *f, const struct ipc_sts_fetch *asked)
     LOG(LOG_DEBUG, "mtasts", "policy fetched", LOG_S("domain", domain),
         LOG_N("outcome", r.outcome), LOG_S("mode", str_of(mtasts_mode_name(r.policy.mode))),
         LOG_E(&e));
-    if (!IPC_SEND(&f->queue, sts_fetched, NULL, 0, &failed, .outcome = (uint8_t)r.outcome,
+    if (!IPC_SEND(&f->asker, sts_fetched, NULL, 0, &failed, .outcome = (uint8_t)r.outcome,
                   .id = r.id,
                   .mode = (uint8_t)r.policy.mode, .max_age = r.policy.max_age,
                   .mx = r.outcome == IPC_STS_POLICY ? buf_str(&mx) : STR(""),
@@ -203,34 +206,120 @@ static void answer_sts(struct fetch *f, const struct ipc_sts_fetch *asked)
         LOG(LOG_INFO, "mtasts", "the queue does not take the answer", LOG_E(&failed));
 }
 
+/* --- any request --------------------------------------------------------------------------------------- */
+
+static enum ipc_web_outcome outcome_of(enum https_status status)
+{
+    switch (status) {
+    case HTTPS_ANSWER:
+        return IPC_WEB_ANSWER;
+    case HTTPS_UNTRUSTED:
+        return IPC_WEB_UNTRUSTED;
+    case HTTPS_TOO_LARGE:
+        return IPC_WEB_TOO_LARGE;
+    case HTTPS_FAILED:
+        break;
+    }
+    return IPC_WEB_FAILED;
+}
+
+static enum ipc_web_outcome ask_web(struct fetch *f, const struct ipc_web_fetch *asked, const struct url *url,
+                                    struct str body, struct https_answer *out, struct err *e)
+{
+    static const enum https_method methods[] = {
+        [IPC_WEB_GET] = HTTPS_GET, [IPC_WEB_HEAD] = HTTPS_HEAD, [IPC_WEB_POST] = HTTPS_POST};
+    struct https_request request = {.method = methods[asked->method], .port = url->port, .body = body,
+                                    .host = arena_cstring(&f->arena, url->host), .fields = asked->fields,
+                                    .path = arena_cstring(&f->arena, url->target), .max_body = asked->max_body};
+
+    request.fd = connect_to(f, url->host, url->port, e);
+    if (request.fd < 0)
+        return e->kind == ERR_NOT_FOUND ? IPC_WEB_NO_HOST : IPC_WEB_FAILED;
+    *e = (struct err){0}; // of addresses that did not answer
+    request.timeout_ms = time_left(f) + 1; // 0 would be for ever
+    https_ask(&f->arena, &request, out, e);
+    return outcome_of(out->status);
+}
+
+static bool read_asked(struct fetch *f, struct packet *p, struct ipc_web_fetch *m, struct url *url, struct str *body,
+                       struct err *e)
+{
+    AUTO_FD fd = p->n_fds ? packet_take_fd(p, 0) : -1;
+
+    if (!ipc_web_fetch_get(p->body, m, e))
+        return false;
+    m->url = arena_dup(&f->arena, m->url);
+    m->fields = arena_dup(&f->arena, m->fields);
+    return (m->method || fail(e, ERR_SYNTAX, "no method")) && url_parse(m->url, url, e) &&
+           (url->is_https || fail(e, ERR_DENIED, "only https is asked for")) &&
+           https_check_fields(m->fields, e) &&
+           (fd < 0 || os_read_fd(&f->arena, fd, MAX_POST, body, e));
+}
+
+static void answer_web(struct fetch *f, struct packet *p)
+{
+    struct ipc_web_fetch m;
+    struct https_answer answer = {0};
+    struct err e = {0}, failed = {0};
+    enum ipc_web_outcome outcome;
+    struct str body = {0};
+    struct url url;
+
+    if (!read_asked(f, p, &m, &url, &body, &e)) {
+        LOG(LOG_ERROR, "fetch", "what is to be fetched is not a request", LOG_E(&e));
+        _exit(1);
+    }
+    if (m.timeout_ms < FETCH_MS)
+        f->deadline_ms = f->resolver.deadline_ms = os_monotonic_ms() + m.timeout_ms;
+    os_title_set("mox: fetch %.*s", STR_FMT(url.host));
+    outcome = ask_web(f, &m, &url, body, &answer, &e);
+    LOG(LOG_DEBUG, "fetch", "web server asked", LOG_S("url", m.url), LOG_N("method", m.method),
+        LOG_N("outcome", outcome), LOG_N("code", (uint64_t)answer.code), LOG_E(&e));
+    if (!IPC_SEND(&f->asker, web_fetched, NULL, 0, &failed, .outcome = (uint8_t)outcome,
+                  .code = (uint32_t)answer.code, .content_type = answer.content_type,
+                  .location = answer.location, .replay_nonce = answer.replay_nonce,
+                  .retry_after = answer.retry_after, .links = answer.links,
+                  .body = outcome == IPC_WEB_ANSWER ? answer.body : STR(""), .why = str_of(e.text)))
+        LOG(LOG_INFO, "fetch", "nobody takes the answer", LOG_E(&failed));
+}
+
 /* --- start --------------------------------------------------------------------------------------------- */
+
+static void answer_policy(struct fetch *f, struct packet *p)
+{
+    struct ipc_sts_fetch sts;
+    struct err e = {0};
+
+    if (!ipc_sts_fetch_get(p->body, &sts, &e) || !dns_name_is_ok(sts.domain))
+        _exit(1);
+    sts.domain = arena_dup(&f->arena, sts.domain);
+    sts.known_id = arena_dup(&f->arena, sts.known_id);
+    os_title_set("mox: fetch %.*s", STR_FMT(sts.domain));
+    answer_sts(f, &sts);
+}
 
 static _Noreturn void run_fetch(struct role_start *s, struct packet *p)
 {
     static struct fetch f;
     struct ipc_fetch_start start;
-    struct ipc_sts_fetch sts;
     struct err e = {0};
 
     child_enter_sandbox(s, NULL, 0);
     if (!ipc_fetch_start_get(p->body, &start, &e))
         _exit(1);
-    f = (struct fetch){.queue = {packet_take_fd(p, 0), ROLE_FETCH, ROLE_QUEUE},
+    f = (struct fetch){.asker = {packet_take_fd(p, 0), ROLE_FETCH, (enum role)start.asker},
                        .resolve_fd = packet_take_fd(p, 1),
                        .dial = {packet_take_fd(p, 2), ROLE_FETCH, ROLE_DIAL},
                        .resolver = RESOLVER(give_resolver, &f),
                        .packet = p,
-                       .arena = ARENA_LIMIT(16 << 20)};
+                       .arena = ARENA_LIMIT(32 << 20)};
     f.deadline_ms = f.resolver.deadline_ms = os_monotonic_ms() + FETCH_MS;
-    if (!channel_expect(&f.queue, IPC_sts_fetch, p, ASK_MS, &e) ||
-        !ipc_sts_fetch_get(p->body, &sts, &e))
+    if (channel_receive(&f.asker, p, ASK_MS, &e) != CHANNEL_MESSAGE)
         _exit(0);
-    if (!dns_name_is_ok(sts.domain))
-        _exit(1);
-    sts.domain = arena_dup(&f.arena, sts.domain);
-    sts.known_id = arena_dup(&f.arena, sts.known_id);
-    os_title_set("mox: fetch %.*s", STR_FMT(sts.domain));
-    answer_sts(&f, &sts);
+    if (p->type == IPC_web_fetch)
+        answer_web(&f, p);
+    else
+        answer_policy(&f, p);
     _exit(0);
 }
 
@@ -243,7 +332,7 @@ _Noreturn void fetch_template_main(void)
     role_start(&s, ROLE_FETCH_TEMPLATE);
     crypto_warm();
     if (!https_open(&e)) {
-        LOG(LOG_ERROR, "mtasts", "cannot start", LOG_E(&e));
+        LOG(LOG_ERROR, "fetch", "cannot start", LOG_E(&e));
         exit(1);
     }
     template_loop(&s, &kind);

@@ -1,6 +1,6 @@
 /*
- * Processes that send mail out, and those that ask web servers: each has channels to queue, resolve and dial from its beginning, and
- * none to the monitor.
+ * Processes that send mail out, and those that ask web servers: each has channels to whom it works for, resolve and
+ * dial from its beginning, and none to the monitor.
  */
 #include <sys/wait.h>
 
@@ -18,7 +18,7 @@ static size_t count_all(const struct monitor *m, enum role template)
     return n;
 }
 
-static bool start(struct monitor *m, enum role role, int *queue_end, struct err *e)
+static bool start(struct monitor *m, enum role role, enum role asker, int *asker_end, struct err *e)
 {
     bool is_fetch = role == ROLE_FETCH;
     enum role parent = is_fetch ? ROLE_FETCH_TEMPLATE : ROLE_DELIVER_TEMPLATE;
@@ -36,11 +36,12 @@ static bool start(struct monitor *m, enum role role, int *queue_end, struct err 
         !role_connect(m, &dial->ch, &who, &to_dial, e) || !fd_pair_packets(pair, e))
         return false;
     own_end = pair[1];
-    *queue_end = pair[0];
+    *asker_end = pair[0];
     fds[0] = own_end;
     fds[1] = to_resolve;
     fds[2] = to_dial;
-    if (is_fetch ? !IPC_SEND(&template->ch, fetch_start, fds, 3, e, .conn = who.conn)
+    if (is_fetch ? !IPC_SEND(&template->ch, fetch_start, fds, 3, e, .conn = who.conn,
+                              .asker = (uint8_t)asker)
                  : !IPC_SEND(&template->ch, deliver_start, fds, 3, e, .conn = who.conn))
         return false;
     template->n_delivers++;
@@ -52,20 +53,20 @@ bool deliver_make(struct process *queue, uint64_t request, struct err *e)
     AUTO_FD fd = -1;
     struct err why = {0};
 
-    if (!start(queue->m, ROLE_DELIVER, &fd, &why))
+    if (!start(queue->m, ROLE_DELIVER, ROLE_QUEUE, &fd, &why))
         fd_close(&fd);
     return IPC_SEND(&queue->ch, deliver_made, &fd, fd >= 0, e, .request = request,
                     .reason = str_of(why.text));
 }
 
-bool fetch_make(struct process *queue, uint64_t request, struct err *e)
+bool fetch_make(struct process *asker, uint64_t request, struct err *e)
 {
     AUTO_FD fd = -1;
     struct err why = {0};
 
-    if (!start(queue->m, ROLE_FETCH, &fd, &why))
+    if (!start(asker->m, ROLE_FETCH, asker->role, &fd, &why))
         fd_close(&fd);
-    return IPC_SEND(&queue->ch, fetch_made, &fd, fd >= 0, e, .request = request,
+    return IPC_SEND(&asker->ch, fetch_made, &fd, fd >= 0, e, .request = request,
                     .reason = str_of(why.text));
 }
 

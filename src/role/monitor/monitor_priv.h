@@ -20,7 +20,7 @@ enum {
     MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
     MAX_ACCOUNTS = 500,   // account processes at once
     MAX_DELIVERS = 100,   // processes that send mail out
-    MAX_FETCHES = 20,     // processes that ask web servers
+    MAX_FETCHES = 40,     // processes that ask web servers
     MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
     MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
@@ -220,9 +220,9 @@ void grants_clear(struct grant **list, size_t *n);
 
 /* --- delivers.c: processes that connect to others ---------------------------------------------------- */
 
-/* queue wants one: the answer goes to it. */
+/* queue, or another asker, wants one: the answer goes to it. */
 bool deliver_make(struct process *queue, uint64_t request, struct err *e);
-bool fetch_make(struct process *queue, uint64_t request, struct err *e);
+bool fetch_make(struct process *asker, uint64_t request, struct err *e);
 void deliver_child_ended(struct process *template, uint32_t wait_status);
 
 /* --- accounts.c: account processes --------------------------------------------------------------- */
