@@ -152,6 +152,14 @@ struct db *db_open(const char *name, const struct db_migration *migrations, size
     return NULL;
 }
 
+bool db_limit_memory(struct db *d, unsigned kib, struct err *e)
+{
+    char sizes[96];
+
+    snprintf(sizes, sizeof sizes, "PRAGMA mmap_size = 0; PRAGMA cache_size = -%u", kib);
+    return db_exec(d, sizes, e);
+}
+
 struct db *db_open_reader(const char *name, struct err *e)
 {
     struct db *d = open_handle(name, SQLITE_OPEN_READWRITE, e);

@@ -36,6 +36,11 @@ void db_leave_checkpoints(struct db *d);
 unsigned db_log_pages(struct db *d);
 /* Writes them, beside readers and the writer; on a handle of its own, also one for reading. */
 MUST_USE bool db_checkpoint(struct db *d, struct err *e);
+/*
+ * Keeps at most so many KiB of the file in memory. Without it as much is mapped as fits, which is quick for
+ * what is read again and again, and counts as the process's own.
+ */
+MUST_USE bool db_limit_memory(struct db *d, unsigned kib, struct err *e);
 /* A second handle on the same file for reading only. */
 struct db *db_open_reader(const char *name, struct err *e);
 void db_close(struct db *d);

@@ -8,12 +8,16 @@
 #include "os/file.h"
 #include "text/idna.h"
 
+// A message is written once and read once: what the file has of a long queue is of no use in memory.
+enum { KEPT_KIB = 2048 };
+
 struct queue *queue_open(struct err *e)
 {
     struct queue *q = heap_alloc(sizeof *q);
 
     q->db = db_open("queue.db", sql_queue, sql_queue_count, e);
-    if (!q->db) {
+    if (!q->db || !db_limit_memory(q->db, KEPT_KIB, e)) {
+        db_close(q->db);
         free(q);
         return NULL;
     }

@@ -14,6 +14,7 @@
 enum {
     LOAD_MAX = 10000, // entries read at once
     BELIEVED_MS = 60 * 1000,
+    SETTLED_S = 10, // no entry comes with a time that is so long ago
     MAX_DESTINATION = 2048, // bytes of account, domain and transport
 };
 
@@ -239,7 +240,14 @@ static bool load(struct queue *q, int64_t now, struct err *e)
         s->read_unix = stmt_i64(stmt, 1);
     }
     s->is_all_read = n < LOAD_MAX;
-    return e->kind == ERR_NONE;
+    if (e->kind)
+        return false;
+    // What is on hold was passed by, and is not to be again.
+    if (s->is_all_read && s->read_unix < now - SETTLED_S) {
+        s->read_unix = now - SETTLED_S;
+        s->read_id = INT64_MAX;
+    }
+    return true;
 }
 
 bool queue_has_ready(const struct queue *q)
