@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/verbs.h"
@@ -16,6 +17,20 @@ int cmd_fail(const struct err *e)
 {
     fprintf(stderr, "mox: %s\n", e->text);
     return 1;
+}
+
+bool cmd_read_stdin(struct buf *out, const char *what, struct err *e)
+{
+    enum { PIECE = 4096 };
+    ssize_t got;
+    char *room;
+
+    while ((room = buf_room(out, PIECE)) && (got = read(0, room, PIECE)) != 0)
+        if (got < 0)
+            return fail_errno(e, "reading %s", what);
+        else
+            buf_claim(out, (size_t)got);
+    return room || fail(e, ERR_LIMIT, "%s is too long", what);
 }
 
 static const struct cmd *find_verb(const char *words)

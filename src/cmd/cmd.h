@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -33,6 +34,9 @@ int cmd_usage(const char *words);
 
 /* Prints "mox: <sentence>" on standard error; returns 1. */
 int cmd_fail(const struct err *e);
+
+/* All of standard input. ERR_LIMIT past the limit of out; what names it in the message. */
+MUST_USE bool cmd_read_stdin(struct buf *out, const char *what, struct err *e);
 
 /* One flag of a verb: a text, or a switch when value is NULL. */
 struct cmd_flag {

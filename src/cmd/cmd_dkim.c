@@ -3,7 +3,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/own_dns.h"
 #include "cmd/paths.h"
@@ -60,11 +59,10 @@ static bool print_record(struct err *e)
     struct dkim_record r = {.is_strict = true};
     enum dkim_algorithm algorithm;
     struct private_key *key;
-    ssize_t got;
     bool is_ok;
 
-    while (text.n < MAX_KEY - 4096 && (got = read(0, buf_room(&text, 4096), 4096)) > 0)
-        buf_claim(&text, (size_t)got);
+    if (!cmd_read_stdin(&text, "the key", e))
+        return false;
     key = dkim_private_key(buf_str(&text), &algorithm, e);
     if (!key)
         return false;

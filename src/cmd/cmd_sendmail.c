@@ -155,18 +155,6 @@ static void read_arguments(int argc, char **argv, struct arguments *out)
 
 /* --- the message --------------------------------------------------------------------------------- */
 
-static bool read_message(struct buf *out, struct err *e)
-{
-    ssize_t got;
-
-    while (out->n < MAX_MESSAGE && (got = read(0, buf_room(out, 1 << 16), 1 << 16)) != 0)
-        if (got < 0)
-            return fail_errno(e, "reading the message");
-        else
-            buf_claim(out, (size_t)got);
-    return out->n < MAX_MESSAGE || fail(e, ERR_LIMIT, "the message is larger than %d bytes", MAX_MESSAGE);
-}
-
 static bool is_field(struct str line)
 {
     ptrdiff_t colon = str_find(line, ':');
@@ -323,14 +311,14 @@ static bool send(struct arena *a, const struct arguments *args, struct str raw, 
 int cmd_sendmail(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
-    AUTO_BUF raw = BUF_LIMIT(MAX_MESSAGE + (1 << 17));
+    AUTO_BUF raw = BUF_LIMIT(MAX_MESSAGE);
     struct arguments args = {0};
     struct err e = {0};
 
     read_arguments(argc, argv, &args);
     if (!args.has_t && args.n_recipients != 1)
         return cmd_usage("sendmail");
-    if (read_message(&raw, &e) && send(&a, &args, buf_str(&raw), &e))
+    if (cmd_read_stdin(&raw, "the message", &e) && send(&a, &args, buf_str(&raw), &e))
         return 0;
     keep(buf_str(&raw));
     return cmd_fail(&e);

@@ -2,7 +2,6 @@
  * config tlspubkey: keys of clients' TLS certificates.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cmd/ctl.h"
 #include "cmd/verbs.h"
@@ -39,38 +38,20 @@ int cmd_tlspubkey_get(int argc, char **argv)
     return print_stream(STR("tlspubkeyget"), str_of(argv[1]));
 }
 
-static bool read_stdin(struct arena *a, struct str *out, struct err *e)
-{
-    AUTO_BUF text = BUF_LIMIT(MAX_PEM);
-
-    for (;;) {
-        char *room = buf_room(&text, 4096);
-        ssize_t got = room ? read(0, room, 4096) : -1;
-
-        if (got < 0)
-            return fail(e, ERR_LIMIT, "cannot read the certificate, or it is too long");
-        if (!got)
-            break;
-        buf_claim(&text, (size_t)got);
-    }
-    *out = arena_dup(a, buf_str(&text));
-    return true;
-}
-
 int cmd_tlspubkey_add(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    AUTO_BUF cert = BUF_LIMIT(MAX_PEM);
+    AUTO_BUF pem = BUF_LIMIT(MAX_PEM), cert = BUF_LIMIT(MAX_PEM);
     bool no_imap_preauth = false;
     const struct cmd_flag flags[] = {{"no-imap-preauth", NULL, &no_imap_preauth}};
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
-    struct str pem, der;
+    struct str der;
     struct err e = {0};
     AUTO_CTL c = {.fd = -1};
 
     if (at < 0 || argc - at < 1 || argc - at > 2)
         return cmd_usage("config tlspubkey add");
-    if (!read_stdin(&a, &pem, &e) || !cert_of_pem(&a, pem, &der, &e))
+    if (!cmd_read_stdin(&pem, "the certificate", &e) || !cert_of_pem(&a, buf_str(&pem), &der, &e))
         return cmd_fail(&e);
     base64_encode(&cert, der);
     if (!ctl_open(&c, &e) || !ctl_send(&c, STR("tlspubkeyadd"), &e) ||

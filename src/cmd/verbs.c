@@ -340,6 +340,15 @@ const struct cmd cmd_verbs[] = {
      "permerror (550), timeout (no answer for an hour), or the reply code itself (user452). It does\n"
      "so when the message is submitted or delivered; with mailfrom or rcptto at its beginning in\n"
      "that command, with queue at its beginning only when the queue delivers it.", cmd_localserve, false},
+    {"updates addsigned", "privkey-file changes-file <text",
+     "Sign a change and put it first in a list of changes.\n\n"
+     "The text on standard input begins with \"version: v1.2.3\", newer than those in the list. An empty\n"
+     "changes-file is a list without changes.", cmd_updates_addsigned, true},
+    {"updates genkey", ">privkey-file", "Generate a private key for signing changes.", cmd_updates_genkey, true},
+    {"updates pubkey", "privkey-file", "Print the public half of a key, for Updates in mox.conf.",
+     cmd_updates_pubkey, true},
+    {"updates verify", "pubkey <changes-file", "Verify the signatures of a list of changes, and print them.",
+     cmd_updates_verify, true},
     {"help", "[command ...]", "Print help about commands.", cmd_help, false},
     {"helpall", "", "Print the help of all commands.", cmd_helpall, true},
     {"version", "", "Print the version of this program.", cmd_version, false},

@@ -43,3 +43,4 @@ cmd_run_fn cmd_junk_train, cmd_junk_check, cmd_junk_test, cmd_junk_analyze, cmd_
 cmd_run_fn cmd_message_parse, cmd_message_why, cmd_cid, cmd_verifydata; // cmd_data.c
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,
     cmd_tlspubkey_gen; // cmd_tlspubkey.c
+cmd_run_fn cmd_updates_addsigned, cmd_updates_genkey, cmd_updates_pubkey, cmd_updates_verify; // cmd_update.c

@@ -4,7 +4,9 @@
 #include "base/cur.h"
 #include "base/log.h"
 #include "config/config_priv.h"
+#include "crypto/crypto.h"
 #include "os/net.h"
+#include "text/encode.h"
 #include "text/url.h"
 
 static void check_level(struct check *c, const struct sconf_node *node)
@@ -78,6 +80,22 @@ static void check_tls(struct check *c, const struct sconf_node *tls)
         if (!sconf_text(n, "CertFile").n || !sconf_text(n, "KeyFile").n)
             problem_add(c->problems, c->file, n, "KeyCerts needs CertFile and KeyFile");
     check_one_of(c, sconf_get(tls, "MinVersion"), versions);
+}
+
+static void check_updates(struct check *c, const struct sconf_node *updates)
+{
+    const struct sconf_node *url = sconf_get(updates, "ChangelogURL"), *key = sconf_get(updates, "PublicKey");
+    AUTO_BUF bytes = BUF_LIMIT(ED25519_BYTES);
+    struct url parsed;
+    struct err e = {0};
+
+    if (!updates)
+        return;
+    check_domain(c, sconf_get(updates, "Domain"), sconf_text(updates, "Domain"));
+    if (url && (!url_parse(url->value, &parsed, &e) || !parsed.is_https))
+        problem_add(c->problems, c->file, url, "ChangelogURL must be an https URL%s%s", e.kind ? ": " : "", e.text);
+    if (key && (!base64_decode_strict(&bytes, key->value) || bytes.full || bytes.n != ED25519_BYTES))
+        problem_add(c->problems, c->file, key, "PublicKey must be %d octets in base64", ED25519_BYTES);
 }
 
 struct service_rule {
@@ -267,4 +285,5 @@ void check_static(struct check *c)
     check_localpart(c, sconf_get(tlsrpt, "Localpart"));
     check_initial_mailboxes(c);
     check_not_negative(c, sconf_get(root, "QuotaMessageSize"));
+    check_updates(c, sconf_get(root, "Updates"));
 }

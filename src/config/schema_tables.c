@@ -41,6 +41,13 @@ static const struct field acme_fields[] = {
 };
 TABLE(acme, acme_fields);
 
+static const struct field updates_fields[] = {
+    R("Domain", STRING, "Newer versions are told in the DNS, in a TXT record of _updates.<domain>."),
+    R("ChangelogURL", STRING, "Where what changed is found, by https; ?from=<version> is added."),
+    R("PublicKey", STRING, "Ed25519 key in base64 that signs it, as \"mox updates pubkey\" prints."),
+};
+TABLE(updates, updates_fields);
+
 static const struct field key_cert_fields[] = {
     R("CertFile", STRING, "Certificate and its chain, PEM, relative to this file's directory."),
     R("KeyFile", STRING, "Private key, PEM, relative to this file's directory."),
@@ -222,7 +229,9 @@ static const struct field static_fields[] = {
     O("NoFixPermissions", BOOL, "Leave owners and modes of files alone at start."),
     R("Hostname", STRING, "Full name of this machine, such as mail.example.org; with non-ASCII "
                           "letters as they are, not as xn--."),
-    O("CheckUpdates", BOOL, "Look for a newer version once a day."),
+    O("CheckUpdates", BOOL, "Look for a newer version once a day, where Updates says; it is told to the "
+                            "postmaster."),
+    O_STRUCT("Updates", updates, "Who publishes versions of this program."),
     O("Pedantic", BOOL, "Refuse what standards forbid but others tolerate."),
     O_STRUCT("TLS", global_tls, "For outgoing connections."),
     O_MAP("ACME", acme, "Certificate authorities, by a name of your choice."),
