@@ -82,18 +82,28 @@ static void check_tls(struct check *c, const struct sconf_node *tls)
     check_one_of(c, sconf_get(tls, "MinVersion"), versions);
 }
 
-static void check_updates(struct check *c, const struct sconf_node *updates)
+static void check_https_url(struct check *c, const struct sconf_node *url)
 {
-    const struct sconf_node *url = sconf_get(updates, "ChangelogURL"), *key = sconf_get(updates, "PublicKey");
-    AUTO_BUF bytes = BUF_LIMIT(ED25519_BYTES);
     struct url parsed;
     struct err e = {0};
+
+    if (!url)
+        return;
+    if (!str_starts(url->value, STR("https://")))
+        problem_add(c->problems, c->file, url, "%.*s must begin with https://", STR_FMT(url->key));
+    else if (!url_parse(url->value, &parsed, &e))
+        problem_add(c->problems, c->file, url, "%.*s: %s", STR_FMT(url->key), e.text);
+}
+
+static void check_updates(struct check *c, const struct sconf_node *updates)
+{
+    const struct sconf_node *key = sconf_get(updates, "PublicKey");
+    AUTO_BUF bytes = BUF_LIMIT(ED25519_BYTES);
 
     if (!updates)
         return;
     check_domain(c, sconf_get(updates, "Domain"), sconf_text(updates, "Domain"));
-    if (url && (!url_parse(url->value, &parsed, &e) || !parsed.is_https))
-        problem_add(c->problems, c->file, url, "ChangelogURL must be an https URL%s%s", e.kind ? ": " : "", e.text);
+    check_https_url(c, sconf_get(updates, "ChangelogURL"));
     if (key && (!base64_decode_strict(&bytes, key->value) || bytes.full || bytes.n != ED25519_BYTES))
         problem_add(c->problems, c->file, key, "PublicKey must be %d octets in base64", ED25519_BYTES);
 }
@@ -240,16 +250,10 @@ static void check_transport(struct check *c, const struct sconf_node *t)
 
 static void check_acme(struct check *c, const struct sconf_node *acme)
 {
-    const struct sconf_node *url = sconf_get(acme, "DirectoryURL");
     const struct sconf_node *mail = sconf_get(acme, "ContactEmail");
     const struct sconf_node *issuer = sconf_get(acme, "IssuerDomainName");
-    struct err e = {0};
-    struct url parsed;
 
-    if (url && !str_starts(url->value, STR("https://")))
-        problem_add(c->problems, c->file, url, "DirectoryURL must begin with https://");
-    else if (url && !url_parse(url->value, &parsed, &e))
-        problem_add(c->problems, c->file, url, "DirectoryURL: %s", e.text);
+    check_https_url(c, sconf_get(acme, "DirectoryURL"));
     if (mail && str_find(mail->value, '@') <= 0)
         problem_add(c->problems, c->file, mail, "ContactEmail is no address");
     check_not_negative(c, sconf_get(acme, "RenewBefore"));
