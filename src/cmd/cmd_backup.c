@@ -236,7 +236,7 @@ int cmd_backup(int argc, char **argv)
 // Of the account whose directory is the current one.
 static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct err *e)
 {
-    static const struct store_options options = {0};
+    static const struct store_options options = {.junk.is_unknown = true};
     struct store_mailboxes mailboxes = {0};
     struct store_reader *r = NULL;
     struct store *st;

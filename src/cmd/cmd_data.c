@@ -1,11 +1,9 @@
 /*
- * Verbs about stored data and message files.
+ * Verbs about messages: as files, and as they are stored.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/paths.h"
@@ -148,82 +146,6 @@ int cmd_message_parse(int argc, char **argv)
     return 0;
 }
 
-/* --- verifydata ------------------------------------------------------------------------------------- */
-
-static size_t print_problems(const char *what, const struct buf *problems)
-{
-    struct cur c = cur_of(buf_str(problems));
-    struct str line;
-    size_t n = 0;
-
-    while (cur_line(&c, &line)) {
-        printf("%s: %.*s\n", what, STR_FMT(line));
-        n++;
-    }
-    return n;
-}
-
-// The account whose directory is the current one.
-static size_t verify_account(const char *name)
-{
-    AUTO_BUF problems = BUF_LIMIT(16 << 20);
-    struct store_reader *r;
-    struct err e = {0};
-
-    if (access("account.db", F_OK))
-        return 0; // made, and nothing stored yet
-    r = store_reader_open(&e);
-    if (!r || !store_check(r, &problems, &e))
-        buf_printf(&problems, "%s\n", e.text);
-    if (r)
-        store_reader_close(r);
-    return print_problems(name, &problems);
-}
-
-static size_t verify_database(const char *name)
-{
-    AUTO_BUF problems = BUF_LIMIT(16 << 20);
-    struct err e = {0};
-    struct db *d;
-
-    if (access(name, F_OK))
-        return 0;
-    d = db_open_reader(name, &e);
-    if (!d || !db_check(d, &problems, &e))
-        buf_printf(&problems, "%s\n", e.text);
-    if (d)
-        db_close(d);
-    return print_problems(name, &problems);
-}
-
-static bool verify_accounts(int data, size_t *n, size_t *problems, struct err *e)
-{
-    AUTO_FD accounts = openat(data, "accounts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = accounts < 0 ? NULL : fdopendir(dup(accounts));
-    struct dirent *entry;
-
-    if (!dir)
-        return fail_errno(e, "opening accounts in the data directory");
-    rewinddir(dir);
-    while ((entry = readdir(dir))) {
-        AUTO_FD own = -1;
-
-        if (entry->d_name[0] == '.')
-            continue;
-        own = openat(accounts, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (own < 0 || fchdir(own)) {
-            closedir(dir);
-            return fail_errno(e, "entering account %s", entry->d_name);
-        }
-        if (isatty(2))
-            fprintf(stderr, "checking account %s\n", entry->d_name);
-        *problems += verify_account(entry->d_name);
-        ++*n;
-    }
-    closedir(dir);
-    return true;
-}
-
 /* --- message why ------------------------------------------------------------------------------------- */
 
 static bool read_why(struct arena *a, struct str account, struct str name, uint32_t uid,
@@ -282,42 +204,5 @@ int cmd_cid(int argc, char **argv)
         printf("%llx\n", (unsigned long long)cid);
         return 0;
     }
-    return cmd_fail(&e);
-}
-
-int cmd_verifydata(int argc, char **argv)
-{
-    static const char *const others[][2] = {{"auth", "auth.db"}, {"queue", "queue.db"},
-                                            {"admin", "admin.db"}};
-    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
-    AUTO_FD data = -1;
-    size_t n = 0, problems = 0;
-    struct err e = {0};
-    struct str path;
-
-    if (argc > 2)
-        return cmd_usage("verifydata");
-    if (argc == 2)
-        path = str_of(argv[1]);
-    else if (!paths_data_dir(&a, &path, &e))
-        return cmd_fail(&e);
-    data = open(arena_cstring(&a, path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (data < 0) {
-        (void)fail_errno(&e, "opening %.*s", STR_FMT(path));
-        return cmd_fail(&e);
-    }
-    if (!verify_accounts(data, &n, &problems, &e))
-        return cmd_fail(&e);
-    for (size_t i = 0; i < COUNT(others); i++) {
-        AUTO_FD dir = openat(data, others[i][0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (dir >= 0 && fchdir(dir) == 0)
-            problems += verify_database(others[i][1]);
-    }
-    if (!problems) {
-        printf("%zu accounts checked, no problems\n", n);
-        return 0;
-    }
-    (void)fail(&e, ERR_BUG, "%zu problems found", problems);
     return cmd_fail(&e);
 }

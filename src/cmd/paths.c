@@ -1,6 +1,9 @@
 #include "cmd/paths.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -41,14 +44,52 @@ bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str
     return file ? os_read_file(a, file, limit, out, e) : fail(e, ERR_SYNTAX, "no name of a file");
 }
 
+static bool account_path(struct arena *a, struct str data_dir, struct str account, const char **out,
+                         struct err *e)
+{
+    *out = arena_cstring(a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(data_dir), STR_FMT(account)));
+    return (account.n && str_find(account, '/') == STR_NONE && !str_starts(account, STR(".")) && *out) ||
+           fail(e, ERR_NOT_FOUND, "no such account");
+}
+
 bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e)
 {
-    const char *path = arena_cstring(
-        a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(data_dir), STR_FMT(account)));
+    const char *path;
 
-    if (!account.n || str_find(account, '/') != STR_NONE || str_starts(account, STR(".")) || !path)
-        return fail(e, ERR_NOT_FOUND, "no such account");
-    return chdir(path) == 0 || fail_errno(e, "entering account %s", path);
+    return account_path(a, data_dir, account, &path, e) &&
+           (chdir(path) == 0 || fail_errno(e, "entering account %s", path));
+}
+
+bool paths_open_account(struct arena *a, struct str data_dir, struct str account, int *out, struct err *e)
+{
+    const char *path;
+
+    if (!account_path(a, data_dir, account, &path, e))
+        return false;
+    *out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *out >= 0 || fail_errno(e, "opening account %s", path);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool paths_accounts(struct arena *a, struct str data_dir, struct paths_names *out, struct err *e)
+{
+    const char *path = arena_cstring(a, arena_printf(a, "%.*s/accounts", STR_FMT(data_dir)));
+    DIR *dir = path ? opendir(path) : NULL;
+    struct dirent *entry;
+
+    if (!dir)
+        return fail_errno(e, "opening %s", path ? path : "accounts in the data directory");
+    while ((entry = readdir(dir)))
+        if (entry->d_name[0] != '.')
+            *ARENA_PUSH(a, out->items, &out->n, &out->cap) = arena_cstring(a, str_of(entry->d_name));
+    closedir(dir);
+    if (out->n)
+        qsort(out->items, out->n, sizeof *out->items, by_name);
+    return true;
 }
 
 bool paths_data_dir(struct arena *a, struct str *out, struct err *e)
@@ -69,20 +110,22 @@ bool paths_data_dir(struct arena *a, struct str *out, struct err *e)
     return true;
 }
 
-bool paths_lock_data(struct arena *a, struct str *out, int *lock, struct err *e)
+bool paths_lock(struct arena *a, struct str data_dir, int *lock, struct err *e)
 {
     struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    const char *path;
+    const char *path = arena_cstring(a, arena_printf(a, "%.*s/lock", STR_FMT(data_dir)));
 
-    *lock = -1;
-    if (!paths_data_dir(a, out, e))
-        return false;
-    path = arena_cstring(a, arena_printf(a, "%.*s/lock", STR_FMT(*out)));
-    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    *lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     if (*lock < 0)
-        return fail_errno(e, "opening %s", path);
+        return fail_errno(e, "opening %s", path ? path : "the lock");
     if (fcntl(*lock, F_OFD_SETLK, &wanted) == 0)
         return true;
     fd_close(lock);
     return fail(e, ERR_CONFLICT, "the server is running: stop it first");
+}
+
+bool paths_lock_data(struct arena *a, struct str *out, int *lock, struct err *e)
+{
+    *lock = -1;
+    return paths_data_dir(a, out, e) && paths_lock(a, *out, lock, e);
 }

@@ -14,7 +14,18 @@ MUST_USE bool paths_read_named(struct arena *a, struct str name, size_t limit, s
                                struct err *e);
 /* Makes an account's directory below the data directory the current one. ERR_NOT_FOUND. */
 MUST_USE bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e);
+/* The same directory, opened. */
+MUST_USE bool paths_open_account(struct arena *a, struct str data_dir, struct str account, int *out,
+                                 struct err *e);
+/* The accounts that have a directory, by name. */
+struct paths_names {
+    const char **items;
+    size_t n, cap;
+};
+MUST_USE bool paths_accounts(struct arena *a, struct str data_dir, struct paths_names *out,
+                             struct err *e);
 /* DataDir of mox.conf, from the current directory. */
 MUST_USE bool paths_data_dir(struct arena *a, struct str *out, struct err *e);
-/* The same, of a server that does not run and cannot be started until lock is closed. ERR_CONFLICT. */
+/* That the server of this data does not run, and cannot be started until lock is closed. ERR_CONFLICT. */
+MUST_USE bool paths_lock(struct arena *a, struct str data_dir, int *lock, struct err *e);
 MUST_USE bool paths_lock_data(struct arena *a, struct str *out, int *lock, struct err *e);

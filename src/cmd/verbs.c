@@ -195,9 +195,33 @@ const struct cmd cmd_verbs[] = {
      false},
     {"bumpuidvalidity", "account [mailbox]", "Make IMAP clients fetch all of an account or mailbox anew.\n\n"
      "Gives the mailboxes a new UIDVALIDITY. The server must not be running.", cmd_bumpuidvalidity, false},
-    {"verifydata", "[data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
+    {"reassignuids", "account [mailbox]", "Give the messages of an account or mailbox new UIDs, from 1 on.\n\n"
+     "In their order, and with a new UIDVALIDITY for all mailboxes, so that IMAP clients fetch all anew.\n"
+     "The mailbox is a name or an id. The server must not be running.", cmd_reassignuids, false},
+    {"fixuidmeta", "account", "Correct UIDNEXT and the next UIDVALIDITY of an account.\n\n"
+     "For mailboxes in which a message has a UID that is not below UIDNEXT. See \"bumpuidvalidity\" for\n"
+     "clients that have seen one UID on two messages. The server must not be running.", cmd_fixuidmeta,
+     false},
+    {"fixmsgsize", "[account]", "Correct sizes of messages that are not those of their bytes.\n\n"
+     "Of one account or all. The messages are parsed anew, and counts corrected. IMAP clients may have\n"
+     "kept the old sizes: see \"bumpuidvalidity\". Done by the server when it runs.", cmd_fixmsgsize, false},
+    {"reparse", "[account]", "Parse all messages of an account, or of all, anew.\n\n"
+     "Structure, envelope, preview and the fields that are searched for are stored again. Done by the\n"
+     "server when it runs; mail goes on meanwhile.", cmd_reparse, false},
+    {"recalculatemailboxcounts", "account", "Count the messages of an account's mailboxes anew.\n\n"
+     "Prints a line for each mailbox whose counts were wrong, and corrects the total size. Done by the\n"
+     "server when it runs.", cmd_recalculatemailboxcounts, false},
+    {"reassignthreads", "[account]", "Put the messages of an account, or of all, into threads anew.\n\n"
+     "As if they had arrived one after the other. Done by the server when it runs; changes of the account\n"
+     "wait meanwhile, some seconds for 100,000 messages.", cmd_reassignthreads, false},
+    {"openaccounts", "datadir account ...", "Open databases of accounts, so that they are of this version.\n\n"
+     "The server does that itself when it opens an account. It must not be running.", cmd_openaccounts, true},
+    {"verifydata", "[-fix] [data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
-     "when there are any. The server may be running.", cmd_verifydata, false},
+     "when there are any. The server may be running.\n\n"
+     "With -fix, it must not be: what can be told from the rest of an account's data is corrected first,\n"
+     "with a line for each kind. Messages that lost their place come into the mailbox Recovered. Damaged\n"
+     "bytes stay damaged: take those messages from a backup.", cmd_verifydata, false},
     {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
      "input.", cmd_message_parse, false},

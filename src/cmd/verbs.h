@@ -40,7 +40,9 @@ cmd_run_fn cmd_retrain, cmd_dmarc_listreports, cmd_tlsrpt_listreports, cmd_dmarc
     cmd_tlsrpt_sendreports, cmd_dmarc_suppress_list, cmd_dmarc_suppress_add, cmd_dmarc_suppress_rm,
     cmd_tlsrpt_suppress_list, cmd_tlsrpt_suppress_add, cmd_tlsrpt_suppress_rm; // cmd_ctl.c
 cmd_run_fn cmd_junk_train, cmd_junk_check, cmd_junk_test, cmd_junk_analyze, cmd_junk_play; // cmd_junk.c
-cmd_run_fn cmd_message_parse, cmd_message_why, cmd_cid, cmd_verifydata; // cmd_data.c
+cmd_run_fn cmd_message_parse, cmd_message_why, cmd_cid; // cmd_data.c
+cmd_run_fn cmd_verifydata, cmd_recalculatemailboxcounts, cmd_fixmsgsize, cmd_reparse, cmd_reassignthreads,
+    cmd_fixuidmeta, cmd_reassignuids, cmd_openaccounts; // cmd_repair.c
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,
     cmd_tlspubkey_gen; // cmd_tlspubkey.c
 cmd_run_fn cmd_updates_addsigned, cmd_updates_genkey, cmd_updates_pubkey, cmd_updates_verify; // cmd_update.c

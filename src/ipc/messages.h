@@ -53,6 +53,10 @@ enum {
 enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
                    IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5, IPC_SERVICE_DKIM = 6 };
 
+/* Work on all mail of an account. All but the first are told about in lines. */
+enum ipc_task { IPC_TASK_RETRAIN = 0, IPC_TASK_COUNTS = 1, IPC_TASK_SIZES = 2, IPC_TASK_PARSE = 3,
+                IPC_TASK_THREADS = 4, IPC_TASK_LAST = 4 };
+
 enum ipc_protocol {
     IPC_PROTOCOL_SMTP = 1,
     IPC_PROTOCOL_SUBMISSION = 2,
@@ -410,15 +414,16 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u8, is_parked, 1)
 /* account -> monitor: nothing to do, and this many messages of yours seen. May I go? */
 #define ipc_account_idle_FIELDS(F) F(u64, seen, 0)
-/* admin -> monitor, and monitor -> account: forget what the junk filter learnt, learn from all flags. */
-#define ipc_account_retrain_FIELDS(F)                                                              \
+/* admin -> monitor, and monitor -> account: work on all of its mail, see enum ipc_task. */
+#define ipc_account_task_FIELDS(F)                                                                 \
     F(u64, request, 0)                                                                             \
+    F(u8, task, IPC_TASK_LAST)                                                                     \
     F(str, account, IPC_MAX_NAME)
-/* account -> monitor -> admin: all messages are due; or why not. */
-#define ipc_retrained_FIELDS(F)                                                                    \
+/* account -> monitor -> admin: it is done (or, to retrain, noted), and what there is to tell; or why not. */
+#define ipc_account_done_FIELDS(F)                                                                 \
     F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
-    F(str, text, IPC_MAX_ANSWER)
+    F(str, text, IPC_MAX_LINES)
 /* admin -> monitor: a channel to put messages into a mailbox of this account. */
 #define ipc_import_open_FIELDS(F)                                                                  \
     F(u64, request, 0)                                                                             \
@@ -1005,7 +1010,7 @@ enum ipc_sts_outcome {
     M(account_config, R_(MONITOR), R_(ACCOUNT), 1, 1)                                              \
     M(detached, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                    \
     M(account_idle, R_(ACCOUNT), R_(MONITOR), 0, 0)                                                \
-    M(account_retrain, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \
+    M(account_task, R_(ADMIN) | R_(MONITOR), R_(MONITOR) | R_(ACCOUNT), 0, 0)                    \
     M(import_open, R_(ADMIN), R_(MONITOR), 0, 0)                                                   \
     M(import_channel, R_(MONITOR), R_(ADMIN), 0, 1)                                                \
     M(import_message, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                \
@@ -1015,7 +1020,7 @@ enum ipc_sts_outcome {
     M(domains_text, R_(MONITOR), R_(ADMIN), 0, 1)                                                  \
     M(domains_write, R_(ADMIN), R_(MONITOR), 1, 1)                                                 \
     M(domains_written, R_(MONITOR), R_(ADMIN), 0, 0)                                               \
-    M(retrained, R_(ACCOUNT) | R_(MONITOR), R_(MONITOR) | R_(ADMIN), 0, 0)                         \
+    M(account_done, R_(ACCOUNT) | R_(MONITOR), R_(MONITOR) | R_(ADMIN), 0, 0)                         \
     M(account_end, R_(MONITOR), R_(ACCOUNT), 0, 0)                                                 \
     M(findings, R_(SESSION), R_(ACCOUNT), 0, 0)                                                    \
     M(offer, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 1, 1)                                           \

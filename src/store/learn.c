@@ -142,7 +142,7 @@ bool note_due(struct store *st, uint64_t email, uint32_t flags, uint64_t learnt,
     AUTO_STMT s = NULL;
 
     // A row that says so already, of a change that was taken back, is found to be nothing.
-    if (!st->junk->o.learns || wanted_of(flags) == learnt)
+    if ((!st->junk->o.learns && !st->junk->o.is_unknown) || wanted_of(flags) == learnt)
         return true;
     s = db_prepare(st->db, "INSERT OR IGNORE INTO junk_due (email) VALUES (?)", e);
     if (!s)
@@ -185,8 +185,9 @@ bool filter_begin(struct store *st, struct err *e)
         return false;
     }
     atomic_store(&st->has_due, st->junk->o.learns);
-    if (exists == st->junk->o.learns &&
-        (!exists || str_eq(state.settings, junk_settings_name(&a, &st->junk->o.settings))))
+    if (st->junk->o.is_unknown ||
+        (exists == st->junk->o.learns &&
+         (!exists || str_eq(state.settings, junk_settings_name(&a, &st->junk->o.settings)))))
         return true;
     return begin_anew(st, NULL, e);
 }

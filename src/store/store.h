@@ -39,7 +39,8 @@ struct store_initial_mailbox {
 
 /* The junk filter, and which mailboxes say that their messages are junk or are not. */
 struct store_junk {
-    bool learns; // there is a filter
+    bool is_unknown; // not known here: what was learnt stays as it is
+    bool learns;     // there is a filter
     struct junk_settings settings;
     bool sets_flags; // by name, besides the mailbox with the special use
     struct str junk, neutral, notjunk; // regular expressions for names in lower case; may be empty
@@ -351,3 +352,24 @@ void store_flags_put(struct buf *out, uint32_t flags, struct str keywords);
 
 /* All invariants of doc/store.md; problems as lines. False only when it could not be checked. */
 MUST_USE bool store_check(struct store_reader *r, struct buf *problems, struct err *e);
+
+/*
+ * Corrections of what is counted, numbered or derived; told gets a line for each that was needed. With
+ * REPAIR_ALL all that store_check finds, as far as the rest of the database says how it must be: what
+ * lost its place comes into the mailbox "Recovered". Bytes that are damaged stay so, and are told.
+ * REPAIR_THREADS and REPAIR_ALL are one transaction, for which others wait.
+ */
+enum store_repair {
+    REPAIR_COUNTS,  // of mailboxes, threads in them, and used space
+    REPAIR_UIDS,    // UIDNEXT and the next UIDVALIDITY
+    REPAIR_SIZES,   // of messages, which are parsed anew then; and counts
+    REPAIR_PARSE,   // all that is kept of the messages' structure
+    REPAIR_THREADS, // which thread a message is in; all threads are new ones
+    REPAIR_ALL,
+};
+MUST_USE bool store_repair(struct store *st, enum store_repair what, struct buf *told, struct err *e);
+/*
+ * UIDs from 1 on in a mailbox, or all (mailbox 0), and a new UIDVALIDITY for all. What is expunged is
+ * forgotten. No session may have a mailbox selected.
+ */
+MUST_USE bool store_reassign_uids(struct store *st, uint64_t mailbox, struct buf *told, struct err *e);

@@ -62,6 +62,7 @@ struct store {
     struct mailbox_change *changes; // heap
     size_t n_changes, cap_changes;
     unsigned touched;
+    uint64_t threads_after; // a thread with this id or a lower one gets no more messages
     bool job_made_due;
     const struct store_session *job_by;
     struct arena event_arena; // of the jobs of one transaction

@@ -20,7 +20,7 @@ static bool find_by_id(struct store *st, struct str id, const struct str *subjec
                        uint64_t *thread, struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM email WHERE message_id_hash = ? AND "
-                             "message_id = ? AND (? OR subject_base = ?) "
+                             "message_id = ? AND (? OR subject_base = ?) AND thread > ? "
                              "ORDER BY id LIMIT 1", e);
 
     if (!s)
@@ -29,6 +29,7 @@ static bool find_by_id(struct store *st, struct str id, const struct str *subjec
     stmt_bind_str(s, 2, id);
     stmt_bind_u64(s, 3, subject == NULL);
     stmt_bind_str(s, 4, subject ? *subject : (struct str){0});
+    stmt_bind_u64(s, 5, st->threads_after);
     if (!stmt_step(s, e))
         return false;
     *thread = stmt_u64(s, 0);
@@ -38,11 +39,13 @@ static bool find_by_id(struct store *st, struct str id, const struct str *subjec
 // A thread that mentions this message, which came before it.
 static bool find_mentioned(struct store *st, struct str id, uint64_t *thread, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM thread_ref WHERE hash = ? LIMIT 1", e);
+    AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM thread_ref WHERE hash = ? AND thread > ? "
+                             "LIMIT 1", e);
 
     if (!s)
         return false;
     stmt_bind_u64(s, 1, message_id_hash(id));
+    stmt_bind_u64(s, 2, st->threads_after);
     if (!stmt_step(s, e))
         return false;
     *thread = stmt_u64(s, 0);
@@ -53,13 +56,15 @@ static bool find_by_subject(struct store *st, struct str subject, int64_t receiv
                             uint64_t *thread, struct err *e)
 {
     AUTO_STMT s = db_prepare(st->db, "SELECT thread FROM email WHERE subject_base = ? AND "
-                             "received_unix BETWEEN ? AND ? ORDER BY received_unix DESC LIMIT 1", e);
+                             "received_unix BETWEEN ? AND ? AND thread > ? "
+                             "ORDER BY received_unix DESC LIMIT 1", e);
 
     if (!s)
         return false;
     stmt_bind_str(s, 1, subject);
     stmt_bind_i64(s, 2, received - 4 * WEEK);
     stmt_bind_i64(s, 3, received + 86400);
+    stmt_bind_u64(s, 4, st->threads_after);
     if (!stmt_step(s, e))
         return false;
     *thread = stmt_u64(s, 0);

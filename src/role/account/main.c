@@ -158,18 +158,53 @@ static bool on_peer(struct packet *p, struct err *e)
     return true;
 }
 
-// Done when all is due; learning it follows.
-static bool on_retrain(struct packet *p, struct err *e)
+/* One at a time: the monitor gives the next when it has heard of the end of this. */
+struct task {
+    uint64_t request;
+    unsigned task;
+};
+
+static bool run_task(unsigned task, struct buf *told, struct err *e)
 {
-    struct ipc_account_retrain m;
-    struct err why = {0};
+    static const enum store_repair repairs[] = {
+        [IPC_TASK_COUNTS] = REPAIR_COUNTS, [IPC_TASK_SIZES] = REPAIR_SIZES,
+        [IPC_TASK_PARSE] = REPAIR_PARSE, [IPC_TASK_THREADS] = REPAIR_THREADS};
+
+    // To retrain is done when all is due; learning it follows.
+    return task == IPC_TASK_RETRAIN ? store_retrain(account.store, e)
+                                    : store_repair(account.store, repairs[task], told, e);
+}
+
+static void do_task(void *ctx)
+{
+    struct task t = *(struct task *)ctx;
+    AUTO_BUF told = BUF_LIMIT(IPC_MAX_LINES);
+    struct err why = {0}, gone = {0};
     bool is_ok;
 
-    if (!ipc_account_retrain_get(p->body, &m, e))
+    free(ctx);
+    is_ok = run_task(t.task, &told, &why);
+    if (!is_ok)
+        LOG(LOG_ERROR, "store", "work on all mail", LOG_E(&why), LOG_S("account", account.name));
+    if (!IPC_SEND(&account.monitor, account_done, NULL, 0, &gone, .request = t.request, .is_ok = is_ok,
+                  .text = is_ok ? buf_str(&told) : str_of(why.text)))
+        LOG(LOG_ERROR, "store", "telling of the end of work", LOG_E(&gone));
+}
+
+static bool on_task(struct packet *p, struct err *e)
+{
+    struct ipc_account_task m;
+    struct task *t;
+
+    if (!ipc_account_task_get(p->body, &m, e))
         return false;
-    is_ok = store_retrain(account.store, &why);
-    return IPC_SEND(&account.monitor, retrained, NULL, 0, e, .request = m.request, .is_ok = is_ok,
-                    .text = str_of(why.text));
+    t = heap_alloc(sizeof *t);
+    *t = (struct task){m.request, m.task};
+    if (account_thread(do_task, t))
+        return true;
+    free(t);
+    return IPC_SEND(&account.monitor, account_done, NULL, 0, e, .request = m.request,
+                    .text = STR("the account does too much at once"));
 }
 
 // Its part of the configuration, from a memory file.
@@ -217,9 +252,9 @@ static bool on_monitor(struct packet *p, struct err *e)
             return false;
         imap_attach(&attach, packet_take_fd(p, 0));
         return true;
-    case IPC_account_retrain:
+    case IPC_account_task:
         seen++;
-        return on_retrain(p, e);
+        return on_task(p, e);
     case IPC_account_config:
         seen++;
         return on_config(p);

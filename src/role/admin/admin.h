@@ -24,6 +24,7 @@ struct ctl {
     const struct config_edit *edit; // that the command is, if it is one,
     struct command edit_command;    // and how it is read
     uint64_t waits_for; // a request that will be answered; 0: none
+    bool wants_text;    // its answer has lines
     struct arena a;
     struct event_source *source;
     struct ctl *next;

@@ -152,16 +152,42 @@ static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct 
 }
 
 // The answer comes by way of the monitor, and others are served meanwhile.
-static bool run_retrain(struct ctl *c, const struct str *arguments, struct err *e)
+static bool begin_task(struct ctl *c, unsigned task, struct str account, struct err *e)
 {
     struct err why = {0};
 
     c->waits_for = admin_next_request();
-    if (IPC_SEND(&self.monitor, account_retrain, NULL, 0, &why, .request = c->waits_for,
-                 .account = arguments[0]))
+    c->wants_text = task != IPC_TASK_RETRAIN;
+    if (IPC_SEND(&self.monitor, account_task, NULL, 0, &why, .request = c->waits_for,
+                 .task = (uint8_t)task, .account = account))
         return true;
     c->waits_for = 0;
     return admin_answer(c, &why, e);
+}
+
+static bool run_retrain(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    return begin_task(c, IPC_TASK_RETRAIN, arguments[0], e);
+}
+
+static bool run_recount(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    return begin_task(c, IPC_TASK_COUNTS, arguments[0], e);
+}
+
+static bool run_fixmsgsize(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    return begin_task(c, IPC_TASK_SIZES, arguments[0], e);
+}
+
+static bool run_reparse(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    return begin_task(c, IPC_TASK_PARSE, arguments[0], e);
+}
+
+static bool run_reassignthreads(struct ctl *c, const struct str *arguments, struct err *e)
+{
+    return begin_task(c, IPC_TASK_THREADS, arguments[0], e);
 }
 
 // The command talks to the account over the channel itself.
@@ -181,6 +207,10 @@ static const struct command commands[] = {
     {STR_("stop"), 0, run_stop},
     {STR_("setaccountpassword"), 2, run_setaccountpassword},
     {STR_("retrain"), 1, run_retrain},
+    {STR_("recalculatemailboxcounts"), 1, run_recount},
+    {STR_("fixmsgsize"), 1, run_fixmsgsize},
+    {STR_("reparse"), 1, run_reparse},
+    {STR_("reassignthreads"), 1, run_reassignthreads},
     {STR_("importopen"), 2, run_import},
     {STR_("loglevels"), 0, run_loglevels},
     {STR_("setloglevels"), 2, run_setloglevels},
@@ -332,6 +362,22 @@ void admin_answer_late(uint64_t request, bool is_ok, struct str text)
         drop(c);
 }
 
+// Work on an account's mail has ended; what it tells follows as a stream.
+static void task_done(const struct ipc_account_done *done)
+{
+    struct ctl *c = waiting_for(done->request);
+    struct err gone = {0};
+
+    if (!c || !done->is_ok || !c->wants_text) {
+        admin_answer_late(done->request, done->is_ok, done->text);
+        return;
+    }
+    c->waits_for = 0;
+    if (!admin_put(c, STR("ok\n"), &gone) ||
+        (done->text.n && !admin_put_piece(c, done->text, &gone)) || !admin_put(c, STR("0\n"), &gone))
+        drop(c);
+}
+
 static bool on_domains(struct packet *m, struct err *e)
 {
     struct ipc_domains_text domains;
@@ -380,16 +426,16 @@ static bool on_import_channel(struct packet *m, struct err *e)
 
 static bool on_monitor(struct packet *m, struct err *e)
 {
-    struct ipc_retrained retrained;
+    struct ipc_account_done done;
     struct ipc_domains_written written;
 
     switch ((int)m->type) {
     case IPC_config:
         return on_config(m, e);
-    case IPC_retrained:
-        if (!ipc_retrained_get(m->body, &retrained, e))
+    case IPC_account_done:
+        if (!ipc_account_done_get(m->body, &done, e))
             return false;
-        admin_answer_late(retrained.request, retrained.is_ok, retrained.text);
+        task_done(&done);
         return true;
     case IPC_fetch_made:
         return web_fetch_made(m, e);

@@ -15,14 +15,14 @@
 #include "role/monitor/monitor_priv.h"
 
 /* The admin's question is the monitor's to know: an account cannot answer for another. */
-static bool answer_retrain(struct account *a, bool is_ok, struct str text, struct err *e)
+static bool answer_task(struct account *a, bool is_ok, struct str text, struct err *e)
 {
     struct process *admin = role_process(a->m, ROLE_ADMIN);
 
-    if (!a->is_retraining)
+    if (!a->has_task)
         return true;
-    a->is_retraining = false;
-    return !admin || IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = a->retrain,
+    a->has_task = false;
+    return !admin || IPC_SEND(&admin->ch, account_done, NULL, 0, e, .request = a->task,
                               .is_ok = is_ok, .text = text);
 }
 
@@ -61,7 +61,7 @@ static void account_free(struct account *a, bool has_crashed)
     struct map_entry *entry;
     struct err e = {0};
 
-    if (!answer_retrain(a, false, STR("the account's process ended before it had begun"), &e))
+    if (!answer_task(a, false, STR("the account's process ended before it had done it"), &e))
         LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
     map_remove(&m->accounts, a->name);
     event_remove(m->loop, a->source);
@@ -104,7 +104,7 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
 {
     struct ipc_detached detached;
     struct ipc_account_idle idle;
-    struct ipc_retrained retrained;
+    struct ipc_account_done done;
     struct ipc_grant grant;
     struct conn *c;
 
@@ -122,9 +122,9 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
         else
             conn_finish(c, false);
         return true;
-    case IPC_retrained:
-        return ipc_retrained_get(p->body, &retrained, e) &&
-               answer_retrain(a, retrained.is_ok, retrained.text, e);
+    case IPC_account_done:
+        return ipc_account_done_get(p->body, &done, e) &&
+               answer_task(a, done.is_ok, done.text, e);
     case IPC_grant:
         return ipc_grant_get(p->body, &grant, e) && grant_admin(a, &grant, e);
     case IPC_account_idle:
@@ -324,21 +324,21 @@ void accounts_stop(struct monitor *m)
     }
 }
 
-bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e)
+bool account_task(struct process *admin, const struct ipc_account_task *asked, struct err *e)
 {
     struct err why = {0};
     struct account *a = account_ensure(admin->m, asked->account, &why);
 
-    if (a && a->is_retraining) {
-        (void)fail(&why, ERR_DENIED, "the account is asked to retrain already");
-    } else if (a && IPC_SEND(&a->ch, account_retrain, NULL, 0, &why, .request = asked->request,
-                             .account = asked->account)) {
+    if (a && a->has_task) {
+        (void)fail(&why, ERR_DENIED, "the account is at such work already");
+    } else if (a && IPC_SEND(&a->ch, account_task, NULL, 0, &why, .request = asked->request,
+                             .task = asked->task, .account = asked->account)) {
         a->sent++;
-        a->is_retraining = true;
-        a->retrain = asked->request;
+        a->has_task = true;
+        a->task = asked->request;
         return true;
     }
-    return IPC_SEND(&admin->ch, retrained, NULL, 0, e, .request = asked->request,
+    return IPC_SEND(&admin->ch, account_done, NULL, 0, e, .request = asked->request,
                     .text = str_of(why.text));
 }
 

@@ -90,8 +90,8 @@ struct account {
     struct channel ch;
     struct event_source *source;
     uint64_t sent; // messages, to know whether it may go
-    bool is_retraining; // asked, and not answered yet
-    uint64_t retrain;   // the admin's request then
+    bool has_task; // asked, and not answered yet
+    uint64_t task; // the admin's request then
     struct monitor *m;
 };
 
@@ -229,7 +229,7 @@ void deliver_child_ended(struct process *template, uint32_t wait_status);
 
 struct account *account_ensure(struct monitor *m, struct str name, struct err *e);
 /* Passes on what admin asks; the account's answer goes back the same way. */
-bool account_retrain(struct process *admin, const struct ipc_account_retrain *asked, struct err *e);
+bool account_task(struct process *admin, const struct ipc_account_task *asked, struct err *e);
 /* Connects admin with the account, for an import. */
 bool account_import(struct process *admin, const struct ipc_import_open *asked, struct err *e);
 bool account_attach(struct monitor *m, struct conn *c, int stream, struct str tag,

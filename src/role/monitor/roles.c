@@ -148,7 +148,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_delivery_grant grant;
     struct ipc_seal_grant seal;
     struct ipc_deliver_open open;
-    struct ipc_account_retrain retrain;
+    struct ipc_account_task task;
     struct ipc_config_done done;
     struct ipc_domains_read read;
     struct ipc_import_open import;
@@ -222,8 +222,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
     case IPC_fetch_new:
         return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
-    case IPC_account_retrain:
-        return ipc_account_retrain_get(m->body, &retrain, e) && account_retrain(p, &retrain, e);
+    case IPC_account_task:
+        return ipc_account_task_get(m->body, &task, e) && account_task(p, &task, e);
     case IPC_import_open:
         return ipc_import_open_get(m->body, &import, e) && account_import(p, &import, e);
     case IPC_domains_read:
