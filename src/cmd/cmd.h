@@ -37,6 +37,8 @@ int cmd_fail(const struct err *e);
 
 /* All of standard input. ERR_LIMIT past the limit of out; what names it in the message. */
 MUST_USE bool cmd_read_stdin(struct buf *out, const char *what, struct err *e);
+/* A password, one line of standard input, into room, which must stay. */
+MUST_USE bool cmd_read_password(char *room, size_t size, struct str *out, struct err *e);
 
 /* One flag of a verb: a text, or a switch when value is NULL. */
 struct cmd_flag {

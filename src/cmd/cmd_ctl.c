@@ -23,6 +23,20 @@ int cmd_stop(int argc, char **argv)
     return 0;
 }
 
+bool cmd_read_password(char *room, size_t size, struct str *out, struct err *e)
+{
+    fprintf(stderr, "Use a password that is not in use elsewhere; it will be shown as you type.\n"
+                    "password: ");
+    if (!fgets(room, (int)size, stdin))
+        return fail(e, ERR_SYNTAX, "no password on standard input");
+    *out = str_of(room);
+    if (str_ends(*out, STR("\n")))
+        out->n--;
+    if (str_ends(*out, STR("\r")))
+        out->n--;
+    return true;
+}
+
 int cmd_setaccountpassword(int argc, char **argv)
 {
     char password[2048] = {0};
@@ -32,19 +46,8 @@ int cmd_setaccountpassword(int argc, char **argv)
 
     if (argc != 2)
         return cmd_usage("setaccountpassword");
-    if (!ctl_open(&c, &e))
+    if (!ctl_open(&c, &e) || !cmd_read_password(password, sizeof password, &text, &e))
         return cmd_fail(&e);
-    fprintf(stderr, "Use a password that is not in use elsewhere; it will be shown as you type.\n"
-                    "password: ");
-    if (!fgets(password, sizeof password, stdin)) {
-        (void)fail(&e, ERR_SYNTAX, "no password on standard input");
-        return cmd_fail(&e);
-    }
-    text = str_of(password);
-    if (str_ends(text, STR("\n")))
-        text.n--;
-    if (str_ends(text, STR("\r")))
-        text.n--;
     if (!ctl_send(&c, STR("setaccountpassword"), &e) || !ctl_send(&c, str_of(argv[1]), &e) ||
         !ctl_send(&c, text, &e) || !ctl_ok(&c, &e))
         return cmd_fail(&e);

@@ -89,6 +89,11 @@ int cmd_address_rm(int argc, char **argv)
     return plain_change(argc, argv, "config address rm", 1, "addressrm");
 }
 
+int cmd_address_account(int argc, char **argv)
+{
+    return question(argc, argv, "config address account", 1, "addressaccount");
+}
+
 int cmd_domain_rm(int argc, char **argv)
 {
     return plain_change(argc, argv, "config domain rm", 1, "domainrm");

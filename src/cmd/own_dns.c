@@ -1,5 +1,7 @@
 #include "cmd/own_dns.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -65,6 +67,28 @@ bool own_dns_open(struct dns *out, struct err *e)
         return false;
     *out = resolver_dns(&resolver);
     return true;
+}
+
+bool own_dns_is_signed(struct arena *a, struct str host)
+{
+    struct dns_answer answer;
+    struct err e = {0};
+    struct dns dns;
+
+    if (!own_dns_open(&dns, &e))
+        return false;
+    dns_lookup(&dns, a, host, DNS_A, &answer);
+    return answer.is_secure;
+}
+
+bool own_dns_is_address(const struct ip *ip)
+{
+    static const struct ip all[] = {{.family = 4}, {.family = 6}};
+    const char *is_test = getenv("MOX_DIAL_PRIVATE");
+
+    if (ip_eq(ip, &all[0]) || ip_eq(ip, &all[1]))
+        return false;
+    return !ip_is_loopback(ip) || (is_test && strcmp(is_test, "1") == 0);
 }
 
 const char *own_dns_security(bool is_secure)

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "base/ip.h"
 #include "policy/dns.h"
 
 /*
@@ -10,6 +11,14 @@
  * It logs errors only, unless -loglevel says otherwise.
  */
 MUST_USE bool own_dns_open(struct dns *out, struct err *e);
+
+/* Whether the addresses of a host are signed. Without an answer, no. */
+bool own_dns_is_signed(struct arena *a, struct str host);
+/*
+ * Whether others can reach the address, as far as it says so by itself: it is neither loopback nor "all".
+ * With MOX_DIAL_PRIVATE=1, in tests, this machine is the Internet, and loopback addresses are as good as any.
+ */
+bool own_dns_is_address(const struct ip *ip);
 
 /* "with dnssec" or "without dnssec" */
 const char *own_dns_security(bool is_secure);

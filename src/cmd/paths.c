@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "text/idna.h"
 
 struct str paths_config_dir(void)
 {
@@ -34,12 +35,31 @@ bool paths_load(struct arena *a, struct config *out, struct buf *problems, struc
            fail(e, ERR_SYNTAX, "the configuration has errors");
 }
 
+bool paths_domain(struct arena *a, const struct config *c, const char *name, const struct sconf_node **out,
+                  struct err *e)
+{
+    struct str wanted, own;
+    struct err none = {0};
+
+    if (!domain_to_ascii(a, str_of(name), &wanted, e))
+        return false;
+    SCONF_EACH (n, sconf_get(c->domains.root, "Domains"))
+        if (domain_to_ascii(a, n->key, &own, &none) && str_eq(own, wanted)) {
+            *out = n;
+            return true;
+        }
+    return fail(e, ERR_NOT_FOUND, "no domain \"%s\" in domains.conf", name);
+}
+
+struct str paths_named(struct arena *a, struct str name)
+{
+    return name.n && name.p[0] == '/' ? name
+                                      : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(name));
+}
+
 bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str *out, struct err *e)
 {
-    struct str path = name.n && name.p[0] == '/'
-                          ? name : arena_printf(a, "%.*s%.*s", STR_FMT(paths_config_dir()), STR_FMT(name));
-
-    const char *file = arena_cstring(a, path);
+    const char *file = arena_cstring(a, paths_named(a, name));
 
     return file ? os_read_file(a, file, limit, out, e) : fail(e, ERR_SYNTAX, "no name of a file");
 }

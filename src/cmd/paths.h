@@ -9,7 +9,11 @@
 struct str paths_config_dir(void);
 /* Both files, read and checked. Problems go to problems, and e says that there are some. */
 MUST_USE bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e);
-/* A file that the configuration names: relative to the directory of mox.conf. */
+/* The entry of a domain, in either spelling. ERR_NOT_FOUND. */
+MUST_USE bool paths_domain(struct arena *a, const struct config *c, const char *name,
+                           const struct sconf_node **out, struct err *e);
+/* The path of a file that the configuration names: relative to the directory of mox.conf. And its bytes. */
+struct str paths_named(struct arena *a, struct str name);
 MUST_USE bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str *out,
                                struct err *e);
 /* Makes an account's directory below the data directory the current one. ERR_NOT_FOUND. */

@@ -9,11 +9,26 @@ const struct cmd cmd_verbs[] = {
      "kernel without Landlock it starts only with -without-landlock: files are then kept from a\n"
      "broken process by their owners alone, and the accounts have one owner.",
      cmd_serve, false},
+    {"quickstart", "[-skipdial] [-existing-webserver] [-hostname host] user@domain [user | uid]",
+     "Set up a new mail server: configuration, keys, an account, and what the DNS needs.\n\n"
+     "Writes config/mox.conf, config/domains.conf, keys below config, data and a unit for systemd into the\n"
+     "current directory, or where -config says. Nothing that is there is written over, and what was written\n"
+     "is removed again when a later step fails. Prints the passwords of the account and of the admin, which\n"
+     "are kept nowhere else, settings for mail clients and the DNS records to enter. Without a DNS that\n"
+     "answers there are warnings instead of checks.\n\n"
+     "The server's processes run as user, by default mox, which is to be made. -hostname names this machine,\n"
+     "if it does not know its full name. With -existing-webserver another program has ports 80 and 443 and\n"
+     "gets the certificates. -skipdial does not try to reach port 25 of another server.",
+     cmd_quickstart, false},
     {"stop", "", "Stop a running server.\n\n"
      "Connections get a few seconds to end. Returns when the server has.", cmd_stop, false},
     {"setaccountpassword", "account", "Set a new password for an account.\n\n"
      "The password is read from standard input, one line, at least 8 bytes.",
      cmd_setaccountpassword, false},
+    {"setadminpassword", "", "Set a new password for the admin's pages.\n\n"
+     "The password is read from standard input, one line, at least 8 bytes. Its hash is written to\n"
+     "AdminPasswordFile of mox.conf.", cmd_setadminpassword, false},
+    {"clientconfig", "domain", "Print the settings for mail clients of a domain.", cmd_clientconfig, false},
     {"loglevels", "[level [pkg]]", "Print the log levels, or set one.\n\n"
      "With a level, sets the default or that of a package, such as imapserver, until the server\n"
      "stops. An empty level takes a package's own level away. Levels: error, warn, info, debug,\n"
@@ -112,6 +127,14 @@ const struct cmd cmd_verbs[] = {
      cmd_config_describe_domains, false},
     {"config describe-sendmail", ">/etc/moxsubmit.conf", "Print an annotated moxsubmit.conf with all fields.\n\n"
      "It says how \"sendmail\" submits messages.", cmd_config_describe_sendmail, false},
+    {"config printservice", ">mox.service", "Print a unit for systemd.\n\n"
+     "For a server in the current directory, with the program in it.", cmd_config_printservice, false},
+    {"config example", "[webhandlers | transport]", "Print an example of a part of the configuration.\n\n"
+     "Without a name, lists those that there are.", cmd_config_example, false},
+    {"config ensureacmehostprivatekeys", "", "Make the private keys that DANE needs, where they are missing.\n\n"
+     "Every listener with ACME gets a key of each kind, RSA 2048 and ECDSA P-256, which its certificates are\n"
+     "made with from then on, so that the TLSA records stay right. Writes them to hostkeys below the\n"
+     "configuration's directory, and prints the lines that mox.conf needs.", cmd_config_ensurekeys, false},
     {"config account list", "", "List all accounts.\n\nOne per line; those whose logins are disabled say so.",
      cmd_account_list, false},
     {"config account addresses", "account", "List the addresses of an account.\n\n"
@@ -127,6 +150,9 @@ const struct cmd cmd_verbs[] = {
      "Who tries is told the message. Mail still arrives.", cmd_account_disable, false},
     {"config account enable", "account", "Let logins to an account succeed again.", cmd_account_enable,
      false},
+    {"config address account", "address", "Print whose an address is.\n\n"
+     "An address with a catchall separator is that before it; one that nobody has is that of who has\n"
+     "@domain.", cmd_address_account, false},
     {"config address add", "address account", "Add an address to an account.\n\n"
      "@domain stands for all addresses of a domain that are nobody else's.", cmd_address_add, false},
     {"config address rm", "address", "Take an address away from its account.\n\n"

@@ -25,13 +25,16 @@ cmd_run_fn cmd_dane_dial, cmd_dane_dialmx, cmd_dane_makerecord, cmd_smtp_dial; /
 cmd_run_fn cmd_mtasts_lookup;                                        // cmd_mtasts.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
 cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account_rm, cmd_account_disable,
-    cmd_account_enable, cmd_address_add, cmd_address_rm, cmd_domain_add, cmd_domain_rm, cmd_domain_disable,
+    cmd_account_enable, cmd_address_account, cmd_address_add, cmd_address_rm, cmd_domain_add, cmd_domain_rm, cmd_domain_disable,
     cmd_domain_enable, cmd_alias_list, cmd_alias_print, cmd_alias_add, cmd_alias_update, cmd_alias_rm,
     cmd_alias_addaddr, cmd_alias_rmaddr;                             // cmd_domains.c
 cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c
 cmd_run_fn cmd_export_mbox, cmd_export_maildir;                      // cmd_export.c
 cmd_run_fn cmd_import_mbox, cmd_import_maildir;                      // cmd_import.c
 cmd_run_fn cmd_dnsrecords;                                           // cmd_dnsrecords.c
+cmd_run_fn cmd_quickstart;                                           // cmd_quickstart.c
+cmd_run_fn cmd_setadminpassword, cmd_clientconfig, cmd_config_printservice, cmd_config_example,
+    cmd_config_ensurekeys;                                           // cmd_setup.c
 cmd_run_fn cmd_dnsbl_check, cmd_dnsbl_checkhealth;                   // cmd_dnsbl.c
 cmd_run_fn cmd_dmarc_lookup, cmd_dmarc_verify, cmd_dmarc_checkreportaddrs, cmd_dmarc_parsereportmsg,
     cmd_tlsrpt_lookup, cmd_tlsrpt_parsereportmsg, cmd_dmarcdb_addreport, cmd_tlsrptdb_addreport;                    // cmd_dmarc.c

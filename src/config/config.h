@@ -114,6 +114,19 @@ MUST_USE bool config_dkim(const struct config *c, struct arena *a, struct str do
 MUST_USE bool config_dkim_of(const struct sconf_node *domain, struct arena *a,
                              struct config_selectors *out, struct err *e);
 
+/* --- quickstart --------------------------------------------------------------------------------- */
+
+/* What a new installation is made of. Domains as people write them. */
+struct config_new {
+    struct str user, hostname, domain, account, contact;
+    const struct str *ips, *nat_ips, *internal_ips, *host_keys; // addresses; names of files
+    size_t n_ips, n_nat_ips, n_internal_ips, n_host_keys;
+    bool has_webserver; // another one, which gets certificates and has ports 80 and 443
+    bool is_everywhere; // the addresses are all of this machine's: port 80 is not there for the internal listener
+};
+/* Its mox.conf, with comments. */
+void config_put_new(struct buf *out, const struct config_new *new);
+
 /* --- localserve --------------------------------------------------------------------------------- */
 
 /* The two files that localserve writes at first run, for these addresses to listen on. */

@@ -435,6 +435,26 @@ static bool address_rm(struct config_editor *ed, const struct str *arguments, st
     return take_away_from(ed, sconf_get(account, "Destinations"), node, false, e);
 }
 
+// Whose it is, by itself or as one of those that are nobody else's at its domain. A list is nobody's.
+static bool address_account(struct config_editor *ed, const struct str *arguments, struct err *e)
+{
+    const struct sconf_node *account, *domain, *alias;
+    struct str localpart;
+    struct err none = {0};
+
+    if (!parse_own(ed, arguments[0], &localpart, &domain, e))
+        return false;
+    if (!find_destination(ed, arguments[0], &account)) {
+        if (find_alias(ed, arguments[0], &domain, &alias, &none))
+            return fail(e, ERR_NOT_FOUND, "\"%.*s\" is an alias, see \"config alias print\"", STR_FMT(arguments[0]));
+        if (!find_destination(ed, arena_printf(ed->a, "@%.*s", STR_FMT(domain->key)), &account))
+            return fail(e, ERR_NOT_FOUND, "no account has the address \"%.*s\"", STR_FMT(arguments[0]));
+    }
+    buf_put(&ed->answer, account->key);
+    buf_put_char(&ed->answer, '\n');
+    return true;
+}
+
 /* --- domains ---------------------------------------------------------------------------------------- */
 
 // mox-imap-store-cli-config.md, "Default domain config". Two keys, so that there is a spare one; large
@@ -442,16 +462,12 @@ static bool address_rm(struct config_editor *ed, const struct str *arguments, st
 static void put_domain(struct config_editor *ed, struct buf *out, struct str domain, struct str account,
                        bool is_disabled)
 {
-    AUTO_BUF time = BUF_LIMIT(100);
     AUTO_BUF stamp = BUF_LIMIT(100);
     AUTO_BUF keys = BUF_LIMIT(4096);
     struct str year;
 
-    date_put_rfc3339(&time, ed->now_unix);
-    for (size_t i = 0; i < time.n && time.p[i] != 'Z'; i++)
-        if (time.p[i] != '-' && time.p[i] != ':')
-            buf_put_char(&stamp, time.p[i]);
-    year = str_sub(buf_str(&time), 0, 4);
+    date_put_stamp(&stamp, ed->now_unix);
+    year = str_sub(buf_str(&stamp), 0, 4);
     buf_printf(out, "%.*s:\n", STR_FMT(domain));
     if (is_disabled)
         BUF_PUT(out, "\tDisabled: true\n");
@@ -470,6 +486,9 @@ static void put_domain(struct config_editor *ed, struct buf *out, struct str dom
                     "\tDMARC:\n\t\tLocalpart: dmarcreports\n\t\tAccount: %.*s\n\t\tMailbox: DMARC\n"
                     "\tTLSRPT:\n\t\tLocalpart: tlsreports\n\t\tAccount: %.*s\n\t\tMailbox: TLSRPT\n",
                STR_FMT(year), STR_FMT(account), STR_FMT(account));
+    if (ed->has_mtasts)
+        buf_printf(out, "\tMTASTS:\n\t\tPolicyID: %.*s\n\t\tMode: enforce\n\t\tMaxAge: 24h0m0s\n"
+                        "\t\tMX:\n\t\t\t- %.*s\n", STR_FMT(buf_str(&stamp)), STR_FMT(ed->hostname));
     ed->new_keys = arena_dup(ed->a, buf_str(&keys));
 }
 
@@ -696,6 +715,7 @@ static const struct config_edit edits[] = {
     {STR_("accountaddresses"), 1, true, account_addresses},
     {STR_("addressadd"), 2, false, address_add},
     {STR_("addressrm"), 1, false, address_rm},
+    {STR_("addressaccount"), 1, true, address_account},
     {STR_("domainadd"), 4, false, domain_add},
     {STR_("domainrm"), 1, false, domain_rm},
     {STR_("domaindisabled"), 2, false, domain_disable},

@@ -17,6 +17,8 @@ struct config_editor {
     struct str new_keys; // of DKIM, that the change needs: file names below the configuration's directory, a line each
     // For a change that needs them, set after the beginning.
     struct str postmaster; // the account
+    struct str hostname;   // of mox.conf
+    bool has_mtasts;       // a listener serves policies of MTA-STS
     int64_t now_unix;
 };
 

@@ -48,6 +48,15 @@ bool key_ed25519(struct arena *a, struct str *key, struct err *e)
     return ok || private_key_fail(e, "make ed25519 key");
 }
 
+bool key_ecdsa_p256(struct arena *a, struct str *key, struct err *e)
+{
+    EVP_PKEY *pkey = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    bool ok = pkey && private_key_to_pem(a, pkey, key);
+
+    EVP_PKEY_free(pkey);
+    return ok || private_key_fail(e, "make ECDSA key");
+}
+
 static bool add_extension(X509 *x, int nid, const char *value)
 {
     X509V3_CTX ctx;

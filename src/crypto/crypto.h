@@ -71,9 +71,10 @@ struct cert_key {
 /* ERR_SYNTAX for what is no certificate, ERR_DENIED for keys that are too weak. */
 MUST_USE bool cert_key_of(struct arena *a, struct str der, struct cert_key *out, struct err *e);
 
-/* New private keys as PKCS8 PEM, for DKIM. */
+/* New private keys as PKCS8 PEM, for DKIM and for certificates. */
 MUST_USE bool key_ed25519(struct arena *a, struct str *key, struct err *e);
 MUST_USE bool key_rsa(struct arena *a, unsigned bits, struct str *key, struct err *e);
+MUST_USE bool key_ecdsa_p256(struct arena *a, struct str *key, struct err *e);
 
 /* A private key, for the process that signs. */
 struct private_key;

@@ -98,6 +98,20 @@ bool os_write_file(const char *path, struct str bytes, mode_t mode, struct err *
     return sync_directory_of(path, e);
 }
 
+bool os_create_file(const char *path, struct str bytes, mode_t mode, struct err *e)
+{
+    AUTO_FD fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+
+    if (fd < 0)
+        return errno == EEXIST ? fail(e, ERR_CONFLICT, "%s is there already", path)
+                               : fail_errno(e, "create %s", path);
+    if (!os_write_all(fd, bytes, e) || (fsync(fd) < 0 && !fail_errno(e, "sync"))) {
+        unlink(path);
+        return fail_in(e, "%s", path);
+    }
+    return sync_directory_of(path, e);
+}
+
 bool os_make_dirs(const char *path, mode_t mode, struct err *e)
 {
     char part[MAX_PATH];

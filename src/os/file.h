@@ -17,6 +17,9 @@ MUST_USE bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out,
 /* Replaces path whole or not at all: temporary file in the same directory, sync, rename, sync. */
 MUST_USE bool os_write_file(const char *path, struct str bytes, mode_t mode, struct err *e);
 
+/* The same for a file that must not be there yet: ERR_CONFLICT. */
+MUST_USE bool os_create_file(const char *path, struct str bytes, mode_t mode, struct err *e);
+
 /* Creates the directory and its parents where they are missing. */
 MUST_USE bool os_make_dirs(const char *path, mode_t mode, struct err *e);
 /* Removes the directory of that name in dir_fd with the files in it; one that has directories stays. */

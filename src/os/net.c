@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -52,6 +54,55 @@ int net_listen(struct str ip, unsigned port, struct err *e)
         return -1;
     }
     return fd_take(&fd);
+}
+
+static bool is_link_local(const struct ip *ip)
+{
+    return ip->family == 4 ? ip->bytes[0] == 169 && ip->bytes[1] == 254
+                           : ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}
+
+static bool is_multicast(const struct ip *ip)
+{
+    return ip->family == 4 ? ip->bytes[0] >= 224 : ip->bytes[0] == 0xff;
+}
+
+static bool own_address_of(const struct ifaddrs *i, struct ip *out)
+{
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)i->ifa_addr;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+
+    if (!i->ifa_addr || !(i->ifa_flags & IFF_UP))
+        return false;
+    return (i->ifa_addr->sa_family == AF_INET && ip_of_bytes(str_at(&v4->sin_addr, 4), out)) ||
+           (i->ifa_addr->sa_family == AF_INET6 && ip_of_bytes(str_at(&v6->sin6_addr, 16), out));
+}
+
+// Whether an interface has addresses that are nobody's on the Internet.
+static bool is_private_interface(const struct ifaddrs *all, const char *name)
+{
+    struct ip ip;
+
+    for (const struct ifaddrs *i = all; i; i = i->ifa_next)
+        if (strcmp(i->ifa_name, name) == 0 && own_address_of(i, &ip) && !is_link_local(&ip) && !ip_is_public(&ip))
+            return true;
+    return false;
+}
+
+size_t net_own_addresses(struct net_own *out, size_t max)
+{
+    struct ifaddrs *all = NULL;
+    size_t n = 0;
+
+    if (getifaddrs(&all))
+        return 0;
+    for (const struct ifaddrs *i = all; i && n < max; i = i->ifa_next)
+        if (own_address_of(i, &out[n].ip) && !is_link_local(&out[n].ip) && !is_multicast(&out[n].ip)) {
+            out[n].is_public = !is_private_interface(all, i->ifa_name);
+            n++;
+        }
+    freeifaddrs(all);
+    return n;
 }
 
 static int connect_one(const struct addrinfo *to, int timeout_ms, struct err *e)

@@ -33,6 +33,14 @@ void net_local_text(int fd, char out[NET_ADDRESS_TEXT]);
 /* 4 or 6 with the address in network order (4 or 16 bytes), or 0 when it is no address. */
 int net_parse_ip(struct str text, unsigned char out[16]);
 
+/* An address of this machine. */
+struct net_own {
+    struct ip ip;
+    bool is_public; // no address of its interface is a private one
+};
+/* Those of interfaces that are up, without link-local and multicast ones; at most max. Returns how many. */
+size_t net_own_addresses(struct net_own *out, size_t max);
+
 /*
  * A TCP connection to a name or address, tried one address after the other for as long as timeout_ms
  * in all (and what the C library takes to look the name up). For commands; the server's own roles ask

@@ -256,6 +256,16 @@ static bool take_digits(struct cur *c, size_t n, uint64_t max, unsigned *out)
     return true;
 }
 
+void date_put_stamp(struct buf *out, int64_t unix_seconds)
+{
+    AUTO_BUF text = BUF_LIMIT(100);
+
+    date_put_rfc3339(&text, unix_seconds);
+    for (size_t i = 0; i < text.n && text.p[i] != 'Z'; i++)
+        if (text.p[i] != '-' && text.p[i] != ':')
+            buf_put_char(out, text.p[i]);
+}
+
 bool date_parse_rfc3339(struct str text, int64_t *unix_seconds)
 {
     struct cur c = cur_of(text);

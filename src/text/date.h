@@ -29,5 +29,7 @@ MUST_USE bool date_parse_imap_day(struct str text, int64_t *days);
 
 /* "2026-11-24T09:16:53Z" */
 void date_put_rfc3339(struct buf *out, int64_t unix_seconds);
+/* "20261124T091653", as in names of files */
+void date_put_stamp(struct buf *out, int64_t unix_seconds);
 /* The same in UTC, with any fraction of a second, which is dropped. */
 MUST_USE bool date_parse_rfc3339(struct str text, int64_t *unix_seconds);

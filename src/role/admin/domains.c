@@ -7,6 +7,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/admin/admin.h"
+#include "text/idna.h"
 
 bool domains_run(struct ctl *c, const struct str *arguments, struct err *e)
 {
@@ -53,6 +54,9 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
             config_editor_begin(&ed, &a, text, &why);
     ed.now_unix = os_now_unix();
     ed.postmaster = admin_settings()->postmaster;
+    ed.has_mtasts = admin_settings()->has_mtasts;
+    if (is_ok && !domain_to_unicode(&a, admin_settings()->hostname, &ed.hostname, &why))
+        is_ok = false;
     is_ok = is_ok && c->edit->run(&ed, c->arguments, &why);
     if (is_ok && c->edit->is_question) {
         c->waits_for = 0;

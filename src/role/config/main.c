@@ -43,6 +43,14 @@ static _Noreturn void finish(bool is_ok, struct str problems)
     exit(0);
 }
 
+static bool has_service(const struct sconf_node *root, const char *service)
+{
+    SCONF_EACH (l, sconf_get(root, "Listeners"))
+        if (sconf_bool(sconf_get(l, service), "Enabled"))
+            return true;
+    return false;
+}
+
 static void put_common(struct compile *c)
 {
     const struct sconf_node *root = c->config->main.root;
@@ -55,6 +63,7 @@ static void put_common(struct compile *c)
                  .no_dmarc_reports = sconf_bool(root, "NoOutgoingDMARCReports"),
                  .no_tls_reports = sconf_bool(root, "NoOutgoingTLSReports"),
                  .reports_success = sconf_bool(root, "OutgoingTLSReportsForAllSuccess"),
+                 .has_mtasts = has_service(root, "MTASTSHTTPS"),
                  .postmaster = sconf_text(sconf_get(root, "Postmaster"), "Account"),
                  .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));
     COMPILED_PUT(&c->common, level, .package = STR(""), .level = level);

@@ -1,0 +1,287 @@
+#include "cmd/zone_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cmd/own_dns.h"
+#include "cmd/paths.h"
+#include "crypto/tlsa.h"
+#include "text/idna.h"
+
+enum { MAX_KEY_FILE = 64 * 1024, STRING_BYTES = 100 };
+
+struct zone {
+    struct arena *a;
+    const struct config *config;
+    const struct sconf_node *domain;
+    struct str name, host; // A-labels
+    bool has_dnssec;
+    struct buf *out;
+};
+
+// One record: the owner, and what follows.
+static void put(struct zone *z, struct str owner, const char *format, ...) PRINTF_LIKE(3, 4);
+static void put(struct zone *z, struct str owner, const char *format, ...)
+{
+    char text[2048];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    buf_printf(z->out, "%-38.*s %s\n", STR_FMT(owner), text);
+}
+
+static struct str below(struct zone *z, const char *label, struct str name)
+{
+    return arena_printf(z->a, "%s%.*s.", label, STR_FMT(name));
+}
+
+static void comment(struct zone *z, const char *text)
+{
+    buf_printf(z->out, "\n; %s\n", text);
+}
+
+bool zone_host_keys(struct arena *a, const struct config *config, struct host_keys *out, struct err *e)
+{
+    *out = (struct host_keys){0};
+    SCONF_EACH (l, sconf_get(config->main.root, "Listeners")) {
+        if (!sconf_bool(sconf_get(l, "SMTP"), "Enabled"))
+            continue;
+        SCONF_EACH (file, sconf_get(sconf_get(l, "TLS"), "HostPrivateKeyFiles")) {
+            struct host_key *k = ARENA_PUSH(a, out->items, &out->n, &out->cap);
+            struct private_key *key;
+            struct str pem;
+
+            if (!paths_read_named(a, file->value, MAX_KEY_FILE, &pem, e))
+                return false;
+            key = private_key_parse(pem, e);
+            if (!key || !tlsa_of_pem(a, pem, TLSA_SPKI, TLSA_SHA256, &k->digest, e)) {
+                private_key_free(key);
+                return fail_in(e, "%.*s", STR_FMT(file->value));
+            }
+            k->is_rsa = private_key_kind(key) == PRIVATE_KEY_RSA;
+            private_key_free(key);
+        }
+    }
+    return true;
+}
+
+void zone_put_hex(struct buf *out, struct str bytes)
+{
+    for (size_t i = 0; i < bytes.n; i++)
+        buf_printf(out, "%02x", (unsigned char)bytes.p[i]);
+}
+
+// Usage 3 (DANE-EE), selector 1, matching 1 (RFC 7672 3.1.1), of each key that the host keeps when its
+// certificate is renewed.
+static bool put_tlsa(struct zone *z, struct err *e)
+{
+    struct host_keys keys;
+
+    if (!zone_host_keys(z->a, z->config, &keys, e))
+        return false;
+    if (keys.n)
+        comment(z, z->has_dnssec ? "With DNSSEC, senders verify our certificate by these (DANE)."
+                                 : "Without DNSSEC at this name DANE cannot be used; with it, uncomment these.");
+    for (int is_rsa = 0; is_rsa < 2; is_rsa++)
+        for (size_t i = 0; i < keys.n; i++) {
+            AUTO_BUF hex = BUF_LIMIT(200);
+
+            if (keys.items[i].is_rsa != is_rsa)
+                continue;
+            zone_put_hex(&hex, keys.items[i].digest);
+            put(z, arena_printf(z->a, "%s_25._tcp.%.*s.", z->has_dnssec ? "" : ";; ", STR_FMT(z->host)),
+                "TLSA 3 1 1 %.*s", STR_FMT(buf_str(&hex)));
+        }
+    return true;
+}
+
+// A TXT record has strings of at most 255 octets (RFC 1035 3.3.14); in shorter ones, lines stay readable.
+static void put_txt(struct zone *z, struct str owner, struct str text)
+{
+    AUTO_BUF strings = BUF_LIMIT(8192);
+
+    if (text.n <= STRING_BYTES) {
+        put(z, owner, "TXT \"%.*s\"", STR_FMT(text));
+        return;
+    }
+    for (size_t at = 0; at < text.n; at += STRING_BYTES)
+        buf_printf(&strings, "\n\t\"%.*s\"", STR_FMT(str_sub(text, at, STRING_BYTES)));
+    put(z, owner, "TXT (%.*s )", STR_FMT(buf_str(&strings)));
+}
+
+// All selectors: a key must be known before the first message is signed with it.
+static bool put_dkim(struct zone *z, struct err *e)
+{
+    SCONF_EACH (s, sconf_get(sconf_get(z->domain, "DKIM"), "Selectors")) {
+        AUTO_BUF text = BUF_LIMIT(8192);
+        struct dkim_record record = {0};
+        enum dkim_algorithm algorithm;
+        struct private_key *key;
+        struct str pem, selector;
+        bool is_ok;
+
+        if (!paths_read_named(z->a, sconf_text(s, "PrivateKeyFile"), MAX_KEY_FILE, &pem, e) ||
+            !domain_to_ascii(z->a, s->key, &selector, e))
+            return false;
+        key = dkim_private_key(pem, &algorithm, e);
+        if (!key)
+            return fail_in(e, "%.*s", STR_FMT(sconf_text(s, "PrivateKeyFile")));
+        record.kind = algorithm == DKIM_RSA_SHA256 ? DKIM_KEY_RSA : DKIM_KEY_ED25519;
+        is_ok = private_key_public(z->a, key, &record.public_key, e);
+        private_key_free(key);
+        if (!is_ok)
+            return false;
+        dkim_record_put(&text, &record);
+        put_txt(z, arena_printf(z->a, "%.*s._domainkey.%.*s.", STR_FMT(selector), STR_FMT(z->name)),
+                buf_str(&text));
+    }
+    return true;
+}
+
+// The addresses that we send from, as far as the configuration has them.
+static void put_spf(struct zone *z)
+{
+    AUTO_BUF text = BUF_LIMIT(1500);
+
+    BUF_PUT(&text, "v=spf1 ");
+    SCONF_EACH (l, sconf_get(z->config->main.root, "Listeners")) {
+        const struct sconf_node *list = sconf_get(l, "NATIPs");
+
+        if (!sconf_bool(sconf_get(l, "SMTP"), "Enabled"))
+            continue;
+        SCONF_EACH (n, list && list->child ? list : sconf_get(l, "IPs")) {
+            struct ip ip;
+
+            if (ip_parse(n->value, &ip) && own_dns_is_address(&ip))
+                buf_printf(&text, "%s:%.*s ", str_find(n->value, ':') >= 0 ? "ip6" : "ip4", STR_FMT(n->value));
+        }
+    }
+    BUF_PUT(&text, "mx ~all");
+    put(z, below(z, "", z->name), "TXT \"%.*s\"", STR_FMT(buf_str(&text)));
+}
+
+static struct str report_address(struct zone *z, const char *section)
+{
+    const struct sconf_node *report = sconf_get(z->domain, section);
+    struct str domain = sconf_text(report, "Domain");
+    struct err e = {0};
+
+    if (!report)
+        return (struct str){0};
+    if (!domain.n || !domain_to_ascii(z->a, domain, &domain, &e))
+        domain = z->name;
+    return arena_printf(z->a, "%.*s@%.*s", STR_FMT(sconf_text(report, "Localpart")), STR_FMT(domain));
+}
+
+static void put_host(struct zone *z)
+{
+    const struct sconf_node *report = sconf_get(z->config->main.root, "HostTLSRPT");
+
+    if (str_eq(z->name, z->host))
+        return;
+    comment(z, "For the name of this server: it sends mail of its own, and none is forged in its name.");
+    put(z, below(z, "", z->host), "TXT \"v=spf1 a -all\"");
+    if (report)
+        put(z, below(z, "_smtp._tls.", z->host), "TXT \"v=TLSRPTv1; rua=mailto:%.*s@%.*s\"",
+            STR_FMT(sconf_text(report, "Localpart")), STR_FMT(z->host));
+}
+
+static void put_policies(struct zone *z)
+{
+    struct str dmarc = report_address(z, "DMARC"), tlsrpt = report_address(z, "TLSRPT");
+    struct str sts = sconf_text(sconf_get(z->domain, "MTASTS"), "PolicyID");
+
+    comment(z, "Mail that says it is from the domain and cannot prove it is refused; we hear of it.");
+    if (dmarc.n)
+        put(z, below(z, "_dmarc.", z->name), "TXT \"v=DMARC1;p=reject;rua=mailto:%.*s!10m\"", STR_FMT(dmarc));
+    else
+        put(z, below(z, "_dmarc.", z->name), "TXT \"v=DMARC1;p=reject\"");
+    if (sts.n) {
+        comment(z, "Senders use TLS, and verify our certificate (MTA-STS).");
+        put(z, below(z, "mta-sts.", z->name), "CNAME %.*s.", STR_FMT(z->host));
+        put(z, below(z, "_mta-sts.", z->name), "TXT \"v=STSv1; id=%.*s\"", STR_FMT(sts));
+    } else {
+        comment(z, "MTA-STS is not configured for the domain, so there are no records for it.");
+    }
+    if (tlsrpt.n) {
+        comment(z, "Others tell us about trouble with TLS.");
+        put(z, below(z, "_smtp._tls.", z->name), "TXT \"v=TLSRPTv1; rua=mailto:%.*s\"", STR_FMT(tlsrpt));
+    }
+}
+
+static bool has_service(struct zone *z, const char *service)
+{
+    SCONF_EACH (l, sconf_get(z->config->main.root, "Listeners"))
+        if (sconf_bool(sconf_get(l, service), "Enabled"))
+            return true;
+    return false;
+}
+
+static void put_clients(struct zone *z)
+{
+    static const char *const absent[] = {"_imap._tcp.", "_submission._tcp.", "_pop3._tcp.", "_pop3s._tcp."};
+    struct str settings = sconf_text(z->domain, "ClientSettingsDomain"), ascii;
+    struct err e = {0};
+
+    comment(z, "Mail clients find their settings.");
+    if (!settings.n || !domain_to_ascii(z->a, settings, &ascii, &e))
+        ascii = z->host;
+    else if (!str_eq(ascii, z->host))
+        put(z, below(z, "", ascii), "CNAME %.*s.", STR_FMT(z->host));
+    if (has_service(z, "AutoconfigHTTPS")) {
+        put(z, below(z, "autoconfig.", z->name), "CNAME %.*s.", STR_FMT(z->host));
+        put(z, below(z, "_autodiscover._tcp.", z->name), "SRV 0 1 443 %.*s.", STR_FMT(z->host));
+    }
+    put(z, below(z, "_imaps._tcp.", z->name), "SRV 0 1 993 %.*s.", STR_FMT(ascii));
+    put(z, below(z, "_submissions._tcp.", z->name), "SRV 0 1 465 %.*s.", STR_FMT(ascii));
+    for (size_t i = 0; i < COUNT(absent); i++)
+        put(z, below(z, absent[i], z->name), "SRV 0 0 0 .");
+}
+
+static void put_caa(struct zone *z)
+{
+    const struct sconf_node *acme = sconf_get(z->config->main.root, "ACME");
+
+    SCONF_EACH (provider, acme) {
+        struct str issuer = sconf_text(provider, "IssuerDomainName");
+
+        // mox-imap-store-cli-config.md 4.3
+        if (!issuer.n && str_starts(sconf_text(provider, "DirectoryURL"), STR("https://acme-v02.api.letsencrypt.org/")))
+            issuer = STR("letsencrypt.org");
+        if (!issuer.n)
+            continue;
+        comment(z, "Nobody else makes certificates for the domain.");
+        put(z, below(z, "", z->name), "CAA 0 issue \"%.*s\"", STR_FMT(issuer));
+    }
+}
+
+static bool put_zone(struct zone *z, struct err *e)
+{
+    buf_printf(z->out, "; DNS records of %.*s, as this configuration wants them.\n$TTL 300\n",
+               STR_FMT(z->name));
+    if (!put_tlsa(z, e))
+        return false;
+    put_host(z);
+    comment(z, "Mail for the domain comes to this server.");
+    put(z, below(z, "", z->name), "MX 10 %.*s.", STR_FMT(z->host));
+    comment(z, "Keys of our signatures.");
+    if (!put_dkim(z, e))
+        return false;
+    comment(z, "Our servers may send mail of the domain.");
+    put_spf(z);
+    put_policies(z);
+    put_clients(z);
+    put_caa(z);
+    return true;
+}
+
+bool zone_text_put(struct arena *a, const struct config *config, const struct sconf_node *domain, bool has_dnssec,
+                     struct buf *out, struct err *e)
+{
+    struct zone z = {.a = a, .config = config, .domain = domain, .host = config->hostname,
+                     .has_dnssec = has_dnssec, .out = out};
+
+    return domain_to_ascii(a, domain->key, &z.name, e) && put_zone(&z, e);
+}
