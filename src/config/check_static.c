@@ -110,9 +110,10 @@ static void check_updates(struct check *c, const struct sconf_node *updates)
 
 struct service_rule {
     const char *name;
-    bool is_http;
+    bool is_http; // has a path
     enum { NEEDS_NOTHING, NEEDS_TLS, NEEDS_TLS_UNLESS } tls;
     const char *unless; // switch that makes TLS unnecessary
+    bool is_web;
 };
 static const struct service_rule services[] = {
     {"SMTP", false, NEEDS_TLS_UNLESS, "NoSTARTTLS"},
@@ -120,20 +121,20 @@ static const struct service_rule services[] = {
     {"Submissions", false, NEEDS_TLS, NULL},
     {"IMAP", false, NEEDS_TLS_UNLESS, "NoRequireSTARTTLS"},
     {"IMAPS", false, NEEDS_TLS, NULL},
-    {"AccountHTTP", true, NEEDS_NOTHING, NULL},
-    {"AccountHTTPS", true, NEEDS_TLS, NULL},
-    {"AdminHTTP", true, NEEDS_NOTHING, NULL},
-    {"AdminHTTPS", true, NEEDS_TLS, NULL},
-    {"WebmailHTTP", true, NEEDS_NOTHING, NULL},
-    {"WebmailHTTPS", true, NEEDS_TLS, NULL},
-    {"WebAPIHTTP", true, NEEDS_NOTHING, NULL},
-    {"WebAPIHTTPS", true, NEEDS_TLS, NULL},
-    {"MetricsHTTP", false, NEEDS_NOTHING, NULL},
+    {"AccountHTTP", true, NEEDS_NOTHING, NULL, true},
+    {"AccountHTTPS", true, NEEDS_TLS, NULL, true},
+    {"AdminHTTP", true, NEEDS_NOTHING, NULL, true},
+    {"AdminHTTPS", true, NEEDS_TLS, NULL, true},
+    {"WebmailHTTP", true, NEEDS_NOTHING, NULL, true},
+    {"WebmailHTTPS", true, NEEDS_TLS, NULL, true},
+    {"WebAPIHTTP", true, NEEDS_NOTHING, NULL, true},
+    {"WebAPIHTTPS", true, NEEDS_TLS, NULL, true},
+    {"MetricsHTTP", false, NEEDS_NOTHING, NULL, true},
     {"PprofHTTP", false, NEEDS_NOTHING, NULL},
-    {"AutoconfigHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS"},
-    {"MTASTSHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS"},
-    {"WebserverHTTP", false, NEEDS_NOTHING, NULL},
-    {"WebserverHTTPS", false, NEEDS_TLS, NULL},
+    {"AutoconfigHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS", true},
+    {"MTASTSHTTPS", false, NEEDS_TLS_UNLESS, "NonTLS", true},
+    {"WebserverHTTP", false, NEEDS_NOTHING, NULL, true},
+    {"WebserverHTTPS", false, NEEDS_TLS, NULL, true},
 };
 
 static void check_service(struct check *c, const struct sconf_node *l, const struct service_rule *r)
@@ -151,6 +152,36 @@ static void check_service(struct check *c, const struct sconf_node *l, const str
                     r->unless ? ", or " : "", r->unless ? r->unless : "");
     if (r->is_http && path && !str_starts(path->value, STR("/")))
         problem_add(c->problems, c->file, path, "Path must begin with a slash");
+}
+
+static bool has_web_tls(const struct sconf_node *l, const struct service_rule *r)
+{
+    return r->tls == NEEDS_TLS || (r->tls == NEEDS_TLS_UNLESS && !sconf_bool(sconf_get(l, r->name), r->unless));
+}
+
+static uint64_t web_port(const struct sconf_node *l, const struct service_rule *r)
+{
+    struct str name = str_of(r->name);
+    uint64_t usual = str_eq(name, STR("MetricsHTTP")) ? 8010 : str_ends(name, STR("HTTPS")) ? 443 : 80;
+
+    return sconf_u64(sconf_get(l, r->name), "Port", usual);
+}
+
+// What is served by HTTP on one port is told apart by host and path, but not by TLS.
+static void check_web_ports(struct check *c, const struct sconf_node *l)
+{
+    for (size_t i = 0; i < COUNT(services); i++)
+        for (size_t j = 0; j < i; j++) {
+            const struct service_rule *a = &services[j], *b = &services[i];
+
+            if (a->is_web && b->is_web && sconf_bool(sconf_get(l, a->name), "Enabled") &&
+                sconf_bool(sconf_get(l, b->name), "Enabled") && web_port(l, a) == web_port(l, b) &&
+                has_web_tls(l, a) != has_web_tls(l, b)) {
+                problem_add(c->problems, c->file, sconf_get(l, b->name),
+                            "%s and %s share a port, and only one of them has TLS", a->name, b->name);
+                return;
+            }
+        }
 }
 
 static void check_listener(struct check *c, const struct sconf_node *l)
@@ -173,6 +204,8 @@ static void check_listener(struct check *c, const struct sconf_node *l)
         sconf_bool(autoconf, "NonTLS") != sconf_bool(mtasts, "NonTLS"))
         problem_add(c->problems, c->file, mtasts,
                     "AutoconfigHTTPS and MTASTSHTTPS share a port and must agree on NonTLS");
+    else
+        check_web_ports(c, l);
 }
 
 static void check_initial_mailboxes(struct check *c)

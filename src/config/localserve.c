@@ -6,10 +6,11 @@ void config_localserve(struct buf *main, struct buf *domains, const struct str *
         const char *service;
         unsigned port;
         bool plain_login;
+        const char *path;
     } services[] = {
         {"SMTP", 1025, false},          {"Submission", 1587, true},  {"Submissions", 1465, false},
-        {"IMAP", 1143, true},           {"IMAPS", 1993, false},      {"AccountHTTP", 1080, false},
-        {"AccountHTTPS", 1443, false},  {"AdminHTTP", 1080, false},  {"AdminHTTPS", 1443, false},
+        {"IMAP", 1143, true},           {"IMAPS", 1993, false},      {"AccountHTTP", 1080, false, "/account/"},
+        {"AccountHTTPS", 1443, false, "/account/"},  {"AdminHTTP", 1080, false},  {"AdminHTTPS", 1443, false},
         {"WebmailHTTP", 1080, false},   {"WebmailHTTPS", 1443, false}, {"WebAPIHTTP", 1080, false},
         {"WebAPIHTTPS", 1443, false},   {"MetricsHTTP", 1081, false},
         {"WebserverHTTP", 1080, false}, {"WebserverHTTPS", 1443, false},
@@ -31,6 +32,8 @@ void config_localserve(struct buf *main, struct buf *domains, const struct str *
                    services[i].port);
         if (services[i].plain_login)
             BUF_PUT(main, "\t\t\tNoRequireSTARTTLS: true\n");
+        if (services[i].path)
+            buf_printf(main, "\t\t\tPath: %s\n", services[i].path);
     }
     BUF_PUT(main, "Postmaster:\n\tAccount: mox\n\tMailbox: Postmaster\n");
 

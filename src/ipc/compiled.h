@@ -31,7 +31,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
 /* One port of one listener of mox.conf; index is its number among all. */
 #define ipc_listener_FIELDS(F)                                                                     \
     F(u32, index, 0)                                                                               \
-    F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(u8, protocol, IPC_LAST_PROTOCOL)                                                             \
     F(u8, tls, LISTENER_TLS_IMMEDIATE)                                                             \
     F(u8, require_tls, 1)                                                                          \
     F(u8, no_requiretls_extension, 1)                                                              \
@@ -41,8 +41,29 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, ip, 64)                                                                                 \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \
     F(str, dnsbls, IPC_MAX_RECORD)       /* zones, with a space between them */                    \
+    F(u8, is_forwarded, 1)               /* HTTP: X-Forwarded-For is believed */                   \
+    F(u8, no_rate_limit, 1)              /* HTTP: of requests */                                   \
     F(u32, first_time_delay_ms, 0)       /* for a message of an unknown sender */                  \
     F(u64, max_message_bytes, 0)
+/* web: what is served on a port of a listener, and at which path (mox-web-http-api.md 5.1). */
+enum web_kind {
+    WEB_ACCOUNT = 1,
+    WEB_ADMIN,
+    WEB_WEBMAIL,
+    WEB_WEBAPI,
+    WEB_METRICS,
+    WEB_AUTOCONFIG,
+    WEB_MTASTS,
+    WEB_SITES, // the web server of domains.conf
+};
+#define ipc_web_service_FIELDS(F)                                                                  \
+    F(u32, listener, 0)                                                                            \
+    F(u8, kind, WEB_SITES)                                                                         \
+    F(str, path, IPC_MAX_TEXT)
+/* web: a domain of ours that is not disabled, and the name that its clients connect to, or empty. */
+#define ipc_web_domain_FIELDS(F)                                                                   \
+    F(str, name, IPC_MAX_ADDRESS)                                                                  \
+    F(str, client_settings, IPC_MAX_ADDRESS)
 /* monitor: the files of a certificate and its key; key numbers start at 1. */
 #define ipc_tls_pair_FIELDS(F)                                                                     \
     F(u32, listener, 0)                                                                            \
@@ -184,7 +205,9 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
 
 #define COMPILED_RECORDS(M)                                                                        \
     M(settings)                                                                                    \
-    M(listener)                                                                                    \
+    M(listener)                                                                                     \
+    M(web_service)                                                                                  \
+    M(web_domain)                                                                                    \
     M(tls_pair)                                                                                    \
     M(account_entry)                                                                               \
     M(account_junk)                                                                                \

@@ -147,7 +147,7 @@ TEST(only_these_may_say_it)
     } cases[] = {
         {IPC_login_ok, R_(AUTH)},       {IPC_delivery_grant, R_(AUTH)},  {IPC_peer, R_(MONITOR)},
         {IPC_attach, R_(MONITOR)},      {IPC_account_start, R_(MONITOR)}, {IPC_config, R_(MONITOR)},
-        {IPC_session_start, R_(MONITOR) | R_(SESSION_TEMPLATE)}, {IPC_listen, R_(MONITOR)},     {IPC_tls_file, R_(MONITOR)},
+        {IPC_session_start, R_(MONITOR) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE)}, {IPC_listen, R_(MONITOR)},     {IPC_tls_file, R_(MONITOR)},
         {IPC_check_files, R_(MONITOR)}, {IPC_account_end, R_(MONITOR)},  {IPC_granted, R_(MONITOR)},
         {IPC_compiled, R_(CONFIG)},     {IPC_compiled_end, R_(CONFIG)},  {IPC_set_password, R_(ADMIN)},
         {IPC_queue_command, R_(ADMIN)}, {IPC_conn_new, R_(FRONT)},       {IPC_conn_resume, R_(FRONT)},

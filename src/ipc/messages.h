@@ -61,7 +61,9 @@ enum ipc_protocol {
     IPC_PROTOCOL_SMTP = 1,
     IPC_PROTOCOL_SUBMISSION = 2,
     IPC_PROTOCOL_IMAP = 3,
+    IPC_PROTOCOL_HTTP = 4,
 };
+enum { IPC_LAST_PROTOCOL = IPC_PROTOCOL_HTTP };
 
 /* Answers to a login and to questions about addresses. */
 enum ipc_outcome {
@@ -128,7 +130,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_peer_FIELDS(F)                                                                         \
     F(u8, role, ROLE_COUNT - 1)                                                                    \
     F(u64, conn, 0)                                                                                \
-    F(u8, protocol, IPC_PROTOCOL_IMAP)                                                             \
+    F(u8, protocol, IPC_LAST_PROTOCOL)                                                             \
     F(u32, listener, 0)                                                                            \
     F(u8, is_tls, 1)                                                                               \
     F(u32, max_per_day, 0)                                                                         \
@@ -944,9 +946,9 @@ enum ipc_sts_outcome {
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
      R_(DKIM) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE) | \
-     R_(FETCH_TEMPLATE))
+     R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
 #define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE) |             \
-                     R_(FETCH_TEMPLATE))
+                     R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
 #define R_FETCHERS (R_(QUEUE) | R_(ADMIN))
 #define R_DIALERS (R_(DELIVER) | R_(FETCH))
 #define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_DIALERS)
@@ -954,11 +956,11 @@ enum ipc_sts_outcome {
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
-    M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE), 1, 1)                    \
-    M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE), 0, 0)                                       \
+    M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 1, 1)   \
+    M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 0, 0)                      \
     M(srs_key, R_(MONITOR), R_(AUTH), 0, 0)                                                        \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
-    M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(MONITOR), 0, 0)    \
+    M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(WEB) | R_(MONITOR), 0, 0) \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \
     M(peer, R_(MONITOR), R_STARTED | R_(ACCOUNT), 1, 1)                                            \
     M(check_files, R_(MONITOR), R_(CONFIG), 2, 2)                                                  \
@@ -978,13 +980,14 @@ enum ipc_sts_outcome {
     M(conn_resume, R_(FRONT), R_(MONITOR), 1, 1)                                                   \
     M(conn_gone, R_(FRONT), R_(MONITOR), 0, 0)                                                     \
     M(unparked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                      \
-    M(session_start, R_(MONITOR) | R_(SESSION_TEMPLATE), R_(SESSION_TEMPLATE) | R_(SESSION), 2, 3) \
+    M(session_start, R_(MONITOR) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE),                         \
+      R_(SESSION_TEMPLATE) | R_(SESSION) | R_(WEB_TEMPLATE) | R_(WEB), 2, 3)                       \
     M(account_start, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 3, 3)                                      \
     M(child_started, R_TEMPLATES, R_(MONITOR), 0, 0)                                               \
     M(child_ended, R_TEMPLATES, R_(MONITOR), 0, 0)                                                 \
-    M(grant, R_(SESSION) | R_(ACCOUNT), R_(MONITOR), 0, 0)                                         \
+    M(grant, R_(SESSION) | R_(ACCOUNT) | R_(WEB), R_(MONITOR), 0, 0)                                \
     M(deliver_open, R_(SESSION) | R_(QUEUE), R_(MONITOR), 0, 0)                                    \
-    M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE) | R_(ACCOUNT), 0, 1)                           \
+    M(granted, R_(MONITOR), R_(SESSION) | R_(QUEUE) | R_(ACCOUNT) | R_(WEB), 0, 1)                  \
     M(hand_over, R_(SESSION), R_(MONITOR), 1, 1)                                                   \
     M(auth_step, R_(SESSION), R_(AUTH), 0, 0)                                                      \
     M(auth_abort, R_(SESSION), R_(AUTH), 0, 0)                                                     \
@@ -1030,8 +1033,8 @@ enum ipc_sts_outcome {
     M(submit_rcpt, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                       \
     M(submit_data, R_(SESSION) | R_(ADMIN), R_(QUEUE), 1, 1)                                       \
     M(queue_command, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
-    M(sign, R_(FRONT) | R_(SESSION), R_(KEYS), 0, 0)                                               \
-    M(signed, R_(KEYS), R_(FRONT) | R_(SESSION), 0, 0)                                        \
+    M(sign, R_(FRONT) | R_(SESSION) | R_(WEB), R_(KEYS), 0, 0)                                      \
+    M(signed, R_(KEYS), R_(FRONT) | R_(SESSION) | R_(WEB), 0, 0)                                    \
     M(dkim_domain, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                            \
     M(dkim_selector, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                          \
     M(dkim_sign, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                              \

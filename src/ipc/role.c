@@ -21,6 +21,8 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_DELIVER] = "deliver",
     [ROLE_FETCH_TEMPLATE] = "fetch-template",
     [ROLE_FETCH] = "fetch",
+    [ROLE_WEB_TEMPLATE] = "web-template",
+    [ROLE_WEB] = "web",
 };
 
 const char *role_name(enum role role)

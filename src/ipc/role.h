@@ -26,6 +26,8 @@ enum role {
     ROLE_DELIVER,
     ROLE_FETCH_TEMPLATE,
     ROLE_FETCH,
+    ROLE_WEB_TEMPLATE,
+    ROLE_WEB,
     ROLE_COUNT,
 };
 

@@ -120,7 +120,7 @@ static struct str put(char **at, struct str s)
 static bool is_single(enum role role)
 {
     return role != ROLE_SESSION && role != ROLE_ACCOUNT && role != ROLE_DELIVER &&
-           role != ROLE_FETCH;
+           role != ROLE_FETCH && role != ROLE_WEB;
 }
 
 static bool add_peer(struct packet *m, struct err *e)

@@ -174,11 +174,14 @@ void role_run(struct str name)
         deliver_template_main();
     case ROLE_FETCH_TEMPLATE:
         fetch_template_main();
+    case ROLE_WEB_TEMPLATE:
+        web_template_main();
     case ROLE_MONITOR: // main starts it itself
     case ROLE_SESSION: // forked from their templates
     case ROLE_ACCOUNT:
     case ROLE_DELIVER:
     case ROLE_FETCH:
+    case ROLE_WEB:
     case ROLE_COUNT:
         break;
     }

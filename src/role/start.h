@@ -58,6 +58,7 @@ _Noreturn void admin_main(void);
 _Noreturn void dial_main(void);
 _Noreturn void deliver_template_main(void);
 _Noreturn void fetch_template_main(void);
+_Noreturn void web_template_main(void);
 
 /* Runs the role of that name; returns only when there is no such role. */
 void role_run(struct str name);

@@ -109,6 +109,7 @@ static enum role child_of(enum role template)
     return template == ROLE_SESSION_TEMPLATE   ? ROLE_SESSION
            : template == ROLE_ACCOUNT_TEMPLATE ? ROLE_ACCOUNT
            : template == ROLE_DELIVER_TEMPLATE ? ROLE_DELIVER
+           : template == ROLE_WEB_TEMPLATE     ? ROLE_WEB
                                                : ROLE_FETCH;
 }
 

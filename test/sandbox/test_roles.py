@@ -13,12 +13,15 @@ ALLOWED = {
     'keys': ANY, 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
     'spare session': ANY,
     'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'], 'dial': ANY, 'deliver-template': ANY,
+    'web-template': ANY, 'web 127': ANY, 'spare web': ANY,
     'auth': ANY + [r'.*/data/auth(/auth\.db.*)?'],
     'queue': ANY + [r'.*/data/queue(/queue\.db.*)?'],
     'account-template': ANY + [r'.*/data/accounts'],
     'account ': ANY + [r'.*/data/accounts/\w+(/account\.db.*)?'],
 }
 ON_DEMAND = ('resolve', 'dial', 'deliver-template')
+OF_HTTP = ('web-template', 'web 127', 'spare web')  # with the first connection; that serve has no port for it
+HTTP = 1080
 
 
 def status(pid):
@@ -36,13 +39,19 @@ def busy(s):
 
 def check_all(s, goes_out):
     held = busy(s)
-    for role in ON_DEMAND:
+    for role in ON_DEMAND + OF_HTTP:
         assert not s.pids('mox: ' + role), role  # localserve asks nobody, and sends nothing out
+    if not goes_out:
+        held.append(s.connect(HTTP))
+        held[-1].write('GET /admin/ HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert held[-1].line() == 'HTTP/1.1 200 OK'
+        while len(s.pids('mox: spare web')) < 2:
+            assert s.process.poll() is None
     for role in ON_DEMAND if goes_out else ():
         started_on_demand(s, role)
     for role in ALLOWED:
         pids = s.pids('mox: ' + role)
-        if role in ON_DEMAND and not goes_out:
+        if role in (OF_HTTP if goes_out else ON_DEMAND):
             continue
         if role == 'session-template':
             pids = pids[:1]
@@ -62,8 +71,8 @@ def check_all(s, goes_out):
                         continue
                     assert any(re.fullmatch(p + ('.*' if p == 'socket:' else ''), target)
                                for p in ALLOWED[role]), (role, target)
-    for c in held[:2]:
-        c.close()
+    for c in held:
+        c.close() if isinstance(c, Wire) else c.logout()
 
 
 @test

@@ -80,11 +80,10 @@ def services_that_are_not_there_are_named():
     with serving() as s:
         assert 'does not have' not in s.log_text()
         s.stop()
-        s.set_conf('\t\tSMTP:\n', '\t\tWebmailHTTP:\n\t\t\tEnabled: true\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n'
-                   '\t\tAdminHTTP:\n\t\t\tEnabled: false\n\t\tSMTP:\n')
+        s.set_conf('\t\tSMTP:\n', '\t\tPprofHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
         start = len(s.log_text())
         s.start()
-        assert 'services="WebmailHTTP MetricsHTTP"' in s.log_text(start)
+        assert 'services=PprofHTTP' in s.log_text(start)
 
 
 @test

@@ -14,6 +14,7 @@
 #include "role/config/account.h"
 #include "role/config/dkim.h"
 #include "role/config/transport.h"
+#include "role/config/web.h"
 #include "role/profiles.h"
 #include "role/start.h"
 #include "text/idna.h"
@@ -30,6 +31,7 @@ struct compile {
     struct buf ports;  // listener records
     struct buf pairs, accounts, mailboxes, texts, reports;
     struct buf transports, dial_ports;
+    struct buf web; // services on ports, and domains
     struct buf signing, signing_files; // who signs what; where the keys are
     uint32_t n_ports, n_keys;
 };
@@ -159,14 +161,33 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
     }
 }
 
+// One port for all that is served by HTTP on it.
+static void put_http_ports(struct compile *c, const struct sconf_node *l)
+{
+    const struct sconf_node *tls = sconf_get(l, "TLS");
+    struct web_port ports[WEB_MAX_PORTS];
+    size_t n = web_ports_of(c->a, l, ports);
+
+    SCONF_EACH (ip, sconf_get(l, "IPs"))
+        for (size_t i = 0; i < n; i++) {
+            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = IPC_PROTOCOL_HTTP,
+                         .tls = ports[i].has_tls ? LISTENER_TLS_IMMEDIATE : LISTENER_TLS_NONE,
+                         .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
+                         .port = ports[i].port, .ip = ip->value, .hostname = listener_hostname(c, l),
+                         .is_forwarded = ports[i].is_forwarded, .no_rate_limit = ports[i].no_rate_limit);
+            for (size_t j = 0; j < ports[i].n_services; j++)
+                COMPILED_PUT(&c->web, web_service, .listener = c->n_ports,
+                             .kind = (uint8_t)ports[i].services[j].kind, .path = ports[i].services[j].path);
+            if (ports[i].has_tls)
+                put_key_pairs(c, tls, c->n_ports);
+            c->n_ports++;
+        }
+}
+
 // What is switched on and this version does not have: better said at start than wondered about.
 static void note_not_served(const struct sconf_node *l)
 {
-    static const char *const services[] = {
-        "AccountHTTP", "AccountHTTPS", "AdminHTTP", "AdminHTTPS", "WebmailHTTP", "WebmailHTTPS",
-        "WebAPIHTTP", "WebAPIHTTPS", "MetricsHTTP", "PprofHTTP", "AutoconfigHTTPS", "MTASTSHTTPS",
-        "WebserverHTTP", "WebserverHTTPS",
-    };
+    static const char *const services[] = {"PprofHTTP"};
     AUTO_BUF names = BUF_LIMIT(1024);
 
     for (size_t i = 0; i < COUNT(services); i++)
@@ -326,6 +347,7 @@ static void compile(struct compile *c)
     const struct buf *const for_dkim[] = {&c->common, &c->signing};
     const struct buf *const for_queue[] = {&c->common, &c->transports};
     const struct buf *const for_dial[] = {&c->common, &c->ports, &c->dial_ports};
+    const struct buf *const for_web[] = {&c->common, &c->ports, &c->web};
     const struct buf *const plain[] = {&c->common};
     AUTO_BUF main_part = BUF_LIMIT(SCONF_MAX_BYTES);
     AUTO_BUF domains_part = BUF_LIMIT(SCONF_MAX_BYTES);
@@ -334,6 +356,7 @@ static void compile(struct compile *c)
     put_common(c);
     SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners")) {
         put_listener(c, l);
+        put_http_ports(c, l);
         if (!c->files.is_localserve)
             note_not_served(l);
     }
@@ -342,6 +365,7 @@ static void compile(struct compile *c)
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
     put_web_ports(c);
     put_reports(c);
+    compile_web_domains(c->a, c->config, &c->web);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
         finish(false, STR("the configuration is too large\n"));
@@ -357,7 +381,8 @@ static void compile(struct compile *c)
         !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e) ||
         !send_part(ROLE_DIAL, for_dial, COUNT(for_dial), &e) ||
         !send_part(ROLE_DELIVER_TEMPLATE, plain, 1, &e) ||
-        !send_part(ROLE_FETCH_TEMPLATE, plain, 1, &e))
+        !send_part(ROLE_FETCH_TEMPLATE, plain, 1, &e) ||
+        !send_part(ROLE_WEB_TEMPLATE, for_web, COUNT(for_web), &e))
         finish(false, str_of(e.text));
     finish(true, STR(""));
 }
@@ -370,6 +395,7 @@ _Noreturn void config_main(void)
                                .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
                                .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20),
                                .transports = BUF_LIMIT(8 << 20), .dial_ports = BUF_LIMIT(1 << 20),
+                               .web = BUF_LIMIT(40 << 20),
                                .reports = BUF_LIMIT(40 << 20), .signing = BUF_LIMIT(40 << 20),
                                .signing_files = BUF_LIMIT(10 << 20)};
     static struct config config;

@@ -14,9 +14,15 @@
 
 enum { KEYS_TIMEOUT_MS = 5000, AUTH_TIMEOUT_MS = 5000, PAUSE_MS = 30 * 1000 };
 
-/* A connection whose socket a session has (port 25): only counted here. */
+/* A connection whose socket a session has (port 25, HTTP): only counted here. */
 struct counted {
     char remote[64];
+    bool is_web;
+};
+
+/* Connections per address and network. Browsers make many, and mail waits for none of theirs. */
+struct limits {
+    struct ratelimit per_minute, at_once;
 };
 
 static struct role_start self;
@@ -26,8 +32,8 @@ static struct map handed;  // conn as 8 bytes -> struct counted
 static struct map paused;  // address -> heap int64_t: until when
 static uint64_t next_conn;
 static bool is_stopping;
-static struct ratelimit per_minute = RATELIMIT(60 * 1000, 300, 900, 2700);
-static struct ratelimit at_once = RATELIMIT(0, 30, 90, 270);
+static struct limits of_mail = {RATELIMIT(60 * 1000, 300, 900, 2700), RATELIMIT(0, 30, 90, 270)};
+static struct limits of_web = {RATELIMIT(60 * 1000, 1000, 3000, 9000), RATELIMIT(0, 100, 300, 900)};
 
 struct tls_server *front_tls(uint32_t listener)
 {
@@ -49,7 +55,16 @@ static bool is_exempt(const char *remote)
 void front_conn_closed(const char *remote)
 {
     if (!is_exempt(remote))
-        ratelimit_subtract(&at_once, str_of(remote), 1);
+        ratelimit_subtract(&of_mail.at_once, str_of(remote), 1);
+}
+
+static void counted_closed(struct counted *c)
+{
+    if (!c->is_web)
+        front_conn_closed(c->remote);
+    else if (!is_exempt(c->remote))
+        ratelimit_subtract(&of_web.at_once, str_of(c->remote), 1);
+    free(c);
 }
 
 // Waits for the answer to the last request. Those that came too late for the ones before are passed
@@ -136,9 +151,12 @@ static void load_certificates(void)
 static void refuse(int fd, const struct ipc_listener *port, const char *remote, const char *why)
 {
     struct str text = port->protocol == IPC_PROTOCOL_IMAP ? STR("* BYE ")
-                      : is_stopping                        ? STR("421 4.3.2 ")
-                                                           : STR("421 4.7.0 ");
-    AUTO_BUF out = BUF_LIMIT(256);
+                      : port->protocol == IPC_PROTOCOL_HTTP
+                          ? STR("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n"
+                                "Retry-After: 30\r\nConnection: close\r\n\r\n503 - ")
+                      : is_stopping ? STR("421 4.3.2 ")
+                                    : STR("421 4.7.0 ");
+    AUTO_BUF out = BUF_LIMIT(512);
 
     LOG(LOG_INFO, "front", "connection refused", LOG_S("why", str_of(why)),
         LOG_S("remote", str_of(remote)));
@@ -162,8 +180,10 @@ static bool is_paused(const char *remote)
 }
 
 // mox-smtp-delivery.md 1.2, "Order at connect".
-static const char *reason_to_refuse(const char *remote)
+static const char *reason_to_refuse(const struct ipc_listener *port, const char *remote)
 {
+    struct limits *l = port->protocol == IPC_PROTOCOL_HTTP ? &of_web : &of_mail;
+
     if (is_stopping)
         return "shutting down";
     if (relay_count() >= MAX_RELAYS)
@@ -172,14 +192,14 @@ static const char *reason_to_refuse(const char *remote)
         return NULL;
     if (is_paused(remote))
         return "a connection from you ended badly, try again later";
-    if (!ratelimit_add(&per_minute, str_of(remote), 1))
+    if (!ratelimit_add(&l->per_minute, str_of(remote), 1))
         return "connection rate from your ip or network too high, slow down please";
-    if (!ratelimit_add(&at_once, str_of(remote), 1))
+    if (!ratelimit_add(&l->at_once, str_of(remote), 1))
         return "too many open connections from your ip or network";
     return NULL;
 }
 
-// Port 25: the session has the socket itself, and its TLS.
+// Port 25, and HTTP: the session has the socket itself, and its TLS.
 static void hand_out(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote)
 {
     struct counted *c = heap_alloc(sizeof *c);
@@ -187,6 +207,7 @@ static void hand_out(uint64_t conn, const struct ipc_listener *port, int fd, con
     struct err e = {0};
 
     memcpy(c->remote, remote, sizeof c->remote);
+    c->is_web = port->protocol == IPC_PROTOCOL_HTTP;
     net_local_text(fd, local);
     if (!IPC_SEND(&self.monitor, conn_new, &fd, 1, &e, .conn = conn, .listener = port->index,
                   .remote = str_of(remote), .local = str_of(local)))
@@ -208,7 +229,7 @@ static void on_accept(void *ctx, int events)
     if (fd < 0)
         return;
     net_remote_text(fd, remote);
-    why = reason_to_refuse(remote);
+    why = reason_to_refuse(port, remote);
     if (why) {
         refuse(fd, port, remote, why);
         return;
@@ -216,7 +237,7 @@ static void on_accept(void *ctx, int events)
     conn = next_conn++;
     LOG(LOG_DEBUG, "front", "new connection", LOG_S("remote", str_of(remote)),
         LOG_N("port", port->port), LOG_X("cid", conn));
-    if (port->protocol == IPC_PROTOCOL_SMTP)
+    if (port->protocol == IPC_PROTOCOL_SMTP || port->protocol == IPC_PROTOCOL_HTTP)
         hand_out(conn, port, fd, remote);
     else
         relay_new(conn, port, fd);
@@ -245,10 +266,8 @@ static bool on_conn_end(struct packet *m, struct err *e)
     r = relay_find(end.conn);
     if (end.crashed && (c || r))
         pause_address(c ? c->remote : r->remote);
-    if (c) {
-        front_conn_closed(c->remote);
-        free(c);
-    }
+    if (c)
+        counted_closed(c);
     // Its server end closes by itself when nobody has the other end any more; a session that never
     // began leaves nobody.
     if (r && r->state == RELAY_OPEN)

@@ -16,10 +16,10 @@ static struct {
     uint32_t listener;
 } keys[MAX_KEY_NUMBER];
 
-// A session signs as the listener that its connection came in by, and as no other.
+// Who serves one connection signs as the listener that it came in by, and as no other.
 static bool may_use(const struct service_peer *p, uint32_t key)
 {
-    return p->role != ROLE_SESSION || keys[key].listener == p->listener;
+    return (p->role != ROLE_SESSION && p->role != ROLE_WEB) || keys[key].listener == p->listener;
 }
 
 static bool sign(const struct service_peer *p, const struct ipc_sign *m, struct buf *out,

@@ -44,6 +44,17 @@ static void close_session(struct conn *c)
         channel_close(&c->ch);
 }
 
+// Who begins to serve it, and how many there are of these.
+static enum role server_of(const struct conn *c)
+{
+    return c->protocol == IPC_PROTOCOL_HTTP ? ROLE_WEB : ROLE_SESSION;
+}
+
+static size_t *count_of(struct conn *c)
+{
+    return c->protocol == IPC_PROTOCOL_HTTP ? &c->m->n_webs : &c->m->n_sessions;
+}
+
 void conn_finish(struct conn *c, bool has_crashed)
 {
     struct process *front = role_process(c->m, ROLE_FRONT);
@@ -55,7 +66,7 @@ void conn_finish(struct conn *c, bool has_crashed)
         LOG(LOG_DEBUG, "mox", "telling of a connection's end", LOG_E(&e));
     map_remove(&c->m->conns, key_of(c->id, key));
     if (c->state == CONN_SESSION)
-        c->m->n_sessions--;
+        --*count_of(c);
     close_session(c);
     grants_clear(&c->grants, &c->n_grants);
     heap_free(&c->account);
@@ -195,13 +206,15 @@ static void grant_service(struct conn *c, uint8_t service)
                                       [IPC_SERVICE_ADMIN] = ROLE_ADMIN,
                                       [IPC_SERVICE_DKIM] = ROLE_DKIM};
     struct process *p = NULL;
-    struct ipc_peer who = {.role = ROLE_SESSION, .conn = c->id, .protocol = c->protocol,
+    struct ipc_peer who = {.role = (uint8_t)server_of(c), .conn = c->id, .protocol = c->protocol,
                            .listener = c->listener, .is_tls = c->is_tls, .account = c->account, .login = c->login,
                            .remote = str_of(c->remote), .local = str_of(c->local),
                            .tls = c->tls, .binding_type = c->binding_type,
                            .binding = c->binding, .client_key = c->client_key};
     const struct known_account *known = map_get(&c->m->known, c->account);
-    bool is_allowed = service == IPC_SERVICE_AUTH ||
+    bool is_web = c->protocol == IPC_PROTOCOL_HTTP;
+    bool is_allowed = (service == IPC_SERVICE_AUTH && !is_web) ||
+                      (service == IPC_SERVICE_KEYS && is_web) ||
                       ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ADMIN) &&
                        c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
@@ -209,7 +222,7 @@ static void grant_service(struct conn *c, uint8_t service)
                       (service == IPC_SERVICE_DKIM &&
                        (c->protocol == IPC_PROTOCOL_SUBMISSION ? c->account.n : c->sealing.n)) ||
                       (service == IPC_SERVICE_QUEUE &&
-                       (c->protocol == IPC_PROTOCOL_SMTP || c->account.n));
+                       (c->protocol == IPC_PROTOCOL_SMTP || c->account.n) && !is_web);
     struct err e = {0};
     int fd = -1;
 
@@ -341,9 +354,9 @@ void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
         char how[100];
 
         os_describe_status((int)wait_status, how, sizeof how);
-        LOG(LOG_ERROR, "mox", "session crashed", LOG_S("how", str_of(how)),
+        LOG(LOG_ERROR, "mox", c->protocol == IPC_PROTOCOL_HTTP ? "web process crashed" : "session crashed", LOG_S("how", str_of(how)),
             LOG_S("remote", str_of(c->remote)), LOG_X("cid", c->id));
-        role_replace(m, ROLE_SESSION_TEMPLATE);
+        role_replace(m, c->protocol == IPC_PROTOCOL_HTTP ? ROLE_WEB_TEMPLATE : ROLE_SESSION_TEMPLATE);
     }
     if (c->state == CONN_SESSION)
         conn_finish(c, has_crashed);
@@ -352,18 +365,23 @@ void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
 // What a client hears that there is no room for.
 static struct str busy_text(uint8_t protocol)
 {
-    return protocol == IPC_PROTOCOL_IMAP ? STR("* BYE server is busy, try again later\r\n")
-                                         : STR("421 4.3.2 server is busy, try again later\r\n");
+    return protocol == IPC_PROTOCOL_HTTP
+               ? STR("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\n"
+                     "Connection: close\r\n\r\n")
+           : protocol == IPC_PROTOCOL_IMAP ? STR("* BYE server is busy, try again later\r\n")
+                                           : STR("421 4.3.2 server is busy, try again later\r\n");
 }
 
 static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
                           const struct ipc_conn_new *info, struct err *e)
 {
-    struct process *template = role_process(m, ROLE_SESSION_TEMPLATE);
+    bool is_web = c->protocol == IPC_PROTOCOL_HTTP;
+    struct process *template = is_web ? role_wanted(m, ROLE_WEB_TEMPLATE)
+                                      : role_process(m, ROLE_SESSION_TEMPLATE);
     int pair[2], fds[3];
     bool is_ok;
 
-    if (m->n_sessions >= MAX_SESSIONS || !template || m->stopping_ms)
+    if (*count_of(c) >= (size_t)(is_web ? MAX_WEBS : MAX_SESSIONS) || !template || m->stopping_ms)
         return fail(e, ERR_LIMIT, "no room for another session");
     if (!fd_pair_packets(pair, e))
         return false;
@@ -375,7 +393,7 @@ static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
                      .has_client_key = info->client_key.n > 0, .version = info->version,
                      .cipher = info->cipher, .remote = info->remote, .local = info->local);
     fd_close(&pair[1]);
-    c->ch = (struct channel){pair[0], ROLE_MONITOR, ROLE_SESSION};
+    c->ch = (struct channel){pair[0], ROLE_MONITOR, server_of(c)};
     c->template = template;
     c->is_child_running = is_ok;
     c->source = is_ok ? event_add(m->loop, c->ch.fd, EVENT_READ, session_ready, c, e) : NULL;
@@ -405,10 +423,11 @@ void conn_new(struct monitor *m, struct packet *p)
     memcpy(c->local, info.local.p, info.local.n < 63 ? info.local.n : 63);
     keep_tls_facts(c, info.tls, info.binding_type, info.binding, info.client_key);
     map_put(&m->conns, key_of(c->id, key), c);
-    m->n_sessions++;
+    ++*count_of(c);
     if (!start_session(m, c, p, &info, &e)) {
         LOG(LOG_INFO, "mox", "connection refused", LOG_E(&e), LOG_X("cid", c->id));
-        (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
+        if (m->ports[c->listener].info.tls != LISTENER_TLS_IMMEDIATE || c->is_tls)
+            (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
         conn_finish(c, false);
     }
 }

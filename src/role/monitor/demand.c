@@ -21,7 +21,7 @@ struct promise {
 bool role_is_on_demand(enum role role)
 {
     return role == ROLE_RESOLVE || role == ROLE_DIAL || role == ROLE_DELIVER_TEMPLATE ||
-           role == ROLE_FETCH_TEMPLATE;
+           role == ROLE_FETCH_TEMPLATE || role == ROLE_WEB_TEMPLATE;
 }
 
 struct process *role_on_demand(struct monitor *m, enum role role)

@@ -198,9 +198,21 @@ static bool know_accounts(struct monitor *m, struct str text, struct err *e)
     return e->kind == ERR_NONE;
 }
 
+static bool is_same(int a, int b)
+{
+    AUTO_ARENA arena = ARENA_LIMIT(2 * COMPILED_MAX_BYTES + 4096);
+    struct str of_a, of_b;
+    struct err e = {0};
+
+    return os_read_fd(&arena, a, COMPILED_MAX_BYTES, &of_a, &e) &&
+           os_read_fd(&arena, b, COMPILED_MAX_BYTES, &of_b, &e) && str_eq(of_a, of_b);
+}
+
 // Takes over a good configuration: descriptors, and which accounts exist.
 static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
 {
+    bool is_other_web = role_on_demand(m, ROLE_WEB_TEMPLATE) &&
+                        !is_same(m->configs[ROLE_WEB_TEMPLATE], l->fds[ROLE_WEB_TEMPLATE]);
     struct map old = m->known;
     struct arena a = ARENA_LIMIT(64 << 20);
     struct map_entry *entry;
@@ -218,6 +230,9 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
         arena_fini(&a);
         return false;
     }
+    // A template's children have what it has read: another takes its place.
+    if (is_other_web)
+        process_start(m, ROLE_WEB_TEMPLATE);
     m->known = (struct map){0};
     is_ok = know_accounts(m, text, e);
     arena_fini(&a);

@@ -17,7 +17,8 @@
 #include "role/monitor/monitor.h"
 
 enum {
-    MAX_SESSIONS = 1000,  // at once, all protocols; more get their protocol's "try later"
+    MAX_SESSIONS = 1000,  // at once, of mail's protocols; more get their protocol's "try later"
+    MAX_WEBS = 1000,      // and of HTTP
     MAX_ACCOUNTS = 500,   // account processes at once
     MAX_DELIVERS = 100,   // processes that send mail out
     MAX_FETCHES = 40,     // processes that ask web servers
@@ -145,7 +146,7 @@ struct monitor {
     struct grant *queue_grants;
     size_t n_queue_grants;
     uint64_t next_account_id;
-    size_t n_sessions;
+    size_t n_sessions, n_webs;
     uint64_t next_deliver_id;
     struct packet *packet;
     int64_t begun_ms[ROLE_COUNT]; // when a template was last replaced, or a role started on demand

@@ -27,7 +27,8 @@ static const enum role acquainted[][2] = {
 static bool is_template(enum role role)
 {
     return role == ROLE_SESSION_TEMPLATE || role == ROLE_ACCOUNT_TEMPLATE ||
-           role == ROLE_DELIVER_TEMPLATE || role == ROLE_FETCH_TEMPLATE;
+           role == ROLE_DELIVER_TEMPLATE || role == ROLE_FETCH_TEMPLATE ||
+           role == ROLE_WEB_TEMPLATE;
 }
 
 struct process *role_process(struct monitor *m, enum role role)
@@ -190,7 +191,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     case IPC_child_ended:
         if (!ipc_child_ended_get(m->body, &ended, e))
             return false;
-        if (p->role == ROLE_SESSION_TEMPLATE)
+        if (p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE)
             conn_child_ended(p->m, ended.conn, ended.wait_status);
         else if (p->role == ROLE_ACCOUNT_TEMPLATE)
             account_child_ended(p->m, ended.conn, ended.wait_status);
@@ -302,20 +303,26 @@ void role_drain(struct monitor *m, enum role role)
         ;
 }
 
+// Who shakes hands with the clients of a listener.
+static enum role who_has_tls(const struct ipc_listener *port)
+{
+    return port->protocol == IPC_PROTOCOL_SMTP   ? ROLE_SESSION_TEMPLATE
+           : port->protocol == IPC_PROTOCOL_HTTP ? ROLE_WEB_TEMPLATE
+                                                 : ROLE_FRONT;
+}
+
 static bool send_files(struct monitor *m, struct process *p, struct err *e)
 {
     for (size_t i = 0; i < m->n_pairs; i++) {
         const struct tls_pair *pair = &m->pairs[i];
-        bool is_smtp = m->ports[pair->listener].info.protocol == IPC_PROTOCOL_SMTP;
-        bool is_wanted = p->role == ROLE_KEYS ||
-                         p->role == (is_smtp ? ROLE_SESSION_TEMPLATE : ROLE_FRONT);
+        bool is_wanted = p->role == ROLE_KEYS || p->role == who_has_tls(&m->ports[pair->listener].info);
         const int *fd = p->role == ROLE_KEYS ? &pair->key_fd : &pair->cert_fd;
 
         if (is_wanted && !IPC_SEND(&p->ch, tls_file, fd, 1, e, .listener = pair->listener,
                                    .key = pair->key))
             return false;
     }
-    if (p->role == ROLE_SESSION_TEMPLATE &&
+    if ((p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE) &&
         !IPC_SEND(&p->ch, received_key, NULL, 0, e,
                   .key = str_at((const char *)m->received_key, sizeof m->received_key)))
         return false;

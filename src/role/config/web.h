@@ -1,0 +1,24 @@
+/*
+ * What is served by HTTP: which ports a listener has for it, which services on each, and what is known of domains.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "ipc/compiled.h"
+
+enum { WEB_MAX_PORTS = 16 };
+
+struct web_port {
+    uint32_t port;
+    bool has_tls, is_forwarded, no_rate_limit;
+    struct web_on_port {
+        enum web_kind kind;
+        struct str path;
+    } services[WEB_MAX_PORTS];
+    size_t n_services;
+};
+
+/* The ports of a listener on which HTTP is spoken; the configuration has been checked. */
+size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct web_port out[WEB_MAX_PORTS]);
+/* What does not depend on a listener. */
+void compile_web_domains(struct arena *a, const struct config *config, struct buf *out);

@@ -1,0 +1,145 @@
+/*
+ * What handlers answer with, and the access log.
+ */
+#include "base/log.h"
+#include "os/clock.h"
+#include "role/web/web.h"
+
+bool web_body_read(struct web_exchange *x, char *p, size_t n, size_t *got, struct err *e)
+{
+    if (x->wire->read_body(x, p, n, got, e))
+        return true;
+    x->is_broken = e->kind == ERR_TEMPORARY;
+    return false;
+}
+
+bool web_body_all(struct web_exchange *x, size_t max, struct str *out, struct err *e)
+{
+    AUTO_BUF b = BUF_LIMIT(max);
+    char piece[4096];
+    size_t got;
+
+    if (x->request->body == HTTP_BODY_LENGTH && x->request->length > max)
+        return fail(e, ERR_LIMIT, "the body is too long");
+    do {
+        if (!web_body_read(x, piece, sizeof piece, &got, e))
+            return false;
+        buf_put(&b, str_at(piece, got));
+        if (b.full)
+            return fail(e, ERR_LIMIT, "the body is too long");
+    } while (got);
+    *out = arena_dup(x->arena, buf_str(&b));
+    return true;
+}
+
+void web_reply(struct web_exchange *x, const struct web_reply *r)
+{
+    struct web_reply all = *r;
+    struct err e = {0};
+
+    for (size_t i = 0; i < x->fields.n; i++)
+        if (!http_field_find(&r->fields, x->fields.items[i].name))
+            web_field(x, &all, x->fields.items[i].name, x->fields.items[i].value);
+    x->status = r->status;
+    if (!x->wire->reply(x, &all, &e)) {
+        LOG(LOG_DEBUG, "http", "writing to the client", LOG_E(&e));
+        x->is_broken = true;
+    }
+}
+
+void web_field(struct web_exchange *x, struct web_reply *r, struct str name, struct str value)
+{
+    if (!http_field_add(x->arena, &r->fields, name, value))
+        LOG(LOG_ERROR, "http", "a field that cannot be sent is left out", LOG_S("field", name));
+}
+
+void web_reply_text(struct web_exchange *x, struct str type, struct str body)
+{
+    struct web_reply r = {.status = 200, .body = body};
+
+    web_field(x, &r, STR("Content-Type"), type);
+    web_reply(x, &r);
+}
+
+void web_fail(struct web_exchange *x, unsigned status, struct str detail)
+{
+    struct str reason = arena_lower(x->arena, http_reason(status));
+    bool is_ours = status >= 500;
+    struct web_reply r = {.status = status};
+
+    r.body = arena_printf(x->arena, "%u - %.*s%s%.*s%s%.*s%s\n", status, STR_FMT(reason), detail.n ? " - " : "",
+                          STR_FMT(detail), is_ours ? " (id " : "", STR_FMT(is_ours ? x->conn->received_id : STR("")),
+                          is_ours ? ")" : "");
+    web_field(x, &r, STR("Content-Type"), STR("text/plain; charset=utf-8"));
+    web_field(x, &r, STR("X-Content-Type-Options"), STR("nosniff"));
+    web_reply(x, &r);
+}
+
+void web_fail_err(struct web_exchange *x, const struct err *e)
+{
+    switch (e->kind) {
+    case ERR_SYNTAX:
+        web_fail(x, 400, str_of(e->text));
+        return;
+    case ERR_LIMIT:
+        web_fail(x, 413, str_of(e->text));
+        return;
+    case ERR_DENIED:
+        web_fail(x, 403, STR(""));
+        return;
+    case ERR_NOT_FOUND:
+        web_fail(x, 404, STR(""));
+        return;
+    case ERR_CONFLICT:
+        web_fail(x, 409, str_of(e->text));
+        return;
+    case ERR_TEMPORARY:
+    case ERR_BUG:
+    case ERR_NONE:
+        break;
+    }
+    LOG(LOG_ERROR, "http", "request failed", LOG_E(e), LOG_S("handler", x->handler));
+    web_fail(x, e->kind == ERR_TEMPORARY ? 503 : 500, STR(""));
+}
+
+void web_redirect(struct web_exchange *x, unsigned status, struct str location)
+{
+    struct web_reply r = {.status = status};
+
+    web_field(x, &r, STR("Location"), location);
+    web_reply(x, &r);
+}
+
+bool web_is_get(struct web_exchange *x)
+{
+    struct web_reply r = {.status = 405, .body = STR("405 - method not allowed\n")};
+
+    if (x->request->method == HTTP_GET || x->request->method == HTTP_HEAD)
+        return true;
+    web_field(x, &r, STR("Content-Type"), STR("text/plain; charset=utf-8"));
+    web_field(x, &r, STR("Allow"), STR("GET, HEAD"));
+    web_reply(x, &r);
+    return false;
+}
+
+// mox-web-http-api.md 5.11.
+void web_log(struct web_exchange *x)
+{
+    static const char *const versions[] = {"http/1.0", "http/1.1", "h2"};
+    const struct http_request *r = x->request;
+    struct stream *s = &x->conn->stream;
+    struct str url = r->target, agent = http_field_get(&r->fields, STR("User-Agent"));
+
+    if (x->has_logged || !log_is_on(LOG_DEBUG, "http"))
+        return;
+    x->has_logged = true;
+    LOG(LOG_DEBUG, "http", "http request", LOG_S("httpaccess", STR("")), LOG_S("handler", x->handler),
+        LOG_S("method", r->method == HTTP_OTHER ? STR("(other)") : arena_lower(x->arena, r->method_name)),
+        LOG_S("url", str_sub(url, 0, 500)), LOG_S("host", r->host),
+        LOG_N("duration_ms", os_monotonic_ms() - x->began_ms), LOG_N("statuscode", x->status),
+        LOG_S("proto", str_of(versions[r->version])), LOG_S("remoteaddr", x->conn->remote),
+        LOG_S("tlsinfo", s->tls ? arena_lower(x->arena, tls_version(s->tls)) : STR("plain")),
+        LOG_S("useragent", str_sub(agent, 0, 200)),
+        LOG_S("referer", str_sub(http_field_get(&r->fields, STR("Referer")), 0, 200)),
+        LOG_S("clientip", x->client_ip), LOG_N("size", x->sent));
+}

@@ -1,0 +1,158 @@
+/*
+ * The web template, and what a forked child does first.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "crypto/crypto.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
+#include "role/template.h"
+#include "role/web/web.h"
+
+static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
+static struct web_conn *current;                   // the one connection of a forked child
+
+static bool ask_for_keys(struct web_conn *c, struct err *e)
+{
+    struct ipc_granted m;
+
+    if (c->keys.fd >= 0)
+        return true;
+    if (!IPC_SEND(&c->monitor, grant, NULL, 0, e, .service = IPC_SERVICE_KEYS) ||
+        !channel_expect(&c->monitor, IPC_granted, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
+        !ipc_granted_get(c->packet->body, &m, e))
+        return false;
+    if (!c->packet->n_fds)
+        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
+    c->keys = (struct channel){packet_take_fd(c->packet, 0), ROLE_WEB, ROLE_KEYS};
+    return true;
+}
+
+// The private key is in `keys`; this asks for one operation.
+static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest, struct buf *out,
+                 struct err *e)
+{
+    struct web_conn *c = current;
+    struct ipc_signed m;
+
+    (void)ctx;
+    if (!ask_for_keys(c, e) ||
+        !IPC_SEND(&c->keys, sign, NULL, 0, e, .key = key, .type = (uint8_t)type, .parameter = parameter,
+                  .digest = digest) ||
+        !channel_expect(&c->keys, IPC_signed, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
+        !ipc_signed_get(c->packet->body, &m, e))
+        return false;
+    if (!m.is_ok)
+        return fail(e, ERR_DENIED, "the key process refused");
+    buf_put(out, m.signature);
+    return true;
+}
+
+static const struct key_signer signer = {NULL, sign};
+
+// Without tickets: their keys would be in every process that strangers' bytes are read in.
+static void load_certificates(struct role_start *s)
+{
+    struct err e = {0};
+
+    for (size_t i = 0; i < s->n_tls_files; i++) {
+        struct given_file *f = &s->tls_files[i];
+        const struct ipc_listener *port = role_port(s, f->listener);
+        struct str pem;
+
+        if (f->listener >= ROLE_MAX_GIVEN || !port)
+            continue;
+        if (!servers[f->listener])
+            servers[f->listener] = tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
+        if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
+            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
+            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
+        fd_close(&f->fd);
+    }
+}
+
+int web_timeout(const struct web_conn *c, int ms)
+{
+    return c->cap_ms && c->cap_ms < ms ? c->cap_ms : ms;
+}
+
+static bool start_tls(struct web_conn *c)
+{
+    struct tls_server *server = c->info.listener < ROLE_MAX_GIVEN ? servers[c->info.listener] : NULL;
+    struct err e = {0};
+
+    if (c->port->tls != LISTENER_TLS_IMMEDIATE)
+        return true;
+    c->is_tls = server && stream_start_tls(&c->stream, server, web_timeout(c, WEB_TLS_MS), &e);
+    if (!server)
+        LOG(LOG_ERROR, "http", "no certificate for this port", LOG_N("port", c->port->port));
+    else if (!c->is_tls)
+        LOG(LOG_DEBUG, "http", "TLS handshake failed", LOG_E(&e), LOG_S("remote", c->remote));
+    return c->is_tls;
+}
+
+static void prepare_child(struct role_start *start)
+{
+    AUTO_BUF input = BUF_LIMIT(WEB_BUFFER);
+
+    child_enter_sandbox(start, NULL, 0);
+    memset(buf_room(&input, WEB_BUFFER), 0, WEB_BUFFER); // pages that every child touches
+}
+
+static void run_child(struct role_start *start, struct packet *p)
+{
+    const char *cap = getenv("MOX_HTTP_TIMEOUT_MS");
+    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .packet = p,
+                         .arena = ARENA_LIMIT(1 << 20), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
+                         .out = BUF_LIMIT(256 * 1024)};
+    AUTO_BUF received_id = BUF_LIMIT(64);
+    struct err e = {0};
+    uint64_t ms;
+    int on = 1;
+
+    if (!ipc_session_start_get(p->body, &c.info, &e) || p->n_fds != 2 ||
+        !stream_open(&c.stream, packet_take_fd(p, 0), &e))
+        _exit(1);
+    c.monitor = (struct channel){packet_take_fd(p, 1), ROLE_WEB, ROLE_MONITOR};
+    c.port = role_port(start, c.info.listener);
+    if (!c.port)
+        _exit(1);
+    c.remote = arena_dup(&c.arena, c.info.remote);
+    // The key does not stay where strangers' bytes are read.
+    received_id_put(&received_id, start->received_key, c.info.conn);
+    explicit_bzero(start->received_key, sizeof start->received_key);
+    c.received_id = buf_str(&received_id);
+    if (cap && str_u64(str_of(cap), WEB_IDLE_MS, &ms))
+        c.cap_ms = (int)ms;
+    current = &c;
+    os_title_set("mox: web %.*s", STR_FMT(c.remote));
+    log_set_cid(c.info.conn);
+    setsockopt(c.stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (start_tls(&c))
+        http1_serve(&c);
+    stream_close(&c.stream);
+    _exit(0);
+}
+
+_Noreturn void web_template_main(void)
+{
+    static const struct child_kind kind = {IPC_session_start, prepare_child, run_child};
+    static struct role_start s;
+    struct err e = {0};
+
+    role_start(&s, ROLE_WEB_TEMPLATE);
+    crypto_warm();
+    load_certificates(&s);
+    if (!dispatch_load(&s, &e)) {
+        LOG(LOG_ERROR, "http", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    template_loop(&s, &kind);
+}

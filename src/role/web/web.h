@@ -1,0 +1,155 @@
+/*
+ * web: one client's HTTP connection. What its files share, and what handlers are written against: a request
+ * (struct web_exchange) is read from, and answered by one call of web_reply or its kin.
+ *
+ * A handler is a plain function that blocks. It does not know which version of HTTP its client speaks.
+ */
+#pragma once
+
+#include "crypto/stream.h"
+#include "proto/http/http.h"
+#include "role/start.h"
+
+enum {
+    WEB_IPC_TIMEOUT_MS = 10000,
+    WEB_TLS_MS = 30 * 1000,
+    WEB_HEAD_MS = 30 * 1000, // mox-web-http-api.md 5.3: from the first byte of a head to its last
+    WEB_IDLE_MS = 65 * 1000, // between requests: slightly above what browsers keep open
+    WEB_WRITE_MS = 60 * 1000, // for each piece
+    WEB_BODY_MS = 30 * 1000, // a body has so long, and a second more for every WEB_BODY_RATE bytes that came
+    WEB_BODY_RATE = 512,
+    WEB_MAX_REQUESTS = 1000, // of a connection; then another is needed, which is served by a fresh process
+    WEB_BUFFER = 16 * 1024,
+    WEB_REQUEST_MEMORY = 8 << 20, // arena of a request
+    WEB_MAX_FORM = 64 * 1024, // a small body that is read whole
+};
+
+struct web_exchange;
+struct web_route;
+
+/* Where the body of a reply comes from when it is not at hand. */
+enum web_got {
+    WEB_GOT,  // *got bytes
+    WEB_END,  // no more
+    WEB_WAIT, // nothing now: fd tells when there is
+    WEB_FAILED,
+};
+struct web_source {
+    void *ctx;
+    int fd; // to wait for, when read says WEB_WAIT; -1: it never does
+    enum web_got (*read)(void *ctx, char *p, size_t n, size_t *got, struct err *e);
+    void (*close)(void *ctx); // called once, after the last read; may be NULL
+};
+
+/*
+ * A reply. Fields that say where it ends, Date and Connection are added; the texts live until the request's
+ * end: in its arena, or for ever.
+ */
+struct web_reply {
+    unsigned status;
+    struct http_fields fields;
+    struct str body;
+    const struct web_source *source; // instead of body; copied
+    bool has_length;                 // of the source
+    uint64_t length;
+};
+
+/* How a version of HTTP does what handlers ask for. */
+struct web_wire {
+    bool (*read_body)(struct web_exchange *x, char *p, size_t n, size_t *got, struct err *e);
+    bool (*reply)(struct web_exchange *x, const struct web_reply *r, struct err *e);
+};
+
+/* A request and its answer. */
+struct web_exchange {
+    struct web_conn *conn;
+    const struct web_wire *wire;
+    const struct http_request *request;
+    struct arena *arena; // of this request
+    struct str client_ip; // of the connection, or what X-Forwarded-For says on a port that believes it
+    bool is_secure;       // TLS, or X-Forwarded-Proto says so there
+    struct str handler;   // for the log and metrics
+    struct http_fields fields; // that every reply of this handler has
+    int64_t began_ms;
+    unsigned status;      // of the reply; 0: none yet
+    uint64_t sent;        // bytes of its body
+    bool is_broken;       // the client cannot be written to, or read from, any more
+    bool has_logged;
+};
+
+/* Reads of the body; *got 0 at its end. ERR_SYNTAX, ERR_LIMIT or ERR_TEMPORARY (too slow) end the connection. */
+MUST_USE bool web_body_read(struct web_exchange *x, char *p, size_t n, size_t *got, struct err *e);
+/* All of it, into the arena: ERR_LIMIT when it is longer than max. */
+MUST_USE bool web_body_all(struct web_exchange *x, size_t max, struct str *out, struct err *e);
+
+/* Once. What cannot be sent is the connection's problem (is_broken), no handler's. */
+void web_reply(struct web_exchange *x, const struct web_reply *r);
+/* A field for the reply to come. A value that is none is left out, and logged. */
+void web_field(struct web_exchange *x, struct web_reply *r, struct str name, struct str value);
+/* Status 200 and this type. */
+void web_reply_text(struct web_exchange *x, struct str type, struct str body);
+/* "404 - not found - detail" as plain text (mox-web-http-api.md 5.6); detail may be empty. */
+void web_fail(struct web_exchange *x, unsigned status, struct str detail);
+/* The same for what a function said: the client's fault 4xx, with its text; ours 5xx, without. */
+void web_fail_err(struct web_exchange *x, const struct err *e);
+void web_redirect(struct web_exchange *x, unsigned status, struct str location);
+/* Whether the method is GET or HEAD; otherwise 405 has been answered. */
+bool web_is_get(struct web_exchange *x);
+
+/* --- dispatch.c: who answers (mox-web-http-api.md 5.2) ------------------------------------------- */
+
+enum web_host_rule { WEB_HOST_ANY, WEB_HOST_SERVER, WEB_HOST_SERVER_OR_CLIENTS, WEB_HOST_AUTOCONFIG, WEB_HOST_MTASTS };
+
+/* One handler on one port. */
+struct web_route {
+    uint32_t listener;
+    enum web_kind kind;
+    struct str path;       // with a slash at its end: and all below it
+    enum web_host_rule hosts;
+    bool is_system;        // before the web server of domains.conf, which can take the place of the others only
+    bool has_safe_fields;  // mox-web-http-api.md 5.4
+    struct str name;       // for the log and metrics
+    void (*serve)(struct web_exchange *x, const struct web_route *route);
+};
+
+/* Reads the compiled configuration; in the template. */
+MUST_USE bool dispatch_load(struct role_start *s, struct err *e);
+/* Answers. */
+void dispatch(struct web_exchange *x);
+/* The routes of the connection's port that come after this one; begin and end with NULL. */
+const struct web_route *dispatch_next(const struct web_exchange *x, const struct web_route *after);
+/* The domain of ours of that name, or NULL. */
+const struct ipc_web_domain *dispatch_domain(struct str name);
+
+/* pages.c: the handlers of this server's own services. */
+void pages_service(struct web_exchange *x, const struct web_route *route);
+void pages_index(struct web_exchange *x, const struct web_route *route);
+void pages_metrics(struct web_exchange *x, const struct web_route *route);
+
+/* --- main.c: the connection ----------------------------------------------------------------------- */
+
+struct web_conn {
+    const struct role_start *start;
+    const struct ipc_listener *port;
+    struct ipc_session_start info; // texts live in the arena
+    struct stream stream;
+    struct channel monitor, keys;
+    struct packet *packet;
+    struct arena arena; // of the connection
+    struct buf in, out; // read and not used; to be written before the next wait
+    struct str received_id;
+    struct str remote;
+    bool is_tls;
+    unsigned n_requests;
+    int cap_ms; // of all time-outs, for tests; 0: none
+};
+
+/* A time-out of the connection's. */
+int web_timeout(const struct web_conn *c, int ms);
+/* Writes what is waiting. */
+MUST_USE bool web_flush(struct web_conn *c, struct err *e);
+
+void http1_serve(struct web_conn *c);
+
+/* exchange.c: the line of the access log. */
+void web_log(struct web_exchange *x);
