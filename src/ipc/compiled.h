@@ -135,6 +135,11 @@ enum web_kind {
     F(u8, is_host, 1)
 /* admin: a domain of ours that sends mail, in the order of the file. */
 #define ipc_own_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
+/* admin: who publishes versions of this program, when they are looked for. */
+#define ipc_updates_source_FIELDS(F)                                                               \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(str, changelog_url, URL_MAX_BYTES)                                                           \
+    F(str, public_key, 32)
 /*
  * dkim: a domain whose mail is signed, in A-labels; after it the accounts that may send from it, and
  * its selectors. is_host: what the server itself writes is signed as this one.
@@ -218,6 +223,7 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(ruleset_header)                                                                              \
     M(initial_mailbox)                                                                             \
     M(report_address)                                                                              \
+    M(updates_source)                                                                              \
     M(own_domain)                                                                                  \
     M(signing_domain)                                                                              \
     M(signing_account)                                                                             \

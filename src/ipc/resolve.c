@@ -43,8 +43,8 @@ static bool hear(struct resolver *r, uint64_t request, struct ipc_resolved *m, s
     return true;
 }
 
-static bool take_answer(struct arena *a, enum dns_type type, const struct ipc_resolved *m,
-                        struct dns_answer *out, struct err *e)
+bool resolve_take_answer(struct arena *a, enum dns_type type, const struct ipc_resolved *m,
+                         struct dns_answer *out, struct err *e)
 {
     *out = (struct dns_answer){.status = (enum dns_status)m->status,
                                .ttl = m->ttl,
@@ -71,7 +71,7 @@ static void lookup(void *ctx, struct arena *a, struct str name, enum dns_type ty
     if (has_time(r, &e)) {
         if (!ask(r, request, name, type, &e) || !hear(r, request, &m, &e))
             channel_close(&r->ch); // the next question gets a channel to the next resolve
-        else if (!take_answer(a, type, &m, out, &e))
+        else if (!resolve_take_answer(a, type, &m, out, &e))
             *out = (struct dns_answer){.status = DNS_TEMPORARY};
     }
     if (e.kind)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ipc/channel.h"
+#include "ipc/messages.h"
 #include "policy/dns.h"
 
 enum {
@@ -30,6 +31,10 @@ struct resolver {
     {                                                                                              \
         .ch = {.fd = -1}, .connect = (connect_fn), .ctx = (connect_ctx)                            \
     }
+
+/* What resolve answered to a question of that type; copied to a. ERR_SYNTAX when it is no answer. */
+MUST_USE bool resolve_take_answer(struct arena *a, enum dns_type type, const struct ipc_resolved *m,
+                                  struct dns_answer *out, struct err *e);
 
 /* Whoever answers: resolve. When it is not there or does not say, the answer is DNS_TEMPORARY. */
 struct dns resolver_dns(struct resolver *r);

@@ -62,16 +62,6 @@ static bool put_header(struct buf *out, struct arena *a, const struct report_mes
            header_put(out, STR("MIME-Version"), STR("1.0"), e);
 }
 
-static void put_base64_lines(struct buf *out, struct str bytes)
-{
-    enum { LINE = 57 }; // 76 characters
-
-    for (size_t at = 0; at < bytes.n; at += LINE) {
-        base64_encode(out, str_sub(bytes, at, LINE));
-        BUF_PUT(out, "\r\n");
-    }
-}
-
 static void put_text(struct buf *out, const struct report_message *m)
 {
     buf_printf(out, "This is %s report about %.*s, from %.*s, for the time from\r\n",
@@ -112,7 +102,7 @@ bool report_compose(struct buf *out, const struct report_message *m, struct err 
                     "Content-Transfer-Encoding: base64\r\nContent-Disposition: attachment;\r\n"
                     "\tfilename=\"%.*s\"\r\n\r\n",
                STR_FMT(m->random), is_tls ? "tlsrpt+gzip" : "gzip", STR_FMT(name), STR_FMT(name));
-    put_base64_lines(out, m->attachment);
+    base64_encode_lines(out, m->attachment);
     buf_printf(out, "--%.*s--\r\n", STR_FMT(m->random));
     return !out->full || fail(e, ERR_LIMIT, "the report is too large for a message");
 }

@@ -2,6 +2,8 @@
 
 #include "base/cur.h"
 #include "crypto/crypto.h"
+#include "message/header.h"
+#include "text/date.h"
 #include "text/encode.h"
 #include "text/json.h"
 
@@ -199,4 +201,51 @@ bool update_change_put(struct buf *out, const struct private_key *key, struct st
     json_put_string(out, text);
     BUF_PUT(out, "}");
     return true;
+}
+
+struct str update_changelog_url(struct arena *a, struct str url, struct str version)
+{
+    return arena_printf(a, "%.*s%cfrom=%.*s", STR_FMT(url), str_find(url, '?') >= 0 ? '&' : '?',
+                        STR_FMT(version));
+}
+
+/* --- the message to the postmaster ---------------------------------------------------------------- */
+
+static void put_news(struct buf *out, const struct update_message *m, const struct update_change *changes,
+                     size_t n)
+{
+    buf_printf(out, "A newer version of mox than the one on %.*s (v" MOX_VERSION ") is available: ",
+               STR_FMT(m->hostname));
+    update_version_put(out, &changes[0].version);
+    buf_printf(out, ".\r\nWhat changed, as signed by its publisher at %.*s:\r\n", STR_FMT(m->url));
+    for (size_t i = 0; i < n; i++) {
+        char last = 0;
+
+        BUF_PUT(out, "\r\n");
+        crlf_put(out, changes[i].text, &last);
+    }
+}
+
+bool update_compose(struct buf *out, const struct update_message *m, const struct update_change *changes,
+                    size_t n, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    AUTO_BUF subject = BUF_LIMIT(100), date = BUF_LIMIT(100), text = BUF_LIMIT(2 * UPDATE_MAX_CHANGELOG);
+    struct str postmaster = arena_printf(&a, "<postmaster@%.*s>", STR_FMT(m->hostname));
+
+    BUF_PUT(&subject, "mox ");
+    update_version_put(&subject, &changes[0].version);
+    BUF_PUT(&subject, " available");
+    date_put(&date, (struct date){m->now_unix, 0});
+    if (!header_put(out, STR("From"), postmaster, e) || !header_put(out, STR("To"), postmaster, e) ||
+        !header_put(out, STR("Subject"), buf_str(&subject), e) ||
+        !header_put(out, STR("Date"), buf_str(&date), e) ||
+        !header_put(out, STR("Message-Id"),
+                    arena_printf(&a, "<%.*s@%.*s>", STR_FMT(m->random), STR_FMT(m->hostname)), e))
+        return false;
+    BUF_PUT(out, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                 "Content-Transfer-Encoding: base64\r\n\r\n");
+    put_news(&text, m, changes, n);
+    base64_encode_lines(out, buf_str(&text));
+    return (!text.full && !out->full) || fail(e, ERR_LIMIT, "the changes are too long for a message");
 }

@@ -13,8 +13,8 @@
 
 enum {
     UPDATE_MAX_RECORD = 512,
-    UPDATE_MAX_CHANGELOG = 1 << 20, // bytes of JSON
-    UPDATE_MAX_VALUES = 10000,      // in it, counted before it is read
+    UPDATE_MAX_CHANGELOG = 64 * 1024, // bytes of JSON; the server is asked for what is newer than ours only
+    UPDATE_MAX_VALUES = 10000,        // in it, counted before it is read
     UPDATE_MAX_CHANGES = 1000,
 };
 
@@ -45,6 +45,21 @@ struct update_change {
 MUST_USE bool update_changelog_parse(struct arena *a, struct str json, struct str key,
                                      const struct update_version *since, struct update_change **out,
                                      size_t *n, struct err *e);
+/* Where what is newer than a version is found. */
+struct str update_changelog_url(struct arena *a, struct str url, struct str version);
+
+/*
+ * The message to the postmaster about changes, the first of which is the newest: lines ended by CR LF. random:
+ * letters and digits nobody guesses, for Message-Id. ERR_SYNTAX, ERR_LIMIT when it does not fit out.
+ */
+struct update_message {
+    struct str hostname, random;
+    int64_t now_unix;
+    struct str url; // of the list
+};
+MUST_USE bool update_compose(struct buf *out, const struct update_message *m,
+                             const struct update_change *changes, size_t n, struct err *e);
+
 /* One such change, as JSON: what whoever publishes versions adds. ERR_SYNTAX when it could not be read again. */
 struct private_key;
 MUST_USE bool update_change_put(struct buf *out, const struct private_key *key, struct str text,

@@ -151,6 +151,27 @@ TEST(update_changelogs_that_are_none)
     private_key_free(s.key);
 }
 
+TEST(update_messages)
+{
+    AUTO_BUF out = BUF_LIMIT(1 << 16), none = BUF_LIMIT(100);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    const struct update_message m = {.hostname = STR_("mail.example.org"), .random = STR_("r1"), .now_unix = 0,
+                                     .url = STR_("https://x.example/")};
+    const struct update_change changes[] = {{.version = {{0, 3, 0}}, .text = STR_("version: v0.3.0\n\n- a\n")},
+                                            {.version = {{0, 2, 0}}, .text = STR_("version: v0.2.0\n")}};
+    struct err e = {0};
+
+    CHECK(update_compose(&out, &m, changes, COUNT(changes), &e));
+    CHECK(str_find_str(buf_str(&out), STR("Subject: mox v0.3.0 available\r\n")) > 0);
+    CHECK(str_find_str(buf_str(&out), STR("To: <postmaster@mail.example.org>\r\n")) > 0);
+    CHECK(str_find_str(buf_str(&out), STR("\r\n\r\nQSBuZXdlciB2ZXJzaW9u")) > 0); // "A newer version"
+    CHECK(!update_compose(&none, &m, changes, COUNT(changes), &e) && e.kind == ERR_LIMIT);
+    CHECK_STR(update_changelog_url(&a, STR("https://x.example/c"), STR("v1.2.3")),
+              STR("https://x.example/c?from=v1.2.3"));
+    CHECK_STR(update_changelog_url(&a, STR("https://x.example/c?a=b"), STR("v1.2.3")),
+              STR("https://x.example/c?a=b&from=v1.2.3"));
+}
+
 TEST(update_is_found_in_the_dns)
 {
     static const char zone_text[] = "_updates.one.example TXT v=UPDATES0; l=v1.2.3\n"

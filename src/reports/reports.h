@@ -141,3 +141,11 @@ MUST_USE bool reports_is_suppressed(struct reports *r, bool is_tls, struct str a
 /* Lines for people. */
 MUST_USE bool reports_list_suppressed(struct reports *r, bool is_tls, struct buf *out,
                                       struct err *e);
+
+/* --- update.c: newer versions of this program ---------------------------------------------------- */
+
+/* The newest version that the postmaster was told of, "" for none, and when it was looked for last. */
+MUST_USE bool reports_update_state(struct reports *r, struct arena *a, struct str *known,
+                                   int64_t *checked_unix, struct err *e);
+MUST_USE bool reports_set_update_state(struct reports *r, struct str known, int64_t checked_unix,
+                                       struct err *e);

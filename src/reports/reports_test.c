@@ -395,3 +395,27 @@ TEST(suppressed_addresses)
     CHECK(!reports_unsuppress(r, false, STR("a@x.example"), &e) && e.kind == ERR_NOT_FOUND);
     close_old(r);
 }
+
+TEST(update_state_is_kept)
+{
+    char dir[] = "/tmp/mox-reports-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    int64_t checked_unix;
+    struct str known;
+    struct err e = {0};
+    struct reports *r;
+    struct db *d;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    d = db_open("admin.db", sql_admin, 3, &e);
+    CHECK(d != NULL);
+    db_close(d);
+    r = reports_open(&e);
+    CHECK(r && reports_update_state(r, &a, &known, &checked_unix, &e) && !known.n && !checked_unix);
+    CHECK(reports_set_update_state(r, STR("v1.2.3"), 1000000, &e));
+    reports_close(r);
+    r = reports_open(&e);
+    CHECK(r && reports_update_state(r, &a, &known, &checked_unix, &e) && checked_unix == 1000000);
+    CHECK_STR(known, STR("v1.2.3"));
+    close_old(r);
+}

@@ -17,6 +17,16 @@ void base64_encode(struct buf *out, struct str bytes)
     }
 }
 
+void base64_encode_lines(struct buf *out, struct str bytes)
+{
+    enum { LINE = 57 }; // 76 characters
+
+    for (size_t at = 0; at < bytes.n; at += LINE) {
+        base64_encode(out, str_sub(bytes, at, LINE));
+        BUF_PUT(out, "\r\n");
+    }
+}
+
 static int base64_value(unsigned char c)
 {
     if (c >= 'A' && c <= 'Z')

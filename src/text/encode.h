@@ -8,6 +8,8 @@
 
 /* RFC 4648 4, with padding. */
 void base64_encode(struct buf *out, struct str bytes);
+/* RFC 2045 6.8: in lines of 76 characters ended by CR LF. */
+void base64_encode_lines(struct buf *out, struct str bytes);
 /* RFC 4648 5, without padding. */
 void base64url_encode(struct buf *out, struct str bytes);
 MUST_USE bool base64url_decode(struct buf *out, struct str text);

@@ -86,6 +86,27 @@ MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
 /* Tells now what there is, and answers c when that is done. */
 MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
+/* --- submit.c -------------------------------------------------------------------------------------- */
+
+/* A message that the server writes itself: header fields that go before it, and the message. */
+struct admin_mail {
+    struct str from;
+    const struct str *to;
+    size_t n_to;
+    struct str fields, message;
+    bool requires_no_tls; // RFC 8689 5
+};
+MUST_USE bool admin_submit(const struct admin_mail *m, struct err *e);
+
+/* --- update.c: newer versions of this program ---------------------------------------------------- */
+
+/* From the compiled configuration; text need not stay. */
+MUST_USE bool admin_use_updates(struct str text, struct err *e);
+/* Every second: once a day it is looked for a newer version. */
+void admin_update_tick(void);
+/* An answer of resolve; *is_ours is false for another question. */
+MUST_USE bool admin_update_resolved(struct packet *m, bool *is_ours, struct err *e);
+
 /* client_key.c */
 extern const struct command queue_commands[];
 extern const size_t queue_command_count;

@@ -456,6 +456,7 @@ static bool on_monitor(struct packet *m, struct err *e)
 static void on_tick(void)
 {
     admin_report_tick();
+    admin_update_tick();
     web_fetch_tick();
 }
 
@@ -476,7 +477,7 @@ _Noreturn void admin_main(void)
     crypto_warm(); // certificates are parsed here
     psl_warm();
     own_uid = geteuid(); // not a call the sandbox has
-    if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) ||
+    if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) ||
         !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {
         LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));

@@ -207,6 +207,8 @@ static bool on_tls_result(struct packet *packet, struct err *e)
 
 bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, struct err *e)
 {
+    bool is_of_update;
+
     *is_ours = true;
     switch ((int)m->type) {
     case IPC_report_received:
@@ -216,7 +218,7 @@ bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, 
     case IPC_tls_result:
         return on_tls_result(m, e);
     case IPC_resolved:
-        return admin_send_resolved(m, e);
+        return admin_update_resolved(m, &is_of_update, e) && (is_of_update || admin_send_resolved(m, e));
     case IPC_dkim_selector:
     case IPC_dkim_signed:
         return true; // too late for whoever asked

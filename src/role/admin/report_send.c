@@ -7,12 +7,12 @@
 
 #include "base/log.h"
 #include "ipc/dkim.h"
+#include "ipc/resolve.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "message/header.h"
 #include "policy/dns_later.h"
-#include "policy/dns_wire.h"
 #include "policy/report_compose.h"
 #include "reports/reports.h"
 #include "role/admin/admin.h"
@@ -210,38 +210,13 @@ static bool sign(const struct letter *l, struct str message, struct buf *out, st
     return is_ok;
 }
 
-static bool hand_to_queue(struct service_peer *to, const struct letter *l, int fd, uint64_t size,
-                          struct packet *p, struct err *e)
-{
-    struct ipc_verdict v;
-
-    if (!IPC_SEND(&to->ch, submit, NULL, 0, e, .reverse_path = l->m.from,
-                  .recipients = (uint32_t)l->m.n_to,
-                  // RFC 8460 5.3: a report about TLS that fails must not need it.
-                  .require_tls = l->m.kind == REPORT_TLS ? 2 : 0))
-        return false;
-    for (size_t i = 0; i < l->m.n_to; i++)
-        if (!IPC_SEND(&to->ch, submit_rcpt, NULL, 0, e, .address = l->m.to[i]))
-            return false;
-    return IPC_SEND(&to->ch, submit_data, &fd, 1, e, .size = size) &&
-           admin_expect(&to->ch, IPC_verdict, p, e) && ipc_verdict_get(p->body, &v, e) &&
-           (v.code == 250 || fail(e, ERR_TEMPORARY, "queue: %.*s", STR_FMT(v.text)));
-}
-
 static bool submit(const struct letter *l, struct str fields, struct str message, struct err *e)
 {
-    AUTO_FD fd = os_memfile("report", e);
-    struct service_peer *to;
-    struct packet *p;
-    bool is_ok;
+    // RFC 8460 5.3: a report about TLS that fails must not need it.
+    const struct admin_mail m = {.from = l->m.from, .to = l->m.to, .n_to = l->m.n_to, .fields = fields,
+                                 .message = message, .requires_no_tls = l->m.kind == REPORT_TLS};
 
-    if (fd < 0 || !os_write_all(fd, fields, e) || !os_write_all(fd, message, e) ||
-        !os_memfile_seal(fd, e) || !admin_peer(ROLE_QUEUE, &to, e))
-        return false;
-    p = packet_new();
-    is_ok = hand_to_queue(to, l, fd, fields.n + message.n, p, e);
-    packet_free(p);
-    return is_ok;
+    return admin_submit(&m, e);
 }
 
 /* Those among the recipients whose limit allows for a message of that size, or those whose does not. */
@@ -551,13 +526,12 @@ static void finish(struct arena *a, enum wanted wanted, struct recipients *to)
 /* Asks resolve for what is missing; it is asked again with the next tick when it is not there. */
 static void ask(void)
 {
-    static uint64_t last;
     struct service_peer *resolve = service_peer_of(ROLE_RESOLVE);
     struct err e = {0};
 
     if (!resolve)
         return;
-    queue.request = ++last;
+    queue.request = admin_next_request();
     queue.asked_ms = os_monotonic_ms();
     if (!IPC_SEND(&resolve->ch, resolve, NULL, 0, &e, .request = queue.request,
                   .type = queue.later.type, .name = queue.later.name))
@@ -614,11 +588,8 @@ bool admin_send_resolved(struct packet *m, struct err *e)
         return false;
     if (!queue.is_running || r.request != queue.request)
         return true; // too late
-    answer = (struct dns_answer){.status = (enum dns_status)r.status, .is_secure = r.is_secure,
-                                 .ttl = r.ttl, .name = r.name, .why = r.why};
-    if (answer.status == DNS_OK &&
-        (!dns_records_parse(&a, queue.later.type, r.records, &answer, e) || !answer.n))
-        return e->kind ? false : fail(e, ERR_SYNTAX, "an answer without records");
+    if (!resolve_take_answer(&a, queue.later.type, &r, &answer, e))
+        return false;
     queue.request = 0;
     dns_later_put(&queue.later, &answer);
     run_job();

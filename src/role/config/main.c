@@ -17,6 +17,7 @@
 #include "role/config/web.h"
 #include "role/profiles.h"
 #include "role/start.h"
+#include "text/encode.h"
 #include "text/idna.h"
 
 enum { TIMEOUT_MS = 10000 };
@@ -257,6 +258,30 @@ static void put_web_ports(struct compile *c)
             COMPILED_PUT(&c->dial_ports, web_port, .port = url.port);
 }
 
+static void put_updates(struct compile *c)
+{
+    const struct sconf_node *root = c->config->main.root, *updates = sconf_get(root, "Updates");
+    AUTO_BUF key = BUF_LIMIT(64);
+    struct str domain;
+    struct url url;
+    struct err e = {0};
+
+    if (!sconf_bool(root, "CheckUpdates"))
+        return;
+    if (!updates) {
+        LOG(LOG_INFO, "config", "CheckUpdates has no effect: there is no Updates section that says where to look");
+        return;
+    }
+    // Both files are checked by now.
+    if (!domain_to_ascii(c->a, sconf_text(updates, "Domain"), &domain, &e) ||
+        !base64_decode_strict(&key, sconf_text(updates, "PublicKey")) ||
+        !url_parse(sconf_text(updates, "ChangelogURL"), &url, &e))
+        return;
+    COMPILED_PUT(&c->reports, updates_source, .domain = domain, .public_key = buf_str(&key),
+                 .changelog_url = sconf_text(updates, "ChangelogURL"));
+    COMPILED_PUT(&c->dial_ports, web_port, .port = url.port);
+}
+
 static void put_report_address(struct compile *c, const struct sconf_node *report, struct str domain,
                                bool is_tls, bool is_host)
 {
@@ -366,6 +391,7 @@ static void compile(struct compile *c)
     put_web_ports(c);
     put_reports(c);
     compile_web_domains(c->a, c->config, &c->web);
+    put_updates(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
         finish(false, STR("the configuration is too large\n"));
