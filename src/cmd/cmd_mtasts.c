@@ -3,48 +3,21 @@
  */
 #include <stdio.h>
 
-#include "cmd/own_connect.h"
 #include "cmd/own_dns.h"
+#include "cmd/own_https.h"
 #include "cmd/verbs.h"
 #include "crypto/crypto.h"
-#include "os/fd.h"
 #include "policy/mtasts.h"
-#include "role/fetch/https.h"
-#include "role/profiles.h"
 #include "text/idna.h"
 
-enum { HTTPS_PORT = 443, FETCH_MS = 60 * 1000 };
-
-static bool confine(struct err *e)
-{
-    struct sandbox *box = sandbox_compile(role_profile(ROLE_FETCH), e);
-    bool is_ok = box && sandbox_enter(box, NULL, 0, e);
-
-    sandbox_free(box);
-    return is_ok;
-}
-
-// As fetch does it for the queue, but for the process that it is in.
 static bool fetch(struct arena *a, const struct dns *dns, struct str domain, struct str *body,
                   struct err *e)
 {
-    struct str host = arena_printf(a, MTASTS_HOST_PREFIX "%.*s", STR_FMT(domain));
-    struct https_request request = {.host = arena_cstring(a, host), .path = MTASTS_PATH,
-                                    .max_body = MTASTS_MAX_POLICY, .timeout_ms = FETCH_MS};
-    struct stream s = {.fd = -1};
-    struct mx_addresses addresses;
-    struct https_answer answer;
-    struct ip used;
+    struct url url;
 
-    if (!https_open(e) || !own_addresses(dns, a, host, &addresses, e) ||
-        !own_connect(&addresses, HTTPS_PORT, &s, &used, e) || !confine(e))
-        return false;
-    request.fd = s.fd;
-    https_ask(a, &request, &answer, e);
-    if (answer.status != HTTPS_ANSWER)
-        return false;
-    *body = answer.body;
-    return answer.code == 200 || fail(e, ERR_NOT_FOUND, "HTTP status %ld", answer.code);
+    return url_parse(arena_printf(a, "https://" MTASTS_HOST_PREFIX "%.*s" MTASTS_PATH, STR_FMT(domain)), &url,
+                     e) &&
+           own_https_get(a, dns, &url, MTASTS_MAX_POLICY, body, e);
 }
 
 static bool lookup(const char *text, struct err *e)

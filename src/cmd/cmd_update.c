@@ -1,13 +1,17 @@
 /*
- * Lists of changes: made and signed by whoever publishes versions of this program.
+ * Newer versions of this program: looked for, and lists of changes made by whoever publishes them.
  */
 #include <stdio.h>
 
+#include "cmd/own_dns.h"
+#include "cmd/own_https.h"
+#include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "crypto/crypto.h"
 #include "os/file.h"
 #include "policy/update.h"
 #include "text/encode.h"
+#include "text/idna.h"
 
 enum { MAX_KEY = 16 * 1024 };
 
@@ -142,4 +146,79 @@ int cmd_updates_verify(int argc, char **argv)
     for (size_t i = 0; i < n; i++)
         printf("\n%.*s", STR_FMT(changes[i].text));
     return 0;
+}
+
+/* --- looking for one ------------------------------------------------------------------------------ */
+
+static void print_version(const char *name, const struct update_version *v)
+{
+    AUTO_BUF text = BUF_LIMIT(100);
+
+    update_version_put(&text, v);
+    printf("%s: %.*s\n", name, STR_FMT(buf_str(&text)));
+}
+
+static bool find_updates(struct arena *a, struct config *config, const struct sconf_node **out,
+                         struct err *e)
+{
+    AUTO_BUF problems = BUF_LIMIT(1 << 16);
+
+    if (!paths_load(a, config, &problems, e)) {
+        fwrite(problems.p, 1, problems.n, stderr);
+        return false;
+    }
+    *out = sconf_get(config->main.root, "Updates");
+    return *out || fail(e, ERR_NOT_FOUND, "mox.conf has no Updates section that says where to look");
+}
+
+static bool print_changes(struct arena *a, const struct dns *dns, const struct sconf_node *updates,
+                          const struct update_version *own, struct err *e)
+{
+    AUTO_BUF key = BUF_LIMIT(ED25519_BYTES);
+    struct update_change *changes;
+    struct str text = update_changelog_url(a, sconf_text(updates, "ChangelogURL"), STR("v" MOX_VERSION));
+    struct str body;
+    struct url url;
+    size_t n;
+
+    if (!base64_decode_strict(&key, sconf_text(updates, "PublicKey")) || !url_parse(text, &url, e) ||
+        !own_https_get(a, dns, &url, UPDATE_MAX_CHANGELOG, &body, e) ||
+        !update_changelog_parse(a, body, buf_str(&key), own, &changes, &n, e))
+        return fail_in(e, "%.*s", STR_FMT(text));
+    for (size_t i = 0; i < n; i++)
+        printf("\n%.*s", STR_FMT(changes[i].text));
+    return true;
+}
+
+static bool check(struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    const struct sconf_node *updates;
+    struct update_version own, latest;
+    struct config config;
+    struct str domain;
+    struct dns dns;
+
+    if (!find_updates(&a, &config, &updates, e) ||
+        !domain_to_ascii(&a, sconf_text(updates, "Domain"), &domain, e))
+        return false;
+    if (!update_version_parse(STR(MOX_VERSION), &own))
+        return fail(e, ERR_BUG, "this program has no version");
+    crypto_warm();
+    if (!own_dns_open(&dns, e) || !update_find(&dns, &a, domain, &latest, e))
+        return false;
+    print_version("current version", &own);
+    print_version("latest version", &latest);
+    fflush(stdout);
+    return update_version_compare(&latest, &own) <= 0 || print_changes(&a, &dns, updates, &own, e);
+}
+
+int cmd_checkupdate(int argc, char **argv)
+{
+    struct err e = {0};
+
+    (void)argv;
+    if (argc > 1)
+        return cmd_usage("checkupdate");
+    return check(&e) ? 0 : cmd_fail(&e);
 }

@@ -390,6 +390,9 @@ const struct cmd cmd_verbs[] = {
      "permerror (550), timeout (no answer for an hour), or the reply code itself (user452). It does\n"
      "so when the message is submitted or delivered; with mailfrom or rcptto at its beginning in\n"
      "that command, with queue at its beginning only when the queue delivers it.", cmd_localserve, false},
+    {"checkupdate", "", "Look for a newer version of this program, and print what changed in it.\n\n"
+     "Where, the Updates section of mox.conf says. With CheckUpdates the server looks once a day, and\n"
+     "sends what changed to the postmaster.", cmd_checkupdate, false},
     {"updates addsigned", "privkey-file changes-file <text",
      "Sign a change and put it first in a list of changes.\n\n"
      "The text on standard input begins with \"version: v1.2.3\", newer than those in the list. An empty\n"
