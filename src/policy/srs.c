@@ -35,6 +35,11 @@ static int digit(char c)
     return at ? (int)(at - base32) : -1;
 }
 
+static bool too_long(struct err *e)
+{
+    return fail(e, ERR_SYNTAX, "the sender's address is too long to be rewritten");
+}
+
 // What is signed, at the end of the new localpart: "day=domain=local", or "host=rest".
 static bool put(const unsigned char key[SRS_KEY_BYTES], const char *tag, struct str signed_text,
                 struct buf *out, struct err *e)
@@ -42,7 +47,7 @@ static bool put(const unsigned char key[SRS_KEY_BYTES], const char *tag, struct 
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
 
     if (signed_text.n > MAX_LOCALPART)
-        return fail(e, ERR_SYNTAX, "the sender's address is too long to be rewritten");
+        return too_long(e);
     buf_put(out, str_of(tag));
     put_hash(&a, key, signed_text, out);
     BUF_PUT(out, "=");
@@ -72,6 +77,9 @@ bool srs_forward(const unsigned char key[SRS_KEY_BYTES], int64_t now_unix, struc
 
     if (!localpart.n || !domain.n || str_find(domain, '=') != STR_NONE)
         return fail(e, ERR_SYNTAX, "no address to come back to");
+    // Before anything is put together: a buffer that is full keeps less than it was given.
+    if (localpart.n > MAX_LOCALPART || domain.n > MAX_LOCALPART)
+        return too_long(e);
     if (is_second(localpart)) {
         // The first that rewrote it stays the one it goes back to; the hash before us was its sender's.
         ptrdiff_t end = str_find(str_from(localpart, 5), '=');
