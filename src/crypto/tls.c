@@ -233,8 +233,14 @@ static enum tls_result result_of(struct tls *t, int rc, const char *what, struct
     case SSL_ERROR_WANT_WRITE:
         return TLS_WANT_WRITE;
     case SSL_ERROR_ZERO_RETURN:
+        t->is_closed = true;
         return TLS_CLOSED;
+    case SSL_ERROR_SYSCALL:
+        t->is_closed = t->is_reset = true;
+        tls_clear_errors(e, what);
+        return TLS_FAILED;
     default:
+        t->is_not_tls = ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER;
         tls_clear_errors(e, what);
         return TLS_FAILED;
     }

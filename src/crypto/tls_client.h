@@ -36,6 +36,17 @@ MUST_USE bool tls_client_use_key(struct tls_client *c, struct str cert_pem, stru
 struct tls *tls_client_connect(struct tls_client *c, const struct tls_target *target, int fd,
                                struct err *e);
 
+/*
+ * What ended a connection that failed: an alert with its number (RFC 8446 6), bytes that are no TLS, a
+ * connection that was closed. Nothing when it was none of them.
+ */
+void tls_end_put(const struct tls *t, struct buf *out);
+/*
+ * Whether the server has sent one, or has closed the connection without reading what was sent, which may
+ * have cost us the alert.
+ */
+bool tls_is_refused(const struct tls *t);
+
 enum tls_worth {
     TLS_VERIFIED,
     TLS_HOST_MISMATCH, // the certificate is for other names

@@ -9,6 +9,10 @@ struct tls {
     SSL *ssl;
     tls_may_use_key *may_use; // of a server; NULL: no certificate is asked for
     void *ctx;
+    // What ended it, for tls_end_put: an alert, the other side's or ours, or something else.
+    enum { ALERT_NONE, ALERT_OURS, ALERT_THEIRS } alert;
+    uint8_t alert_number;
+    bool is_closed, is_reset, is_not_tls;
 };
 
 /* What OpenSSL has noted as an error, as text. */

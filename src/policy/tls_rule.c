@@ -24,6 +24,26 @@ const char *tls_failure_name(enum tls_failure failure)
     return names[failure];
 }
 
+void tls_reason_put(struct buf *out, struct str text)
+{
+    enum { MAX_REASON = 100 };
+    size_t start = out->n;
+    bool has_gap = false;
+
+    for (size_t i = 0; i < text.n && out->n - start < MAX_REASON - 1; i++) {
+        char c = ascii_lower(text.p[i]);
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '+') {
+            has_gap = out->n > start;
+            continue;
+        }
+        if (has_gap)
+            buf_put_char(out, '-');
+        has_gap = false;
+        buf_put_char(out, c);
+    }
+}
+
 const char *tls_policy_type_name(enum tls_policy_type type)
 {
     static const char *const names[] = {"no-policy-found", "sts", "tlsa"};
@@ -72,7 +92,8 @@ static void apply_dane(struct arena *a, const struct tls_input *in, struct tls_r
     case DANE_FAILED:
         // RFC 7672 2.1.2: whoever can make the lookup fail must not get the message that way.
         out->tlsa_failure = in->dane.is_bogus ? TLS_DNSSEC_INVALID : TLS_TLSA_INVALID;
-        out->tlsa_reason = in->dane.is_bogus ? STR("dnssec-bogus") : STR("tlsa-lookup-error");
+        // RFC 8914 4.7
+        out->tlsa_reason = in->dane.is_bogus ? STR("extended-dns-error-6-dnssec-bogus") : STR("tlsa-lookup-error");
         if (in->wish != TLS_WISH_OPTIONAL)
             refuse(out, 450, "4.7.5",
                    arena_printf(a, "it is not known how %.*s is to be authenticated: %.*s",

@@ -36,6 +36,9 @@ enum tls_failure {
 /* "starttls-not-supported"; "" for none. */
 const char *tls_failure_name(enum tls_failure failure);
 
+/* failure-reason-code (RFC 8460 4.4) of a text: "HTTP status 404" is "http-status-404". Cut to 100 bytes. */
+void tls_reason_put(struct buf *out, struct str text);
+
 /* RFC 8460 4.4, policy-type. */
 enum tls_policy_type { TLS_POLICY_NOT_FOUND, TLS_POLICY_STS, TLS_POLICY_TLSA };
 /* "no-policy-found", "sts", "tlsa". */

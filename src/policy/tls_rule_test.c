@@ -110,3 +110,31 @@ TEST(tls_rule_of_reports_and_forgeries)
     CHECK_STR(str_of(tls_failure_name(r.tlsa_failure)), STR("dnssec-invalid"));
     CHECK_STR(str_of(tls_policy_type_name(TLS_POLICY_TLSA)), STR("tlsa"));
 }
+
+TEST(tls_reason_codes)
+{
+    static const char *const cases[][2] = {
+        {"HTTP status 404", "http-status-404"},
+        {"TLS remote alert 70 protocol version", "tls-remote-alert-70-protocol-version"},
+        {"  \r\n\"quoted\", <and> \xc3\xa9 so on. ", "quoted-and-so-on"},
+        {"one+other", "one+other"},
+        {"", ""},
+        {"..", ""},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i][0]));
+        AUTO_BUF out = BUF_LIMIT(200);
+
+        tls_reason_put(&out, in.str);
+        CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i][1])), i);
+    }
+    for (size_t n = 95; n < 110; n++) {
+        AUTO_BUF in = BUF_LIMIT(400), out = BUF_LIMIT(400);
+
+        for (size_t i = 0; i < n; i++)
+            BUF_PUT(&in, "x ");
+        tls_reason_put(&out, buf_str(&in));
+        CHECK_CASE(out.n <= 100 && out.n > 95 && out.p[out.n - 1] == 'x', n);
+    }
+}

@@ -143,6 +143,17 @@ static bool store_failure(struct queue *q, struct str domain, struct str id,
     return stmt_run(s, e);
 }
 
+// The failure-reason-code: why, and what holds instead.
+static struct str reason_of(struct arena *a, struct str why, bool has_older)
+{
+    AUTO_BUF out = BUF_LIMIT(256);
+
+    tls_reason_put(&out, why);
+    if (has_older)
+        buf_put(&out, out.n ? STR("+fallback-to-cached-policy") : STR("fallback-to-cached-policy"));
+    return arena_dup(a, buf_str(&out));
+}
+
 bool queue_sts_fetched(struct queue *q, struct arena *a, struct str domain, struct str id,
                        const struct sts_fetched *got, struct sts_known *out, struct err *e)
 {
@@ -158,7 +169,7 @@ bool queue_sts_fetched(struct queue *q, struct arena *a, struct str domain, stru
         if (!queue_sts_ask(q, a, domain, STS_RECORD_NONE, STR(""), out, e))
             return false;
         out->failure = got->failure;
-        out->reason = out->status == STS_POLICY ? STR("fallback-to-cached-policy") : STR("");
+        out->reason = reason_of(a, got->why, out->status == STS_POLICY);
         return true;
     }
     *out = (struct sts_known){.status = STS_POLICY, .policy = *got->policy, .id = id};

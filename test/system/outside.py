@@ -1,5 +1,6 @@
 """Other people's mail servers, for the suites about mail that leaves: well behaved and not at all."""
 import atexit
+import fcntl
 import smtplib
 import sqlite3
 import threading
@@ -13,6 +14,14 @@ EXTENSIONS = ('PIPELINING', 'SIZE 1000000', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTA
 
 def ip(n):
     return BASE + str(n)
+
+
+@contextlib.contextmanager
+def ipv6_alone():
+    """There is one IPv6 address on loopback, whose port 25 other suites and other runs want as well."""
+    with open('/tmp/mox-test-ipv6-port-25', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def in_world(World, program=None):
@@ -300,6 +309,14 @@ def outcome(s, to, start=0, n=1):
             return found[n - 1]
         assert time.monotonic() < deadline, s.log_text(start)[-4000:]
         time.sleep(0.02)
+
+
+def waits_for(s, to):
+    """Seconds until the next attempt for this recipient."""
+    db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/queue/queue.db'), uri=True, timeout=WAIT)
+    (at,), = db.execute('SELECT next_attempt_unix FROM entry WHERE recipient = ?', (to,)).fetchall()
+    db.close()
+    return at - time.time()
 
 
 def due_now(s, to):

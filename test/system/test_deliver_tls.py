@@ -295,15 +295,15 @@ def results_are_counted(w, s, start):
         'mx.d2.example': {(dane, None, None)}, 'd5.example': {(none, None, None)},
         'mx.d4.example': {(dane, 'certificate-host-mismatch', '')},
         'mx.d5.example': {(dane, 'validation-failure', 'dane-no-match')},
-        'mx.d11.example': {(dane, 'dnssec-invalid', 'dnssec-bogus')},
+        'mx.d11.example': {(dane, 'dnssec-invalid', 'extended-dns-error-6-dnssec-bogus')},
         'd1.example': {(none, 'starttls-not-supported', 'smtp-starttls-reply-code-454')},
         'mx.s5.example': {(none, 'starttls-not-supported', '')}, 's2.example': {(sts, None, None)},
         's1.example': {(sts, None, None), (sts, 'certificate-host-mismatch', ''), (sts, 'starttls-not-supported', '')},
         's3.example': {(sts, 'validation-failure', 'mtasts-policy-mx-mismatch')},
         's4.example': {(sts, 'validation-failure', 'mtasts-policy-mx-mismatch')},
-        's6.example': {(sts, 'sts-policy-invalid', ''), (sts, 'sts-policy-invalid', 'back-off-after-recent-fetch-error')},
-        's7.example': {(sts, 'sts-webpki-invalid', '')},
-        's8.example': {(sts, None, None), (sts, 'sts-policy-fetch-error', 'fallback-to-cached-policy')},
+        's6.example': {(sts, 'sts-policy-invalid', 'a-line-that-is-not-name-value'), (sts, 'sts-policy-invalid', 'back-off-after-recent-fetch-error')},
+        's7.example': {(sts, 'sts-webpki-invalid', 'ssl-certificate-problem-hostname-mismatch')},
+        's8.example': {(sts, None, None), (sts, 'sts-policy-fetch-error', 'http-status-404+fallback-to-cached-policy')},
     }
     for domain, rows in want.items():
         deadline = time.monotonic() + WAIT

@@ -181,6 +181,10 @@ void results_begin(struct deliver *d);
 void results_greeting(struct deliver *d, struct str text);
 void results_no_tls(struct deliver *d, enum tls_failure failure, const char *reason);
 void results_tls(struct deliver *d, const struct target *t);
+/* The handshake failed, or an alert came behind it; whatever ended the connection. */
+void results_broken_tls(struct deliver *d);
+/* The DNS gave forged answers for the domain (A-labels): there is no host to speak of. */
+void results_tell_forged(struct deliver *d, const struct message *m, struct str domain);
 /* To the queue: for the message's domain (A-labels) and the host of t. */
 void results_tell(struct deliver *d, const struct message *m, struct str domain,
                   const struct target *t);

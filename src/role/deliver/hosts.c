@@ -129,6 +129,8 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
     mx_addresses(&d->dns, &t->m->a, host->name, d->way.families, tried,
                  tried_before(t->m, host->name, tried, COUNT(tried)), &found);
     if (!found.n) {
+        if (found.is_bogus && d->way.way == IPC_WAY_DIRECT)
+            results_tell_forged(d, t->m, domain);
         failed(&f, &t->m->a, !found.is_temporary, found.is_bogus       ? "4.7.0"
                                                : found.is_temporary ? "4.4.3"
                                                                     : "5.4.4", "%.*s",
@@ -150,7 +152,8 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
         bool is_permanent = rule.code >= 500;
 
         results_begin(d);
-        results_tell(d, t->m, domain, &target);
+        if (t->reported.n)
+            results_tell(d, t->m, domain, &target);
         failed(&f, &t->m->a, is_permanent, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
         f.code = rule.code;
         f.mta = host->name;
@@ -254,6 +257,8 @@ static bool try_direct(struct attempt *t)
     d->resolver.deadline_ms = os_monotonic_ms() + deliver_timeout(d, CONNECT_MS);
     mx_lookup(&d->dns, &t->m->a, domain, d->start->settings.hostname, random, &mx);
     if (mx.status != MX_OK) {
+        if (mx.is_bogus && d->way.way == IPC_WAY_DIRECT)
+            results_tell_forged(d, t->m, domain);
         no_hosts(t, &mx, domain);
         return false;
     }

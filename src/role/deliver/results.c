@@ -44,6 +44,17 @@ void results_no_tls(struct deliver *d, enum tls_failure failure, const char *rea
     snprintf(d->seen.reason, sizeof d->seen.reason, "%s", reason);
 }
 
+void results_broken_tls(struct deliver *d)
+{
+    AUTO_BUF text = BUF_LIMIT(256), reason = BUF_LIMIT(sizeof d->seen.reason);
+
+    if (d->conn.stream.tls)
+        tls_end_put(d->conn.stream.tls, &text);
+    tls_reason_put(&reason, text.n ? buf_str(&text) : STR("I/O timeout during handshake"));
+    buf_put_char(&reason, 0);
+    results_no_tls(d, TLS_VALIDATION_FAILURE, reason.p);
+}
+
 void results_tls(struct deliver *d, const struct target *t)
 {
     struct err e = {0};
@@ -153,11 +164,26 @@ static void tell_domain(struct deliver *d, struct str domain, const struct targe
     }
 }
 
+// Reports about reports would never end.
+static bool is_told(const struct deliver *d, const struct message *m)
+{
+    return !m->info.is_own_report && !d->start->settings.no_tls_reports;
+}
+
+void results_tell_forged(struct deliver *d, const struct message *m, struct str domain)
+{
+    struct ipc_tls_result r = {.policy_domain = domain, .recipient_domain = domain};
+    const struct target none = {.port = 0};
+
+    results_begin(d);
+    if (is_told(d, m)) // RFC 8914 4.7
+        tell(d, &r, TLS_VALIDATION_FAILURE, STR("dns-extended-error-6-dnssec-bogus"), &none);
+}
+
 void results_tell(struct deliver *d, const struct message *m, struct str domain,
                   const struct target *t)
 {
-    // Reports about reports would never end.
-    if (m->info.is_own_report || d->start->settings.no_tls_reports)
+    if (!is_told(d, m))
         return;
     tell_host(d, domain, t);
     tell_domain(d, domain, t);

@@ -265,7 +265,7 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
         return failed_here(c, f, a, "4.7.5", "STARTTLS", &e);
     }
     if (!handshake(d, t, a, f)) {
-        results_no_tls(d, TLS_VALIDATION_FAILURE, "tls-handshake-failed");
+        results_broken_tls(d);
         *is_tls_failure = true;
         return false;
     }
@@ -274,7 +274,14 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
         *is_tls_failure = true;
         return false;
     }
-    return say_hello(d, false, a, f);
+    if (say_hello(d, false, a, f))
+        return true;
+    // With TLS 1.3 a server refuses what it was shown, such as no certificate, behind the handshake.
+    if (tls_is_refused(c->stream.tls)) {
+        results_broken_tls(d);
+        *is_tls_failure = true;
+    }
+    return false;
 }
 
 static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failure, struct arena *a,
