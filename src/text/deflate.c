@@ -10,7 +10,8 @@
  * Negative: without zlib's header. A peer may refer to the last 32 KiB; for what we send 8 KiB and small
  * tables lose a few percent, and take 64 KiB instead of 260.
  */
-enum { WINDOW_IN = -15, WINDOW_GZIP = 15 + 16, WINDOW_OUT = -13, MEMORY_LEVEL_OUT = 6, MOST_AT_ONCE = 1 << 20 };
+enum { WINDOW_IN = -15, WINDOW_GZIP = 15 + 16, WINDOW_OUT = -13, MEMORY_LEVEL_OUT = 6, MEMORY_LEVEL_GZIP = 8,
+       MOST_AT_ONCE = 1 << 20 };
 
 struct inflater {
     z_stream z;
@@ -69,14 +70,23 @@ bool inflater_take(struct inflater *i, struct str *from, char *p, size_t n, size
                 i->z.msg ? i->z.msg : "cannot be read");
 }
 
-struct deflater *deflater_new(void)
+static struct deflater *new_deflater(int window, int memory_level)
 {
     struct deflater *d = heap_alloc(sizeof *d);
 
-    if (deflateInit2(&d->z, Z_BEST_SPEED, Z_DEFLATED, WINDOW_OUT, MEMORY_LEVEL_OUT,
-                     Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&d->z, Z_BEST_SPEED, Z_DEFLATED, window, memory_level, Z_DEFAULT_STRATEGY) != Z_OK)
         die("out of memory");
     return d;
+}
+
+struct deflater *deflater_new(void)
+{
+    return new_deflater(WINDOW_OUT, MEMORY_LEVEL_OUT);
+}
+
+struct deflater *deflater_new_gzip(void)
+{
+    return new_deflater(WINDOW_GZIP, MEMORY_LEVEL_GZIP);
 }
 
 void deflater_free(struct deflater *d)
@@ -87,7 +97,7 @@ void deflater_free(struct deflater *d)
     free(d);
 }
 
-void deflater_put(struct deflater *d, struct str bytes, struct buf *out)
+static void put(struct deflater *d, struct str bytes, int last_flush, struct buf *out)
 {
     enum { ROOM = 16 * 1024 };
 
@@ -104,10 +114,25 @@ void deflater_put(struct deflater *d, struct str bytes, struct buf *out)
                 return; // out->full tells
             d->z.next_out = (Bytef *)p;
             d->z.avail_out = ROOM;
-            (void)deflate(&d->z, bytes.n ? Z_NO_FLUSH : Z_SYNC_FLUSH);
+            (void)deflate(&d->z, bytes.n ? Z_NO_FLUSH : last_flush);
             buf_claim(out, ROOM - d->z.avail_out);
         } while (!d->z.avail_out);
     } while (bytes.n);
+}
+
+void deflater_put(struct deflater *d, struct str bytes, struct buf *out)
+{
+    put(d, bytes, Z_SYNC_FLUSH, out);
+}
+
+void deflater_put_more(struct deflater *d, struct str bytes, struct buf *out)
+{
+    put(d, bytes, Z_NO_FLUSH, out);
+}
+
+void deflater_end(struct deflater *d, struct buf *out)
+{
+    put(d, STR(""), Z_FINISH, out);
 }
 
 void gzip_put(struct buf *out, struct str bytes)

@@ -3,6 +3,7 @@
 #include "text/deflate.h"
 #include "text/encode.h"
 #include "text/prep.h"
+#include "text/regex.h"
 
 TEST(base64_both_ways)
 {
@@ -272,4 +273,70 @@ TEST(crockford_numbers)
         crockford_put(&out, cases[i].v);
         CHECK_CASE(str_eq(buf_str(&out), str_of(cases[i].text)), i);
     }
+}
+
+TEST(expressions_find_and_replace)
+{
+    static const struct {
+        const char *pattern, *text, *replacement;
+        bool is_found;
+        struct str want;
+    } cases[] = {
+        {"a", "banana", "o", true, STR_("bonono")},
+        {"^a", "banana", "o", false, STR_("")},
+        {"(n)(x)?", "banana", "<$1|$2|$3>", true, STR_("ba<n||>a<n||>a")},
+        {"x*", "\xc3\xb6y", "-", true, STR_("-\xc3\xb6-y-")}, // between characters, not within
+        {"(?<w>[a-z]+)", "one two", "${w}$w$$$1x$", true, STR_("oneone$$ twotwo$$")},
+        {"b", "b", "${1", true, STR_("${1")},
+        {"a$", "a\n", "b", false, STR_("")},
+        {"", "", "x", true, STR_("x")},
+        {"a", "\xff" "a", "b", false, STR_("")},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT text = exact_copy(str_of(cases[i].text));
+        AUTO_BUF out = BUF_LIMIT(1000);
+        struct err e = {0};
+        struct regex *r = regex_new(str_of(cases[i].pattern), &e);
+        size_t begin = 99, end = 99;
+
+        CHECK_CASE(r, i);
+        CHECK_CASE(regex_replace(r, text.str, str_of(cases[i].replacement), &out) == cases[i].is_found, i);
+        CHECK_STR(buf_str(&out), cases[i].want);
+        CHECK_CASE(regex_find(r, text.str, &begin, &end) == cases[i].is_found, i);
+        CHECK_CASE(!cases[i].is_found || (begin <= end && end <= text.str.n), i);
+        regex_free(r);
+    }
+}
+
+TEST(a_gzip_member_in_pieces)
+{
+    AUTO_BUF packed = BUF_LIMIT(100000), back = BUF_LIMIT(10000);
+    struct deflater *d = deflater_new_gzip();
+    struct inflater *i = inflater_new_gzip();
+    struct str rest;
+    struct err e = {0};
+    bool is_end = false;
+    size_t flushed;
+
+    deflater_put(d, STR("first, "), &packed);
+    flushed = packed.n;
+    deflater_put_more(d, STR("second, "), &packed);
+    CHECK(packed.n == flushed); // kept back
+    deflater_put_more(d, STR(""), &packed);
+    deflater_put(d, STR("third"), &packed);
+    deflater_end(d, &packed);
+    rest = buf_str(&packed);
+    for (size_t n = 0; !is_end; n++) {
+        char piece[8];
+        size_t got;
+
+        CHECK(n < 1000);
+        CHECK(inflater_take(i, &rest, piece, sizeof piece, &got, &is_end, &e));
+        buf_put(&back, str_at(piece, got));
+    }
+    CHECK(!rest.n);
+    CHECK_STR(buf_str(&back), STR("first, second, third"));
+    deflater_free(d);
+    inflater_free(i);
 }
