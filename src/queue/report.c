@@ -58,7 +58,7 @@ static struct str random_name(struct arena *a)
 /* What is needed of the message. */
 struct about {
     enum queue_origin origin;
-    struct str account, reverse_path, message_id, envid, original, domain;
+    struct str account, reverse_path, message_id, envid, original, domain, future_release;
     int64_t queued_unix;
     enum queue_ret ret;
     bool is_smtputf8;
@@ -105,7 +105,8 @@ static bool put(struct queue *q, struct arena *a, const struct about *m,
                     .message_id = arena_printf(a, "<%.*s@%.*s>", STR_FMT(random_name(a)),
                                                STR_FMT(hostname)),
                     .now_unix = os_now_unix(), .queued_unix = m->queued_unix,
-                    .references = m->message_id, .envid = m->envid, .is_utf8 = is_utf8(m),
+                    .references = m->message_id, .envid = m->envid,
+                    .future_release = m->future_release, .is_utf8 = is_utf8(m),
                     .recipients = recipients, .n_recipients = n, .original = m->original,
                     // RFC 3461 4.3: only failures return the message. RFC 8689 5: not where it must have TLS.
                     .is_full = m->ret == QUEUE_RET_FULL && recipients[0].action == DSN_FAILED &&
@@ -155,6 +156,20 @@ static struct str reply_of(struct arena *a, const struct attempt *t)
     return arena_printf(a, "%.*s %.*s", STR_FMT(t->enhanced), STR_FMT(t->text));
 }
 
+// Whom nobody asks for as long as all is well, it is not with every entry.
+static bool read_future_release(struct queue *q, struct arena *a, uint64_t message, struct str *out,
+                                struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "SELECT future_release FROM message WHERE id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, message);
+    if (stmt_step(s, e))
+        *out = arena_dup(a, stmt_str(s, 0));
+    return !e->kind;
+}
+
 bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_action action,
                 const struct attempt *attempt, int64_t retry_until_unix, struct err *e)
 {
@@ -185,7 +200,8 @@ bool report_put(struct queue *q, const struct queue_entry *entry, enum dsn_actio
     }
     if (is_from_outside(entry->origin) && !is_within_rate(q, os_now_unix()))
         return true;
-    if (!queue_read_part(q, entry->message, 0, DSN_MAX_ORIGINAL + 1, &original, e))
+    if (!queue_read_part(q, entry->message, 0, DSN_MAX_ORIGINAL + 1, &original, e) ||
+        !read_future_release(q, &a, entry->message, &m.future_release, e))
         return false;
     m.original = buf_str(&original);
     return put(q, &a, &m, &to, 1, e);
