@@ -179,6 +179,19 @@ bool channel_has_room(const struct channel *ch)
     return ch->fd >= 0 && wait_for(ch->fd, POLLOUT, 0);
 }
 
+void channel_say_no_more(struct channel *ch)
+{
+    if (ch->fd >= 0)
+        (void)shutdown(ch->fd, SHUT_WR);
+}
+
+bool channel_has_ended(const struct channel *ch)
+{
+    struct pollfd p = {.fd = ch->fd, .events = POLLRDHUP};
+
+    return ch->fd < 0 || (poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
 // Whom everybody waits for does not wait for one who serves a single user or client, and may mean harm.
 static int send_timeout_ms(const struct channel *ch)
 {

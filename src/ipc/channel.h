@@ -58,6 +58,13 @@ MUST_USE bool channel_send(struct channel *ch, enum ipc_type type, struct str bo
 /* Whether a message can be sent now without waiting: false when the peer does not read. */
 bool channel_has_room(const struct channel *ch);
 
+/*
+ * Nothing more is sent on it; what was is still read, and so is what the other side sends. has_ended: whether the
+ * other side has done so, or is gone, though there may be messages to read.
+ */
+void channel_say_no_more(struct channel *ch);
+bool channel_has_ended(const struct channel *ch);
+
 void channel_close(struct channel *ch);
 
 /* IPC_SEND(&ch, verdict, fds, n_fds, &e, .code = 250, .text = text) */

@@ -61,6 +61,29 @@ TEST(messages_with_descriptors)
     packet_free(p);
 }
 
+// What was sent before is read after it, and the other direction stays.
+TEST(a_channel_on_which_one_side_says_no_more)
+{
+    struct packet *p = packet_new();
+    struct channel queue, deliver;
+    struct err e = {0};
+
+    make_pair(&queue, ROLE_QUEUE, &deliver, ROLE_DELIVER);
+    CHECK(!channel_has_ended(&deliver));
+    CHECK(IPC_SEND(&queue, deliver_noted, NULL, 0, &e, .message = 1) && !channel_has_ended(&deliver));
+    channel_say_no_more(&queue);
+    CHECK(channel_has_ended(&deliver) && !channel_has_ended(&queue));
+    CHECK(channel_receive(&deliver, p, 1000, &e) == CHANNEL_MESSAGE && p->type == IPC_deliver_noted);
+    CHECK(channel_receive(&deliver, p, 1000, &e) == CHANNEL_CLOSED);
+    CHECK(IPC_SEND(&deliver, deliver_end, NULL, 0, &e, .message = 1));
+    CHECK(channel_receive(&queue, p, 1000, &e) == CHANNEL_MESSAGE && p->type == IPC_deliver_end);
+    channel_close(&deliver);
+    CHECK(channel_has_ended(&queue) && channel_receive(&queue, p, 1000, &e) == CHANNEL_CLOSED);
+    channel_close(&queue);
+    CHECK(channel_has_ended(&queue));
+    packet_free(p);
+}
+
 // A captured session or account must not hold up those that everybody needs.
 TEST(who_serves_everybody_does_not_wait_for_one)
 {

@@ -103,6 +103,7 @@ struct deliver {
     struct conn conn;
     struct tls_seen seen; // of the last conn_open
     uint64_t last_request;
+    bool is_stopping; // a message was not ended, because the queue is going
     uint64_t unnoted; // message whose results the queue has not noted yet; 0: none
     int cap_ms;       // on every timeout; 0: none
 };
@@ -111,8 +112,11 @@ int deliver_timeout(const struct deliver *d, int ms);
 
 /* --- main.c ------------------------------------------------------------------------------------- */
 
-/* Until the results of the message before this one are noted. False: the queue is gone. */
-MUST_USE bool deliver_wait_noted(struct deliver *d);
+/*
+ * Whether a message may be ended at the server: when the results of the one before it are noted, which is waited
+ * for, and the queue will still hear of it.
+ */
+MUST_USE bool deliver_may_end(struct deliver *d);
 /* A piece of the message, from at on; *got less than n only at its end. */
 MUST_USE bool message_read(const struct message *m, uint64_t at, char *p, size_t n, size_t *got);
 

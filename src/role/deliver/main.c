@@ -39,7 +39,8 @@ bool message_read(const struct message *m, uint64_t at, char *p, size_t n, size_
     return true;
 }
 
-bool deliver_wait_noted(struct deliver *d)
+// Until the results of the message before this one are noted.
+static bool wait_noted(struct deliver *d)
 {
     struct ipc_deliver_noted noted;
     struct err e = {0};
@@ -53,6 +54,12 @@ bool deliver_wait_noted(struct deliver *d)
     }
     d->unnoted = 0;
     return true;
+}
+
+bool deliver_may_end(struct deliver *d)
+{
+    d->is_stopping = !wait_noted(d) || channel_has_ended(&d->queue);
+    return !d->is_stopping;
 }
 
 static void copy_texts(struct arena *a, struct ipc_deliver_message *m)
@@ -77,12 +84,15 @@ static bool take_rcpts(struct deliver *d, struct message *m, struct err *e)
     return true;
 }
 
+// What was not ended because all is stopping has none, and neither has its message.
 static bool send_results(struct deliver *d, struct message *m, struct err *e)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct rcpt *r = &m->rcpts[i];
         AUTO_BUF ip = BUF_LIMIT(64);
 
+        if (d->is_stopping && r->outcome == IPC_FAILED_FOR_NOW && !r->f.code)
+            continue;
         if (r->f.has_ip)
             ip_put(&ip, &r->f.ip);
         if (!IPC_SEND(&d->queue, deliver_result, NULL, 0, e, .entry = r->entry,
@@ -94,6 +104,8 @@ static bool send_results(struct deliver *d, struct message *m, struct err *e)
                       .is_dsn_passed = r->is_dsn_passed && r->outcome == IPC_DELIVERED))
             return false;
     }
+    if (d->is_stopping)
+        return fail(e, ERR_TEMPORARY, "the queue is stopping");
     return IPC_SEND(&d->queue, deliver_end, NULL, 0, e, .message = m->info.message,
                     .tried = m->tried.full ? STR("") : buf_str(&m->tried));
 }
@@ -112,7 +124,7 @@ static bool serve(struct deliver *d, struct err *e)
     if (is_ok) {
         deliver_send(d, &m);
         // What was not ended in between must be noted before this can be.
-        is_ok = deliver_wait_noted(d) && send_results(d, &m, e);
+        is_ok = wait_noted(d) && send_results(d, &m, e);
         d->unnoted = m.info.message;
     }
     buf_fini(&m.tried);
@@ -183,13 +195,15 @@ static void serve_all(struct deliver *d)
             d->unnoted = 0;
             continue;
         }
-        if (r != CHANNEL_MESSAGE || d->packet->type != IPC_deliver_message)
+        if (r != CHANNEL_MESSAGE || d->packet->type != IPC_deliver_message ||
+            channel_has_ended(&d->queue))
             break;
         if (!serve(d, &e)) {
             LOG(LOG_INFO, "deliver", "ended", LOG_E(&e));
             break;
         }
     }
+    channel_close(&d->queue); // it may wait for the end of this
     conn_quit(d);
 }
 

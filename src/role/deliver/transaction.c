@@ -154,8 +154,8 @@ static bool write_data(struct deliver *d, struct message *m, struct failure *f)
     if (!smtp_stuff_end(&out, state, &e))
         return failed(f, &m->a, false, "4.3.0", "the end of the message: %s", e.text);
     // From here on the server may have it: what came before must be settled.
-    if (!deliver_wait_noted(d))
-        return failed(f, &m->a, false, "4.3.0", "the queue is gone");
+    if (!deliver_may_end(d))
+        return failed(f, &m->a, false, "4.3.0", "the queue is going");
     return conn_write(d, buf_str(&out), BLOCK_MS, &m->a, f);
 }
 
@@ -166,8 +166,8 @@ static bool write_chunk(struct deliver *d, struct message *m, struct failure *f)
     uint64_t at = 0;
     size_t got;
 
-    if (!deliver_wait_noted(d))
-        return failed(f, &m->a, false, "4.3.0", "the queue is gone");
+    if (!deliver_may_end(d))
+        return failed(f, &m->a, false, "4.3.0", "the queue is going");
     buf_printf(&out, "BDAT %llu LAST\r\n", (unsigned long long)m->info.size);
     do {
         size_t want = m->info.size - at < BLOCK_BYTES ? (size_t)(m->info.size - at) : BLOCK_BYTES;
