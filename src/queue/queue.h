@@ -121,13 +121,15 @@ struct queue_entry queue_entry_dup(struct arena *a, const struct queue_entry *en
 MUST_USE bool queue_next(struct queue *q, struct arena *a, struct queue_entry *out, bool *found,
                          struct err *e);
 /*
- * queue_next_remote: up to max entries of one account for one domain by one transport, one of those that
- * `may` says can be served now. They can go over one connection. n is 0 when there are none.
+ * queue_next_remote: entries of one account for one domain by one transport, one of those that `may` says can be
+ * served now, of which so many are waiting; up to max, and of QUEUE_MAX_MESSAGES. They can go over one
+ * connection. n is 0 when there are none.
  */
+enum { QUEUE_MAX_MESSAGES = 10 };
 struct queue_destination {
     struct str account, domain, transport;
 };
-typedef bool queue_may_fn(void *ctx, const struct queue_destination *to);
+typedef bool queue_may_fn(void *ctx, const struct queue_destination *to, size_t n_waiting);
 MUST_USE bool queue_next_remote(struct queue *q, struct arena *a, queue_may_fn *may, void *ctx,
                                 struct queue_entry *out, size_t max, size_t *n, struct err *e);
 /*
@@ -146,6 +148,8 @@ bool queue_has_ready(const struct queue *q);
  * is sent: after queue_commit a crash leads to no second attempt before its time.
  */
 MUST_USE bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e);
+/* It did not begin after all: it does not count, and the entry is due as before. */
+MUST_USE bool queue_take_back(struct queue *q, const struct queue_entry *entry, struct err *e);
 
 enum attempt_class { ATTEMPT_DELIVERED, ATTEMPT_TEMPORARY, ATTEMPT_PERMANENT };
 /* What became of an attempt for one recipient. */

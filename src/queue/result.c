@@ -55,6 +55,26 @@ bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e)
     return true;
 }
 
+static bool note_none(struct queue *q, const struct queue_entry *entry, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts - 1, last_error = '', "
+                                    "next_attempt_unix = ?2 WHERE id = ?1", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, entry->id);
+    stmt_bind_i64(s, 2, entry->next_attempt_unix); // as it was when it was given out
+    return stmt_run(s, e);
+}
+
+bool queue_take_back(struct queue *q, const struct queue_entry *entry, struct err *e)
+{
+    bool is_ok = queue_change_begin(q, e) && queue_change_end(q, note_none(q, entry, e), e);
+
+    schedule_end(q, entry);
+    return is_ok;
+}
+
 // The entry goes, and with the last one its message.
 static bool remove_entry(struct queue *q, const struct queue_entry *entry, struct err *e)
 {

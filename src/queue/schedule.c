@@ -317,25 +317,29 @@ struct queue_entry queue_entry_dup(struct arena *a, const struct queue_entry *en
     return copy;
 }
 
-// Up to max entries of a lane; numbers of those that are not due any more are passed over.
+// Up to max entries of a lane; numbers of those that are not due any more are passed over. Those of a message
+// that stand together stay together, as far as max goes.
 static bool take(struct queue *q, struct arena *a, struct lane *l, int64_t now,
                  struct queue_entry *out, size_t max, size_t *n, struct err *e)
 {
     struct schedule *s = q->schedule;
+    size_t messages = 0;
 
-    while (*n < max && l->at < l->n) {
-        uint64_t id = l->ids[l->at++];
+    for (; *n < max && l->at < l->n; l->at++, s->n_ready--) {
+        uint64_t id = l->ids[l->at];
         bool found;
 
-        s->n_ready--;
         if (map_get(&s->under_way, id_key(&id)))
             continue;
         if (!schedule_read_entry(q, a, id, &out[*n], &found, e))
             return false;
-        if (found && out[*n].next_attempt_unix <= now && !out[*n].is_held) {
-            map_put(&s->under_way, id_key(&id), s);
-            (*n)++;
-        }
+        if (!found || out[*n].next_attempt_unix > now || out[*n].is_held)
+            continue;
+        messages += !*n || out[*n].message != out[*n - 1].message;
+        if (messages > QUEUE_MAX_MESSAGES)
+            break;
+        map_put(&s->under_way, id_key(&id), s);
+        (*n)++;
     }
     return true;
 }
@@ -362,7 +366,7 @@ static bool turn_of(struct queue *q, struct sender *of, const struct turn *t, st
         if (l->is_remote && l->believed_until_ms < now_ms) { // to be asked about again
             leave_side(s, l); // of goes with its last lane, and then this was the last round
             join_side(s, l, false);
-        } else if (!t->may || t->may(t->ctx, &l->to)) {
+        } else if (!t->may || t->may(t->ctx, &l->to, l->n - l->at)) {
             if (!take(q, t->a, l, now, t->out, t->max, t->n, e))
                 return false;
             if (l->at == l->n)

@@ -42,8 +42,9 @@ TEST(queue_takes_accounts_and_domains_in_turn)
     queue_fixture_end(&f);
 }
 
-static bool may_not_x(void *ctx, const struct queue_destination *to)
+static bool may_not_x(void *ctx, const struct queue_destination *to, size_t n_waiting)
 {
+    CHECK(n_waiting > 0);
     ++*(int *)ctx;
     return !str_eq(to->domain, STR("x"));
 }
@@ -133,6 +134,63 @@ TEST(queue_counts_an_attempt_when_it_begins)
     os_clock_set_for_test(1000000 + (455 + 900 + 5) * 1000);
     CHECK(queue_fixture_next(&f, &entry) && entry.attempts == 2);
     CHECK_STR(entry.dialed, STR("192.0.2.1"));
+    queue_fixture_end(&f);
+}
+
+TEST(queue_takes_an_attempt_back)
+{
+    struct queue_fixture f;
+    struct queue_entry entry, got[2];
+    struct err e = {0};
+    size_t n;
+
+    queue_fixture_begin(&f);
+    add(&f, "a", "1@x");
+    CHECK(queue_fixture_next(&f, &entry));
+    CHECK(queue_begin(f.q, &entry, &e) && queue_commit(f.q, &e));
+    CHECK(queue_take_back(f.q, &entry, &e) && queue_commit(f.q, &e));
+    CHECK(queue_fixture_next(&f, &got[0]) && got[0].attempts == 0);
+    CHECK(!queue_fixture_next(&f, &got[1]));
+    queue_put_back(f.q, &got[0]);
+    queue_is_remote(f.q, &got[0]);
+    // Also when others have become due meanwhile.
+    CHECK(queue_next_remote(f.q, &f.a, NULL, NULL, got, 2, &n, &e) && n == 1);
+    CHECK(queue_begin(f.q, &got[0], &e));
+    queue_fixture_wait(&f, 100);
+    add(&f, "a", "2@x");
+    CHECK(queue_fixture_next(&f, &entry) && entry.id != got[0].id);
+    CHECK(queue_take_back(f.q, &got[0], &e));
+    CHECK(queue_fixture_next(&f, &entry) && entry.id == got[0].id && entry.attempts == 0);
+    queue_fixture_end(&f);
+}
+
+TEST(queue_gives_so_many_messages_and_keeps_recipients_together)
+{
+    enum { RECIPIENTS = 3, MESSAGES = QUEUE_MAX_MESSAGES + 2 };
+    const struct queue_recipient to[RECIPIENTS] = {{.address = STR_("1@x")}, {.address = STR_("2@x")},
+                                                   {.address = STR_("3@x")}};
+    struct queue_entry first, *got;
+    struct queue_fixture f;
+    struct err e = {0};
+    size_t n;
+
+    queue_fixture_begin(&f);
+    got = ARENA_ARRAY(&f.a, 100, struct queue_entry);
+    for (int i = 0; i < MESSAGES; i++) {
+        AUTO_FD fd = os_memfile("t", &e);
+
+        CHECK(queue_add(f.q, &(struct queue_new){.account = STR("a"), .recipients = to,
+                                                 .n_recipients = RECIPIENTS, .fd = fd}, &e));
+    }
+    CHECK(queue_fixture_next(&f, &first));
+    queue_is_remote(f.q, &first);
+    CHECK(queue_result(f.q, &first, &(struct attempt){.class = ATTEMPT_DELIVERED}, &e));
+    CHECK(queue_next_remote(f.q, &f.a, NULL, NULL, got, 100, &n, &e));
+    CHECK(n == QUEUE_MAX_MESSAGES * RECIPIENTS - 1);
+    CHECK(got[n - 1].message == got[n - 3].message);
+    CHECK(queue_more(f.q, &f.a, &first, got, 4, &n, &e) && n == 4); // as many as there is room for
+    CHECK(queue_more(f.q, &f.a, &first, got, 100, &n, &e) && n == 2);
+    CHECK(!queue_has_ready(f.q));
     queue_fixture_end(&f);
 }
 

@@ -466,7 +466,8 @@ void roles_stop(struct monitor *m, bool all)
     for (struct process *p = m->processes; p; p = p->next) {
         struct err e = {0};
 
-        if ((all || p->role == ROLE_FRONT || is_template(p->role)) && p->ch.fd >= 0 &&
+        if ((all || p->role == ROLE_FRONT || p->role == ROLE_QUEUE || is_template(p->role)) &&
+            p->ch.fd >= 0 &&
             !IPC_SEND(&p->ch, stop, NULL, 0, &e))
             LOG(LOG_DEBUG, "mox", "asking a role to stop", LOG_E(&e));
     }

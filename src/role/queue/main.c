@@ -11,6 +11,7 @@
 #include "role/queue/queue_role.h"
 
 struct queue_role queue_role;
+static enum { RUNNING, STOPPING_OUTGOING, STOPPING } stopping;
 
 // One sync for all that has gathered; then those who wait hear it.
 bool queue_role_commit(void)
@@ -51,13 +52,15 @@ static bool pump_local(struct err *e)
 }
 
 // What is on the account's suppression list has failed before it begins.
-static bool is_wanted(struct queue_entry *entry, struct err *e)
+static bool is_wanted(const struct queue_entry *entry, struct err *e)
 {
     bool is_suppressed;
 
-    if (!queue_is_suppressed(queue_role.queue, entry, &is_suppressed, e))
+    if (!queue_is_suppressed(queue_role.queue, entry, &is_suppressed, e)) {
         LOG(LOG_ERROR, "queue", "reading the suppression list", LOG_E(e));
-    else if (is_suppressed && !queue_result(queue_role.queue, entry, &queue_suppressed_attempt, e))
+        return true;
+    }
+    if (is_suppressed && !queue_result(queue_role.queue, entry, &queue_suppressed_attempt, e))
         LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(e));
     return !is_suppressed;
 }
@@ -77,6 +80,13 @@ static bool may_leave(const struct queue_entry *entry, struct err *e)
     return false;
 }
 
+bool queue_role_may_send(const struct queue_entry *entry)
+{
+    struct err e = {0};
+
+    return may_leave(entry, &e) && is_wanted(entry, &e);
+}
+
 static bool take_remote(struct arena *a, size_t *n_taken, struct err *e)
 {
     struct queue_entry *all = ARENA_ARRAY(a, QUEUE_MAX_BATCH, struct queue_entry);
@@ -86,18 +96,9 @@ static bool take_remote(struct arena *a, size_t *n_taken, struct err *e)
     if (!queue_next_remote(queue_role.queue, a, outgoing_may, NULL, all, QUEUE_MAX_BATCH, &n, e))
         return false;
     *n_taken = n;
-    for (size_t i = 0; i < n; i++) {
-        if (!may_leave(&all[i], e) || !is_wanted(&all[i], e))
-            continue;
-        all[kept++] = all[i];
-        if (!queue_begin(queue_role.queue, &all[kept - 1], e)) {
-            for (size_t k = 0; k < kept; k++)
-                queue_put_back(queue_role.queue, &all[k]);
-            for (size_t k = i + 1; k < n; k++)
-                queue_put_back(queue_role.queue, &all[k]);
-            return false;
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        if (queue_role_may_send(&all[i]))
+            all[kept++] = all[i];
     if (kept)
         outgoing_take(all, kept);
     return true;
@@ -125,7 +126,7 @@ static void pump(void)
     struct err e = {0};
 
     queue_role.has_work = false;
-    if (!service_peer_of(ROLE_AUTH))
+    if (!service_peer_of(ROLE_AUTH) || stopping == STOPPING)
         return;
     if (!pump_local(&e) || !pump_remote(&e))
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
@@ -224,15 +225,19 @@ static void on_round_done(void)
 {
     if (submit_is_waiting() || outgoing_is_waiting())
         (void)queue_role_commit();
+    if (stopping && outgoing_stop() && stopping == STOPPING) {
+        (void)queue_role_commit();
+        queue_close(queue_role.queue);
+        exit(0);
+    }
     if (queue_role.has_work)
         pump();
 }
 
+// The first time sessions may still have something to submit. on_round_done follows.
 static void on_stop(void)
 {
-    (void)queue_role_commit();
-    queue_close(queue_role.queue);
-    exit(0);
+    stopping = stopping ? STOPPING : STOPPING_OUTGOING;
 }
 
 _Noreturn void queue_main(void)

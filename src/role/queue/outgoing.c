@@ -1,10 +1,10 @@
 /*
  * Deliveries to other servers: a batch of entries for one destination goes to a deliver process, message
- * by message, and its results come back.
+ * by message, and its results come back. A destination for which many wait has several such processes.
  *
- * The process has at most two messages: while one is being sent, the next is at hand. It ends no message
- * before it hears that the one before is noted here, so that whatever dies, at most one message of a
- * connection may come twice.
+ * A process has at most two messages: while one is being sent, the next is at hand. Their attempts have begun, on
+ * the disk; those of others have not. It ends no message before it hears that the one before is noted here, so that
+ * whatever dies, at most one message of a connection may come twice.
  */
 #include "base/log.h"
 #include "os/clock.h"
@@ -14,17 +14,28 @@
 #include "text/idna.h"
 
 enum {
-    MAX_COURIERS = 10, // mox-smtp-delivery.md 3.1
+    MAX_COURIERS = 40,
+    MAX_FURTHER = 20,  // of these, when a destination has one already: another's first finds room
+    MANY_WAITING = 10, // messages that are worth another connection
     OPTIONAL_TLS = 2,  // require_tls: TLS-Required: No
     MAX_AHEAD = 2,     // messages that a process has and has not answered
     // Entries of one process: the courier's arena has what is known of each until it ends.
     MAX_SERVED = 500,
     MADE_TIMEOUT_MS = 60 * 1000,
+    PAUSE_MS = 1000, // when there can be no process
+    SMTP_GOING = 421, // RFC 5321 3.8
     // An attempt is over after half an hour, by deliver's own word (MAX_AHEAD of them).
     ANSWER_TIMEOUT_MS = 70 * 60 * 1000,
 };
 
-enum sending { WAITING, SENT, ANSWERED, DONE };
+enum sending {
+    WAITING,
+    BEGUN, // is counted, as soon as that is committed
+    READY,
+    SENT,
+    ANSWERED,
+    DONE,
+};
 
 struct item {
     struct queue_entry entry;
@@ -42,10 +53,11 @@ struct courier {
     struct queue_destination to;
     bool has_transport; // not directly
     struct ipc_transport transport; // texts are in a
-    struct item items[QUEUE_MAX_BATCH];
+    struct window *window; // of the destination
+    struct item *items; // QUEUE_MAX_BATCH
     size_t served; // entries that it was given
-    size_t n;
-    unsigned n_ahead;
+    size_t n, n_begun; // BEGUN
+    unsigned n_ahead; // messages that have begun, and not ended
     uint64_t noted[MAX_AHEAD]; // messages whose results are here and wait for a commit
     size_t n_noted;
     bool has_asked;
@@ -55,7 +67,10 @@ struct courier {
 };
 
 static struct courier couriers[MAX_COURIERS];
+static size_t n_couriers; // that are not free
 static uint64_t last_request;
+static int64_t pause_until_ms;
+static bool is_stopping;
 
 static struct courier *free_courier(void)
 {
@@ -67,21 +82,18 @@ static struct courier *free_courier(void)
 
 bool outgoing_has_room(void)
 {
-    return free_courier() != NULL;
+    return n_couriers < MAX_COURIERS && os_monotonic_ms() >= pause_until_ms && !is_stopping;
 }
 
-// One connection to a domain at a time, and with all recipients of a message: not while some are being
-// looked at (RFC 5321 4.5.4.1).
-bool outgoing_may(void *ctx, const struct queue_destination *to)
+// With all recipients of a message: not while some are being looked at (RFC 5321 4.5.4.1). A further connection
+// is for those that would wait for long.
+bool outgoing_may(void *ctx, const struct queue_destination *to, size_t n_waiting)
 {
     (void)ctx;
     if (local_is_asking(to->domain))
         return false;
-    for (size_t i = 0; i < MAX_COURIERS; i++)
-        if (couriers[i].state != FREE && str_eq(couriers[i].to.domain, to->domain) &&
-            str_eq(couriers[i].to.transport, to->transport))
-            return false;
-    return true;
+    return !window_count(to) || (window_has_room(to) && n_waiting >= MANY_WAITING &&
+                                 n_couriers < MAX_FURTHER);
 }
 
 static void add_items(struct courier *c, const struct queue_entry *entries, size_t n)
@@ -120,10 +132,17 @@ static bool fails_here(const struct queue_entry *entry, const struct ipc_transpo
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     struct attempt attempt = {.class = ATTEMPT_TEMPORARY, .is_remote = true,
                               .started_unix = os_now_unix(), .enhanced = STR("4.3.5")};
+    struct queue_entry begun;
     struct err e = {0};
 
     if (t && t->kind != TRANSPORT_FAIL)
         return false;
+    begun = *entry;
+    if (!queue_begin(queue_role.queue, &begun, &e)) {
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+        queue_put_back(queue_role.queue, entry);
+        return true;
+    }
     if (t) {
         attempt.class = t->code >= 500 ? ATTEMPT_PERMANENT : ATTEMPT_TEMPORARY;
         attempt.code = t->code;
@@ -136,9 +155,72 @@ static bool fails_here(const struct queue_entry *entry, const struct ipc_transpo
     LOG(LOG_INFO, "queue", attempt.class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
         LOG_S("to", entry->recipient), LOG_N("code", attempt.code),
         LOG_S("enhanced", attempt.enhanced), LOG_S("text", attempt.text));
-    if (!queue_result(queue_role.queue, entry, &attempt, &e))
+    if (!queue_result(queue_role.queue, &begun, &attempt, &e))
         LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
     return true;
+}
+
+/* --- beginning ---------------------------------------------------------------------------------- */
+
+// The first in that state.
+static struct item *first(struct courier *c, enum sending sending)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->items[i].sending == sending)
+            return &c->items[i];
+    return NULL;
+}
+
+// A message of which some recipients are being served: the others come after their end.
+static bool is_ahead(const struct courier *c, uint64_t message)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->items[i].entry.message == message && c->items[i].sending != WAITING &&
+            c->items[i].sending != DONE)
+            return true;
+    return false;
+}
+
+static bool begin(struct courier *c, uint64_t message)
+{
+    size_t before = c->n_begun;
+    struct err e = {0};
+
+    for (size_t i = 0; i < c->n; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->sending != WAITING || item->entry.message != message)
+            continue;
+        if (!queue_begin(queue_role.queue, &item->entry, &e)) {
+            LOG(LOG_ERROR, "queue", "cannot note that an attempt begins", LOG_E(&e));
+            break;
+        }
+        item->sending = BEGUN;
+        c->n_begun++;
+    }
+    c->n_ahead += c->n_begun > before;
+    return e.kind == ERR_NONE;
+}
+
+// As many messages as the process may have. They are sent when this is committed.
+static void begin_more(struct courier *c)
+{
+    for (size_t i = 0; i < c->n && c->n_ahead < MAX_AHEAD; i++)
+        if (c->items[i].sending == WAITING && !is_ahead(c, c->items[i].entry.message) &&
+            !begin(c, c->items[i].entry.message))
+            break;
+}
+
+// Back to where it was before it was given out.
+static void return_item(struct item *item)
+{
+    struct err e = {0};
+
+    if (item->sending == WAITING)
+        queue_put_back(queue_role.queue, &item->entry);
+    else if (!queue_take_back(queue_role.queue, &item->entry, &e))
+        LOG(LOG_ERROR, "queue", "cannot take an attempt back", LOG_E(&e));
+    item->sending = DONE;
 }
 
 // Of the rest of a batch, those that go by the same transport as the first; the others wait.
@@ -152,6 +234,8 @@ static void take_alike(const struct queue_entry *entries, size_t n, const struct
         return;
     }
     *c = (struct courier){.state = TAKEN, .a = ARENA_LIMIT(4 << 20), .ch = {-1}};
+    c->items = heap_resize(NULL, QUEUE_MAX_BATCH, sizeof *c->items);
+    n_couriers++;
     c->has_transport = t != NULL;
     if (t)
         c->transport = transport_dup(&c->a, t);
@@ -162,6 +246,8 @@ static void take_alike(const struct queue_entry *entries, size_t n, const struct
         }
     c->to = (struct queue_destination){c->items[0].entry.account, c->items[0].entry.domain,
                                        c->items[0].entry.transport};
+    c->window = window_enter(&c->to);
+    begin_more(c);
 }
 
 void outgoing_take(const struct queue_entry *entries, size_t n)
@@ -201,7 +287,7 @@ static void note(struct item *item, const struct attempt *attempt)
 }
 
 // Ends it with what it has not done: what it did not get is due as before, and of what it has not
-// answered nobody knows.
+// answered nobody knows; but when it was told to stop, it has ended no message without an answer.
 static void end(struct courier *c, struct str why)
 {
     struct attempt lost = {.class = ATTEMPT_TEMPORARY, .text = why, .enhanced = STR_("4.3.0")};
@@ -209,19 +295,22 @@ static void end(struct courier *c, struct str why)
     for (size_t i = 0; i < c->n; i++) {
         struct item *item = &c->items[i];
 
-        if (item->sending == WAITING)
-            queue_put_back(queue_role.queue, &item->entry);
-        else if (item->sending == ANSWERED)
+        if (item->sending == ANSWERED)
             note(item, &item->attempt);
-        else if (item->sending == SENT)
+        else if (item->sending == SENT && !is_stopping)
             note(item, &lost);
+        else if (item->sending != DONE)
+            return_item(item);
     }
     sts_cancel(c);
     event_remove(service_loop(), c->source);
     if (c->ch.fd >= 0)
         channel_close(&c->ch);
+    window_leave(c->window);
+    free(c->items);
     arena_fini(&c->a);
     c->state = FREE;
+    n_couriers--;
     queue_role.has_work = true;
 }
 
@@ -253,7 +342,7 @@ static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
     for (size_t i = 0; i < c->n; i++) {
         struct item *item = &c->items[i];
 
-        if (item->sending != WAITING || item->entry.message != message)
+        if (item->sending != READY || item->entry.message != message)
             continue;
         if (!IPC_SEND(&c->ch, deliver_rcpt, NULL, 0, e, .entry = item->entry.id,
                       .address = item->entry.recipient, .notify = item->entry.notify & 15,
@@ -266,14 +355,14 @@ static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
     return true;
 }
 
-// The message of this item, for all its recipients that wait here.
+// The message of this item, for all its recipients that are ready here.
 static bool send_message(struct courier *c, const struct queue_entry *entry, struct err *e)
 {
     AUTO_FD fd = os_memfile("message", e);
     uint32_t recipients = 0;
 
     for (size_t i = 0; i < c->n; i++)
-        recipients += c->items[i].sending == WAITING && c->items[i].entry.message == entry->message;
+        recipients += c->items[i].sending == READY && c->items[i].entry.message == entry->message;
     if (fd < 0 || !queue_read(queue_role.queue, entry->message, fd, e) ||
         !os_memfile_seal(fd, e) ||
         !IPC_SEND(&c->ch, deliver_message, &fd, 1, e, .message = entry->message,
@@ -287,61 +376,54 @@ static bool send_message(struct courier *c, const struct queue_entry *entry, str
                   .tried = entry->dialed) ||
         !send_rcpts(c, entry->message, e))
         return false;
-    c->n_ahead++;
     c->deadline_ms = os_monotonic_ms() + ANSWER_TIMEOUT_MS;
     return true;
 }
 
-static struct item *next_waiting(struct courier *c)
-{
-    for (size_t i = 0; i < c->n; i++)
-        if (c->items[i].sending == WAITING)
-            return &c->items[i];
-    return NULL;
-}
-
 static void feed(struct courier *c)
 {
-    struct item *item = NULL;
+    struct item *item;
     struct err e = {0};
 
-    if (c->is_asking)
+    if (c->state != BUSY || c->is_asking || is_stopping)
         return;
-    while (c->n_ahead < MAX_AHEAD && (item = next_waiting(c)))
+    while ((item = first(c, READY)))
         if (!send_message(c, &item->entry, &e)) {
             LOG(LOG_ERROR, "queue", "cannot give a message to deliver", LOG_E(&e));
             end(c, str_of(e.text));
             return;
         }
-    if (!item && !c->n_ahead && !c->n_noted)
+    if (!c->n_ahead && !c->n_noted)
         end(c, STR(""));
 }
 
-// More for the same connection, when it has got all there was. It is given with the next commit, which
-// also records that these attempts begin.
+// More for the same connection, when it has begun with all there was.
 static void look_for_more(struct courier *c, const struct queue_entry *like)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    struct queue_entry *more = ARENA_ARRAY(&a, QUEUE_MAX_BATCH, struct queue_entry);
-    size_t n = 0, begun = 0;
+    struct queue_entry *more;
+    size_t n = 0;
     struct err e = {0};
 
-    if (next_waiting(c) || c->served >= MAX_SERVED)
+    if (window_is_over(c->window)) { // another connection has them
+        for (size_t i = 0; i < c->n; i++)
+            if (c->items[i].sending == WAITING)
+                return_item(&c->items[i]);
         return;
-    if (!queue_more(queue_role.queue, &a, like, more, QUEUE_MAX_BATCH - c->n, &n, &e)) {
+    }
+    if (first(c, WAITING) || c->served >= MAX_SERVED || is_stopping)
+        return;
+    more = ARENA_ARRAY(&a, QUEUE_MAX_BATCH, struct queue_entry);
+    if (!queue_more(queue_role.queue, &a, like, more, QUEUE_MAX_BATCH - c->n, &n, &e))
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
-        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!queue_role_may_send(&more[i]))
+            continue;
+        if (goes_with(c, &more[i]))
+            add_items(c, &more[i], 1);
+        else
+            queue_put_back(queue_role.queue, &more[i]);
     }
-    for (; begun < n; begun++) {
-        struct queue_entry as_begun = more[begun];
-
-        as_begun.attempts++;
-        if (!goes_with(c, &as_begun) || !queue_begin(queue_role.queue, &more[begun], &e))
-            break;
-    }
-    for (size_t i = begun; i < n; i++)
-        queue_put_back(queue_role.queue, &more[i]);
-    add_items(c, more, begun);
 }
 
 // What is done makes room.
@@ -384,10 +466,26 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
     return fail(e, ERR_DENIED, "a result for what it was not given");
 }
 
+static enum window_word word_of(const struct attempt *t)
+{
+    return t->class != ATTEMPT_TEMPORARY ? WINDOW_SPOKE
+           : t->code == SMTP_GOING       ? WINDOW_BUSY
+           : t->code                     ? WINDOW_SPOKE
+                                         : WINDOW_LOST;
+}
+
+// What the server was too busy for, when there are connections on which it is not, goes over one of these: nobody
+// but us is to blame for there being so many.
+static bool is_for_others(const struct courier *c, const struct attempt *t)
+{
+    return word_of(t) == WINDOW_BUSY && window_count(&c->to) > 1;
+}
+
 static bool on_end(struct courier *c, struct packet *m, struct err *e)
 {
     struct ipc_deliver_end done;
     struct queue_entry last = {0};
+    enum window_word word = WINDOW_SPOKE;
     bool has_any = false;
 
     if (!ipc_deliver_end_get(m->body, &done, e))
@@ -401,8 +499,13 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
             return fail(e, ERR_DENIED, "a message without all its results");
         if (item->sending != ANSWERED)
             continue;
+        if (word != WINDOW_BUSY && word_of(&item->attempt) != WINDOW_SPOKE)
+            word = word_of(&item->attempt);
         item->attempt.dialed = done.tried;
-        note(item, &item->attempt);
+        if (is_for_others(c, &item->attempt))
+            return_item(item);
+        else
+            note(item, &item->attempt);
         last = item->entry;
         has_any = true;
     }
@@ -410,8 +513,11 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
         return fail(e, ERR_DENIED, "the end of what it was not given");
     c->n_ahead--;
     c->noted[c->n_noted++] = done.message;
-    drop_done(c);
+    if (window_heard(c->window, word))
+        queue_role.has_work = true;
     look_for_more(c, &last);
+    drop_done(c);
+    begin_more(c);
     return true;
 }
 
@@ -499,7 +605,8 @@ static void on_deliver(void *ctx, int events)
     packet_close_fds(m);
     packet_free(m);
     if (!is_ok) {
-        LOG(LOG_ERROR, "queue", "deliver ended", LOG_E(&e), LOG_S("domain", c->to.domain));
+        LOG(is_stopping ? LOG_DEBUG : LOG_ERROR, "queue", "deliver ended", LOG_E(&e),
+            LOG_S("domain", c->to.domain));
         end(c, str_of(e.text));
     }
 }
@@ -518,6 +625,7 @@ bool outgoing_made(struct packet *m, struct err *e)
         return true; // it was given up meanwhile
     if (!m->n_fds) {
         LOG(LOG_INFO, "queue", "no process to deliver with", LOG_S("why", made.reason));
+        pause_until_ms = os_monotonic_ms() + PAUSE_MS;
         end(c, made.reason);
         return true;
     }
@@ -552,18 +660,32 @@ void outgoing_go(bool is_committed)
 bool outgoing_is_waiting(void)
 {
     for (size_t i = 0; i < MAX_COURIERS; i++)
-        if (couriers[i].state == BUSY && couriers[i].n_noted)
+        if (couriers[i].state == BUSY && (couriers[i].n_noted || couriers[i].n_begun))
             return true;
     return false;
 }
 
 static bool tell_noted(struct courier *c, struct err *e)
 {
-    for (size_t i = 0; i < c->n_noted; i++)
+    for (size_t i = 0; i < c->n_noted && !is_stopping; i++)
         if (!IPC_SEND(&c->ch, deliver_noted, NULL, 0, e, .message = c->noted[i]))
             return false;
     c->n_noted = 0;
     return true;
+}
+
+// What had begun has: or it has not, and is as it was.
+static void settle_begun(struct courier *c, bool is_ok)
+{
+    for (size_t i = 0; i < c->n && c->n_begun; i++) {
+        struct item *item = &c->items[i];
+
+        if (item->sending != BEGUN)
+            continue;
+        item->sending = is_ok ? READY : WAITING;
+        item->entry.attempts -= !is_ok;
+    }
+    c->n_begun = 0;
 }
 
 void outgoing_committed(bool is_ok)
@@ -572,8 +694,11 @@ void outgoing_committed(bool is_ok)
         struct courier *c = &couriers[i];
         struct err e = {0};
 
-        if (c->state != BUSY || !c->n_noted)
+        if (c->state == FREE || (!c->n_noted && !c->n_begun))
             continue;
+        settle_begun(c, is_ok);
+        if (c->state != BUSY)
+            continue; // outgoing_go hears of it as well
         // What is not noted may come twice: nothing more is sent then.
         if (!is_ok || !tell_noted(c, &e))
             end(c, STR("the queue could not note the results"));
@@ -590,4 +715,23 @@ void outgoing_tick(void)
         if ((couriers[i].state == WANTED || couriers[i].state == BUSY) &&
             couriers[i].deadline_ms < now)
             end(&couriers[i], STR("no answer in time from the process that was sending it"));
+}
+
+bool outgoing_stop(void)
+{
+    if (!is_stopping && n_couriers)
+        LOG(LOG_INFO, "queue", "stopping: no message is ended any more at other servers",
+            LOG_N("connections", n_couriers));
+    if (!is_stopping)
+        for (size_t i = 0; i < MAX_COURIERS; i++) {
+            struct courier *c = &couriers[i];
+
+            if (c->state == TAKEN || c->state == WANTED)
+                end(c, STR(""));
+            // It hears that it is the end when it is about to end a message, or to read another.
+            else if (c->state == BUSY)
+                channel_say_no_more(&c->ch);
+        }
+    is_stopping = true;
+    return n_couriers == 0;
 }

@@ -20,6 +20,8 @@ extern struct queue_role queue_role; // main.c
 
 /* Commits, and tells those who wait for it. False: nothing since the last commit is there. */
 bool queue_role_commit(void);
+/* Whether an entry may go to another server; else it has ended, with queue_result. */
+bool queue_role_may_send(const struct queue_entry *entry);
 
 /* --- submit.c: what sessions bring -------------------------------------------------------------- */
 
@@ -71,30 +73,55 @@ MUST_USE bool command_message(struct service_peer *p, struct packet *m, struct e
 
 /* Takes over the transports and routes of a compiled configuration. */
 MUST_USE bool transports_use(struct str config, struct err *e);
-/* NULL: directly. False: one that mox.conf does not have. Good until the next configuration. */
+/*
+ * For the next attempt, which did not begin yet. NULL: directly. False: one that mox.conf does not have. Good until
+ * the next configuration.
+ */
 bool transport_for(const struct queue_entry *entry, const struct ipc_transport **out);
 
 /* --- outgoing.c: deliveries to other servers ---------------------------------------------------- */
 
 /* Whether another batch can be taken now: at all, and for that destination. */
 bool outgoing_has_room(void);
-bool outgoing_may(void *ctx, const struct queue_destination *to);
+queue_may_fn outgoing_may;
 /*
- * Entries of one destination, QUEUE_MAX_BATCH at most, for each of which queue_begin was called; what lasts
- * longer than the call is copied. Nothing is sent before outgoing_go says that the beginning is on the disk;
- * when it is not, they are put back.
+ * Entries of one destination, QUEUE_MAX_BATCH at most; what lasts longer than the call is copied. A process is
+ * asked for when outgoing_go says that what began with the call is on the disk; when it is not, all are put back.
  *
- * In the end queue_result or queue_put_back is called for each, and queue_role.has_work set. More of the same
- * can be had with queue_more, queue_begin and queue_role_commit.
+ * In the end queue_result, queue_take_back or queue_put_back is called for each, and queue_role.has_work set.
  */
 void outgoing_take(const struct queue_entry *entries, size_t n);
 void outgoing_go(bool is_committed);
 void outgoing_tick(void);
 /* The monitor's answer: a deliver process. */
 MUST_USE bool outgoing_made(struct packet *m, struct err *e);
-/* Whether a deliver process waits for its results to be committed; and that they were. */
+/* Whether attempts that begin, or results, wait to be committed; and that they were. */
 bool outgoing_is_waiting(void);
 void outgoing_committed(bool is_ok);
+/*
+ * No message is begun from now on, and none is ended at its server. True when nothing waits for an answer any more,
+ * which would come twice if it were not heard: to be asked again.
+ */
+bool outgoing_stop(void);
+
+/* --- window.c: how many connections a destination has at once --------------------------------------- */
+
+struct window;
+/* How many it has, and whether it may have one more. The account does not matter. */
+unsigned window_count(const struct queue_destination *to);
+bool window_has_room(const struct queue_destination *to);
+/* One more. */
+struct window *window_enter(const struct queue_destination *to);
+void window_leave(struct window *w);
+/* What a connection has met with; true: there is room that there was not. */
+enum window_word {
+    WINDOW_SPOKE, // a server that did its work, whatever it said
+    WINDOW_LOST,  // no server, or none to the end
+    WINDOW_BUSY,  // one that has no time (421)
+};
+bool window_heard(struct window *w, enum window_word word);
+/* There are more than may be: some are to end. */
+bool window_is_over(const struct window *w);
 
 /* --- sts.c: MTA-STS policies of other domains ---------------------------------------------------- */
 

@@ -73,13 +73,11 @@ static struct str routed(const struct queue_entry *entry)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     struct str from = ascii_domain(&a, entry->reverse_path), to = ascii_domain(&a, entry->domain);
-    // queue_begin has counted the attempt that is being made.
-    uint32_t before = entry->attempts ? entry->attempts - 1 : 0;
 
     for (size_t i = 0; i < n_routes; i++) {
         const struct ipc_route *r = &routes[i];
 
-        if (is_of(r, entry->account, from) && before >= r->min_attempts &&
+        if (is_of(r, entry->account, from) && entry->attempts >= r->min_attempts &&
             has_domain(r->from, from) && has_domain(r->to, to))
             return r->transport;
     }

@@ -1,0 +1,232 @@
+"""Many messages for one place: how many connections they take, whose turn it is, and what a stop of the server leaves."""
+from outside import *
+
+MANY = 60
+
+
+class World:
+    def __init__(self):
+        self.internet = Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1)),
+                                  Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2))])
+
+    def __enter__(self):
+        self.internet.start()
+        self.serving = serving(env=self.internet.env)
+        self.s = self.serving.__enter__()
+        self.s.stop()
+        path = os.path.join(self.s.dir, 'domains.conf')
+        text = open(path).read().replace('\tann:\n', '\tann:\n\t\tMaxFirstTimeRecipientsPerDay: 100000\n')
+        with open(path, 'w') as f:
+            f.write(text)
+        self.s.start()
+        return self
+
+    def __exit__(self, *args):
+        self.serving.__exit__(*args)
+        self.internet.close()
+
+
+out = in_world(World)
+
+
+class Busy(Sink):
+    """A server that tells those who are too many to go. most: connections that were open at once."""
+
+    def __init__(self, n, limit=1000, **kw):
+        self.limit, self.now, self.most, self.refused = limit, 0, 0, 0
+        super().__init__(n, **kw)
+
+    def _serve(self, c):
+        with self.changed:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            self.changed.notify_all()
+        try:
+            super()._serve(c)
+        finally:
+            with self.changed:
+                self.now -= 1
+
+    def reply(self, verb, usual):
+        if verb == 'greeting':
+            with self.changed:
+                if self.now > self.limit:
+                    self.refused += 1
+                    return '421 4.7.0 too many connections'
+        return super().reply(verb, usual)
+
+
+def queue(s, *args):
+    code, text, err = s.command('queue', *args)
+    assert code == 0, err
+    return text
+
+
+def fill(s, addresses, user='ann'):
+    """A message to each, that waits."""
+    queue(s, 'holdrules', 'add', '-account', user)
+    c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
+    c.login(user + '@example.org', user + ' password')
+    for to in addresses:
+        c.sendmail('%s@example.org' % user, [to], 'From: <%s@example.org>\r\nSubject: %s\r\n\r\nhello\r\n' % (user, to))
+    c.quit()
+    queue(s, 'holdrules', 'remove', queue(s, 'holdrules', 'list').split('id ')[1].split(':')[0])
+
+
+def release(s):
+    queue(s, 'unhold')
+
+
+def empty(s):
+    deadline = time.monotonic() + WAIT
+    while True:
+        text = queue(s, 'list', '-n', '5')
+        if text == 'messages:\n(none)\n':
+            return
+        assert time.monotonic() < deadline, text
+        time.sleep(0.05)
+
+
+def recipients(sink):
+    return sorted(m[1][0] for m in sink.messages)
+
+
+def expected(addresses):
+    return sorted('RCPT TO:<%s>' % a for a in addresses)
+
+
+@out
+def many_messages_take_several_connections(w, s, start):
+    """One after the other as they work: nobody is told to go on before there are five."""
+    to = ['a%02d@one.example' % i for i in range(MANY)]
+
+    def wait_for_five(c, line):
+        if line.startswith('MAIL') and len(sink.messages) >= 5:
+            with sink.changed:
+                assert sink.changed.wait_for(lambda: sink.most >= 5, WAIT)
+        return False
+
+    with Busy(1, hook=wait_for_five) as sink:
+        fill(s, to)
+        release(s)
+        sink.wait(MANY)
+        empty(s)
+        assert recipients(sink) == expected(to)
+        assert 5 <= sink.most <= 20, sink.most
+        assert not any('!' in l for c in sink.connections for l in c), sink.connections
+
+
+@out
+def few_messages_take_one_connection(w, s, start):
+    to = ['b%d@one.example' % i for i in range(9)]
+    with Busy(1) as sink:
+        fill(s, to)
+        release(s)
+        sink.wait(9)
+        empty(s)
+        assert recipients(sink) == expected(to) and len(sink.connections) == 1, sink.connections
+
+
+@out
+def a_server_that_has_no_time_is_left_alone(w, s, start):
+    """Two connections at once, no more: who was told to go comes over those, and is not put off."""
+    to = ['c%02d@two.example' % i for i in range(MANY)]
+    with Busy(2, limit=2) as sink:
+        fill(s, to)
+        release(s)
+        sink.wait(MANY)
+        empty(s)
+        assert recipients(sink) == expected(to)
+        log = s.log_text(start)
+        assert 'delivery put off' not in log and 'delivery failed' not in log, log[-3000:]
+        assert 0 < sink.refused <= 4, sink.refused
+
+
+@out
+def another_account_does_not_wait_for_the_first(w, s, start):
+    ann, bob = ['d%03d@one.example' % i for i in range(200)], ['e%d@one.example' % i for i in range(5)]
+    with Busy(1) as sink:
+        fill(s, ann)
+        fill(s, bob, user='bob')
+        release(s)
+        sink.wait(205)
+        empty(s)
+        order = [m[1][0] for m in sink.messages]
+        assert max(order.index('RCPT TO:<%s>' % a) for a in bob) < 100, order
+
+
+def stop_and_start(s, before_end):
+    """A stop that waits for what before_end makes happen."""
+    t = threading.Thread(target=s.stop)
+    t.start()
+    before_end()
+    t.join()
+    start = len(s.log_text())
+    s.start()
+    return start
+
+
+def stopping(s, start):
+    s.wait_log('shutting down', start)
+
+
+@out
+def a_stop_waits_for_the_reply_to_a_message(w, s, start):
+    """It was sent to its end: whether the server has it is known when it answers. The next is not begun."""
+    ended, go = threading.Event(), threading.Event()
+
+    class Slow(Busy):
+        def reply(self, verb, usual):
+            if verb == 'END':
+                ended.set()
+                assert go.wait(WAIT)
+            return super().reply(verb, usual)
+
+    with Slow(1) as sink:
+        fill(s, ['f%d@one.example' % i for i in range(3)])
+        release(s)
+        assert ended.wait(WAIT)
+
+        def reply():
+            stopping(s, start)
+            # queue has told deliver when it says nothing to it any more.
+            s.wait_log('no message is ended any more', start)
+            go.set()
+
+        again = stop_and_start(s, reply)
+        sink.wait(3)
+        empty(s)
+        assert recipients(sink) == expected('f%d@one.example' % i for i in range(3))
+        assert 'f0@one.example' not in s.log_text(again)
+
+
+@out
+def a_stop_ends_no_message(w, s, start):
+    """What was not sent to its end is as if it had not begun: it is due at once when the server is back."""
+    begun, go = threading.Event(), threading.Event()
+
+    def slow(c, line):
+        if line.startswith('DATA') and not go.is_set():
+            begun.set()
+            assert go.wait(WAIT)
+        return False
+
+    with Busy(1, hook=slow) as sink:
+        fill(s, ['g%d@one.example' % i for i in range(3)])
+        release(s)
+        assert begun.wait(WAIT)
+
+        def reply():
+            stopping(s, start)
+            s.wait_log('no message is ended any more', start)
+            go.set()
+
+        stop_and_start(s, reply)
+        sink.wait(3)
+        empty(s)
+        assert recipients(sink) == expected('g%d@one.example' % i for i in range(3))
+        assert any(c[-1] == '$ in DATA' for c in sink.connections), sink.connections
+
+
+last(out)
+main('drain')
