@@ -104,6 +104,39 @@ MUST_USE bool private_key_public(struct arena *a, const struct private_key *k, s
                                  struct err *e);
 
 /*
+ * What ACME asks of a key (RFC 8555). Only keys of these kinds are for it, and for the certificates of TLS.
+ */
+enum private_key_use { PRIVATE_KEY_USE_NONE, PRIVATE_KEY_USE_P256, PRIVATE_KEY_USE_RSA };
+enum private_key_use private_key_use(const struct private_key *k);
+/* The public half as a JWK, in the form that RFC 7638 hashes. */
+MUST_USE bool private_key_jwk(const struct private_key *k, struct buf *out, struct err *e);
+/* A signature by ES256 or RS256, whichever the key is for (RFC 7518 3). */
+MUST_USE bool private_key_sign_jws(const struct private_key *k, struct str bytes, struct buf *out,
+                                   struct err *e);
+/* SHA-256 of the SubjectPublicKeyInfo. */
+MUST_USE bool private_key_fingerprint(const struct private_key *k, unsigned char out[SHA256_BYTES]);
+/* A PKCS #10 request for this one name, which may begin with "*.". */
+MUST_USE bool csr_make(struct arena *a, const struct private_key *k, struct str host, struct str *der,
+                       struct err *e);
+/* A self-signed certificate of the key, until there is a better one. */
+MUST_USE bool cert_placeholder(struct arena *a, const struct private_key *k, struct str host,
+                               struct str *cert_pem, struct err *e);
+/* The certificate that answers tls-alpn-01 with the digest of a key authorization (RFC 8737 3), and its key. */
+MUST_USE bool cert_for_challenge(struct arena *a, struct str host, const unsigned char digest[SHA256_BYTES],
+                                 struct str *cert_pem, struct str *key_pem, struct err *e);
+/* What the first certificate of a chain in PEM says of itself. */
+struct cert_facts {
+    int64_t not_before, not_after;
+    unsigned char fingerprint[SHA256_BYTES]; // SHA-256 of the SubjectPublicKeyInfo
+    struct str serial;        // the value of the INTEGER as DER has it
+    struct str authority_key; // the keyIdentifier of the AuthorityKeyIdentifier; may be empty
+    bool is_rsa;
+};
+/* ERR_CONFLICT when it is not for host, ERR_LIMIT when the chain is too long. */
+MUST_USE bool cert_facts_of(struct arena *a, struct str chain_pem, struct str host, struct cert_facts *out,
+                            struct err *e);
+
+/*
  * A public key out of a DNS record. RSA as SubjectPublicKeyInfo or RSAPublicKey; ERR_DENIED when it
  * is too weak (RFC 8301 3.2) or costs too much to verify with. NULL on failure.
  */
