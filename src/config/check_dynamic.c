@@ -32,6 +32,20 @@ static void check_routes(struct check *c, const struct sconf_node *routes)
     }
 }
 
+// Root reads it for whoever may change domains.conf. The monitor looks at symbolic links, too.
+static void check_key_file(struct check *c, const struct sconf_node *selector, const struct sconf_node *file)
+{
+    struct str rest = file ? file->value : STR(""), part;
+    bool leads_out = str_starts(rest, STR("/"));
+
+    if (!rest.n)
+        note(c, selector, "PrivateKeyFile is empty");
+    while (str_next(&rest, '/', &part))
+        leads_out = leads_out || str_eq(part, STR(".."));
+    if (leads_out)
+        note(c, file, "PrivateKeyFile must be below the directory of the configuration: a relative path without ..");
+}
+
 static void check_dkim(struct check *c, const struct sconf_node *dkim)
 {
     static const char *const hashes[] = {"sha256", "sha1", "", NULL};
@@ -51,8 +65,7 @@ static void check_dkim(struct check *c, const struct sconf_node *dkim)
             note(c, headers, "From must be among the signed Headers");
         if (expiration && expiration->value.n && !sconf_duration(expiration->value, &ns))
             note(c, expiration, "Expiration must be a duration such as 72h");
-        if (!sconf_text(s, "PrivateKeyFile").n)
-            note(c, s, "PrivateKeyFile is empty");
+        check_key_file(c, s, sconf_get(s, "PrivateKeyFile"));
     }
     SCONF_EACH (n, sconf_get(dkim, "Sign")) {
         bool is_known = false;

@@ -65,6 +65,8 @@ TEST(config_rules)
         {STR_("Threshold: 0.950000"), STR_("Threshold: 0.95\n\t\t\tMethod: magic"), STR_("evidence or words"), false},
         {STR_("RejectsMailbox: Rejects"), STR_("RejectsMailbox: Inbox"), STR_("Inbox cannot"), false},
         {STR_("- localserve"), STR_("- other"), STR_("no selector"), false},
+        {STR_("PrivateKeyFile: dkim"), STR_("PrivateKeyFile: /dkim"), STR_("below the directory"), false},
+        {STR_("PrivateKeyFile: dkim"), STR_("PrivateKeyFile: a/../../dkim"), STR_("below the directory"), false},
         {STR_("KeepRetiredMessagePeriod: 72h0m0s"), STR_("KeepRetiredMessagePeriod: 3 days"), STR_("duration"), false},
         {STR_("PathRegexp: ^/workdir/"), STR_("PathRegexp: /workdir/"), STR_("begin with ^"), false},
         {STR_("Domain: localhost\n\t\tDest"), STR_("Domain: other\n\t\tDest"), STR_("not configured"), false},

@@ -265,8 +265,8 @@ static const struct field selector_fields[] = {
     O_STRINGS("Headers", "Fields to sign; From must be among them."),
     O("DontSealHeaders", BOOL, "Allow fields to be added to a signed message."),
     O("Expiration", STRING, "How long signatures are valid, such as 72h."),
-    R("PrivateKeyFile", STRING, "PKCS8 PEM file, RSA or ed25519, relative to this file's "
-                                "directory."),
+    R("PrivateKeyFile", STRING, "PKCS8 PEM file, RSA or ed25519, below this file's directory and "
+                                "relative to it."),
 };
 TABLE(selector, selector_fields);
 static const struct field dkim_fields[] = {

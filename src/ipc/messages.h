@@ -163,6 +163,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 
 /* monitor -> front: a listening socket. index is that of the configuration's listener records. */
 #define ipc_listen_FIELDS(F) F(u32, index, 0)
+/* monitor -> front: everybody is ready: take connections. Until then they wait in the sockets' queues. */
+#define ipc_accept_FIELDS(F)
 /*
  * front -> monitor: a connection was accepted. Descriptors: the session's stream, and for
  * protocols whose TLS front does, a control channel for STARTTLS.
@@ -967,6 +969,7 @@ enum ipc_sts_outcome {
     M(compiled, R_(CONFIG), R_(MONITOR), 1, 1)                                                     \
     M(compiled_end, R_(CONFIG), R_(MONITOR), 0, 0)                                                 \
     M(listen, R_(MONITOR), R_(FRONT) | R_(ADMIN), 1, 1)                                            \
+    M(accept, R_(MONITOR), R_(FRONT), 0, 0)                                                        \
     M(conn_new, R_(FRONT), R_(MONITOR), 1, 2)                                                      \
     M(conn_tls, R_(FRONT), R_(MONITOR), 0, 0)                                                      \
     M(key_check, R_(FRONT), R_(AUTH), 0, 0)                                                        \

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "os/fd.h"
@@ -48,6 +50,19 @@ bool os_read_file(struct arena *a, const char *path, size_t limit, struct str *o
     if (fd < 0)
         return fail_errno(e, "%s", path);
     return os_read_fd(a, fd, limit, out, e) || fail_in(e, "%s", path);
+}
+
+int os_open_beneath(int dir_fd, const char *path, struct err *e)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+
+    if (fd < 0 && errno == EXDEV)
+        fail(e, ERR_DENIED, "it leads out of its directory");
+    else if (fd < 0)
+        fail_errno(e, "opening");
+    return fd;
 }
 
 bool os_write_all(int fd, struct str bytes, struct err *e)

@@ -159,4 +159,75 @@ def addresses_have_accounts():
         assert 'is an alias' in ask('team@example.org')[2] and 'no account has' in ask('eve@example.org')[2]
 
 
+DKIM = '''		DKIM:
+			Selectors:
+				sel:
+					PrivateKeyFile: %s
+			Sign:
+				- sel
+'''
+
+
+@test
+def keys_are_read_below_the_configuration_only():
+    """domains.conf can be changed by less than root: what root reads for it are keys that root has put there."""
+    with serving() as s, directory() as elsewhere:
+        key = run(MOX, 'dkim', 'gened25519').stdout
+        os.mkdir(os.path.join(s.dir, 'keys'))
+        for path in (os.path.join(s.dir, 'keys', 'in.pem'), os.path.join(elsewhere, 'out.pem')):
+            with open(path, 'w') as f:
+                f.write(key)
+        os.symlink('keys/in.pem', os.path.join(s.dir, 'link-in.pem'))
+        os.symlink(os.path.join(elsewhere, 'out.pem'), os.path.join(s.dir, 'link-out.pem'))
+        os.symlink(elsewhere, os.path.join(s.dir, 'away'))
+        conf = read(s.dir, 'domains.conf')
+
+        def write(path):
+            start = len(s.log_text())
+            with open(os.path.join(s.dir, 'domains.conf'), 'w') as f:
+                f.write(conf.replace('\texample.org:\n', '\texample.org:\n' + DKIM % path))
+            s.wait_log('domains config', start)
+            return s.log_text(start)
+
+        for path, say in (('keys/in.pem', None), ('link-in.pem', None),
+                          (os.path.join(elsewhere, 'out.pem'), 'must be below'), ('../x.pem', 'must be below'),
+                          ('keys/../../x.pem', 'must be below'), ('link-out.pem', 'leads out of its directory'),
+                          ('away/out.pem', 'leads out of its directory'), ('/proc/self/environ', 'must be below'),
+                          ('none.pem', 'No such file')):
+            log = write(path)
+            if say:
+                assert 'the previous one stays in use' in log and say in log, (path, log)
+            else:
+                assert 'domains config reloaded' in log, (path, log)
+
+
+@test
+def ports_are_open_when_all_is_ready():
+    """Whoever connects while the server starts is served, and not told to try later."""
+    with serving() as s:
+        for _ in range(3):
+            s.stop()
+            before = os.path.getsize(s.log_path)
+            s.process = subprocess.Popen([s.mox, '-config', os.path.join(s.dir, 'mox.conf'), 'serve'],
+                                         stdin=subprocess.DEVNULL, stdout=open(s.log_path, 'ab'), stderr=subprocess.STDOUT,
+                                         env=s.env)
+            deadline = time.monotonic() + WAIT
+            while True:
+                assert time.monotonic() < deadline
+                try:
+                    w = s.connect(IMAP)
+                    break
+                except ConnectionRefusedError:
+                    pass
+            assert w.line().startswith('* OK')
+            w.imap_cmd('a LOGIN ann@example.org "ann password"')
+            w.close()
+            assert 'UNAVAILABLE' not in s.log_text(before)
+        # front can be started again.
+        os.kill(s.pids('mox: front')[0], signal.SIGKILL)
+        s.wait_log('role ended unexpectedly')
+        w = s.connect(IMAP)
+        assert w.line().startswith('* OK')
+
+
 main('setup')

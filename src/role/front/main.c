@@ -275,9 +275,24 @@ static bool on_conn_end(struct packet *m, struct err *e)
     return true;
 }
 
+static bool begin_accepting(struct err *e)
+{
+    for (size_t i = 0; i < self.n_listeners; i++)
+        if (!event_add(service_loop(), self.listeners[i].fd, EVENT_READ, on_accept, &self.listeners[i], e))
+            return false;
+    return true;
+}
+
 static bool on_monitor(struct packet *m, struct err *e)
 {
-    return m->type == IPC_conn_end ? on_conn_end(m, e) : fail(e, ERR_BUG, "unexpected message");
+    switch ((int)m->type) {
+    case IPC_conn_end:
+        return on_conn_end(m, e);
+    case IPC_accept:
+        return begin_accepting(e);
+    default:
+        return fail(e, ERR_BUG, "unexpected message");
+    }
 }
 
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
@@ -303,18 +318,11 @@ _Noreturn void front_main(void)
                                                      .writable = park_writable,
                                                      .monitor = on_monitor, .tick = relays_tick,
                                                      .stop = on_stop};
-    struct err e = {0};
 
     role_start(&self, ROLE_FRONT);
     packet = packet_new();
     crypto_warm();
     load_certificates();
     next_conn = (uint64_t)os_now_unix_ms();
-    for (size_t i = 0; i < self.n_listeners; i++)
-        if (!event_add(service_loop(), self.listeners[i].fd, EVENT_READ, on_accept,
-                       &self.listeners[i], &e)) {
-            LOG(LOG_ERROR, "front", "cannot start", LOG_E(&e));
-            exit(1);
-        }
     service_run(&self, &handlers);
 }

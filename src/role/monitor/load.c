@@ -59,9 +59,10 @@ static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *
     struct arena a = ARENA_LIMIT(1 << 20);
     struct buf body = BUF_LIMIT(1 << 20), record = BUF_LIMIT(1 << 20);
     const char *path = arena_cstring(&a, f->path);
-    AUTO_FD fd = path ? openat(m->config_dir, path, O_RDONLY | O_CLOEXEC) : -1;
+    // domains.conf can be written by admin, which is not to have any file read for it.
+    AUTO_FD fd = path ? os_open_beneath(m->config_dir, path, e) : -1;
     struct ipc_signing_key key = {.key = f->key};
-    bool is_ok = (fd >= 0 || fail_errno(e, "opening")) &&
+    bool is_ok = (path || fail(e, ERR_SYNTAX, "no name of a file")) && fd >= 0 &&
                  os_read_fd(&a, fd, IPC_MAX_RECORD, &key.pem, e);
 
     if (is_ok) {

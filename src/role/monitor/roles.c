@@ -81,12 +81,23 @@ static void send_levels(struct monitor *m, struct channel *ch)
             LOG(LOG_DEBUG, "mox", "passing on a log level", LOG_E(&e));
 }
 
+// Whoever connects is served at once, and not told to come later.
+static void open_doors(struct monitor *m)
+{
+    struct process *front = role_process(m, ROLE_FRONT);
+    struct err e = {0};
+
+    if (front && !IPC_SEND(&front->ch, accept, NULL, 0, &e))
+        LOG(LOG_ERROR, "mox", "telling front to take connections", LOG_E(&e));
+}
+
 static void say_ready(struct monitor *m)
 {
     for (size_t i = 0; i < COUNT(started); i++)
         if (!role_process(m, started[i]))
             return;
     m->is_ready = true;
+    open_doors(m);
     LOG(LOG_PRINT, "mox", "ready to serve");
     if (m->options.ready)
         m->options.ready();
@@ -140,6 +151,8 @@ static void on_config_done(struct process *p)
                 acquaint(p, acquainted[i][!side]);
     if (!m->is_ready)
         say_ready(m);
+    else if (p->role == ROLE_FRONT)
+        open_doors(m);
 }
 
 static bool on_message(struct process *p, struct packet *m, struct err *e)
