@@ -1,6 +1,6 @@
 /*
- * export mbox, export maildir: an account's mail as files of other programs, read from its database; the
- * server may be running.
+ * export mbox, export maildir, export archive: an account's mail as files of other programs, read from its
+ * database; the server may be running.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "cmd/verbs.h"
+#include "mailfile/mailarchive.h"
 #include "mailfile/mailfile.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "proto/imap/imap.h"
 
-enum { DIR_MODE = 0700, FILE_MODE = 0600, PROGRESS = 1000 };
+enum { DIR_MODE = 0700, FILE_MODE = 0600, PROGRESS = 1000, MOST_ERRORS = 1 << 20 };
 
 struct row {
     uint64_t email;
@@ -31,10 +33,12 @@ struct rows {
 
 struct export {
     struct store_reader *r;
-    int to;       // the directory
+    int to;                             // the directory; with an archive not used
+    struct mailarchive_writer *archive; // or NULL
     bool is_mbox;
     uint64_t n;
     struct buf message, out;
+    struct buf errors; // of an archive: messages that cannot be read, for errors.txt
 };
 
 static bool on_row(void *ctx, const struct store_row *row)
@@ -98,6 +102,9 @@ static bool write_maildir(struct export *x, struct arena *a, struct str dir, con
     maildir_put_flags(&name, row->flags);
     buf_reset(&x->out);
     mailfile_put_lf(&x->out, buf_str(&x->message));
+    if (x->archive)
+        return mailarchive_begin(x->archive, buf_str(&name), x->out.n, row->received_unix, e) &&
+               mailarchive_put(x->archive, buf_str(&x->out), e);
     fd = openat(x->to, arena_cstring(a, buf_str(&name)), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
                 FILE_MODE);
     if (fd < 0)
@@ -105,24 +112,54 @@ static bool write_maildir(struct export *x, struct arena *a, struct str dir, con
     return os_write_all(fd, buf_str(&x->out), e);
 }
 
-static bool write_row(struct export *x, const struct row *row, struct str dir, int mbox,
-                      struct err *e)
+// The message's bytes into x->message.
+static bool read_message(struct export *x, uint64_t email, struct err *e)
+{
+    buf_reset(&x->message);
+    return store_email_read(x->r, email, 0, UINT64_MAX, on_bytes, &x->message, e) &&
+           (!x->message.full || fail(e, ERR_LIMIT, "a message of more than %d MiB", IMAP_APPEND_LIMIT >> 20));
+}
+
+// In an archive, one that cannot be read is told in errors.txt, and the others go on.
+static bool is_told(struct export *x, struct str dir, const struct row *row, struct err *e)
+{
+    if (!x->archive)
+        return false;
+    buf_printf(&x->errors, "mailbox %.*s, uid %u: %s\n", STR_FMT(dir), row->uid, e->text);
+    *e = (struct err){0};
+    return true;
+}
+
+// As a part of an mbox, into x->out.
+static bool make_mbox(struct export *x, const struct row *row, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct mailfile_message m = message_of(&a, row);
 
-    buf_reset(&x->message);
-    if (!store_email_read(x->r, row->email, 0, UINT64_MAX, on_bytes, &x->message, e))
+    if (!read_message(x, row->email, e))
         return false;
-    if (x->message.full)
-        return fail(e, ERR_LIMIT, "a message of more than %d MiB", IMAP_APPEND_LIMIT >> 20);
+    buf_reset(&x->out);
+    mbox_put(&x->out, buf_str(&x->message), (struct str){0}, &m);
+    return true;
+}
+
+static bool write_row(struct export *x, const struct row *row, struct str dir, int mbox,
+                      struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+
+    if (!(x->is_mbox ? make_mbox(x, row, e) : read_message(x, row->email, e))) {
+        if (!x->archive || !x->is_mbox)
+            return is_told(x, dir, row, e);
+        *e = (struct err){0}; // it was told when the mbox was made the first time
+        return true;
+    }
     if (++x->n % PROGRESS == 0)
         fprintf(stderr, "%llu...\n", (unsigned long long)x->n);
     if (!x->is_mbox)
         return write_maildir(x, &a, dir, row, e);
-    buf_reset(&x->out);
-    mbox_put(&x->out, buf_str(&x->message), (struct str){0}, &m);
-    return os_write_all(mbox, buf_str(&x->out), e);
+    return x->archive ? mailarchive_put(x->archive, buf_str(&x->out), e)
+                      : os_write_all(mbox, buf_str(&x->out), e);
 }
 
 // A mailbox's name as a path; no part of it means anything to the system.
@@ -143,11 +180,8 @@ static bool prepare(struct export *x, struct arena *a, struct str path, int *mbo
     static const char *const folders[] = {"new", "cur", "tmp"};
     const char *file;
     AUTO_FD fd = -1;
-    ptrdiff_t slash = -1;
+    ptrdiff_t slash = str_find_last(path, '/');
 
-    for (size_t i = 0; i < path.n; i++)
-        if (path.p[i] == '/')
-            slash = (ptrdiff_t)i;
     if (x->is_mbox) {
         if (slash > 0 && !make_dirs(x, a, str_sub(path, 0, (size_t)slash), e))
             return false;
@@ -165,18 +199,50 @@ static bool prepare(struct export *x, struct arena *a, struct str path, int *mbo
     return os_write_all(fd, maildir_own_keywords, e);
 }
 
+/*
+ * An archive has a file's size before its bytes: an mbox is made twice, the first time to see how long it
+ * gets. The reader holds one picture of the database meanwhile.
+ */
+static bool begin_in_archive(struct export *x, struct arena *a, const struct rows *rows, struct str path,
+                             struct err *e)
+{
+    static const char *const folders[] = {"new", "cur", "tmp"};
+    int64_t now = os_now_unix();
+    uint64_t size = 0;
+
+    if (x->is_mbox) {
+        for (size_t i = 0; i < rows->n; i++)
+            if (make_mbox(x, &rows->items[i], e))
+                size += x->out.n;
+            else
+                is_told(x, path, &rows->items[i], e);
+        return mailarchive_begin(x->archive, arena_printf(a, "%.*s.mbox", STR_FMT(path)), size, now, e);
+    }
+    for (size_t i = 0; i < COUNT(folders); i++)
+        if (!mailarchive_put_dir(x->archive, arena_printf(a, "%.*s/%s/", STR_FMT(path), folders[i]), now, e))
+            return false;
+    return mailarchive_begin(x->archive, arena_printf(a, "%.*s/dovecot-keywords", STR_FMT(path)),
+                             maildir_own_keywords.n, now, e) &&
+           mailarchive_put(x->archive, maildir_own_keywords, e);
+}
+
 static bool export_mailbox(struct export *x, const struct store_mailbox *mailbox, struct err *e)
 {
     struct rows rows = {.a = ARENA_LIMIT(SIZE_MAX / 2)};
     struct str path = path_of(&rows.a, mailbox->name);
     AUTO_FD mbox = -1;
-    bool is_ok = prepare(x, &rows.a, path, &mbox, e) &&
-                 store_rows(x->r, mailbox->id, 0, on_row, &rows, e);
+    bool is_ok = store_read_begin(x->r, e);
 
-    if (is_ok && rows.n)
-        qsort(rows.items, rows.n, sizeof *rows.items, by_time);
-    for (size_t i = 0; is_ok && i < rows.n; i++)
-        is_ok = write_row(x, &rows.items[i], path, mbox, e);
+    if (is_ok) {
+        is_ok = store_rows(x->r, mailbox->id, 0, on_row, &rows, e);
+        if (is_ok && rows.n)
+            qsort(rows.items, rows.n, sizeof *rows.items, by_time);
+        is_ok = is_ok && (x->archive ? begin_in_archive(x, &rows.a, &rows, path, e)
+                                     : prepare(x, &rows.a, path, &mbox, e));
+        for (size_t i = 0; is_ok && i < rows.n; i++)
+            is_ok = write_row(x, &rows.items[i], path, mbox, e);
+        store_read_end(x->r);
+    }
     arena_fini(&rows.a);
     return is_ok || fail_in(e, "mailbox %.*s", STR_FMT(mailbox->name));
 }
@@ -205,35 +271,58 @@ static bool export_all(struct export *x, struct str wanted, bool is_single, stru
     return n || fail(e, ERR_NOT_FOUND, "no mailbox \"%.*s\"", STR_FMT(wanted));
 }
 
+static bool export_from(struct export *x, const char *account, const char *wanted, bool is_single,
+                        struct err *e)
+{
+    bool is_ok;
+
+    if (chdir(account))
+        return fail_errno(e, "entering %s", account);
+    x->r = store_reader_open(e);
+    is_ok = x->r && export_all(x, wanted ? str_of(wanted) : STR(""), is_single, e);
+    store_reader_close(x->r);
+    return is_ok;
+}
+
+static void init(struct export *x, bool is_mbox)
+{
+    *x = (struct export){.to = -1, .is_mbox = is_mbox,
+                         .message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + 65536),
+                         .out = BUF_LIMIT(2 * ((size_t)IMAP_APPEND_LIMIT + 65536)),
+                         .errors = BUF_LIMIT(MOST_ERRORS)};
+}
+
+static int finish(struct export *x, const struct err *e)
+{
+    fd_close(&x->to);
+    buf_fini(&x->message);
+    buf_fini(&x->out);
+    buf_fini(&x->errors);
+    if (e->kind)
+        return cmd_fail(e);
+    fprintf(stderr, "%llu exported\n", (unsigned long long)x->n);
+    return 0;
+}
+
 static int run(int argc, char **argv, const char *words, bool is_mbox)
 {
-    struct export x = {.is_mbox = is_mbox, .message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + 65536),
-                       .out = BUF_LIMIT(2 * ((size_t)IMAP_APPEND_LIMIT + 65536))};
     bool is_single = false;
     const struct cmd_flag flags[] = {{"single", NULL, &is_single}};
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    struct export x;
     struct err e = {0};
 
     if (at < 0 || argc - at < 2 || argc - at > 3)
         return cmd_usage(words);
+    init(&x, is_mbox);
     if (mkdir(argv[at], DIR_MODE) && errno != EEXIST)
         (void)fail_errno(&e, "making %s", argv[at]);
     x.to = open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!e.kind && x.to < 0)
         (void)fail_errno(&e, "opening %s", argv[at]);
-    if (!e.kind && chdir(argv[at + 1]))
-        (void)fail_errno(&e, "entering %s", argv[at + 1]);
-    if (!e.kind && (x.r = store_reader_open(&e))) {
-        (void)!export_all(&x, argc - at > 2 ? str_of(argv[at + 2]) : STR(""), is_single, &e);
-        store_reader_close(x.r);
-    }
-    fd_close(&x.to);
-    buf_fini(&x.message);
-    buf_fini(&x.out);
-    if (e.kind)
-        return cmd_fail(&e);
-    fprintf(stderr, "%llu exported\n", (unsigned long long)x.n);
-    return 0;
+    if (!e.kind)
+        (void)!export_from(&x, argv[at + 1], argc - at > 2 ? argv[at + 2] : NULL, is_single, &e);
+    return finish(&x, &e);
 }
 
 int cmd_export_mbox(int argc, char **argv)
@@ -244,4 +333,65 @@ int cmd_export_mbox(int argc, char **argv)
 int cmd_export_maildir(int argc, char **argv)
 {
     return run(argc, argv, "export maildir", false);
+}
+
+/* --- archives ---------------------------------------------------------------------------------------- */
+
+static bool put_errors(struct export *x, struct err *e)
+{
+    return !x->errors.n ||
+           (mailarchive_begin(x->archive, STR("errors.txt"), x->errors.n, os_now_unix(), e) &&
+            mailarchive_put(x->archive, buf_str(&x->errors), e));
+}
+
+// Under another name until it is whole.
+static bool write_archive(struct export *x, const char *path, const char *beside,
+                          enum mailarchive_kind kind, const char *account, const char *wanted,
+                          bool is_single, struct err *e)
+{
+    AUTO_FD dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); // what the paths start from
+    AUTO_FD fd = -1;
+    bool is_ok;
+
+    if (dir < 0)
+        return fail_errno(e, "opening the current directory");
+    if (access(path, F_OK) == 0)
+        return fail(e, ERR_CONFLICT, "%s is there already", path);
+    fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (fd < 0)
+        return fail_errno(e, "making %s", beside);
+    x->archive = mailarchive_create(fd, kind, e);
+    is_ok = x->archive && export_from(x, account, wanted, is_single, e) && put_errors(x, e) &&
+            mailarchive_finish(x->archive, e) && (fsync(fd) == 0 || fail_errno(e, "writing %s", beside));
+    mailarchive_free(x->archive);
+    if (is_ok && renameat2(dir, beside, dir, path, RENAME_NOREPLACE))
+        is_ok = fail_errno(e, "naming %s", path);
+    if (!is_ok)
+        (void)unlinkat(dir, beside, 0);
+    return is_ok;
+}
+
+int cmd_export_archive(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    const char *format = "maildir";
+    bool is_single = false;
+    const struct cmd_flag flags[] = {{"single", NULL, &is_single}, {"format", &format, NULL}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+    enum mailarchive_kind kind;
+    struct export x;
+    struct err e = {0};
+    struct str name = str_of(format);
+
+    if (at < 0 || argc - at < 2 || argc - at > 3)
+        return cmd_usage("export archive");
+    init(&x, str_eq(name, STR("mbox")));
+    if (!x.is_mbox && !str_eq(name, STR("maildir")))
+        (void)fail(&e, ERR_SYNTAX, "the format is maildir or mbox");
+    else if (mailarchive_kind_of(str_of(argv[at]), &kind, &e) && mailarchive_load(&e))
+        (void)!write_archive(&x, argv[at], arena_cstring(&a, arena_printf(&a, "%s.new", argv[at])), kind,
+                             argv[at + 1], argc - at > 2 ? argv[at + 2] : NULL, is_single, &e);
+    if (!e.kind && x.errors.n)
+        fprintf(stderr, "some messages cannot be read: see errors.txt in the archive\n");
+    return finish(&x, &e);
 }

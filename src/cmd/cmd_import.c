@@ -1,272 +1,41 @@
 /*
  * import mbox, import maildir: messages of other programs into a mailbox of an account of the running
- * server. The files are read here, with the rights of whoever runs the command; the account's own process
- * parses and stores what is in them.
+ * server; and ximport, the same without a server. The files are opened here, with the rights of whoever runs
+ * the command; with the server, its account's process parses and stores what is in them.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cmd/ctl.h"
+#include "cmd/confine.h"
+#include "cmd/import.h"
+#include "cmd/paths.h"
 #include "cmd/verbs.h"
-#include "crypto/crypto.h"
-#include "ipc/channel.h"
-#include "mailfile/mailfile.h"
-#include "message/header.h"
-#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "proto/imap/imap.h"
-#include "text/date.h"
-#include "text/encode.h"
 
-enum {
-    BATCH_MESSAGES = 500,
-    BATCH_BYTES = 8 << 20, // or one message that is larger
-    BATCH_MS = 10 * 60 * 1000,
-    PIECE = 256 * 1024,
-    PROGRESS = 1000, // messages
-};
+enum { PIECE = 256 * 1024 };
 
-struct import {
-    struct ctl_client ctl;
-    struct channel ch; // to the account, as admin
-    struct packet *p;
-    struct str mailbox, source; // source: an absolute path
-    struct buf batch;
-    size_t n_batch;
-    uint64_t n_read, n_added;
-};
-
-static bool import_open(struct import *im, const char *account, const char *mailbox,
-                        const char *path, struct err *e)
+static bool read_mbox(struct import *im, int fd, struct err *e)
 {
-    char *absolute = realpath(path, NULL);
-    int fd;
+    AUTO_BUF piece = BUF_LIMIT(PIECE);
+    char *room = buf_room(&piece, PIECE);
+    struct import_mbox mb;
+    ssize_t got;
 
-    *im = (struct import){.ctl = {.fd = -1}, .ch = {-1}, .mailbox = str_of(mailbox),
-                          .p = packet_new(), .batch = BUF_LIMIT(BATCH_BYTES + (size_t)IMAP_APPEND_LIMIT)};
-    if (!absolute)
-        return fail_errno(e, "%s", path);
-    if (!ctl_open(&im->ctl, e)) {
-        free(absolute);
-        return false;
-    }
-    im->source = arena_dup(&im->ctl.a, str_of(absolute));
-    free(absolute);
-    if (!ctl_send(&im->ctl, STR("importopen"), e) || !ctl_send(&im->ctl, str_of(account), e) ||
-        !ctl_send(&im->ctl, im->mailbox, e) || !ctl_take_fd(&im->ctl, &fd, e))
-        return false;
-    im->ch = (struct channel){fd, ROLE_ADMIN, ROLE_ACCOUNT};
-    return true;
-}
-
-static void import_close(struct import *im)
-{
-    if (im->ch.fd >= 0)
-        channel_close(&im->ch);
-    packet_free(im->p);
-    buf_fini(&im->batch);
-    ctl_close(&im->ctl);
-}
-
-static bool flush(struct import *im, struct err *e)
-{
-    AUTO_FD fd = -1;
-    struct ipc_imported said;
-
-    if (!im->n_batch)
-        return true;
-    fd = os_memfile("import", e);
-    if (fd < 0 || !os_write_all(fd, buf_str(&im->batch), e) || !os_memfile_seal(fd, e) ||
-        !IPC_SEND(&im->ch, import_batch, &fd, 1, e, .size = im->batch.n) ||
-        !channel_expect(&im->ch, IPC_imported, im->p, BATCH_MS, e) ||
-        !ipc_imported_get(im->p->body, &said, e))
-        return fail_in(e, "the server has stored %llu messages and then gave up",
-                       (unsigned long long)im->n_added);
-    if (!said.is_ok)
-        return fail(e, ERR_DENIED, "after %llu messages: %.*s", (unsigned long long)im->n_added,
-                    STR_FMT(said.text));
-    im->n_added += said.added;
-    buf_reset(&im->batch);
-    im->n_batch = 0;
-    return true;
-}
-
-// The same message of the same place has the same id, whenever it is imported.
-static struct str id_of(struct arena *a, const struct import *im, struct str place, struct str message)
-{
-    unsigned char digest[SHA256_BYTES];
-    AUTO_BUF text = BUF_LIMIT(8192);
-    AUTO_BUF id = BUF_LIMIT(100);
-    struct str parts[] = {im->source, im->mailbox, place};
-
-    sha256(message, digest);
-    for (size_t i = 0; i < COUNT(parts); i++) {
-        buf_put(&text, parts[i]);
-        buf_put_char(&text, 0);
-    }
-    buf_put(&text, str_at((char *)digest, sizeof digest));
-    sha256(buf_str(&text), digest);
-    base64url_encode(&id, str_at((char *)digest, sizeof digest));
-    return arena_dup(a, buf_str(&id));
-}
-
-// When nothing else tells, the message's own date does.
-static int64_t received(struct arena *a, const struct mailfile_message *m, struct str header)
-{
-    struct header_field f;
-    struct date d;
-
-    if (m->received_unix > 0)
-        return m->received_unix;
-    if (header_find(header, STR("Date"), &f) && date_parse(header_unfold(a, f.value), &d) &&
-        d.unix_seconds > 0)
-        return d.unix_seconds;
-    return os_now_unix();
-}
-
-static struct str header_of(struct str message)
-{
-    ptrdiff_t end = str_find_str(message, STR("\r\n\r\n"));
-
-    return end < 0 ? message : str_sub(message, 0, (size_t)end + 2);
-}
-
-static bool add(struct import *im, struct arena *a, struct str message,
-                const struct mailfile_message *m, struct str place, struct err *e)
-{
-    if (message.n > IMAP_APPEND_LIMIT)
-        return fail(e, ERR_LIMIT, "a message of more than %d MiB", IMAP_APPEND_LIMIT >> 20);
-    if (im->n_batch && (im->n_batch == BATCH_MESSAGES || im->batch.n + message.n > BATCH_BYTES) &&
-        !flush(im, e))
-        return false;
-    buf_put(&im->batch, message);
-    im->n_batch++;
-    if (++im->n_read % PROGRESS == 0)
-        fprintf(stderr, "%llu...\n", (unsigned long long)im->n_read);
-    return IPC_SEND(&im->ch, import_message, NULL, 0, e, .size = message.n, .flags = m->flags,
-                    .received_unix = (uint64_t)received(a, m, header_of(message)),
-                    .keywords = store_keywords_join(a, &m->keywords),
-                    .id = id_of(a, im, place, message));
-}
-
-static int finish(struct import *im, const struct err *why)
-{
-    struct err e = *why;
-
-    if (!e.kind && flush(im, &e)) {
-        fprintf(stderr, "%llu imported", (unsigned long long)im->n_added);
-        if (im->n_added < im->n_read)
-            fprintf(stderr, ", %llu were there already",
-                    (unsigned long long)(im->n_read - im->n_added));
-        fprintf(stderr, "\n");
-    }
-    import_close(im);
-    return e.kind ? cmd_fail(&e) : 0;
-}
-
-/* --- mbox ------------------------------------------------------------------------------------------- */
-
-struct mbox_import {
-    struct import *im;
-    struct mbox_reader reader;
-    struct buf message;
-    uint64_t offset, begin; // in the file, of the line and of the message
-    int64_t received_unix;
-    bool has_message;
-};
-
-static bool end_message(struct mbox_import *mb, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
-    struct mailfile_message m = {.received_unix = mb->received_unix};
-    bool is_ok;
-
-    if (!mb->has_message)
-        return true;
-    mbox_flags(&a, header_of(buf_str(&mb->message)), &m);
-    is_ok = !mb->message.full
-                ? add(mb->im, &a, buf_str(&mb->message), &m,
-                      arena_printf(&a, "%llu", (unsigned long long)mb->begin), e)
-                : fail(e, ERR_LIMIT, "a message of more than %d MiB", IMAP_APPEND_LIMIT >> 20);
-    buf_reset(&mb->message);
-    return is_ok;
-}
-
-static bool mbox_take(struct mbox_import *mb, struct str line, struct err *e)
-{
-    bool is_begin;
-
-    if (!mbox_line(&mb->reader, line, &mb->message, &is_begin, e))
-        return false;
-    if (is_begin) {
-        if (!end_message(mb, e))
-            return false;
-        mb->has_message = true;
-        mb->begin = mb->offset;
-        mb->received_unix = mbox_received(line);
-    }
-    mb->offset += line.n + 1;
-    return true;
-}
-
-static bool read_mbox(struct mbox_import *mb, int fd, struct err *e)
-{
-    AUTO_BUF in = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + PIECE);
-    size_t searched = 0;
-
-    for (;;) {
-        char *room = buf_room(&in, PIECE);
-        ssize_t got = room ? read(fd, room, PIECE) : 0;
-        struct str rest;
-        const char *end;
-
-        if (got < 0)
-            return fail_errno(e, "reading");
-        if (!room)
-            return fail(e, ERR_LIMIT, "a line of more than %d MiB", IMAP_APPEND_LIMIT >> 20);
-        if (!got)
-            return (!in.n || mbox_take(mb, buf_str(&in), e)) && end_message(mb, e);
-        buf_claim(&in, (size_t)got);
-        rest = buf_str(&in);
-        while ((end = memchr(rest.p + searched, '\n', rest.n - searched))) {
-            struct str line = str_at(rest.p, (size_t)(end - rest.p));
-
-            if (!mbox_take(mb, line, e))
-                return false;
-            rest = str_from(rest, line.n + 1);
-            searched = 0;
-        }
-        searched = rest.n;
-        buf_drop(&in, in.n - rest.n);
-    }
-}
-
-int cmd_import_mbox(int argc, char **argv)
-{
-    struct import im;
-    struct mbox_import mb = {.im = &im, .message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + PIECE)};
-    struct err e = {0};
-    AUTO_FD fd = -1;
-    int code;
-
-    if (argc != 4)
-        return cmd_usage("import mbox");
-    fd = open(argv[3], O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        (void)fail_errno(&e, "opening %s", argv[3]);
-        return cmd_fail(&e);
-    }
-    if (import_open(&im, argv[1], argv[2], argv[3], &e))
-        (void)!read_mbox(&mb, fd, &e);
-    code = finish(&im, &e);
-    buf_fini(&mb.message);
-    return code;
+    import_mbox_init(&mb, im, STR(""));
+    while ((got = read(fd, room, PIECE)) > 0 && import_mbox_put(&mb, str_at(room, (size_t)got), e))
+        ;
+    if (got < 0)
+        (void)fail_errno(e, "reading");
+    if (!e->kind)
+        (void)!import_mbox_end(&mb, e);
+    import_mbox_fini(&mb);
+    return e->kind == ERR_NONE;
 }
 
 /* --- maildir ---------------------------------------------------------------------------------------- */
@@ -325,7 +94,6 @@ static bool import_file(struct import *im, int dir_fd, const struct maildir_file
     AUTO_FD fd = openat(dir_fd, arena_cstring(&a, file->name), O_RDONLY | O_CLOEXEC);
     struct mailfile_message m = {0};
     struct str bytes, unique;
-    struct cur c;
 
     if (fd < 0)
         return fail_errno(e, "opening %.*s", STR_FMT(file->name));
@@ -333,30 +101,20 @@ static bool import_file(struct import *im, int dir_fd, const struct maildir_file
         return fail_in(e, "%.*s", STR_FMT(file->name));
     unique = maildir_name(&a, str_from(file->name, 4), keywords, &m);
     m.received_unix = file->received_unix;
-    c = cur_of(bytes);
-    while (cur_left(&c)) { // LF alone becomes CR LF
-        struct str line;
-
-        if (!cur_line(&c, &line))
-            break;
-        buf_put(&message, str_ends(line, STR("\r")) ? str_sub(line, 0, line.n - 1) : line);
-        BUF_PUT(&message, "\r\n");
-    }
-    return add(im, &a, buf_str(&message), &m, unique, e) || fail_in(e, "%.*s", STR_FMT(file->name));
+    import_put_crlf(&message, bytes);
+    return import_add(im, &a, buf_str(&message), &m, unique, e) ||
+           fail_in(e, "%.*s", STR_FMT(file->name));
 }
 
-static bool read_maildir(struct import *im, const char *path, struct err *e)
+static bool read_maildir(struct import *im, int dir, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    AUTO_FD dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct maildir_files files = {.a = ARENA_LIMIT(SIZE_MAX / 2)};
     struct maildir_keywords keywords = {0};
     struct str text;
     bool is_ok;
     int fd;
 
-    if (dir < 0)
-        return fail_errno(e, "opening %s", path);
     fd = openat(dir, "dovecot-keywords", O_RDONLY | O_CLOEXEC);
     is_ok = fd < 0 || os_read_fd(&a, fd, 64 * 1024, &text, e);
     if (fd >= 0 && is_ok)
@@ -371,14 +129,109 @@ static bool read_maildir(struct import *im, const char *path, struct err *e)
     return is_ok;
 }
 
-int cmd_import_maildir(int argc, char **argv)
+/* --- the verbs --------------------------------------------------------------------------------------- */
+
+static int open_source(const char *path, bool is_maildir, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (is_maildir ? O_DIRECTORY : 0));
+
+    if (fd < 0)
+        (void)fail_errno(e, "opening %s", path);
+    return fd;
+}
+
+static bool read_source(struct import *im, int fd, bool is_maildir, struct err *e)
+{
+    return is_maildir ? read_maildir(im, fd, e) : read_mbox(im, fd, e);
+}
+
+static int import(int argc, char **argv, const char *words, bool is_maildir)
 {
     struct import im;
     struct err e = {0};
+    AUTO_FD fd = -1;
 
     if (argc != 4)
-        return cmd_usage("import maildir");
-    if (import_open(&im, argv[1], argv[2], argv[3], &e))
-        (void)!read_maildir(&im, argv[3], &e);
-    return finish(&im, &e);
+        return cmd_usage(words);
+    fd = open_source(argv[3], is_maildir, &e);
+    if (fd < 0)
+        return cmd_fail(&e);
+    // The files of a maildir are opened one by one.
+    if (import_open(&im, argv[1], argv[2], argv[3], &e) && (is_maildir || import_confine(&e)))
+        (void)!read_source(&im, fd, is_maildir, &e);
+    return import_finish(&im, &e);
+}
+
+int cmd_import_mbox(int argc, char **argv)
+{
+    return import(argc, argv, "import mbox", false);
+}
+
+int cmd_import_maildir(int argc, char **argv)
+{
+    return import(argc, argv, "import maildir", true);
+}
+
+struct without_server {
+    const char *mailbox;
+    struct str source;
+    int fd;
+    bool is_maildir;
+};
+
+static int import_here(void *ctx)
+{
+    const struct without_server *w = ctx;
+    struct import im;
+    struct err e = {0};
+
+    if (import_open_here(&im, w->mailbox, w->source, &e))
+        (void)!read_source(&im, w->fd, w->is_maildir, &e);
+    return import_finish(&im, &e);
+}
+
+static int ximport(int argc, char **argv, const char *words, bool is_maildir)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    struct without_server w = {.is_maildir = is_maildir};
+    AUTO_FD account = -1;
+    AUTO_FD lock = -1;
+    AUTO_FD fd = -1;
+    struct err e = {0};
+    char *absolute;
+    int code;
+
+    if (argc != 4)
+        return cmd_usage(words);
+    w.mailbox = argv[2];
+    absolute = realpath(argv[3], NULL);
+    if (!absolute) {
+        (void)fail_errno(&e, "%s", argv[3]);
+        return cmd_fail(&e);
+    }
+    w.source = arena_dup(&a, str_of(absolute));
+    free(absolute);
+    w.fd = fd = open_source(argv[3], is_maildir, &e);
+    if (fd < 0)
+        return cmd_fail(&e);
+    account = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (account < 0) {
+        (void)fail_errno(&e, "opening %s", argv[1]);
+        return cmd_fail(&e);
+    }
+    // The account's directory is in "accounts" of the data directory.
+    if (!paths_lock(&a, arena_printf(&a, "%s/../..", argv[1]), &lock, &e) ||
+        !confine_run(account, is_maildir ? fd : -1, import_here, &w, &code, &e))
+        return cmd_fail(&e);
+    return code;
+}
+
+int cmd_ximport_mbox(int argc, char **argv)
+{
+    return ximport(argc, argv, "ximport mbox", false);
+}
+
+int cmd_ximport_maildir(int argc, char **argv)
+{
+    return ximport(argc, argv, "ximport maildir", true);
 }

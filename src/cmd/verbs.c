@@ -110,6 +110,18 @@ const struct cmd cmd_verbs[] = {
     {"import maildir", "account mailbox maildir", "Import the messages of a maildir into a mailbox.\n\n"
      "Those in new/ and cur/, by their time of arrival. The end of a file's name gives flags, letters by\n"
      "way of dovecot-keywords. As for \"import mbox\", it can be repeated.", cmd_import_maildir, false},
+    {"import archive", "[-skipprefix prefix] account archive",
+     "Import the mailboxes in a zip, tgz or tar file.\n\n"
+     "<mailbox>.mbox is an mbox, <mailbox>/new, cur and tmp a maildir, with the flags of its names and\n"
+     "dovecot-keywords. A prefix of the mailboxes' names can be left out. Prints how many messages each\n"
+     "mailbox had, and what in the archive is no mail. The archive is read twice, and nothing is stored\n"
+     "before all of it was seen to be whole. As for \"import mbox\", it can be repeated.",
+     cmd_import_archive, false},
+    {"ximport mbox", "accountdir mailbox mbox", "Import the messages of an mbox file without a server.\n\n"
+     "The account is a directory such as data/accounts/name. As \"import mbox\"; the server must not be\n"
+     "running.", cmd_ximport_mbox, true},
+    {"ximport maildir", "accountdir mailbox maildir", "Import the messages of a maildir without a server.\n\n"
+     "As \"ximport mbox\".", cmd_ximport_maildir, true},
     {"export mbox", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as mbox files.\n\n"
      "Writes dstdir/<mailbox>.mbox for all mailboxes of the account, which is a directory such as\n"
      "data/accounts/name, or for one and those below it, with -single only for it. Lines \"From \" are\n"
@@ -118,6 +130,11 @@ const struct cmd cmd_verbs[] = {
     {"export maildir", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as maildirs.\n\n"
      "Writes dstdir/<mailbox>/{new,cur,tmp} and dovecot-keywords. As for \"export mbox\".",
      cmd_export_maildir, false},
+    {"export archive", "[-format maildir|mbox] [-single] archive accountpath [mailbox]",
+     "Export mailboxes into a zip, tgz or tar file.\n\n"
+     "What it becomes follows from the end of its name: .zip, .tgz, .tar.gz or .tar. In it are maildirs,\n"
+     "or mbox files, as \"export maildir\" and \"export mbox\" write them; messages that cannot be read are\n"
+     "named in errors.txt. \"import archive\" reads it. As for \"export mbox\".", cmd_export_archive, false},
     {"config test", "", "Check the configuration files for errors.\n\n"
      "Prints all problems, each as file:line: message, or \"config OK\". When both files are right in\n"
      "themselves, certificates, their keys and keys of DKIM are read, and must fit.", cmd_config_test, false},

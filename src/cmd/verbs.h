@@ -29,8 +29,9 @@ cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account
     cmd_domain_enable, cmd_alias_list, cmd_alias_print, cmd_alias_add, cmd_alias_update, cmd_alias_rm,
     cmd_alias_addaddr, cmd_alias_rmaddr;                             // cmd_domains.c
 cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c
-cmd_run_fn cmd_export_mbox, cmd_export_maildir;                      // cmd_export.c
-cmd_run_fn cmd_import_mbox, cmd_import_maildir;                      // cmd_import.c
+cmd_run_fn cmd_export_mbox, cmd_export_maildir, cmd_export_archive;  // cmd_export.c
+cmd_run_fn cmd_import_mbox, cmd_import_maildir, cmd_ximport_mbox, cmd_ximport_maildir; // cmd_import.c
+cmd_run_fn cmd_import_archive; // cmd_import_archive.c
 cmd_run_fn cmd_dnsrecords;                                           // cmd_dnsrecords.c
 cmd_run_fn cmd_quickstart;                                           // cmd_quickstart.c
 cmd_run_fn cmd_setadminpassword, cmd_clientconfig, cmd_config_printservice, cmd_config_example,

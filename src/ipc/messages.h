@@ -448,7 +448,9 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(u32, flags, 0)                                                                               \
     F(str, keywords, IPC_MAX_TEXT)                                                                 \
     F(str, id, IPC_MAX_DELIVERY_ID)
-/* admin -> account: the batch, a sealed memory file. The answer is imported. */
+/* admin -> account: what follows is for this mailbox. */
+#define ipc_import_mailbox_FIELDS(F) F(str, mailbox, IPC_MAX_MAILBOX)
+/* admin -> account: the batch, a sealed memory file. The answer is imported. An empty one makes the mailbox. */
 #define ipc_import_batch_FIELDS(F) F(u64, size, 0)
 /* account -> admin: the batch is stored, and how many of it were not there yet; or why not. */
 #define ipc_imported_FIELDS(F)                                                                     \
@@ -1020,6 +1022,7 @@ enum ipc_sts_outcome {
     M(import_open, R_(ADMIN), R_(MONITOR), 0, 0)                                                   \
     M(import_channel, R_(MONITOR), R_(ADMIN), 0, 1)                                                \
     M(import_message, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                \
+    M(import_mailbox, R_(ADMIN), R_(ACCOUNT), 0, 0)                                                \
     M(import_batch, R_(ADMIN), R_(ACCOUNT), 1, 1)                                                  \
     M(imported, R_(ACCOUNT), R_(ADMIN), 0, 0)                                                      \
     M(domains_read, R_(ADMIN), R_(MONITOR), 0, 0)                                                  \

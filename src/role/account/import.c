@@ -52,6 +52,30 @@ static bool take_message(struct import *im, struct err *e)
     return true;
 }
 
+static bool take_mailbox(struct import *im, struct err *e)
+{
+    struct ipc_import_mailbox m;
+
+    if (!ipc_import_mailbox_get(im->p->body, &m, e))
+        return false;
+    if (im->n)
+        return fail(e, ERR_DENIED, "another mailbox in the middle of a batch");
+    memset(im->mailbox, 0, sizeof im->mailbox);
+    memcpy(im->mailbox, m.mailbox.p, m.mailbox.n);
+    return true;
+}
+
+static bool make_mailbox(struct str name, struct err *e)
+{
+    struct err exists = {0};
+
+    if (store_mailbox_create(account.store, NULL, name, (struct str){0}, &exists) ||
+        exists.kind == ERR_CONFLICT)
+        return true;
+    *e = exists;
+    return false;
+}
+
 static bool store_batch(struct import *im, uint32_t *n_added, struct err *e)
 {
     AUTO_FD fd = packet_take_fd(im->p, 0);
@@ -67,7 +91,8 @@ static bool store_batch(struct import *im, uint32_t *n_added, struct err *e)
         im->messages[i].fd = fd;
     if (!store_mailbox_name(&im->a, str_of(im->mailbox), &mailbox, e))
         return false;
-    if (im->n && !store_add(account.store, mailbox, true, im->messages, im->n, added, e))
+    if (im->n ? !store_add(account.store, mailbox, true, im->messages, im->n, added, e)
+              : !make_mailbox(mailbox, e))
         return false;
     *n_added = 0;
     for (size_t i = 0; i < im->n; i++)
@@ -100,6 +125,8 @@ static bool serve(struct import *im, struct err *e)
     }
     if (im->p->type == IPC_import_message)
         return take_message(im, e);
+    if (im->p->type == IPC_import_mailbox)
+        return take_mailbox(im, e);
     if (im->p->type != IPC_import_batch)
         return fail(e, ERR_BUG, "unexpected message");
     if (!store_batch(im, &n_added, &why)) {
