@@ -219,6 +219,21 @@ static bool has_service(struct zone *z, const char *service)
     return false;
 }
 
+// The document is what the server will serve: its digest is that of its bytes.
+static void put_pacc(struct zone *z)
+{
+    AUTO_BUF document = BUF_LIMIT(4096);
+    AUTO_BUF record = BUF_LIMIT(256);
+    struct mail_settings settings;
+
+    config_mail_settings(z->config, z->a, z->domain, &settings);
+    if (!pacc_put(&document, &settings))
+        return;
+    pacc_record_put(&record, buf_str(&document));
+    put(z, below(z, PACC_HOST_PREFIX, z->name), "CNAME %.*s.", STR_FMT(z->host));
+    put(z, below(z, "_ua-auto-config.", z->name), "TXT \"%.*s\"", STR_FMT(buf_str(&record)));
+}
+
 static void put_clients(struct zone *z)
 {
     static const char *const absent[] = {"_imap._tcp.", "_submission._tcp.", "_pop3._tcp.", "_pop3s._tcp."};
@@ -233,6 +248,7 @@ static void put_clients(struct zone *z)
     if (has_service(z, "AutoconfigHTTPS")) {
         put(z, below(z, "autoconfig.", z->name), "CNAME %.*s.", STR_FMT(z->host));
         put(z, below(z, "_autodiscover._tcp.", z->name), "SRV 0 1 443 %.*s.", STR_FMT(z->host));
+        put_pacc(z);
     }
     put(z, below(z, "_imaps._tcp.", z->name), "SRV 0 1 993 %.*s.", STR_FMT(ascii));
     put(z, below(z, "_submissions._tcp.", z->name), "SRV 0 1 465 %.*s.", STR_FMT(ascii));

@@ -5,6 +5,7 @@
 
 #include "config/schema.h"
 #include "policy/dkim.h"
+#include "web/autoconfig.h"
 
 struct config {
     struct sconf main, domains;
@@ -96,6 +97,15 @@ struct str directory_canonical(const struct directory *d, struct arena *a, struc
 /* Whether the account may send as this address: its own, or an alias it may use. */
 bool directory_may_send(const struct directory *d, struct arena *a, struct str account,
                         struct str localpart, struct str domain);
+
+/* --- mail programs ------------------------------------------------------------------------------ */
+
+/*
+ * What they connect to for addresses of an entry of Domains: of the listener named public, then of the others, what each has
+ * first. Host names are A-labels.
+ */
+void config_mail_settings(const struct config *c, struct arena *a, const struct sconf_node *domain,
+                          struct mail_settings *out);
 
 /* --- signing ------------------------------------------------------------------------------------ */
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "ipc/messages.h"
+#include "web/autoconfig.h"
 
 enum {
     COMPILED_MAX_BYTES = 64 << 20,
@@ -60,10 +61,25 @@ enum web_kind {
     F(u32, listener, 0)                                                                            \
     F(u8, kind, WEB_SITES)                                                                         \
     F(str, path, IPC_MAX_TEXT)
-/* web: a domain of ours that is not disabled, and the name that its clients connect to, or empty. */
+/*
+ * web: a domain of ours that is not disabled; the name that its clients connect to, or empty; what they
+ * connect to (web/autoconfig.h); and its MTA-STS policy, if it has one (policy/mtasts.h, mtasts_mx_put).
+ */
 #define ipc_web_domain_FIELDS(F)                                                                   \
     F(str, name, IPC_MAX_ADDRESS)                                                                  \
-    F(str, client_settings, IPC_MAX_ADDRESS)
+    F(str, client_settings, IPC_MAX_ADDRESS)                                                       \
+    F(str, imap_host, IPC_MAX_ADDRESS)                                                             \
+    F(u32, imap_port, UINT16_MAX)                                                                  \
+    F(u8, imap_socket, MAIL_SOCKET_TLS)                                                            \
+    F(u8, imap_on_https, 1)                                                                        \
+    F(str, submission_host, IPC_MAX_ADDRESS)                                                       \
+    F(u32, submission_port, UINT16_MAX)                                                            \
+    F(u8, submission_socket, MAIL_SOCKET_TLS)                                                      \
+    F(u8, submission_on_https, 1)                                                                  \
+    F(u8, has_sts, 1)                                                                              \
+    F(u8, sts_mode, MTASTS_ENFORCE)                                                                \
+    F(u32, sts_max_age, MTASTS_MAX_AGE)                                                            \
+    F(str, sts_mx, IPC_MAX_STS_MX)
 /* monitor: the files of a certificate and its key; key numbers start at 1. */
 #define ipc_tls_pair_FIELDS(F)                                                                     \
     F(u32, listener, 0)                                                                            \

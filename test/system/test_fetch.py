@@ -378,4 +378,27 @@ def what_is_no_request_is_not_made():
             assert ours.hear() is None and resolve.hear() is None, fields
 
 
+@needs_443
+def our_own_policies_are_understood():
+    """What this server publishes of a domain, fetched as others do."""
+    from serving import Serve
+    s = Serve().start()
+    try:
+        s.stop()
+        shutil.copy(authority.issue(['mta-sts.example.org']), os.path.join(s.dir, 'site.pem'))
+        for name in ('CertFile: localhost.crt', 'KeyFile: localhost.key'):
+            s.set_conf(name, name.split()[0] + ' site.pem')
+        s.set_conf('\t\tSMTP:\n', '\t\tMTASTSHTTPS:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
+        path = os.path.join(s.dir, 'domains.conf')
+        text = open(path).read().replace('\texample.org:\n', '\texample.org:\n\t\tMTASTS:\n\t\t\tPolicyID: 1\n\t\t\tMode: testing\n'
+                                         '\t\t\tMaxAge: 48h\n', 1)
+        open(path, 'w').write(text)
+        s.start()
+        with Fetch() as f:
+            m = f.get('example.org', s.ip, (s.ip,))
+        assert (m['outcome'], m['mode'], m['max_age'], m['mx']) == (POLICY, 1, 172800, b'mail.example.org'), m
+    finally:
+        s.close()
+
+
 main('fetch')

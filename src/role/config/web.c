@@ -63,16 +63,51 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct w
     return n;
 }
 
+static bool sts_of(struct arena *a, const struct config *config, const struct sconf_node *domain,
+                   struct mtasts_policy *out)
+{
+    const struct sconf_node *node = sconf_get(domain, "MTASTS");
+    size_t cap = 0;
+    int64_t age = 0;
+
+    *out = (struct mtasts_policy){0};
+    if (!node || !mtasts_mode_parse(sconf_text(node, "Mode"), &out->mode))
+        return false;
+    if (sconf_duration(sconf_text(node, "MaxAge"), &age) && age > 0)
+        out->max_age = age / 1000000000 < MTASTS_MAX_AGE ? (uint32_t)(age / 1000000000) : MTASTS_MAX_AGE;
+    SCONF_EACH (mx, sconf_get(node, "MX")) {
+        bool is_wild = str_starts(mx->value, STR("*."));
+        struct str name;
+        struct err e = {0};
+
+        if (domain_to_ascii(a, str_from(mx->value, is_wild ? 2 : 0), &name, &e))
+            *ARENA_PUSH(a, out->mx, &out->n, &cap) = is_wild ? arena_printf(a, "*.%.*s", STR_FMT(name)) : name;
+    }
+    if (!out->n)
+        *ARENA_PUSH(a, out->mx, &out->n, &cap) = config->hostname;
+    return true;
+}
+
 void compile_web_domains(struct arena *a, const struct config *config, struct buf *out)
 {
     SCONF_EACH (n, sconf_get(config->domains.root, "Domains")) {
+        AUTO_BUF mx = BUF_LIMIT(IPC_MAX_STS_MX);
         struct str name, own = sconf_text(n, "ClientSettingsDomain"), client = {0};
+        struct mail_settings s;
+        struct mtasts_policy sts;
         struct err e = {0};
+        bool has_sts = sts_of(a, config, n, &sts);
 
         if (sconf_bool(n, "Disabled") || !domain_to_ascii(a, n->key, &name, &e))
             continue;
         if (own.n && !domain_to_ascii(a, own, &client, &e))
             client = STR("");
-        COMPILED_PUT(out, web_domain, .name = name, .client_settings = client);
+        config_mail_settings(config, a, n, &s);
+        mtasts_mx_put(&mx, &sts);
+        COMPILED_PUT(out, web_domain, .name = name, .client_settings = client, .imap_host = s.imap.host,
+                     .imap_port = s.imap.port, .imap_socket = (uint8_t)s.imap.socket, .imap_on_https = s.imap.is_on_https,
+                     .submission_host = s.submission.host, .submission_port = s.submission.port,
+                     .submission_socket = (uint8_t)s.submission.socket, .submission_on_https = s.submission.is_on_https,
+                     .has_sts = has_sts, .sts_mode = (uint8_t)sts.mode, .sts_max_age = sts.max_age, .sts_mx = buf_str(&mx));
     }
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "policy/mtasts.h"
 
 static struct web_route *routes; // those of system first, then by length of the path
 static size_t n_routes, cap_routes;
@@ -25,6 +26,8 @@ static const struct {
     {WEB_WEBMAIL, STR_("webmail"), WEB_HOST_SERVER_OR_CLIENTS, false, true, pages_service},
     {WEB_WEBAPI, STR_("webapi"), WEB_HOST_SERVER_OR_CLIENTS, false, true, pages_service},
     {WEB_METRICS, STR_("metrics"), WEB_HOST_ANY, true, true, pages_metrics},
+    {WEB_AUTOCONFIG, STR_("autoconfig"), WEB_HOST_AUTOCONFIG, true, true, autoconfig_serve},
+    {WEB_MTASTS, STR_("mtasts"), WEB_HOST_MTASTS, true, true, mtasts_serve},
 };
 
 const struct ipc_web_domain *dispatch_domain(struct str name)
@@ -65,7 +68,12 @@ static void add_service(struct role_start *s, const struct ipc_web_service *m)
         r->is_system = false;
         return;
     case WEB_AUTOCONFIG:
+        for (size_t i = 0; i < AUTOCONFIG_PATHS; i++)
+            add_route(s, m->listener, WEB_AUTOCONFIG, autoconfig_paths[i]);
+        return;
     case WEB_MTASTS:
+        add_route(s, m->listener, WEB_MTASTS, STR(MTASTS_PATH));
+        return;
     case WEB_SITES:
         return;
     case WEB_ACCOUNT:
@@ -143,8 +151,10 @@ static bool host_fits(const struct web_exchange *x, enum web_host_rule rule)
     case WEB_HOST_SERVER_OR_CLIENTS:
         return is_server || map_get(&client_names, r->host);
     case WEB_HOST_AUTOCONFIG:
+        return str_eq(r->host, x->conn->port->hostname) || str_eq(r->host, x->conn->start->settings.hostname) ||
+               autoconfig_domain(r->host);
     case WEB_HOST_MTASTS:
-        break;
+        return str_starts(r->host, STR(MTASTS_HOST_PREFIX));
     }
     return false;
 }

@@ -150,7 +150,7 @@ _Noreturn void web_template_main(void)
     role_start(&s, ROLE_WEB_TEMPLATE);
     crypto_warm();
     load_certificates(&s);
-    if (!dispatch_load(&s, &e)) {
+    if (!dispatch_load(&s, &e) || !qr_open(&e)) {
         LOG(LOG_ERROR, "http", "cannot start", LOG_E(&e));
         exit(1);
     }

@@ -126,6 +126,18 @@ void pages_service(struct web_exchange *x, const struct web_route *route);
 void pages_index(struct web_exchange *x, const struct web_route *route);
 void pages_metrics(struct web_exchange *x, const struct web_route *route);
 
+/* autoconfig.c: what mail programs and other mail servers look for. */
+enum { AUTOCONFIG_PATHS = 6 };
+extern const struct str autoconfig_paths[AUTOCONFIG_PATHS];
+/* The domain of ours that a host name asks for, with or without one of the prefixes; NULL: none. */
+const struct ipc_web_domain *autoconfig_domain(struct str host);
+void autoconfig_serve(struct web_exchange *x, const struct web_route *route);
+void mtasts_serve(struct web_exchange *x, const struct web_route *route);
+/* qr.c: the library is loaded in the template. */
+MUST_USE bool qr_open(struct err *e);
+/* A QR code of the text, as PNG. False when it is too long. */
+MUST_USE bool qr_put(struct buf *out, const char *text);
+
 /* --- main.c: the connection ----------------------------------------------------------------------- */
 
 struct web_conn {
