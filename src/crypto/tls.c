@@ -18,6 +18,7 @@ struct tls_server {
     size_t n;
     enum tls_least least;
     bool has_tickets;
+    struct buf protocols; // as ALPN has them: each after a byte with its length
 };
 
 void tls_clear_errors(struct err *e, const char *what)
@@ -48,7 +49,37 @@ void tls_server_free(struct tls_server *s)
         return;
     for (size_t i = 0; i < s->n; i++)
         SSL_CTX_free(s->contexts[i]);
+    buf_fini(&s->protocols);
     free(s);
+}
+
+void tls_server_set_protocols(struct tls_server *s, struct str names)
+{
+    struct str one;
+
+    buf_reset(&s->protocols);
+    s->protocols.limit = 256;
+    while (str_next(&names, ' ', &one)) {
+        buf_put_char(&s->protocols, (char)one.n);
+        buf_put(&s->protocols, one);
+    }
+}
+
+static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                           unsigned in_n, void *arg)
+{
+    const struct tls_server *s = arg;
+    unsigned char *found, n;
+
+    (void)ssl;
+    if (!s->protocols.n)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&found, &n, (const unsigned char *)s->protocols.p, (unsigned)s->protocols.n, in, in_n) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; // RFC 7301 3.2
+    *out = found;
+    *out_n = n;
+    return SSL_TLSEXT_ERR_OK;
 }
 
 // RFC 6066 3: the certificate that fits the name; the default one when none does.
@@ -112,6 +143,7 @@ static SSL_CTX *new_context(struct tls_server *s)
         SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, s);
+    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, s);
     SSL_CTX_set_cert_verify_callback(ctx, verify_client, NULL);
     // Sessions in which a certificate was asked for are not resumed without one.
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"mox", 3);
@@ -290,6 +322,15 @@ struct str tls_cipher(const struct tls *t)
     const SSL_CIPHER *cipher = SSL_get_current_cipher(t->ssl);
 
     return str_of(cipher ? SSL_CIPHER_standard_name(cipher) : "");
+}
+
+struct str tls_protocol(const struct tls *t)
+{
+    const unsigned char *p = NULL;
+    unsigned n = 0;
+
+    SSL_get0_alpn_selected(t->ssl, &p, &n);
+    return str_at(p, n);
 }
 
 bool tls_is_resumed(const struct tls *t)

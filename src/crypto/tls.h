@@ -27,6 +27,11 @@ enum tls_least { TLS_LEAST_1_2, TLS_LEAST_1_3 };
 struct tls_server *tls_server_new(const struct key_signer *signer, enum tls_least least,
                                   bool has_tickets);
 void tls_server_free(struct tls_server *s);
+/*
+ * Protocols that are spoken (ALPN, RFC 7301), with a space between them, the one that is preferred first. Clients that ask
+ * for others alone are refused, so that none is made to speak with the wrong server (ALPACA). Before certificates are added.
+ */
+void tls_server_set_protocols(struct tls_server *s, struct str names);
 /* Adds a certificate chain (PEM) whose key has this number. The first is the default. */
 MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,
                                   struct err *e);
@@ -69,5 +74,7 @@ bool tls_has_pending(const struct tls *t);
 /* "TLS1.3" and the cipher's IANA name. */
 struct str tls_version(const struct tls *t);
 struct str tls_cipher(const struct tls *t);
+/* What ALPN came to; empty when the client did not ask. */
+struct str tls_protocol(const struct tls *t);
 /* Whether the session is one of before. */
 bool tls_is_resumed(const struct tls *t);

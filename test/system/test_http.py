@@ -84,6 +84,18 @@ def tls_ends_where_the_request_is_read():
     for version in ('--tlsv1.2', '--tlsv1.3'):
         assert 'Administration' in curl(version, *to_us, base + '/admin/').stdout
     assert curl('--tls-max', '1.1', *to_us, base, ok=False).returncode == 35
+    context = insecure_context()
+    for offered, agreed in ((['http/1.1'], 'http/1.1'), ([], None), (['x', 'http/1.1'], 'http/1.1')):
+        if offered:
+            context.set_alpn_protocols(offered)
+        with context.wrap_socket(socket.create_connection((s.ip, HTTPS), timeout=WAIT)) as c:
+            assert c.selected_alpn_protocol() == agreed or not offered, (offered, c.selected_alpn_protocol())
+    context.set_alpn_protocols(['smtp'])  # who means another protocol is told so (ALPACA)
+    try:
+        context.wrap_socket(socket.create_connection((s.ip, HTTPS), timeout=WAIT))
+        raise AssertionError('spoke smtp with us')
+    except ssl.SSLError as e:
+        assert 'NO_APPLICATION_PROTOCOL' in str(e), e
     r = curl('-i', 'http://%s:%d/' % (s.ip, HTTPS), ok=False)  # plain HTTP there
     assert r.returncode in (1, 52, 56), (r.returncode, r.stdout)
     w = connect(s)  # and TLS on the plain port

@@ -71,6 +71,7 @@ static void load_certificates(struct role_start *s)
             continue;
         if (!servers[f->listener])
             servers[f->listener] = tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
+        tls_server_set_protocols(servers[f->listener], STR("http/1.1"));
         if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
             !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
             LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
