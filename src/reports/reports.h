@@ -142,6 +142,24 @@ MUST_USE bool reports_is_suppressed(struct reports *r, bool is_tls, struct str a
 MUST_USE bool reports_list_suppressed(struct reports *r, bool is_tls, struct buf *out,
                                       struct err *e);
 
+/* --- web.c: TLS reports for web servers, until these have taken them ------------------------------ */
+
+enum { REPORTS_MAX_WEB = 10000, REPORTS_MAX_WEB_BODY = 8 << 20 };
+struct web_report {
+    uint64_t id;
+    struct str url, domain, body; // domain: that it is about
+    int64_t created_unix;
+    uint32_t attempts;
+};
+/* id and attempts are not looked at. ERR_LIMIT when it is too large, or too many wait. */
+MUST_USE bool reports_web_add(struct reports *r, const struct web_report *w, struct err *e);
+/* The one that has been due for longest; texts are in a. */
+MUST_USE bool reports_web_next(struct reports *r, struct arena *a, int64_t now_unix, struct web_report *out,
+                               bool *found, struct err *e);
+/* It was not taken: not again before then. */
+MUST_USE bool reports_web_again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e);
+MUST_USE bool reports_web_done(struct reports *r, uint64_t id, struct err *e);
+
 /* --- update.c: newer versions of this program ---------------------------------------------------- */
 
 /* The newest version that the postmaster was told of, "" for none, and when it was looked for last. */

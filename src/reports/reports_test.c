@@ -419,3 +419,42 @@ TEST(update_state_is_kept)
     CHECK_STR(known, STR("v1.2.3"));
     close_old(r);
 }
+
+TEST(reports_wait_for_web_servers)
+{
+    char dir[] = "/tmp/mox-reports-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct web_report w = {.url = STR_("https://a.example/x"), .domain = STR_("a.example"),
+                           .body = STR_("\x1f\x8b\0\n"), .created_unix = 1000};
+    struct err e = {0};
+    struct reports *r;
+    struct db *d;
+    bool found;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    d = db_open("admin.db", sql_admin, 4, &e); // one of before they did
+    CHECK(d != NULL);
+    db_close(d);
+    r = reports_open(&e);
+    CHECK(r && reports_web_next(r, &a, 2000, &w, &found, &e) && !found);
+    CHECK(reports_web_add(r, &w, &e));
+    w.url = STR("https://b.example/x");
+    w.created_unix = 1001;
+    CHECK(reports_web_add(r, &w, &e));
+    CHECK(reports_web_next(r, &a, 999, &w, &found, &e) && !found);
+    CHECK(reports_web_next(r, &a, 2000, &w, &found, &e) && found && w.created_unix == 1000 && !w.attempts);
+    CHECK_STR(w.url, STR("https://a.example/x"));
+    CHECK_STR(w.body, STR("\x1f\x8b\0\n"));
+    CHECK(reports_web_again(r, w.id, 3000, &e));
+    CHECK(reports_web_next(r, &a, 2000, &w, &found, &e) && found);
+    CHECK_STR(w.url, STR("https://b.example/x"));
+    CHECK(reports_web_done(r, w.id, &e));
+    CHECK(reports_web_next(r, &a, 2000, &w, &found, &e) && !found);
+    reports_close(r);
+    r = reports_open(&e);
+    CHECK(r && reports_web_next(r, &a, 3000, &w, &found, &e) && found && w.attempts == 1);
+    CHECK_STR(w.domain, STR("a.example"));
+    w.body.n = REPORTS_MAX_WEB_BODY + 1; // not looked at
+    CHECK(!reports_web_add(r, &w, &e) && e.kind == ERR_LIMIT);
+    close_old(r);
+}

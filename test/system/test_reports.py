@@ -9,6 +9,7 @@ import zipfile
 import email
 import email.policy
 
+import https_server
 import outside
 from signing import Key, b64, judge
 from world import *
@@ -239,6 +240,10 @@ class Wanting(World):
             Zone('tls.example', '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org,https://tls.example/report"\n'),
             Zone('host.example', '_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:bob@example.org"\n'),
             Zone('unheard.example', 'x A 127.0.0.1'),
+            Zone('post.example', '@ A %s\nwrong A %s\n_smtp._tls TXT "v=TLSRPTv1; rua=%s"\n' % (
+                outside.ip(7), outside.ip(7), ','.join('https://' + u for u in (
+                    'post.example/v1/tlsrpt?who=us', 'post.example/busy', 'wrong.post.example/x', 'post.example/fourth')))),
+            Zone('gone.example', '_smtp._tls TXT "v=TLSRPTv1; rua=https://post.example/gone,mailto:bob@example.org"\n'),
             Zone('small.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:ann@example.org!1k')),
             Zone('unasked.example', '@ TXT "v=spf1 ip4:%s -all"\n' % WANTS + rua % ('none', 'mailto:bob@example.org')),
             Zone('example.org', ''.join('%s._report._dmarc TXT "v=DMARC1"\n' % d for d in ('wants.example', 'small.example')) +
@@ -248,8 +253,8 @@ class Wanting(World):
 
 
 @contextlib.contextmanager
-def wanting():
-    with Wanting() as world, serving(env=world.internet.env, conf=CONF) as s:
+def wanting(**env):
+    with Wanting() as world, serving(env=dict(world.internet.env, **env), conf=CONF) as s:
         path = os.path.join(s.dir, 'domains.conf')
         with open(os.path.join(s.dir, 'ours.pem'), 'w') as f:
             f.write(world.dkim.pem)
@@ -502,6 +507,65 @@ def tls_reports_are_sent():
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM tls_result').fetchone()[0] == 0
         assert len(letters(s, 'ann', 'Report Domain')) == 1 and len(letters(s, 'bob', 'Report Domain')) == 1
+
+
+@test
+@needs_dns
+def tls_reports_are_posted():
+    """RFC 8460 5.4: to a web server, which may want to be asked again, or never."""
+    yesterday = int(time.time()) // 86400 - 1
+    taken, busy = [], [503, 201]
+
+    def take(code):
+        def page(h):
+            body = h.rfile.read(int(h.headers['Content-Length']))
+            answer = code if isinstance(code, int) else code.pop(0)
+            taken.append((h.command, h.path, h.headers['Content-Type'], h.headers['User-Agent'], body, answer))
+            h.send_response(answer)
+            h.send_header('Content-Length', '0')
+            h.close_connection = True
+            h.end_headers()
+        return page
+
+    ca = https_server.Authority()
+    os.chmod(ca.dir, 0o755)
+    pages = {('post.example', path): take(code) for path, code in (
+        ('/v1/tlsrpt?who=us', 200), ('/busy', busy), ('/fourth', 200), ('/gone', 410))}
+    with https_server.Web(outside.ip(7), {None: ca.issue(['post.example'])}, pages) as web, \
+            wanting(SSL_CERT_FILE=ca.file, MOX_DIAL_PRIVATE='1') as (world, s):
+        s.stop()
+        put_tls_results(s, yesterday, [('post.example', 'post.example', 0, 5, 2), ('gone.example', 'gone.example', 0, 0, 1)])
+        s.start()
+
+        def waiting():
+            with contextlib.closing(database(s)) as db:
+                return db.execute('SELECT url, attempts, next_unix - created_unix FROM web_report ORDER BY url').fetchall()
+
+        assert s.command('tlsrpt', 'sendreports')[0] == 0
+        later = [('https://post.example/busy', 1), ('https://wrong.post.example/x', 1)]
+        eventually(lambda: [w[:2] for w in waiting()] == later)
+        assert all(300 <= w[2] < 400 for w in waiting()), waiting()
+        sent = {t[1]: t for t in taken}
+        assert set(sent) == {'/v1/tlsrpt?who=us', '/busy', '/gone'} and len(taken) == 3, taken  # three addresses of one record
+        method, _, kind, agent, body, _ = sent['/v1/tlsrpt?who=us']
+        assert method == 'POST' and kind == 'application/tlsrpt+gzip' and agent.startswith('mox/'), (method, kind, agent)
+        report = json.loads(gzip.decompress(body))
+        assert report['policies'][0]['policy']['policy-domain'] == 'post.example', report
+        assert report['policies'][0]['failure-details'][0]['result-type'] == 'certificate-expired', report
+        assert body == sent['/busy'][4]
+        log = s.log_text()
+        assert 'a web server does not take a report' in log and 'code=410' in log, log[-3000:]
+        assert eventually(letters, s, 'bob', 'Report Domain: gone.example')  # by mail as well
+        # After a while, and after a restart, those that were not taken are sent again.
+        s.stop()
+        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'admin', 'admin.db'))) as db:
+            db.execute("UPDATE web_report SET next_unix = 5, created_unix = created_unix - 90000 WHERE url LIKE '%wrong%'")
+            db.execute("UPDATE web_report SET next_unix = 5 WHERE url LIKE '%busy'")
+            db.commit()
+        s.start()
+        eventually(lambda: not waiting())
+        assert [t[5] for t in taken if t[1] == '/busy'] == [503, 201] and not [t for t in taken if t[1] == '/x'], taken
+        assert 'url=https://wrong.post.example/x' in s.log_text()
 
 
 main('reports')

@@ -86,6 +86,11 @@ MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
 /* Tells now what there is, and answers c when that is done. */
 MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
+/* --- report_post.c: those that go to web servers ----------------------------------------------------- */
+
+/* Every second: the next one that is due is on its way, unless one is already. */
+void admin_post_tick(void);
+
 /* --- submit.c -------------------------------------------------------------------------------------- */
 
 /* A message that the server writes itself: header fields that go before it, and the message. */

@@ -457,6 +457,7 @@ static void on_tick(void)
 {
     admin_report_tick();
     admin_update_tick();
+    admin_post_tick();
     web_fetch_tick();
 }
 

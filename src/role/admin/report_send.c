@@ -18,6 +18,7 @@
 #include "role/admin/admin.h"
 #include "text/date.h"
 #include "text/deflate.h"
+#include "text/url.h"
 
 enum {
     HOUR_S = 3600,
@@ -29,6 +30,7 @@ enum {
     TLS_SPREAD_S = 4 * HOUR_S,
     ANSWER_MS = 60 * 1000, // resolve has always answered by then, or has ended
     MEMORY = 256 << 20,
+    MAX_WEB = 3, // addresses of web servers in one record: more would have us knock at many doors for one
 };
 
 /* A report that is due. */
@@ -57,6 +59,7 @@ static struct {
 /* --- who gets it ---------------------------------------------------------------------------------- */
 
 struct recipient {
+    bool is_web;         // address is a URL
     struct str address, uri;
     uint64_t max_size; // of the message; 0: any
 };
@@ -81,7 +84,26 @@ static void add_recipient(struct arena *a, const struct report_uri *uri, struct 
             return;
     if (!address.full && str_is_ascii(buf_str(&address)))
         *ARENA_PUSH(a, out->items, &out->n, &out->cap) =
-            (struct recipient){arena_dup(a, buf_str(&address)), uri->text, uri->max_size};
+            (struct recipient){.address = arena_dup(a, buf_str(&address)), .uri = uri->text,
+                               .max_size = uri->max_size};
+}
+
+/* RFC 8460 3: reports by POST. Whoever published the record has said so; DNSSEC or not, as with mailto. */
+static void add_web(struct arena *a, const struct report_uri *uri, struct recipients *out)
+{
+    struct url url;
+    size_t n = 0;
+
+    if (!url_parse(uri->text, &url, &(struct err){0}) || !url.is_https)
+        return;
+    for (size_t i = 0; i < out->n; i++) {
+        if (str_eq(out->items[i].address, uri->text))
+            return;
+        n += out->items[i].is_web;
+    }
+    if (n < MAX_WEB)
+        *ARENA_PUSH(a, out->items, &out->n, &out->cap) =
+            (struct recipient){.is_web = true, .address = arena_dup(a, uri->text), .uri = uri->text};
 }
 
 // RFC 7489 7.1: others than the domain's own organisation must have agreed.
@@ -140,9 +162,10 @@ static enum wanted tls_recipients(const struct dns *dns, struct arena *a, struct
 
     if (!tlsrpt_find(dns, a, domain, &record, &text, &is_secure, &e))
         return e.kind == ERR_TEMPORARY ? ASK_LATER : NOT_WANTED;
-    // https is for a process that can POST; there is none.
-    for (size_t i = 0; i < record.rua.n; i++)
+    for (size_t i = 0; i < record.rua.n; i++) {
         add_recipient(a, &record.rua.items[i], out);
+        add_web(a, &record.rua.items[i], out);
+    }
     return out->n ? WANTED : NOT_WANTED;
 }
 
@@ -435,10 +458,33 @@ static struct str joined(struct arena *a, const struct recipients *r)
     return arena_dup(a, buf_str(&out));
 }
 
+/* Kept until the web servers have it; the others are left. */
+static bool keep_for_web(struct arena *a, const struct letter *l, const struct recipients *all,
+                         struct recipients *by_mail, struct err *e)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        const struct web_report w = {.url = all->items[i].address, .domain = l->m.domain,
+                                     .body = l->m.attachment, .created_unix = l->m.now_unix};
+
+        if (!all->items[i].is_web) {
+            *ARENA_PUSH(a, by_mail->items, &by_mail->n, &by_mail->cap) = all->items[i];
+            continue;
+        }
+        if (reports_web_add(admin_reports, &w, e))
+            continue;
+        if (e->kind != ERR_LIMIT)
+            return false;
+        LOG(LOG_WARN, "admin", "a report is not sent", LOG_E(e), LOG_S("url", w.url));
+        *e = (struct err){0};
+    }
+    return true;
+}
+
 static bool send_tls(struct arena *a, const struct job *job, struct tlsrpt_policy *policies, size_t n,
                      const struct recipients *to, struct err *e)
 {
     AUTO_BUF json = BUF_LIMIT(MAX_MESSAGE), packed = BUF_LIMIT(MAX_MESSAGE);
+    struct recipients by_mail = {0};
     struct tlsrpt_report report;
     struct letter l;
 
@@ -455,7 +501,7 @@ static bool send_tls(struct arena *a, const struct job *job, struct tlsrpt_polic
     if (json.full || packed.full)
         return fail(e, ERR_LIMIT, "the report is too large");
     l.m.attachment = buf_str(&packed);
-    return send_letter(a, &l, to, e);
+    return keep_for_web(a, &l, to, &by_mail, e) && (!by_mail.n || send_letter(a, &l, &by_mail, e));
 }
 
 static bool finish_tls(struct arena *a, const struct job *job, struct recipients *to, struct err *e)

@@ -1,0 +1,85 @@
+/*
+ * TLS reports that go to web servers (RFC 8460 5.4): one at a time, by a fetch process each. What a server does not
+ * take it is asked to take again for a day, at times that grow further apart.
+ */
+#include "base/log.h"
+#include "os/clock.h"
+#include "policy/tlsrpt.h"
+#include "reports/reports.h"
+#include "role/admin/admin.h"
+#include "role/web_fetch.h"
+
+enum {
+    DAY_S = 24 * 3600,
+    FIRST_WAIT_S = 300, // doubled each time
+    MAX_ANSWER = 4096,
+};
+
+static struct {
+    bool is_under_way;
+    struct arena a;
+    struct web_report report; // its texts are in a
+} post;
+
+/* Whether asking again may help: the server did not answer, or said that it was not its day. */
+static bool may_retry(const struct ipc_web_fetched *m)
+{
+    return m->outcome != IPC_WEB_ANSWER || m->code >= 500 || m->code == 408 || m->code == 425 || m->code == 429;
+}
+
+static bool note_end(const struct ipc_web_fetched *m, struct err *e)
+{
+    int64_t now = os_now_unix();
+    int64_t next = now + ((int64_t)FIRST_WAIT_S << (post.report.attempts < 10 ? post.report.attempts : 10));
+    bool is_taken = m->outcome == IPC_WEB_ANSWER && m->code / 100 == 2;
+
+    if (is_taken)
+        LOG(LOG_INFO, "admin", "report sent", LOG_S("kind", STR("tls")), LOG_S("domain", post.report.domain),
+            LOG_S("url", post.report.url), LOG_N("code", m->code), LOG_N("size", post.report.body.n));
+    else if (may_retry(m) && next < post.report.created_unix + DAY_S)
+        return reports_web_again(admin_reports, post.report.id, next, e);
+    else
+        LOG(LOG_INFO, "admin", "a web server does not take a report", LOG_S("domain", post.report.domain),
+            LOG_S("url", post.report.url), LOG_N("code", m->code), LOG_S("why", m->why));
+    return reports_web_done(admin_reports, post.report.id, e);
+}
+
+static void on_answer(void *ctx, const struct ipc_web_fetched *m)
+{
+    struct err e = {0};
+
+    (void)ctx;
+    LOG(LOG_DEBUG, "admin", "report posted", LOG_S("url", post.report.url), LOG_N("outcome", m->outcome),
+        LOG_N("code", m->code), LOG_S("why", m->why));
+    if (!note_end(m, &e) || !reports_commit(admin_reports, &e))
+        LOG(LOG_ERROR, "admin", "noting a report for a web server", LOG_E(&e));
+    arena_fini(&post.a);
+    post.is_under_way = false;
+}
+
+static void start(void)
+{
+    struct web_request request = {.method = IPC_WEB_POST, .fields = STR("Content-Type: application/tlsrpt+gzip"),
+                                  .url = post.report.url, .body = post.report.body, .max_body = MAX_ANSWER};
+    struct err e = {0};
+
+    post.is_under_way = web_fetch(admin_monitor(), &request, on_answer, &post, &e);
+    if (!post.is_under_way)
+        LOG(LOG_INFO, "admin", "a report waits for a process that sends it", LOG_E(&e));
+}
+
+void admin_post_tick(void)
+{
+    bool found = false;
+    struct err e = {0};
+
+    if (post.is_under_way)
+        return;
+    post.a = (struct arena)ARENA_LIMIT(2 * REPORTS_MAX_WEB_BODY);
+    if (!reports_web_next(admin_reports, &post.a, os_now_unix(), &post.report, &found, &e))
+        LOG(LOG_ERROR, "admin", "reading reports for web servers", LOG_E(&e));
+    if (found)
+        start();
+    if (!post.is_under_way)
+        arena_fini(&post.a);
+}
