@@ -83,18 +83,15 @@ void *arena_array(struct arena *a, size_t count, size_t size)
     return arena_alloc(a, n);
 }
 
-void *arena_push(struct arena *a, void **array, size_t *count, size_t *cap, size_t size)
+void arena_grow(struct arena *a, void **array, size_t count, size_t *cap, size_t size)
 {
-    if (*count == *cap) {
-        size_t new_cap = *cap ? *cap * 2 : 8;
-        void *grown = arena_array(a, new_cap, size);
+    size_t new_cap = *cap ? *cap * 2 : 8;
+    void *grown = arena_array(a, new_cap, size);
 
-        if (*count)
-            memcpy(grown, *array, *count * size);
-        *array = grown;
-        *cap = new_cap;
-    }
-    return (char *)*array + (*count)++ * size;
+    if (count)
+        memcpy(grown, *array, count * size);
+    *array = grown;
+    *cap = new_cap;
 }
 
 static void free_blocks(struct arena_block *b)

@@ -37,11 +37,17 @@ void *arena_array(struct arena *a, size_t count, size_t size);
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define ARENA_ARRAY(a, count, type) ((type *)arena_array((a), (count), sizeof(type)))
 
+void arena_grow(struct arena *a, void **array, size_t count, size_t *cap, size_t size);
 /*
  * Room for one more element behind *count in an array that grows by doubling: returns the
  * address of the zeroed new element and counts it. Start with array NULL, count and cap 0.
  */
-void *arena_push(struct arena *a, void **array, size_t *count, size_t *cap, size_t size);
+static inline void *arena_push(struct arena *a, void **array, size_t *count, size_t *cap, size_t size)
+{
+    if (*count == *cap)
+        arena_grow(a, array, *count, cap, size);
+    return (char *)*array + (*count)++ * size;
+}
 #define ARENA_PUSH(a, array, count, cap)                                                           \
     ((__typeof__(*(array)) *)arena_push((a), (void **)&(array), (count), (cap), sizeof(*(array))))
 

@@ -121,6 +121,28 @@ TEST(arena_reset_and_growth)
     CHECK(strcmp(arena_cstring(&a, STR("ab")), "ab") == 0);
 }
 
+// SipHash-1-3 under the key 00 01 ... 0f, of bytes that are none of ASCII's and others.
+TEST(hash_of_each_length)
+{
+    static const uint64_t want[] = {
+        0xabac0158050fc4dc, 0x6673f1a6394f5ccb, 0x06abb02f0bffcbe3, 0xcff17b523da87699,
+        0xba5ee9ad5a6dc64f, 0x42da6c924cc6a267, 0x8ff31d9b6dd7cd10, 0xf2a28c0c6187803f,
+        0x742fed90d18b787e, 0x1b56d35707d4d120, 0x531680b39c637dd6, 0x8eb6c51d4bf8f49c,
+        0xcba4bf91a4a0141c, 0x31f5bbf5cbb6810b, 0x6cff124309df23b3, 0xc957c926fb7185f8,
+        0xf11a9a1535d3cef1, 0x199f0fb081c940d3, 0x81a329086f252a14, 0x23e4d6f21cfc8806,
+        0xece5d1508584f486,
+    };
+    char bytes[20];
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(i * 7 + 200);
+    for (size_t n = 0; n < COUNT(want); n++) {
+        AUTO_EXACT in = exact_copy(str_at(bytes, n));
+
+        CHECK_CASE(str_hash_keyed(0x0706050403020100, 0x0f0e0d0c0b0a0908, in.str) == want[n], n);
+    }
+}
+
 TEST(map_keeps_what_was_put)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);

@@ -33,14 +33,22 @@ static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-// Up to eight bytes, first one lowest.
-static uint64_t load(const char *p, size_t n)
+static inline uint64_t load4(const char *p)
 {
-    uint64_t v = 0;
+    uint32_t v;
 
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)(unsigned char)p[i] << (8 * i);
-    return v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
+// Fewer than eight bytes, first one lowest. Without a loop, whose end would be guessed wrong for most words.
+static inline uint64_t load(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+
+    if (n >= 4) // the two overlap
+        return load4(p) | load4(p + n - 4) << (8 * (n - 4));
+    return n ? (uint64_t)u[0] | (uint64_t)u[n / 2] << (8 * (n / 2)) | (uint64_t)u[n - 1] << (8 * (n - 1)) : 0;
 }
 
 uint64_t str_hash(struct str s)

@@ -1,23 +1,14 @@
 #include "base/str.h"
 
-#include <string.h>
-
 struct str str_of(const char *cstring)
 {
     return cstring ? (struct str){cstring, strlen(cstring)} : (struct str){"", 0};
 }
 
-bool str_eq(struct str a, struct str b)
+bool str_eq_folded(const char *a, const char *b, size_t n)
 {
-    return a.n == b.n && (!a.n || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool str_eq_ci(struct str a, struct str b)
-{
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+    for (size_t i = 0; i < n; i++)
+        if (ascii_lower(a[i]) != ascii_lower(b[i]))
             return false;
     return true;
 }
@@ -30,26 +21,6 @@ int str_cmp(struct str a, struct str b)
     if (order)
         return order;
     return a.n < b.n ? -1 : a.n > b.n;
-}
-
-bool str_starts(struct str s, struct str prefix)
-{
-    return s.n >= prefix.n && str_eq(str_sub(s, 0, prefix.n), prefix);
-}
-
-bool str_starts_ci(struct str s, struct str prefix)
-{
-    return s.n >= prefix.n && str_eq_ci(str_sub(s, 0, prefix.n), prefix);
-}
-
-bool str_ends(struct str s, struct str suffix)
-{
-    return s.n >= suffix.n && str_eq(str_from(s, s.n - suffix.n), suffix);
-}
-
-bool str_ends_ci(struct str s, struct str suffix)
-{
-    return s.n >= suffix.n && str_eq_ci(str_from(s, s.n - suffix.n), suffix);
 }
 
 ptrdiff_t str_find(struct str s, char c)
@@ -85,13 +56,6 @@ ptrdiff_t str_find_str_ci(struct str s, struct str part)
             str_eq_ci(str_sub(s, i, part.n), part))
             return (ptrdiff_t)i;
     return STR_NONE;
-}
-
-struct str str_sub(struct str s, size_t from, size_t n)
-{
-    if (from >= s.n)
-        return (struct str){s.n ? s.p + s.n : s.p, 0};
-    return (struct str){s.p + from, n > s.n - from ? s.n - from : n};
 }
 
 bool str_cut(struct str s, char c, struct str *before, struct str *after)
@@ -130,7 +94,7 @@ struct str str_trim(struct str s)
     return s;
 }
 
-bool str_is_ascii(struct str s)
+size_t str_ascii_n(struct str s)
 {
     size_t i = 0;
 
@@ -138,13 +102,12 @@ bool str_is_ascii(struct str s)
         uint64_t eight;
 
         memcpy(&eight, s.p + i, 8);
-        if (eight & 0x8080808080808080u)
-            return false;
+        if (eight & 0x8080808080808080)
+            break;
     }
-    for (; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 128)
-            return false;
-    return true;
+    while (i < s.n && !(s.p[i] & 0x80))
+        i++;
+    return i;
 }
 
 bool str_eq_secret(struct str a, struct str b)

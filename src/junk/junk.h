@@ -25,7 +25,7 @@ enum {
 };
 
 /* Hashes of words have 48 bits: a table of a million words has an unknown one by mistake once in 2^28. */
-enum { JUNK_HASH_SHIFT = 16 };
+enum { JUNK_HASH_BITS = 48, JUNK_HASH_SHIFT = 64 - JUNK_HASH_BITS };
 #define JUNK_MAX_HASH (UINT64_MAX >> JUNK_HASH_SHIFT)
 
 /* How tokens are made and weighed. */

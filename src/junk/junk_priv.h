@@ -5,6 +5,7 @@
 
 #include "junk/junk.h"
 
+enum { TOKEN_SEEN_BITS = 9, TOKEN_SEEN = 1 << TOKEN_SEEN_BITS };
 enum { TOKEN_MAX_PREFIX = 32, TOKEN_MAX_WORD = 4 * JUNK_MAX_WORD };
 
 /* Tokens being made. */
@@ -19,6 +20,7 @@ struct tokeniser {
     char *room; // for texts of tokens
     size_t room_left;
     char bytes[TOKEN_MAX_PREFIX + TOKEN_MAX_WORD]; // of the token in progress
+    uint64_t seen[TOKEN_SEEN]; // short words without prefix that were put, each where it fits
 
     struct str before[2]; // upstream's: words before, newest first
 };

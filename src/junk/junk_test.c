@@ -145,6 +145,44 @@ TEST(junk_tokens)
     }
 }
 
+// Letters are read eight at a time.
+TEST(junk_words_of_each_length)
+{
+    for (size_t n = 2; n < 70; n++) {
+        AUTO_BUF text = BUF_LIMIT(100), want = BUF_LIMIT(1000), out = BUF_LIMIT(1000);
+        struct str lower;
+
+        BUF_PUT(&text, "\r\n");
+        for (size_t i = 0; i < n; i++)
+            buf_put_char(&text, (char)((i % 3 ? 'A' : 'a') + (int)(i % 26)));
+        AUTO_ARENA a = ARENA_LIMIT(4096);
+        AUTO_EXACT in = exact_copy(buf_str(&text));
+
+        lower = arena_lower(&a, str_from(in.str, 2));
+        BUF_PUT(&want, BARE);
+        if (n <= JUNK_MAX_WORD)
+            buf_put(&want, lower);
+        else
+            buf_printf(&want, "long:a%zu", n / 16);
+        put_tokens(&out, &evidence, in.str);
+        CHECK_STR(buf_str(&out), buf_str(&want));
+    }
+}
+
+TEST(junk_letters)
+{
+    for (int c = 1; c < 256; c++) {
+        bool is_letter = ascii_is_alpha((char)c);
+        AUTO_BUF text = BUF_LIMIT(100), out = BUF_LIMIT(1000), want = BUF_LIMIT(100);
+
+        buf_printf(&text, "\r\nABCD%cEFGHijkl mnop", c);
+        buf_printf(&want, "|abcd%cefghijkl|", is_letter ? ascii_lower((char)c) : 'x');
+        put_tokens(&out, &evidence, buf_str(&text));
+        CHECK_CASE((str_find_str(buf_str(&out), buf_str(&want)) != STR_NONE) == is_letter, (size_t)c);
+        CHECK_CASE(str_ends(buf_str(&out), STR("|mnop")), (size_t)c);
+    }
+}
+
 TEST(junk_tokens_of_header_and_parts)
 {
     static const struct str message = STR_(

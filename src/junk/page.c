@@ -24,11 +24,12 @@ static bool take_number(struct cur *c, uint64_t *out)
     return false;
 }
 
-static void put_number(struct buf *out, uint64_t v)
+static char *number_at(char *p, uint64_t v)
 {
     for (; v >= 0x80; v >>= 7)
-        buf_put_char(out, (char)(0x80 | (v & 0x7f)));
-    buf_put_char(out, (char)v);
+        *p++ = (char)(0x80 | (v & 0x7f));
+    *p++ = (char)v;
+    return p;
 }
 
 bool page_take(struct cur *c, uint64_t before, struct page_word *out)
@@ -45,7 +46,9 @@ bool page_take(struct cur *c, uint64_t before, struct page_word *out)
 
 void page_put(struct buf *out, uint64_t before, const struct page_word *w)
 {
-    put_number(out, w->hash - before);
-    put_number(out, (uint64_t)w->ham);
-    put_number(out, (uint64_t)w->spam);
+    char bytes[3 * 10], *end = number_at(bytes, w->hash - before);
+
+    end = number_at(end, (uint64_t)w->ham);
+    end = number_at(end, (uint64_t)w->spam);
+    buf_put(out, str_at(bytes, (size_t)(end - bytes)));
 }

@@ -1,6 +1,7 @@
 /*
  * Words of a text, in two ways: ours, and upstream's as its parameters expect them.
  */
+#include <endian.h>
 #include <string.h>
 #include <unicase.h>
 #include <unictype.h>
@@ -98,31 +99,46 @@ static void word_add(struct word *w, uint32_t c)
     w->n += b.n;
 }
 
-// Plain letters in lower case, and nothing else.
-static const char letters[256] = {
-    ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h',
-    ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p',
-    ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x',
-    ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f',
-    ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n',
-    ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v',
-    ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z'};
+// How many of eight bytes, the first one lowest, are plain letters, up to the first that is not.
+static inline size_t letters_at(uint64_t eight)
+{
+    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+    uint64_t low = (eight & ~high) | 0x20 * ones; // no sum of these carries into the next byte
+    uint64_t from_a = low + (0x80 - 'a') * ones, behind_z = low + (0x80 - 'z' - 1) * ones;
+    uint64_t others = ~(from_a & ~behind_z & ~eight) & high;
 
-// Those that come next, of which most text consists.
+    return others ? (size_t)__builtin_ctzll(others) / 8 : 8;
+}
+
+static inline bool is_letter(char c)
+{
+    return (unsigned char)((c | 0x20) - 'a') < 26;
+}
+
+// Those that come next, of which most text consists; eight at a time.
 static inline void take_letters(struct cur *c, struct word *w)
 {
-    struct str rest = cur_rest(c);
-    size_t room = w->whole < sizeof w->bytes ? sizeof w->bytes - w->whole : 0, n = 0;
-    char letter;
+    const char *p = c->p;
+    size_t n;
 
-    for (; n < rest.n && n < room && (letter = letters[(unsigned char)rest.p[n]]); n++)
-        w->bytes[w->n++] = letter;
-    if (n == room)
-        while (n < rest.n && letters[(unsigned char)rest.p[n]])
-            n++;
-    w->whole += n;
-    w->n_letters += n;
-    *c = cur_of(str_from(rest, n));
+    while (c->end - p >= 8 && w->whole + 8 <= sizeof w->bytes) {
+        uint64_t eight, lower;
+
+        memcpy(&eight, p, 8);
+        n = letters_at(le64toh(eight));
+        lower = eight | 0x2020202020202020; // what is behind the letters is written over, or not looked at
+        __builtin_memcpy(w->bytes + w->n, &lower, 8); // there is room; the checked one is a call
+        w->n += n;
+        w->whole += n;
+        p += n;
+        if (n < 8)
+            goto end;
+    }
+    for (; p < c->end && is_letter(*p); p++)
+        word_add_ascii(w, *p);
+end:
+    w->n_letters += (size_t)(p - c->p);
+    c->p = p;
 }
 
 // And those that say nothing before the next word.
@@ -160,11 +176,30 @@ static void put_length(struct tokeniser *t, struct str prefix, const struct word
     token_put(t, prefix, buf_str(&b));
 }
 
+/*
+ * Whether this short word was put and not forgotten since: two words of three stand in the message already, and need no
+ * keyed hash to be known. Who fills the places with words of their choice makes it slower, by a constant.
+ */
+static bool was_seen(struct tokeniser *t, const struct word *w)
+{
+    uint64_t eight, *place;
+
+    if (w->n > sizeof eight)
+        return false;
+    memcpy(&eight, w->bytes, sizeof eight);
+    eight = le64toh(eight) & UINT64_MAX >> (64 - 8 * w->n); // no word has a NUL
+    place = &t->seen[eight * 0x9e3779b97f4a7c15 >> (64 - TOKEN_SEEN_BITS)];
+    if (*place == eight)
+        return true;
+    *place = eight;
+    return false;
+}
+
 static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
 {
     if (w->whole > sizeof w->bytes || (!w->n_letters && w->n_digits > 5))
         put_length(t, prefix, w);
-    else if (w->n_letters + w->n_digits > 1 || w->n > 1)
+    else if ((w->n_letters + w->n_digits > 1 || w->n > 1) && (prefix.n || !was_seen(t, w)))
         token_put(t, prefix, str_at(w->bytes, w->n));
     word_clear(w);
 }
@@ -196,7 +231,7 @@ static bool take_url(struct cur *c, struct str *out)
     int first = cur_peek(c) | 0x20;
     struct str text = cur_rest(c);
 
-    if (first != 'h' && first != 'w')
+    if ((first != 'h' && first != 'w') || text.n < 5 || (text.p[1] | 0x20) != (first == 'h' ? 't' : 'w'))
         return false;
     if (!str_starts_ci(text, STR("http://")) && !str_starts_ci(text, STR("https://")) &&
         !str_starts_ci(text, STR("www.")))

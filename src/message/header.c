@@ -87,6 +87,12 @@ struct str header_unfold(struct arena *a, struct str value)
     char *p = arena_alloc(a, value.n);
     size_t n = 0;
 
+    if (str_find(value, '\n') == STR_NONE && str_find(value, '\r') == STR_NONE &&
+        str_find(value, '\0') == STR_NONE) { // like most
+        if (value.n)
+            memcpy(p, value.p, value.n);
+        return str_trim(str_at(p, value.n));
+    }
     for (size_t i = 0; i < value.n; i++)
         if (value.p[i] != '\r' && value.p[i] != '\n')
             p[n++] = value.p[i] ? value.p[i] : ' ';

@@ -90,9 +90,16 @@ static void set_list(struct lists *lists, size_t i, struct str value)
     if (lists->is_there[i])
         BUF_PUT(b, ", ");
     lists->is_there[i] = true;
-    for (size_t k = 0; k < value.n; k++)
-        if (value.p[k] != '\r' && value.p[k] != '\n')
-            buf_put_char(b, value.p[k] ? value.p[k] : ' ');
+    for (size_t k = 0, start = 0; k <= value.n; k++) {
+        char c = k < value.n ? value.p[k] : '\n';
+
+        if (c != '\r' && c != '\n' && c)
+            continue;
+        buf_put(b, str_sub(value, start, k - start));
+        if (!c)
+            buf_put_char(b, ' ');
+        start = k + 1;
+    }
 }
 
 static const struct str list_names[N_LISTS] = {STR_("From"), STR_("Reply-To"), STR_("To"),
@@ -322,6 +329,20 @@ static void end_line(struct mime_parser *p, uint64_t line_end, size_t end_n)
     p->line_start = line_end;
 }
 
+// A line of a header, with an end of end_n bytes.
+static void on_header_line(struct mime_parser *p, struct str line, uint64_t line_end, size_t end_n)
+{
+    size_t depth = p->depth;
+
+    buf_put(&p->header, line);
+    if (line.n > end_n)
+        return;
+    end_header(p, line_end);
+    p->levels[depth].part->lines = p->total_lines + 1;
+    if (p->depth > depth)
+        p->levels[p->depth].part->lines = 0;
+}
+
 // A line is complete, or the message has ended in the middle of one.
 static void on_line(struct mime_parser *p, uint64_t line_end)
 {
@@ -330,19 +351,10 @@ static void on_line(struct mime_parser *p, uint64_t line_end)
     bool is_last = false;
     ptrdiff_t level = boundary_level(p, line, &is_last);
 
-    if (level >= 0) {
+    if (level >= 0)
         on_boundary(p, (size_t)level, is_last, line_end);
-    } else if (p->in_header) {
-        buf_put(&p->header, line);
-        if (line.n == end_n) {
-            size_t depth = p->depth;
-
-            end_header(p, line_end);
-            p->levels[depth].part->lines = p->total_lines + 1;
-            if (p->depth > depth)
-                p->levels[p->depth].part->lines = 0;
-        }
-    }
+    else if (p->in_header)
+        on_header_line(p, line, line_end, end_n);
     end_line(p, line_end, end_n);
     buf_reset(&p->line);
 }
@@ -386,9 +398,14 @@ void mime_parser_feed(struct mime_parser *p, struct str bytes)
         struct str piece = lf ? str_at(bytes.p, (size_t)(lf + 1 - bytes.p)) : bytes;
 
         p->offset += piece.n;
-        if (lf && !p->in_header && !p->line.n && !str_starts(piece, STR("--"))) {
-            // A whole line of a body, and no boundary: only where it ends matters.
-            end_line(p, p->offset, piece.n > 1 && piece.p[piece.n - 2] == '\r' ? 2 : 1);
+        if (lf && !p->line.n && !str_starts(piece, STR("--")) &&
+            (!p->in_header || piece.n <= LINE_KEPT)) {
+            // A whole line, and no boundary: of a body, only where it ends matters.
+            size_t end_n = piece.n > 1 && piece.p[piece.n - 2] == '\r' ? 2 : 1;
+
+            if (p->in_header)
+                on_header_line(p, piece, p->offset, end_n);
+            end_line(p, p->offset, end_n);
         } else {
             keep(p, piece);
             if (lf)

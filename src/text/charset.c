@@ -1,11 +1,15 @@
 /*
  * Charsets by iconv. The converters are a fixed list, opened once before the sandbox closes;
- * one lock, since a converter has state.
+ * one lock, since a converter has state. Of those that have a byte for each character and begin with ASCII, what the
+ * converter makes of each byte is kept instead: a call for each piece of text costs many times as much.
  */
 #include <errno.h>
 #include <iconv.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/arena.h"
 #include "text/encode.h"
 
 static const char *const names[] = {
@@ -18,16 +22,56 @@ static const char *const names[] = {
     "UTF-16LE",    "UTF-16BE",     "UTF-32",       "UTF-7",        "IBM437",      "IBM850",
     "MACINTOSH",
 };
-enum { LATIN_1 = 0 };
 static iconv_t converters[COUNT(names)];
 static bool is_open[COUNT(names)];
+static uint32_t *high_codes[COUNT(names)]; // of the bytes from 128 on; NULL when it is not one of those
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+// The converters of these two wait for a mark that makes one character with the one before.
+static bool is_composing(const char *name)
+{
+    return strcmp(name, "WINDOWS-1255") == 0 || strcmp(name, "WINDOWS-1258") == 0;
+}
+
+// What the converter makes of a byte: 0 when it wants more, U+FFFD when it knows none.
+static uint32_t code_of(iconv_t c, unsigned char byte)
+{
+    char in = (char)byte, out[16], *p = &in, *q = out;
+    size_t left = 1, room = sizeof out;
+    struct str made;
+
+    iconv(c, NULL, NULL, NULL, NULL);
+    if (iconv(c, &p, &left, &q, &room) == (size_t)-1)
+        return errno == EINVAL ? 0 : 0xfffd;
+    made = str_at(out, sizeof out - room);
+    return made.n ? utf8_next(&made) : 0;
+}
+
+static uint32_t *read_codes(size_t i)
+{
+    uint32_t *codes;
+
+    if (is_composing(names[i]))
+        return NULL;
+    for (unsigned byte = 1; byte < 128; byte++)
+        if (code_of(converters[i], (unsigned char)byte) != byte)
+            return NULL;
+    codes = heap_array(128, sizeof *codes);
+    for (unsigned k = 0; k < 128; k++)
+        if (!(codes[k] = code_of(converters[i], (unsigned char)(128 + k)))) {
+            free(codes);
+            return NULL;
+        }
+    return codes;
+}
 
 static bool open_converter(size_t i)
 {
     if (!is_open[i]) {
         converters[i] = iconv_open("UTF-8", names[i]);
         is_open[i] = converters[i] != (iconv_t)-1;
+        if (is_open[i])
+            high_codes[i] = read_codes(i);
     }
     return is_open[i];
 }
@@ -70,6 +114,8 @@ static void convert(iconv_t c, struct str bytes, struct buf *out)
 {
     char *in = (char *)(uintptr_t)bytes.p;
     size_t left = bytes.n;
+    char last[16], *end = last;
+    size_t last_room = sizeof last;
 
     iconv(c, NULL, NULL, NULL, NULL);
     while (left) {
@@ -85,23 +131,34 @@ static void convert(iconv_t c, struct str bytes, struct buf *out)
             left--;
         }
     }
+    iconv(c, NULL, NULL, &end, &last_room); // what waited for a mark that did not come
+    utf8_put_valid(out, str_at(last, sizeof last - last_room));
+}
+
+static void put_bytes(struct buf *out, const uint32_t *codes, struct str bytes)
+{
+    while (bytes.n) {
+        size_t n = str_ascii_n(bytes);
+
+        buf_put(out, str_sub(bytes, 0, n));
+        for (; n < bytes.n && bytes.p[n] & 0x80; n++)
+            utf8_put(out, codes[bytes.p[n] & 0x7f]);
+        bytes = str_from(bytes, n);
+    }
 }
 
 void charset_put_utf8(struct buf *out, struct str charset, struct str bytes)
 {
     ptrdiff_t i = find_charset(charset);
 
-    if (i == LATIN_1) { // its bytes are the first code points
-        for (size_t at = 0; at < bytes.n; at++)
-            utf8_put(out, (unsigned char)bytes.p[at]);
-        return;
-    }
     if (i == STR_NONE) {
         utf8_put_valid(out, bytes);
         return;
     }
     pthread_mutex_lock(&lock);
-    if (open_converter((size_t)i))
+    if (open_converter((size_t)i) && high_codes[i])
+        put_bytes(out, high_codes[i], bytes);
+    else if (is_open[i])
         convert(converters[i], bytes, out);
     else
         utf8_put_valid(out, bytes);

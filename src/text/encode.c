@@ -294,10 +294,8 @@ void utf8_put(struct buf *out, uint32_t cp)
 void utf8_put_valid(struct buf *out, struct str s)
 {
     while (s.n) {
-        size_t n = 0;
+        size_t n = str_ascii_n(s);
 
-        while (n < s.n && (unsigned char)s.p[n] < 0x80)
-            n++;
         buf_put(out, str_sub(s, 0, n)); // of which most text consists
         s = str_from(s, n);
         if (s.n)

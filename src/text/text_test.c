@@ -117,6 +117,16 @@ TEST(charsets)
     charset_put_utf8(&b, STR("unknown-8bit"), STR("x\xff"));
     charset_put_utf8(&b, STR("iso-2022-jp"), STR("\x1b$B$\"\x1b(B"));
     CHECK_STR(buf_str(&b), STR("\xc3\xa9\xe2\x82\xac\xd0\xbfx\xef\xbf\xbd\xe3\x81\x82"));
+    buf_reset(&b);
+    charset_put_utf8(&b, STR("latin1"), STR("a longer \xe9\xe8 one\0\xff"));
+    charset_put_utf8(&b, STR("iso-8859-3"), STR("x\xa5y")); // no character
+    charset_put_utf8(&b, STR("shift_jis"), STR("\xb1"));
+    CHECK_STR(buf_str(&b), STR("a longer \xc3\xa9\xc3\xa8 one\0\xc3\xbf" "x\xef\xbf\xbdy\xef\xbd\xb1"));
+    // Marks that make one character with the one before, and one that gets none.
+    buf_reset(&b);
+    charset_put_utf8(&b, STR("windows-1258"), STR("a\xec" "o\xcc" "e"));
+    charset_put_utf8(&b, STR("windows-1255"), STR("\xf9\xd1"));
+    CHECK_STR(buf_str(&b), STR("\xc3\xa1\xc3\xb2" "e\xef\xac\xaa"));
 }
 
 TEST(message_dates)
