@@ -203,6 +203,11 @@ const struct cmd cmd_verbs[] = {
      "As the lines of a zone file: where its mail goes, who may send and sign in its name, what others\n"
      "are to do with mail that cannot prove it, and where clients connect. Looks whether the name of this\n"
      "server is signed with DNSSEC: only then DANE counts.", cmd_dnsrecords, false},
+    {"config dnscheck", "domain", "Check that the DNS has what a domain needs.\n\n"
+     "Looks up every record that \"config dnsrecords\" prints, connects to the servers that they lead to, and\n"
+     "prints by subject what is wrong (error) or could be better (warning), or \"DNS OK\". Takes half a\n"
+     "minute at most to begin with the last server. Exits with 1 when there are errors. Needs no running server, but\n"
+     "for the connections.", cmd_dnscheck, false},
     {"config tlspubkey list", "[account]", "List the keys of TLS client certificates that log in.\n\n"
      "Per key: fingerprint, type, name, account, login address, and whether IMAP connections with it\n"
      "are left to log in with EXTERNAL.", cmd_tlspubkey_list, false},

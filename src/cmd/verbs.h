@@ -33,6 +33,7 @@ cmd_run_fn cmd_export_mbox, cmd_export_maildir, cmd_export_archive;  // cmd_expo
 cmd_run_fn cmd_import_mbox, cmd_import_maildir, cmd_ximport_mbox, cmd_ximport_maildir; // cmd_import.c
 cmd_run_fn cmd_import_archive; // cmd_import_archive.c
 cmd_run_fn cmd_dnsrecords;                                           // cmd_dnsrecords.c
+cmd_run_fn cmd_dnscheck;                                             // cmd_dnscheck.c
 cmd_run_fn cmd_quickstart;                                           // cmd_quickstart.c
 cmd_run_fn cmd_setadminpassword, cmd_clientconfig, cmd_config_printservice, cmd_config_example,
     cmd_config_ensurekeys;                                           // cmd_setup.c

@@ -220,18 +220,27 @@ static bool has_service(struct zone *z, const char *service)
 }
 
 // The document is what the server will serve: its digest is that of its bytes.
-static void put_pacc(struct zone *z)
+struct str zone_pacc(struct arena *a, const struct config *config, const struct sconf_node *domain)
 {
     AUTO_BUF document = BUF_LIMIT(4096);
     AUTO_BUF record = BUF_LIMIT(256);
     struct mail_settings settings;
 
-    config_mail_settings(z->config, z->a, z->domain, &settings);
+    config_mail_settings(config, a, domain, &settings);
     if (!pacc_put(&document, &settings))
-        return;
+        return STR("");
     pacc_record_put(&record, buf_str(&document));
+    return arena_dup(a, buf_str(&record));
+}
+
+static void put_pacc(struct zone *z)
+{
+    struct str record = zone_pacc(z->a, z->config, z->domain);
+
+    if (!record.n)
+        return;
     put(z, below(z, PACC_HOST_PREFIX, z->name), "CNAME %.*s.", STR_FMT(z->host));
-    put(z, below(z, "_ua-auto-config.", z->name), "TXT \"%.*s\"", STR_FMT(buf_str(&record)));
+    put(z, below(z, "_ua-auto-config.", z->name), "TXT \"%.*s\"", STR_FMT(record));
 }
 
 static void put_clients(struct zone *z)
@@ -256,16 +265,23 @@ static void put_clients(struct zone *z)
         put(z, below(z, absent[i], z->name), "SRV 0 0 0 .");
 }
 
+// mox-imap-store-cli-config.md 4.3
+struct str zone_issuer(const struct sconf_node *provider)
+{
+    struct str issuer = sconf_text(provider, "IssuerDomainName");
+
+    if (!issuer.n && str_starts(sconf_text(provider, "DirectoryURL"), STR("https://acme-v02.api.letsencrypt.org/")))
+        return STR("letsencrypt.org");
+    return issuer;
+}
+
 static void put_caa(struct zone *z)
 {
     const struct sconf_node *acme = sconf_get(z->config->main.root, "ACME");
 
     SCONF_EACH (provider, acme) {
-        struct str issuer = sconf_text(provider, "IssuerDomainName");
+        struct str issuer = zone_issuer(provider);
 
-        // mox-imap-store-cli-config.md 4.3
-        if (!issuer.n && str_starts(sconf_text(provider, "DirectoryURL"), STR("https://acme-v02.api.letsencrypt.org/")))
-            issuer = STR("letsencrypt.org");
         if (!issuer.n)
             continue;
         comment(z, "Nobody else makes certificates for the domain.");

@@ -21,4 +21,8 @@ struct host_keys {
 };
 MUST_USE bool zone_host_keys(struct arena *a, const struct config *config, struct host_keys *out, struct err *e);
 
+/* Whom an ACME section gets certificates from, as CAA records name it; or empty. */
+struct str zone_issuer(const struct sconf_node *provider);
+/* The text of the record about the document of PACC; empty when there can be none. */
+struct str zone_pacc(struct arena *a, const struct config *config, const struct sconf_node *domain);
 void zone_put_hex(struct buf *out, struct str bytes);

@@ -18,7 +18,7 @@ static void put_switches(struct buf *out, const char *const *names, size_t n, co
 
 static void put_tls(struct buf *out, const struct config_new *new)
 {
-    static const char *const prefixes[] = {"", "mta-sts.", "autoconfig.", "mail."};
+    static const char *const prefixes[] = {"", "mta-sts.", "autoconfig.", "ua-auto-config.", "mail."};
 
     BUF_PUT(out, "\t\tTLS:\n");
     if (!new->has_webserver) {
@@ -70,7 +70,7 @@ static void put_internal(struct buf *out, const struct config_new *new)
     BUF_PUT(out, "\t\tHostname: localhost\n");
     if (new->has_webserver) {
         BUF_PUT(out, "\n\t\t# Behind your web server as a reverse proxy, which must set X-Forwarded-For and -Proto. Have it\n"
-                     "\t\t# pass on requests for mta-sts.<domain> and autoconfig.<domain> to port 81.\n");
+                     "\t\t# pass on requests for mta-sts., autoconfig. and ua-auto-config.<domain> to port 81.\n");
         put_switches(out, pages, COUNT(pages), "\t\t\tPort: 1080\n\t\t\tForwarded: true\n");
         put_switches(out, policies, COUNT(policies), "\t\t\tPort: 81\n\t\t\tNonTLS: true\n\t\t\tForwarded: true\n");
         BUF_PUT(out, "\t\tWebserverHTTP:\n\t\t\tEnabled: true\n\t\t\tPort: 81\n");

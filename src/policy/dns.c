@@ -8,6 +8,7 @@ static const struct {
 } types[] = {
     {DNS_A, "A"},     {DNS_NS, "NS"},   {DNS_CNAME, "CNAME"}, {DNS_PTR, "PTR"},  {DNS_MX, "MX"},
     {DNS_TXT, "TXT"}, {DNS_AAAA, "AAAA"}, {DNS_SRV, "SRV"},   {DNS_TLSA, "TLSA"},
+    {DNS_CAA, "CAA"},
 };
 
 const char *dns_type_name(enum dns_type type)

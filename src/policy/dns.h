@@ -30,6 +30,7 @@ enum dns_type {
     DNS_AAAA = 28,
     DNS_SRV = 33,
     DNS_TLSA = 52,
+    DNS_CAA = 257,
 };
 
 enum dns_status {
@@ -47,6 +48,7 @@ struct dns_record {
     uint16_t priority;  // MX: the preference; SRV
     uint16_t weight, port;                // SRV
     uint8_t usage, selector, matching;    // TLSA
+    uint8_t flags;   // CAA, whose tag is in name and value in data
 };
 
 struct dns_answer {

@@ -39,7 +39,7 @@ static void check_round_trip(struct arena *a, struct str name)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const enum dns_type types[] = {DNS_A,   DNS_NS,   DNS_CNAME, DNS_PTR, DNS_MX,
-                                          DNS_TXT, DNS_AAAA, DNS_SRV,   DNS_TLSA};
+                                          DNS_TXT, DNS_AAAA, DNS_SRV,   DNS_TLSA, DNS_CAA};
     AUTO_ARENA a = ARENA_LIMIT(256 << 20);
     struct dns_answer answer = {0};
     struct err e = {0};

@@ -102,6 +102,9 @@ TEST(dns_records_of_each_type)
         {DNS_TLSA, STR_("\3\1\1\1\2"), true,
          {.data = STR_("\1\2"), .usage = 3, .selector = 1, .matching = 1}},
         {DNS_TLSA, STR_("\3\1"), false, {{0}}},
+        {DNS_CAA, STR_("\0\5issueca.example"), true, {.name = STR_("issue"), .data = STR_("ca.example")}},
+        {DNS_CAA, STR_("\0\6issue"), false, {{0}}},
+        {DNS_CAA, STR_("\0\0"), false, {{0}}},
         {(enum dns_type)99, STR_("x"), false, {{0}}},
     };
 

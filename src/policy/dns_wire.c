@@ -105,6 +105,21 @@ static bool take_strings(struct arena *a, struct cur *c, struct str *out)
     return !text.full;
 }
 
+/* RFC 8659 4.1: flags, the length of the tag, tag and value. */
+static bool take_caa(struct arena *a, struct cur *c, struct dns_record *out)
+{
+    struct str tag;
+    uint8_t n;
+
+    if (!take_u8(c, &out->flags) || !take_u8(c, &n) || !n || !cur_take(c, n, &tag))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!ascii_is_alnum(tag.p[i]))
+            return false;
+    out->name = arena_lower(a, tag);
+    return cur_take(c, cur_left(c), &out->data);
+}
+
 static bool take_rdata(struct arena *a, enum dns_type type, struct cur *c, struct dns_record *out)
 {
     switch (type) {
@@ -126,6 +141,8 @@ static bool take_rdata(struct arena *a, enum dns_type type, struct cur *c, struc
     case DNS_TLSA:
         return take_u8(c, &out->usage) && take_u8(c, &out->selector) &&
                take_u8(c, &out->matching) && cur_take(c, cur_left(c), &out->data);
+    case DNS_CAA:
+        return take_caa(a, c, out);
     }
     return false;
 }

@@ -174,6 +174,12 @@ static bool take_data(struct arena *a, struct cur *c, enum dns_type type, struct
         out->selector = (uint8_t)v[1];
         out->matching = (uint8_t)v[2];
         return take_hex(a, c, &out->data);
+    case DNS_CAA:
+        if (!take_number(c, UINT8_MAX, &v[0]))
+            return false;
+        out->flags = (uint8_t)v[0];
+        out->name = arena_lower(a, take_word(c));
+        return take_text(a, c, &out->data);
     }
     return false;
 }

@@ -5,6 +5,7 @@ scripted servers for what no decent server does. See README.md.
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -48,6 +49,7 @@ class Zone:
         self.nsec3 = nsec3
         self.ns = ns  # names of its servers, outside of it; default: one inside, with glue
         self.ds = ds
+        self.serial = 1
 
     @property
     def dotted(self):
@@ -105,6 +107,7 @@ class Internet:
         self.ips = {'root': self.base + '1', 'tld': self.base + '2', 'host': self.base + '3',
                     'lame': self.base + '3'}
         self.processes = []
+        self.keys = {}  # names of files
         self.hosts = os.path.join(self.dir, 'hosts')
         self.env = {'MOX_RESOLVER': 'root:%s hosts:%s %s' % (self.ips['root'], self.hosts, options),
                     'MOX_TRUST_ANCHOR': os.path.join(self.dir, 'anchor')}
@@ -152,7 +155,7 @@ class Internet:
         """The zone file, signed. Children come first: their digests belong into it."""
         own = os.path.join(self.dir, z.name or 'root')
         dot = '.' if not z.name else '.' + z.dotted
-        text = '$ORIGIN %s\n$TTL 3600\n@ SOA ns%s postmaster%s 1 3600 600 86400 60\n' % (z.dotted, dot, dot)
+        text = '$ORIGIN %s\n$TTL 3600\n@ SOA ns%s postmaster%s %d 3600 600 86400 60\n' % (z.dotted, dot, dot, z.serial)
         text += '@ NS ns%s\nns%s A %s\n' % (dot, dot, self._address(z))
         text += '$ORIGIN %s\n%s\n' % (z.dotted, z.text)
         for child in self.zones.values():
@@ -162,7 +165,8 @@ class Internet:
             f.write(text)
         if not z.signed:
             return
-        key = self._run('ldns-keygen', '-a', 'ECDSAP256SHA256', '-k', z.dotted)
+        key = self.keys.setdefault(z.name, '') or self._run('ldns-keygen', '-a', 'ECDSAP256SHA256', '-k', z.dotted)
+        self.keys[z.name] = key
         expired = ['-i', '20200101000000', '-e', '20200201000000'] if z.breaks == 'expired' else []
         self._run('ldns-signzone', *(['-n', '-s', 'ab', '-t', '1'] if z.nsec3 else []), *expired,
                   '-f', own + '.signed', own, key)
@@ -176,6 +180,14 @@ class Internet:
                 f.write(re.sub(r'(\tA\t)127\.0\.0\.8', r'\g<1>127.6.6.6', text))
         if not z.name:
             shutil.copy(os.path.join(self.dir, key + '.key'), self.env['MOX_TRUST_ANCHOR'])
+
+    def change(self, z):
+        """Another version of a zone that is served already, with the same key."""
+        z.serial = self.zones[z.name].serial + 1
+        self.zones[z.name] = z
+        self._write(z)
+        self.processes[('root', 'tld', 'host').index(z.server)].send_signal(signal.SIGHUP)
+        self._wait(z.server, query(z.name, SOA), lambda answer: struct.pack('>I', z.serial) in answer)
 
     def _run(self, *argv):
         r = subprocess.run(argv, cwd=self.dir, capture_output=True, text=True, timeout=WAIT)
@@ -208,8 +220,8 @@ remote-control:
             [shutil.which('nsd', path=path), '-d', '-c', conf], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
-    def _wait(self, server):
-        question = query('.' if server == 'root' else 'com.' if server == 'tld' else 'example.com.', SOA)
+    def _wait(self, server, question=None, is_new=lambda answer: True):
+        question = question or query('.' if server == 'root' else 'com.' if server == 'tld' else 'example.com.', SOA)
         end = time.monotonic() + WAIT
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.connect((self.ips[server], 53))
@@ -218,7 +230,7 @@ remote-control:
                 try:
                     s.send(question)
                     answer = s.recv(65535)
-                    if answer[3] & 15 == 0:
+                    if answer[3] & 15 == 0 and is_new(answer):
                         return
                 except OSError:
                     pass

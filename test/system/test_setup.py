@@ -2,6 +2,7 @@
 import stat
 
 from serving import *
+from https_server import Authority
 
 DOMAIN, HOST = 'fresh.example', 'mx.fresh.example'
 
@@ -101,7 +102,7 @@ def quickstart_beside_a_web_server():
         assert 'put the paths of your certificates into mox.conf' in r.stdout
         assert not os.path.exists(os.path.join(d, 'config', 'hostkeys'))
         r = mox('config', 'test', cwd=d, code=1)
-        assert r.stderr.count('path/to/') == 8 and 'mail.fresh.example-chain.crt.pem' in r.stderr, r.stderr
+        assert r.stderr.count('path/to/') == 10 and 'mail.fresh.example-chain.crt.pem' in r.stderr, r.stderr
         conf = read(d, 'config', 'mox.conf')
         assert 'ACME' not in conf.replace('ACME client', '') and conf.count('Forwarded: true') == 6, conf
 
@@ -228,6 +229,185 @@ def ports_are_open_when_all_is_ready():
         s.wait_log('role ended unexpectedly')
         w = s.connect(IMAP)
         assert w.line().startswith('* OK')
+
+
+class Fresh:
+    """
+    A new domain, from quickstart on: the DNS has at first the address of the machine alone, then exactly the records that
+    quickstart printed, and the server runs as it was set up, but for its certificate, which is of a test's authority.
+    """
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='mox-fresh-')
+        os.chmod(self.dir, 0o711)
+        self.ip, self.inside = free_ip(), free_ip()
+        self.authority = Authority()
+        self.internet = Internet([self.zone('')], reverse={self.ip: HOST})
+        self.env = dict(os.environ, **self.internet.env, MOX_DIAL_PRIVATE='1', SSL_CERT_FILE=self.authority.file)
+        self.process = None
+
+    def zone(self, records, **how):
+        # Records of tools have absolute names; what test/internet adds is relative.
+        return Zone(DOMAIN, 'mx A %s\n%s' % (self.ip, records), **how)
+
+    def mox(self, *args, code=0, input=None):
+        return mox(*args, cwd=self.dir, env=self.env, code=code, input=input)
+
+    def __enter__(self):
+        self.internet.start()
+        self.printed = self.mox('quickstart', '-skipdial', '-hostname', HOST, 'ann@' + DOMAIN, USER).stdout
+        self.password = re.search('^Password of .*: (.{12})$', self.printed, re.M).group(1)
+        start = self.printed.index('; DNS records of')
+        self.records = self.printed[start:self.printed.index('\nA unit for systemd')]
+        path = os.path.join(self.dir, 'config', 'mox.conf')
+        conf = read(path)
+        assert conf.count('- %s\n' % self.ip) == 1, conf
+        self.conf = conf
+        internal = conf.index('\tinternal:\n')
+        inside = re.sub('(\t\t\t- .*\n)+', '\t\t\t- %s\n' % self.inside, conf[internal:], count=1)
+        pem = self.authority.issue(names=[p + DOMAIN for p in ('mx.', 'mail.', 'mta-sts.', 'autoconfig.', 'ua-auto-config.')])
+        public = conf[:internal].replace('\t\t\tACME: letsencrypt\n', '\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: %s\n'
+                                         '\t\t\t\t\tKeyFile: %s\n' % (pem, pem))
+        with open(path, 'w') as f:
+            f.write(public + inside)
+        self.log_path = os.path.join(self.dir, 'log')
+        log = open(self.log_path, 'ab')
+        self.process = subprocess.Popen([MOX, 'serve'], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                        env=self.env)
+        deadline = time.monotonic() + WAIT
+        while 'ready to serve' not in read(self.log_path):
+            assert self.process.poll() is None and time.monotonic() < deadline, read(self.log_path)[-3000:]
+            time.sleep(0.02)
+        self.internet.change(self.zone(self.records))
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(WAIT)
+        self.internet.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        shutil.rmtree(self.authority.dir, ignore_errors=True)
+
+    def check(self, code):
+        """What dnscheck finds: section -> lines."""
+        out = self.mox('config', 'dnscheck', DOMAIN, code=code).stdout
+        found = {}
+        for line in out.splitlines():
+            if line.startswith('# '):
+                section = found.setdefault(line[2:], [])
+            elif line and line != 'DNS OK':
+                section.append(line)
+        assert bool(found) != (out == 'DNS OK\n'), out
+        return found
+
+
+def entries(zone):
+    """The records of a zone file as printed, each a text of its own."""
+    found = []
+    for line in zone.splitlines():
+        if line.startswith('\t'):
+            found[-1] += '\n' + line
+        elif line and line[0] not in ';$':
+            found.append(line)
+    return found
+
+
+# What is to be found when a record is not there, or is another: the owner (relative) and type, what it becomes, the
+# section and what it says. Other sections that must have something to say too come last.
+GONE = None
+BROKEN = [
+    ('_25._tcp.mx', 'TLSA', GONE, 'DANE', 'error: missing TLSA record: _25._tcp.mx.fresh.example. TLSA 3 1 1 '),
+    ('_25._tcp.mx', 'TLSA', 'TLSA 3 1 1 ' + '00' * 32, 'DANE', 'fits no key of this host'),
+    ('mx', 'TXT', GONE, 'SPF', 'error: SPF record of mx.fresh.example: '),
+    ('mx', 'TXT', 'TXT "v=spf1 -all"', 'SPF', 'the SPF record of mx.fresh.example does not allow mail from '),
+    ('_smtp._tls.mx', 'TXT', GONE, 'Host TLSRPT', 'error: 0 TLSRPT records for mx.fresh.example'),
+    ('_smtp._tls.mx', 'TXT', 'TXT "v=TLSRPTv1; rua=mailto:x@mx.fresh.example"', 'Host TLSRPT',
+     'not in rua of _smtp._tls.mx.fresh.example: tlsreports@mx.fresh.example'),
+    ('', 'MX', GONE, 'MX', 'error: no MX records: fresh.example. MX 10 mx.fresh.example. is needed', 'MTASTS'),
+    ('', 'MX', 'MX 10 www.insecure.com.', 'MX',
+     'the mail server www.insecure.com has the address 127.0.0.7, which is not of this server', 'TLS', 'MTASTS'),
+    ('', 'MX', 'MX 0 .', 'MX', 'takes no mail', 'MTASTS'),
+    ('YEARa._domainkey', 'TXT', GONE, 'DKIM', 'error: record of selector YEARa, YEARa._domainkey.fresh.example: '),
+    ('YEARb._domainkey', 'TXT', GONE, 'DKIM', 'error: record of selector YEARb, YEARb._domainkey.fresh.example: '),
+    ('YEARa._domainkey', 'TXT', 'TXT "v=DKIM1;k=rsa;p=!!"', 'DKIM', 'error: record of selector YEARa, '),
+    ('YEARa._domainkey', 'TXT', 'OTHER', 'DKIM', 'it has another key than the configuration'),
+    ('', 'TXT', GONE, 'SPF', 'error: SPF record of fresh.example: '),
+    ('', 'TXT', 'TXT "v=spf1 ip4:192.0.2.1 ~all"', 'SPF', 'the SPF record of fresh.example does not allow mail from '),
+    ('_dmarc', 'TXT', GONE, 'DMARC', 'error: DMARC record: there is none'),
+    ('_dmarc', 'TXT', 'TXT "v=DMARC1;p=none;rua=mailto:dmarcreports@fresh.example"', 'DMARC', 'warning: the policy is p=none'),
+    ('_dmarc', 'TXT', 'TXT "v=DMARC1;p=reject;rua=mailto:x@fresh.example"', 'DMARC',
+     'error: the configured address for reports is not in rua: dmarcreports@fresh.example'),
+    ('_dmarc', 'TXT', 'TXT "v=DMARC1;p=reject;rua=mailto:x@example.com,mailto:dmarcreports@fresh.example"', 'DMARC',
+     'error: example.com does not say that it wants the reports: fresh.example._report._dmarc.example.com'),
+    ('_dmarc', 'TXT', 'TXT "v=DMARC1;p=reject"', 'DMARC', 'nobody gets reports'),
+    ('mta-sts', 'CNAME', GONE, 'MTASTS', 'error: policy at https://mta-sts.fresh.example/.well-known/mta-sts.txt: '),
+    ('mta-sts', 'CNAME', 'CNAME www.insecure.com.', 'MTASTS', 'error: policy at https://mta-sts.fresh.example'),
+    ('_mta-sts', 'TXT', GONE, 'MTASTS', 'error: 0 MTA-STS records'),
+    ('_mta-sts', 'TXT', 'TXT "v=STSv1; id=1"', 'MTASTS', 'error: the record at _mta-sts.fresh.example has the id 1, the configuration '),
+    ('_smtp._tls', 'TXT', GONE, 'Domain TLSRPT', 'error: 0 TLSRPT records for fresh.example'),
+    ('mail', 'CNAME', GONE, 'Autoconf', 'error: the name for clients, mail.fresh.example: '),
+    ('mail', 'CNAME', 'CNAME www.insecure.com.', 'Autoconf', 'mail.fresh.example has the address 127.0.0.7'),
+    ('autoconfig', 'CNAME', GONE, 'Autoconf', 'error: the name for settings, autoconfig.fresh.example: '),
+    ('ua-auto-config', 'CNAME', GONE, 'Autoconf', 'error: the name for settings, ua-auto-config.fresh.example: '),
+    ('_ua-auto-config', 'TXT', GONE, 'Autoconf', 'error: missing: _ua-auto-config.fresh.example. TXT "'),
+    ('_ua-auto-config', 'TXT', 'TXT "v=UAAC1; a=sha256; d=AAAA"', 'Autoconf', 'error: the record is for other settings'),
+    ('_autodiscover._tcp', 'SRV', GONE, 'Autodiscover', 'SRV 0 1 443 mx.fresh.example. is needed'),
+    ('_autodiscover._tcp', 'SRV', 'SRV 0 1 443 www.insecure.com.', 'Autodiscover', 'www.insecure.com has the address 127.0.0.7'),
+    ('_autodiscover._tcp', 'SRV', 'SRV 0 1 80 mx.fresh.example.', 'Autodiscover', 'error: no record with port 443'),
+    ('_imaps._tcp', 'SRV', GONE, 'SRV conf', 'error: missing: _imaps._tcp.fresh.example. SRV 0 1 993 mail.fresh.example.'),
+    ('_imaps._tcp', 'SRV', 'SRV 0 0 0 .', 'SRV conf', 'says that there is no such service'),
+    ('_submissions._tcp', 'SRV', GONE, 'SRV conf', 'error: missing: _submissions._tcp.fresh.example. SRV 0 1 465 mail'),
+    ('_submissions._tcp', 'SRV', 'SRV 0 1 465 mx.fresh.example.', 'SRV conf', 'it should lead to mail.fresh.example port 465'),
+    ('_imap._tcp', 'SRV', GONE, 'SRV conf', 'warning: missing, to say that there is no such service: _imap._tcp'),
+    ('_submission._tcp', 'SRV', GONE, 'SRV conf', 'warning: missing, to say that there is no such service: _submission._tcp'),
+    ('_pop3._tcp', 'SRV', GONE, 'SRV conf', 'warning: missing, to say that there is no such service: _pop3._tcp'),
+    ('_pop3s._tcp', 'SRV', 'SRV 0 1 995 mx.fresh.example.', 'SRV conf', 'which this server does not have'),
+    ('', 'CAA', GONE, 'CAA', 'warning: anybody may make certificates'),
+    ('', 'CAA', 'CAA 0 issue "other.example"', 'CAA', 'error: the CAA records do not allow letsencrypt.org'),
+]
+
+
+def owner_and_type(entry):
+    owner, kind = entry.split()[:2]
+    return owner[:-len(DOMAIN) - 1].rstrip('.'), kind
+
+
+@test
+@needs_dns
+def every_record_that_is_wrong_is_named():
+    """config dnscheck has nothing to say of what quickstart printed, and names each record of it that is not so."""
+    with Fresh() as fresh:
+        assert 'WARNING' not in fresh.printed, fresh.printed
+        assert fresh.check(0) == {}
+        records = entries(fresh.records)
+        year = owner_and_type([r for r in records if 'a._domainkey' in r][0])[0][:4]
+        of = [owner_and_type(r) for r in records]
+        assert {(b[0].replace('YEAR', year), b[1]) for b in BROKEN} == set(of), of
+        for broken in BROKEN:
+            owner, kind, new, section, say, *others = [b and b.replace('YEAR', year) for b in broken]
+            at = of.index((owner, kind))
+            if new == 'OTHER':
+                other = records[of.index((year + 'b._domainkey', 'TXT'))]
+                new = other[other.index('TXT'):]
+            name = owner + '.' + DOMAIN + '.' if owner else DOMAIN + '.'
+            changed = records[:at] + ([name + ' ' + new] if new else []) + records[at + 1:]
+            fresh.internet.change(fresh.zone('\n'.join(changed)))
+            found = fresh.check(0 if say.startswith('warning') else 1)
+            assert any(say in line for line in found.get(section, [])), (broken, found)
+            assert set(found) == {section, *others}, (broken, found)
+
+
+@test
+@needs_dns
+def servers_that_are_wrong_are_named():
+    with Fresh() as fresh:
+        assert fresh.check(0) == {}
+        fresh.process.terminate()
+        fresh.process.wait(WAIT)
+        found = fresh.check(1)
+        assert set(found) == {'TLS', 'MTASTS', 'Autoconf', 'Autodiscover'}, found
+        assert all('refused' in l or 'Could' in l or 'policy at' in l for lines in found.values() for l in lines), found
 
 
 main('setup')
