@@ -6,17 +6,41 @@
 
 enum { DAY_S = 24 * 3600 };
 
-static bool count(struct queue *q, const char *sql, struct str account, int64_t since, uint64_t *n,
-                  struct err *e)
+static bool count_sent(struct queue *q, struct str account, uint64_t *n, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, sql, e);
+    AUTO_STMT s = db_prepare(q->db, "SELECT n FROM sent_total WHERE account = ?", e);
 
     if (!s)
         return false;
     stmt_bind_str(s, 1, account);
-    stmt_bind_i64(s, 2, since);
     *n = stmt_step(s, e) ? stmt_u64(s, 0) : 0;
     return e->kind == ERR_NONE;
+}
+
+// Recipients that the account has not written to before this day, as many as matter.
+static bool count_first(struct queue *q, const struct queue_new *m, int64_t since, uint64_t *n,
+                        struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "SELECT count(*) FROM (SELECT 1 FROM correspondent WHERE account = ? AND "
+                                    "first_unix > ? LIMIT ?)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, m->account);
+    stmt_bind_i64(s, 2, since);
+    stmt_bind_u64(s, 3, (uint64_t)m->max_first_per_day + 1);
+    *n = stmt_step(s, e) ? stmt_u64(s, 0) : 0;
+    return e->kind == ERR_NONE;
+}
+
+// The same recipient, however its domain is spelled.
+static struct str spelled(struct arena *a, struct str recipient)
+{
+    ptrdiff_t at = str_find_last(recipient, '@');
+
+    return at < 0 ? recipient
+                  : arena_printf(a, "%.*s%.*s", STR_FMT(str_sub(recipient, 0, (size_t)at + 1)),
+                                 STR_FMT(queue_domain_of(a, recipient)));
 }
 
 // Recipients of m that the account has not written to.
@@ -24,13 +48,14 @@ static bool count_new(struct queue *q, const struct queue_new *m, uint64_t *n, s
 {
     *n = 0;
     for (size_t i = 0; i < m->n_recipients; i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 16);
         AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM correspondent WHERE account = ? AND "
                                         "recipient = ?", e);
 
         if (!s)
             return false;
         stmt_bind_str(s, 1, m->account);
-        stmt_bind_str(s, 2, m->recipients[i].address);
+        stmt_bind_str(s, 2, spelled(&a, m->recipients[i].address));
         *n += !stmt_step(s, e);
         if (e->kind)
             return false;
@@ -42,26 +67,36 @@ static bool check(struct queue *q, const struct queue_new *m, int64_t now, struc
 {
     uint64_t sent, first, fresh;
 
-    if (!count(q, "SELECT count(*) FROM sent WHERE account = ? AND sent_unix > ?", m->account,
-               now - DAY_S, &sent, e))
+    if (!count_sent(q, m->account, &sent, e))
         return false;
     if (m->max_per_day && sent + m->n_recipients > m->max_per_day)
         return fail(e, ERR_LIMIT, "at most %u recipients a day", m->max_per_day);
     // Who sends little may send it to anyone.
     if (!m->max_first_per_day || sent + m->n_recipients < m->max_first_per_day)
         return true;
-    if (!count(q, "SELECT count(*) FROM correspondent WHERE account = ? AND first_unix > ?",
-               m->account, now - DAY_S, &first, e) ||
-        !count_new(q, m, &fresh, e))
+    if (!count_first(q, m, now - DAY_S, &first, e) || !count_new(q, m, &fresh, e))
         return false;
     return first + fresh <= m->max_first_per_day ||
            fail(e, ERR_LIMIT, "at most %u recipients a day that were not written to before",
                 m->max_first_per_day);
 }
 
+static bool add_to_total(struct queue *q, struct str account, int64_t n, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "INSERT INTO sent_total (account, n) VALUES (?1, ?2) "
+                                    "ON CONFLICT DO UPDATE SET n = n + ?2", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, account);
+    stmt_bind_i64(s, 2, n);
+    return stmt_run(s, e);
+}
+
 static bool note(struct queue *q, struct str account, struct str recipient, int64_t now,
                  struct err *e)
 {
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     AUTO_STMT sent = db_prepare(q->db, "INSERT INTO sent (account, sent_unix) VALUES (?,?)", e);
     AUTO_STMT known = db_prepare(q->db, "INSERT OR IGNORE INTO correspondent (account, recipient, "
                                         "first_unix) VALUES (?,?,?)", e);
@@ -71,30 +106,37 @@ static bool note(struct queue *q, struct str account, struct str recipient, int6
     stmt_bind_str(sent, 1, account);
     stmt_bind_i64(sent, 2, now);
     stmt_bind_str(known, 1, account);
-    stmt_bind_str(known, 2, recipient);
+    stmt_bind_str(known, 2, spelled(&a, recipient));
     stmt_bind_i64(known, 3, now);
     return stmt_run(sent, e) && stmt_run(known, e);
 }
 
 static bool forget_old(struct queue *q, struct str account, int64_t now, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "DELETE FROM sent WHERE account = ? AND sent_unix <= ?", e);
+    uint64_t n;
 
-    if (!s)
-        return false;
-    stmt_bind_str(s, 1, account);
-    stmt_bind_i64(s, 2, now - DAY_S);
-    return stmt_run(s, e);
+    {
+        AUTO_STMT s = db_prepare(q->db, "DELETE FROM sent WHERE account = ? AND sent_unix <= ?", e);
+
+        if (!s)
+            return false;
+        stmt_bind_str(s, 1, account);
+        stmt_bind_i64(s, 2, now - DAY_S);
+        if (!stmt_run(s, e))
+            return false;
+        n = db_changes(q->db);
+    }
+    return !n || add_to_total(q, account, -(int64_t)n, e);
 }
 
 bool queue_limits_take(struct queue *q, const struct queue_new *m, int64_t now, struct err *e)
 {
     if (!m->max_per_day && !m->max_first_per_day)
         return true;
-    if (!check(q, m, now, e) || !forget_old(q, m->account, now, e))
+    if (!forget_old(q, m->account, now, e) || !check(q, m, now, e))
         return false;
     for (size_t i = 0; i < m->n_recipients; i++)
         if (!note(q, m->account, m->recipients[i].address, now, e))
             return false;
-    return true;
+    return add_to_total(q, m->account, (int64_t)m->n_recipients, e);
 }

@@ -1,4 +1,6 @@
 #include "queue/manage.h"
+#include "queue/queue_priv.h"
+#include "queue/queue_test.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -196,6 +198,69 @@ TEST(queue_limits_of_a_day)
     CHECK(send_to(q, to, 5, 5, 4, &e)); // two of them new, and three of yesterday
     CHECK(!send_to(q, to, 1, 5, 4, &e));
     CHECK(queue_commit(q, &e));
+    queue_close(q);
+    os_clock_set_for_test(-1);
+    CHECK(chdir("/") == 0);
+}
+
+TEST(queue_limits_know_a_recipient_again)
+{
+    const struct queue_recipient as_written[] = {{.address = STR_("Bob@Example.ORG")},
+                                                 {.address = STR_("Bob@b\xc3\xbc" "cher.example")}},
+                                 again[] = {{.address = STR_("Bob@example.org")},
+                                            {.address = STR_("Bob@xn--bcher-kva.example")}},
+                                 another[] = {{.address = STR_("bob@example.org")}};
+    struct queue_fixture f;
+    struct err e = {0};
+
+    queue_fixture_begin(&f);
+    CHECK(send_to(f.q, as_written, 2, 0, 2, &e));
+    CHECK(send_to(f.q, again, 2, 0, 2, &e)); // as many as one likes
+    CHECK(!send_to(f.q, another, 1, 0, 2, &e) && e.kind == ERR_LIMIT);
+    queue_fixture_end(&f);
+}
+
+// What the database does for one message more of an account that has sent so many in this day.
+static uint64_t steps_of_one_more(int sent)
+{
+    const struct queue_recipient to = {.address = STR_("a@x")};
+    struct queue_fixture f;
+    struct err e = {0};
+    uint64_t before;
+
+    queue_fixture_begin(&f);
+    for (int i = 0; i < sent; i++)
+        CHECK(send_to(f.q, &to, 1, 100000, 100000, &e));
+    before = db_steps(f.q->db);
+    CHECK(send_to(f.q, &to, 1, 100000, 100000, &e));
+    before = db_steps(f.q->db) - before;
+    queue_fixture_end(&f);
+    return before;
+}
+
+TEST(queue_limits_cost_the_same_however_much_was_sent)
+{
+    CHECK(steps_of_one_more(100) == steps_of_one_more(1000));
+}
+
+TEST(queue_limits_of_an_older_queue)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    const struct queue_recipient to[] = {{.address = STR_("a@x.org")}};
+    struct err e = {0};
+    struct queue *q;
+    struct db *old;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    os_clock_set_for_test(1000000);
+    old = db_open("queue.db", sql_queue, 7, &e);
+    CHECK(old && db_exec(old, "INSERT INTO sent (account, sent_unix) VALUES ('mox', 900), ('mox', 950)", &e) &&
+          db_exec(old, "INSERT INTO correspondent (account, recipient, first_unix) VALUES "
+                       "('mox', 'a@X.Org', 900), ('mox', 'b@y', 950)", &e));
+    db_close(old);
+    q = queue_open(&e);
+    CHECK(q && send_to(q, to, 1, 3, 2, &e)); // the third of the day, to one that is known
+    CHECK(!send_to(q, to, 1, 3, 0, &e) && e.kind == ERR_LIMIT);
     queue_close(q);
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);
