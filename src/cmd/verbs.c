@@ -117,6 +117,12 @@ const struct cmd cmd_verbs[] = {
      "mailbox had, and what in the archive is no mail. The archive is read twice, and nothing is stored\n"
      "before all of it was seen to be whole. As for \"import mbox\", it can be repeated.",
      cmd_import_archive, false},
+    {"import upstream", "datadir [account ...]", "Take over accounts of a data directory of upstream mox.\n\n"
+     "All of them, or those that are named: mailboxes with their UIDVALIDITY, messages with their UIDs,\n"
+     "flags and keywords, and subscriptions, so that IMAP clients notice nothing. The directory is only\n"
+     "read. Neither server must be running. The accounts must also be in domains.conf, which is as\n"
+     "upstream's; passwords are set anew. It can be repeated: what was taken over is not taken twice.",
+     cmd_import_upstream, false},
     {"ximport mbox", "accountdir mailbox mbox", "Import the messages of an mbox file without a server.\n\n"
      "The account is a directory such as data/accounts/name. As \"import mbox\"; the server must not be\n"
      "running.", cmd_ximport_mbox, true},

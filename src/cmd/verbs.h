@@ -31,7 +31,8 @@ cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account
 cmd_run_fn cmd_backup, cmd_restore, cmd_bumpuidvalidity;              // cmd_backup.c
 cmd_run_fn cmd_export_mbox, cmd_export_maildir, cmd_export_archive;  // cmd_export.c
 cmd_run_fn cmd_import_mbox, cmd_import_maildir, cmd_ximport_mbox, cmd_ximport_maildir; // cmd_import.c
-cmd_run_fn cmd_import_archive; // cmd_import_archive.c
+cmd_run_fn cmd_import_archive;  // cmd_import_archive.c
+cmd_run_fn cmd_import_upstream; // cmd_import_upstream.c
 cmd_run_fn cmd_dnsrecords;                                           // cmd_dnsrecords.c
 cmd_run_fn cmd_dnscheck;                                             // cmd_dnscheck.c
 cmd_run_fn cmd_quickstart;                                           // cmd_quickstart.c

@@ -291,7 +291,8 @@ static bool add_email(struct store *st, struct add_one *one, const struct writer
 {
     const struct store_new *m = one->m;
     struct copy copy = {.size = one->parsed.size, .received_unix = m->received_unix,
-                        .flags = m->flags, .keywords = m->keywords};
+                        .flags = m->flags, .keywords = m->keywords, .wanted_uid = m->uid,
+                        .is_ruled = m->uid != 0};
 
     if (m->delivery_id.n && find_delivered(st, m->delivery_id, out, e))
         return true;

@@ -90,7 +90,9 @@ static bool note_keywords(struct store *st, uint64_t mailbox, struct str keyword
     return true;
 }
 
-static bool next_uid(struct store *st, struct mailbox_change *m, uint32_t *out, struct err *e)
+// wanted: the number that it must be; 0: the next.
+static bool next_uid(struct store *st, struct mailbox_change *m, uint32_t wanted, uint32_t *out,
+                     struct err *e)
 {
     AUTO_STMT s = NULL;
 
@@ -102,6 +104,11 @@ static bool next_uid(struct store *st, struct mailbox_change *m, uint32_t *out, 
         if (!stmt_step(s, e))
             return e->kind == ERR_NONE ? fail(e, ERR_NOT_FOUND, "no such mailbox") : false;
         m->uidnext = stmt_u64(s, 0);
+    }
+    if (wanted) {
+        if (wanted < m->uidnext)
+            return fail(e, ERR_CONFLICT, "uid %u was used before", wanted);
+        m->uidnext = wanted;
     }
     if (m->uidnext >= UINT32_MAX)
         return fail(e, ERR_LIMIT, "mailbox has no uids left");
@@ -256,7 +263,7 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
     uint32_t flags = c->flags;
     uint64_t modseq;
 
-    if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, uid, e) ||
+    if (!s || !job_modseq(st, &modseq, e) || !next_uid(st, m, c->wanted_uid, uid, e) ||
         (!c->is_ruled && !junk_flags(st, m, &flags, e)))
         return false;
     stmt_bind_u64(s, 1, mailbox);

@@ -276,6 +276,7 @@ struct store_new {
     struct str reverse_path, hello, remote_ip;
     const struct store_origin *origin; // NULL: it did not come from outside (store/reputation.h)
     struct str rejects; // unless empty: what has its Message-ID is removed from this mailbox
+    uint32_t uid; // it had elsewhere, and keeps, with its flags as they are (store_adopt); 0: the next
 };
 struct store_added {
     uint64_t email;
@@ -304,6 +305,21 @@ void store_look_end(struct store *st, struct suspect *s);
 MUST_USE bool store_replace(struct store *st, uint64_t old_mailbox, uint32_t old_uid,
                             struct str mailbox, const struct store_new *message,
                             struct store_added *out, struct err *e);
+
+/*
+ * Mail of another server under the names and numbers that clients know it by. Before the messages: the
+ * mailbox is made, with parents, and gets this UIDVALIDITY; ERR_CONFLICT when there is one with mail under
+ * another UIDVALIDITY. Then store_add with uids, ascending. At the end uidnext, when it is higher.
+ */
+struct store_adopted {
+    struct str name, special_use;
+    uint32_t uidvalidity, uidnext;
+};
+MUST_USE bool store_adopt_mailbox(struct store *st, const struct store_adopted *m, struct err *e);
+MUST_USE bool store_adopt_end(struct store *st, const struct store_adopted *m, struct err *e);
+/* No modseq or UIDVALIDITY that was given there is given again here. */
+MUST_USE bool store_adopt_counters(struct store *st, uint64_t modseq, uint32_t next_uidvalidity,
+                                   struct err *e);
 
 /* A message that flags are changed of, with the modseq it had, and the one it has by this change. */
 typedef void store_found_fn(void *ctx, uint32_t uid, uint64_t before, uint64_t after);

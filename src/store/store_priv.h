@@ -120,6 +120,7 @@ struct copy {
     uint32_t uid, flags;
     struct str keywords;
     bool is_ruled; // its flags are those that the mailbox it goes to asks for
+    uint32_t wanted_uid; // that it gets there; 0: the next
 };
 /* Calls step for each copy in the ranges, by uid; it may remove the copy. a is reset between. */
 typedef bool step_fn(struct store *st, void *ctx, struct arena *a, const struct copy *c,

@@ -1,0 +1,294 @@
+/*
+ * import upstream: accounts of a data directory of upstream, which is only read, into ours: mailboxes with
+ * UIDVALIDITY and UIDs, flags, keywords, subscriptions, and the mail.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <uninorm.h>
+#include <unistd.h>
+
+#include "base/map.h"
+#include "cmd/confine.h"
+#include "cmd/paths.h"
+#include "cmd/verbs.h"
+#include "mailfile/upstream.h"
+#include "os/fd.h"
+#include "store/store.h"
+
+enum { BATCH = 200, PROGRESS = 1000, DIR_MODE = 0700, MOST_TOLD = 100 };
+
+struct takeover {
+    const char *account;
+    int theirs;        // the directory of upstream's account
+    struct str index;  // index.db
+    struct store *store;
+    struct upstream_account from;
+    uint64_t n_added, n_there, n_lost;
+};
+
+static void tell_lost(struct takeover *t, const struct upstream_message *m, const char *why)
+{
+    if (++t->n_lost <= MOST_TOLD)
+        fprintf(stderr, "message %llu: %s\n", (unsigned long long)m->id, why);
+}
+
+/* One batch; the files are open until it is stored. */
+struct batch {
+    struct store_new messages[BATCH];
+    int fds[BATCH];
+    size_t n;
+};
+
+static void close_batch(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        fd_close(&b->fds[i]);
+    b->n = 0;
+}
+
+static bool store_batch(struct takeover *t, struct str mailbox, struct batch *b, struct err *e)
+{
+    struct store_added *added = heap_alloc(BATCH * sizeof *added);
+    bool is_ok = !b->n || store_add(t->store, mailbox, false, b->messages, b->n, added, e);
+
+    for (size_t i = 0; is_ok && i < b->n; i++) {
+        if (added[i].uid)
+            t->n_added++;
+        else
+            t->n_there++;
+        if ((t->n_added + t->n_there) % PROGRESS == 0)
+            fprintf(stderr, "%llu of %zu...\n", (unsigned long long)(t->n_added + t->n_there),
+                    t->from.n_messages);
+    }
+    free(added);
+    close_batch(b);
+    return is_ok;
+}
+
+static void take_message(struct takeover *t, struct arena *a, struct batch *b,
+                         const struct upstream_message *m)
+{
+    char path[UPSTREAM_MAX_PATH];
+    struct stat st;
+    int fd;
+
+    upstream_path(m->id, path);
+    fd = openat(t->theirs, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+        tell_lost(t, m, "its file cannot be read");
+        fd_close(&fd);
+        return;
+    }
+    if (m->size != m->prefix.n + (uint64_t)st.st_size)
+        fprintf(stderr, "message %llu: its file has another size than is said, and is taken as it is\n",
+                (unsigned long long)m->id);
+    b->fds[b->n] = fd;
+    b->messages[b->n++] = (struct store_new){
+        .prefix = m->prefix, .fd = fd, .size = (uint64_t)st.st_size, .flags = m->flags,
+        .keywords = m->keywords, .received_unix = m->received_unix, .uid = m->uid,
+        .delivery_id = arena_printf(a, "upstream.%llu", (unsigned long long)m->id),
+        .reverse_path = m->reverse_path, .hello = m->hello, .remote_ip = m->remote_ip};
+}
+
+// Messages of the mailbox from *at on.
+static bool take_messages(struct takeover *t, uint64_t id, struct str name, size_t *at, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct batch *b = heap_alloc(sizeof *b);
+    bool is_ok = true;
+
+    for (; is_ok && *at < t->from.n_messages && t->from.messages[*at].mailbox == id; ++*at) {
+        take_message(t, &a, b, &t->from.messages[*at]);
+        if (b->n == BATCH) {
+            is_ok = store_batch(t, name, b, e);
+            arena_reset(&a);
+        }
+    }
+    is_ok = is_ok && store_batch(t, name, b, e);
+    close_batch(b);
+    free(b);
+    return is_ok;
+}
+
+// Where the messages of a mailbox begin; they are sorted by it.
+static size_t first_of(const struct upstream_account *from, uint64_t mailbox)
+{
+    size_t low = 0, high = from->n_messages;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (from->messages[middle].mailbox < mailbox)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool our_name(struct arena *a, struct str theirs, struct str *out, struct err *e)
+{
+    size_t n = 0;
+    uint8_t *normal = u8_normalize(UNINORM_NFC, (const uint8_t *)theirs.p, theirs.n, NULL, &n);
+    bool is_ok = store_mailbox_name(a, normal ? str_at(normal, n) : theirs, out, e);
+
+    free(normal);
+    return is_ok;
+}
+
+static bool take_mailboxes(struct takeover *t, struct arena *a, struct err *e)
+{
+    for (size_t i = 0; i < t->from.n_mailboxes; i++) {
+        const struct upstream_mailbox *m = &t->from.mailboxes[i];
+        struct store_adopted adopted = {.special_use = m->special_use, .uidvalidity = m->uidvalidity,
+                                        .uidnext = m->uidnext};
+        size_t first = first_of(&t->from, m->id), at = first;
+
+        if (!our_name(a, m->name, &adopted.name, e) || !store_adopt_mailbox(t->store, &adopted, e) ||
+            !take_messages(t, m->id, adopted.name, &at, e) || !store_adopt_end(t->store, &adopted, e))
+            return fail_in(e, "mailbox %.*s", STR_FMT(m->name));
+        printf("%s: %.*s: %zu\n", t->account, STR_FMT(adopted.name), at - first);
+    }
+    return true;
+}
+
+// Exactly theirs: what making a mailbox subscribed is taken back.
+static bool take_subscriptions(struct takeover *t, struct arena *a, struct err *e)
+{
+    struct store_reader *r = store_reader_open(e);
+    struct store_names ours = {0};
+    struct map wanted = {0};
+    bool is_ok = r && store_subscriptions(r, a, &ours, e);
+
+    store_reader_close(r);
+    for (size_t i = 0; is_ok && i < t->from.n_subscriptions; i++) {
+        struct str name;
+
+        is_ok = our_name(a, t->from.subscriptions[i], &name, e) &&
+                store_subscribe(t->store, NULL, name, true, e);
+        if (is_ok)
+            map_put(&wanted, name, t);
+    }
+    for (size_t i = 0; is_ok && i < ours.n; i++)
+        if (!map_get(&wanted, ours.items[i]))
+            is_ok = store_subscribe(t->store, NULL, ours.items[i], false, e);
+    map_fini(&wanted);
+    return is_ok;
+}
+
+/* In the child. */
+static int take_over(void *ctx)
+{
+    static const struct store_options options = {.junk.is_unknown = true};
+    AUTO_ARENA a = ARENA_LIMIT(SIZE_MAX / 2);
+    struct takeover *t = ctx;
+    struct err e = {0};
+    bool is_ok;
+
+    is_ok = upstream_read(t->index, &a, &t->from, &e) && (t->store = store_open(&options, &e)) &&
+            store_adopt_counters(t->store, t->from.modseq, t->from.next_uidvalidity, &e) &&
+            take_mailboxes(t, &a, &e) && take_subscriptions(t, &a, &e);
+    store_close(t->store);
+    if (!is_ok) {
+        (void)fail_in(&e, "account %s", t->account);
+        return cmd_fail(&e);
+    }
+    fprintf(stderr, "%s: %llu messages taken over", t->account, (unsigned long long)t->n_added);
+    if (t->n_there)
+        fprintf(stderr, ", %llu were there already", (unsigned long long)t->n_there);
+    if (t->n_lost)
+        fprintf(stderr, ", %llu could not be", (unsigned long long)t->n_lost);
+    fprintf(stderr, "\n");
+    return t->n_lost ? 1 : 0;
+}
+
+// The file as it is when nobody writes to it: upstream's server holds a lock on it.
+static bool map_index(int dir, struct str *out, int *fd, struct err *e)
+{
+    struct stat st;
+    void *p;
+
+    *fd = openat(dir, "index.db", O_RDONLY | O_CLOEXEC);
+    if (*fd < 0 || fstat(*fd, &st))
+        return fail_errno(e, "opening index.db");
+    if (flock(*fd, LOCK_SH | LOCK_NB))
+        return errno == EWOULDBLOCK ? fail(e, ERR_CONFLICT, "index.db is in use: stop the other server first")
+                                    : fail_errno(e, "locking index.db");
+    if (st.st_size <= 0)
+        return fail(e, ERR_SYNTAX, "index.db is empty");
+    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, *fd, 0);
+    if (p == MAP_FAILED)
+        return fail_errno(e, "reading index.db");
+    *out = str_at(p, (size_t)st.st_size);
+    return true;
+}
+
+// Our directory of the account, made if need be, for whoever has the others.
+static bool make_account(struct arena *a, struct str data, const char *account, int *out, struct err *e)
+{
+    const char *accounts = arena_cstring(a, arena_printf(a, "%.*s/accounts", STR_FMT(data)));
+    const char *own = arena_cstring(a, arena_printf(a, "%s/%s", accounts, account));
+    struct stat st;
+
+    if (!account[0] || account[0] == '.' || str_find(str_of(account), '/') != STR_NONE)
+        return fail(e, ERR_SYNTAX, "\"%s\" is no account", account);
+    if ((mkdir(accounts, 0711) && errno != EEXIST) || stat(accounts, &st))
+        return fail_errno(e, "making %s", accounts);
+    if (mkdir(own, DIR_MODE) == 0 && geteuid() == 0 && chown(own, st.st_uid, st.st_gid))
+        return fail_errno(e, "giving %s to its user", own);
+    return paths_open_account(a, data, str_of(account), out, e);
+}
+
+static bool take_account(struct str data, struct str theirs, const char *account, int *code, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    struct takeover *t = heap_alloc(sizeof *t);
+    AUTO_FD from = -1;
+    AUTO_FD index = -1;
+    AUTO_FD to = -1;
+    bool is_ok;
+
+    t->account = account;
+    is_ok = paths_open_account(&a, theirs, str_of(account), &from, e) &&
+            map_index(from, &t->index, &index, e) && make_account(&a, data, account, &to, e);
+    t->theirs = from;
+    is_ok = is_ok && confine_run(to, from, take_over, t, code, e);
+    if (t->index.n)
+        munmap((void *)(uintptr_t)t->index.p, t->index.n);
+    free(t);
+    return is_ok || fail_in(e, "account %s", account);
+}
+
+int cmd_import_upstream(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct paths_names accounts = {0};
+    struct str data, theirs;
+    struct err e = {0};
+    AUTO_FD lock = -1;
+    int worst = 0;
+
+    if (argc < 2)
+        return cmd_usage("import upstream");
+    theirs = str_of(argv[1]);
+    for (int i = 2; i < argc; i++)
+        *ARENA_PUSH(&a, accounts.items, &accounts.n, &accounts.cap) = argv[i];
+    if (!paths_lock_data(&a, &data, &lock, &e) ||
+        (argc == 2 && !paths_accounts(&a, theirs, &accounts, &e)))
+        return cmd_fail(&e);
+    for (size_t i = 0; i < accounts.n; i++) {
+        int code = 0;
+
+        e = (struct err){0};
+        if (!take_account(data, theirs, accounts.items[i], &code, &e))
+            code = cmd_fail(&e);
+        if (code)
+            worst = code;
+    }
+    return worst;
+}

@@ -1,0 +1,264 @@
+"""Writes an upstream data directory, from what is known of its formats: bbolt's pages, bstore's records.
+
+Made apart from the reader (src/mailfile/bolt.c, bstore.c): the two have only the format in common.
+"""
+import datetime
+import json
+import os
+import struct
+
+PAGE = 4096
+BRANCH, LEAF, META, FREELIST = 1, 2, 4, 16
+
+
+def fnv1a(data):
+    h = 14695981039346656037
+    for b in data:
+        h = (h ^ b) * 1099511628211 & 0xffffffffffffffff
+    return h
+
+
+class Bolt:
+    """A file of nested dicts: bytes to bytes, or to a dict that is a bucket."""
+
+    def __init__(self, page_size=PAGE, transaction=7):
+        self.page_size, self.transaction = page_size, transaction
+        self.pages = {}  # id: bytes, with their overflow
+        self.next = 4    # behind two meta pages, a freelist and a page that is free
+
+    def put(self, flags, count, body):
+        n = (16 + len(body) + self.page_size - 1) // self.page_size
+        page = struct.pack('<QHHI', self.next, flags, count, n - 1) + body
+        self.pages[self.next] = page.ljust(n * self.page_size, b'\0')
+        self.next += n
+        return self.next - n
+
+    @staticmethod
+    def leaf_body(items):
+        heads, tail = b'', b''
+        for i, (key, value, flags) in enumerate(items):
+            heads += struct.pack('<IIII', flags, 16 * (len(items) - i) + len(tail), len(key), len(value))
+            tail += key + value
+        return heads + tail
+
+    def tree(self, items):
+        """Leaf pages of up to a few thousand bytes, and branch pages above them; the root's id."""
+        groups, size = [[]], 0
+        for item in items:
+            n = 16 + len(item[0]) + len(item[1])
+            if groups[-1] and size + n > self.page_size - 16:
+                groups.append([])
+                size = 0
+            groups[-1].append(item)
+            size += n
+        level = [(g[0][0] if g else b'', self.put(LEAF, len(g), self.leaf_body(g))) for g in groups]
+        while len(level) > 1:
+            above = []
+            for i in range(0, len(level), 40):
+                part, heads, tail = level[i:i + 40], b'', b''
+                for k, (key, page) in enumerate(part):
+                    heads += struct.pack('<IIQ', 16 * (len(part) - k) + len(tail), len(key), page)
+                    tail += key
+                above.append((part[0][0], self.put(BRANCH, len(part), heads + tail)))
+            level = above
+        return level[0][1]
+
+    def bucket(self, content):
+        items = []
+        for key in sorted(content):
+            value = content[key]
+            items.append((key, self.bucket(value), 1) if isinstance(value, dict) else (key, value, 0))
+        small = self.leaf_body(items)
+        if len(small) < self.page_size // 4 and not any(flags for _, _, flags in items):
+            return struct.pack('<QQ', 0, 0) + struct.pack('<QHHI', 0, LEAF, len(items), 0) + small
+        return struct.pack('<QQ', self.tree(items), 0)
+
+    def write(self, content):
+        items = [(k, self.bucket(v), 1) for k, v in sorted(content.items())]
+        root = self.tree(items)
+        out = bytearray(self.next * self.page_size)
+        for n, page in self.pages.items():
+            out[n * self.page_size:n * self.page_size + len(page)] = page
+        for n in (0, 1):
+            meta = struct.pack('<IIIIQQQQQ', 0xED0CDAED, 2, self.page_size, 0, root, 0, 2, self.next, self.transaction - n)
+            page = struct.pack('<QHHI', n, META, 0, 0) + meta + struct.pack('<Q', fnv1a(meta))
+            out[n * self.page_size:n * self.page_size + len(page)] = page
+        freelist = struct.pack('<QHHI', 2, FREELIST, 1, 0) + struct.pack('<Q', 3)
+        out[2 * self.page_size:2 * self.page_size + len(freelist)] = freelist
+        return bytes(out)
+
+
+# --- bstore ---
+
+def uvarint(n):
+    out = b''
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def varint(n):
+    return uvarint(n << 1 if n >= 0 else ~(n << 1))
+
+
+def counted(data):
+    return uvarint(len(data)) + data
+
+
+def bits(flags):
+    out = bytearray((len(flags) + 7) // 8)
+    for i, flag in enumerate(flags):
+        if flag:
+            out[i // 8] |= 128 >> i % 8
+    return bytes(out)
+
+
+def go_time(unix):
+    return b'\1' + struct.pack('>qiH', unix + 62135596800, 123456789, 0xffff)
+
+
+def pack(kind, v):
+    if kind == 'string':
+        return counted(v.encode())
+    if kind == 'bytes':
+        return counted(v)
+    if kind == 'bool':
+        return b''
+    if kind == 'boolptr':
+        return b'\1' if v else b'\0'
+    if kind.startswith('uint'):
+        return uvarint(v)
+    if kind.startswith('int'):
+        return varint(v)
+    if kind == 'time':
+        return counted(go_time(v))
+    if kind == 'strings':
+        return uvarint(len(v)) + bits([bool(x) for x in v]) + b''.join(pack('string', x) for x in v if x)
+    if kind == 'flagmap':  # a map of strings to nothing, and a struct, that only have to be passed over
+        return uvarint(len(v)) + bits([False] * len(v)) + b''.join(pack('string', k) for k in v)
+    if kind == 'pair':
+        return bits([bool(x) for x in v]) + b''.join(pack('int64', x) for x in v if x)
+    raise ValueError(kind)
+
+
+def json_type(kind, numbers):
+    names = ['bytes', 'bool', 'int', 'int8', 'int16', 'int32', 'int64', 'uint', 'uint8', 'uint16', 'uint32', 'uint64', 'float32', 'float64',
+             'map', 'slice', 'string', 'time', 'binarymarshal', 'struct', 'array']
+
+    def named(k):
+        return names.index(k) + 1 if numbers else k
+
+    if kind == 'strings':
+        return {'Kind': named('slice'), 'List': {'Kind': named('string')}}
+    if kind == 'boolptr':
+        return {'Ptr': True, 'Kind': named('bool')}
+    if kind == 'flagmap':
+        return {'Kind': named('map'), 'MapKey': {'Kind': named('string')}, 'MapValue': {'Kind': named('struct')}}
+    if kind == 'pair':
+        return {'Kind': named('struct'), 'FieldsTypeSeq': 2, 'Fields': [{'Name': n, 'Type': {'Kind': named('int64')}} for n in 'AB']}
+    return {'Kind': named(kind)}
+
+
+def key_of(kind, v):
+    if kind == 'string':
+        return v.encode()
+    width = {'int': 4, 'int64': 8, 'uint32': 4, 'int32': 4}[kind]
+    return (v + (1 << 8 * width - 1) if kind[0] == 'i' else v).to_bytes(width, 'big')
+
+
+def table(versions, records):
+    """versions: lists of (name, kind), the first is the key; records: (index of version, dict)."""
+    types, rows = {}, {}
+    for i, fields in enumerate(versions):
+        numbers = i == 0  # as the first version of the format had it
+        types[(i + 1).to_bytes(4, 'big')] = json.dumps({
+            'Version': i + 1, 'OndiskVersion': 1 if numbers else 2, 'ReferencedBy': {},
+            'Fields': [{'Name': name, 'Type': json_type(kind, numbers)} for name, kind in fields]}).encode()
+    for i, record in records:
+        fields = versions[i]
+        present = [(kind, record[name]) if record.get(name) or (kind == 'boolptr' and name in record) else None for name, kind in fields[1:]]
+        rows[key_of(fields[0][1], record[fields[0][0]])] = (
+            uvarint(i + 1) + bits([p is not None for p in present]) + b''.join(pack(*p) for p in present if p))
+    return {b'records': rows, b'types': types, b'index.Some': {b'\0' * 8: b''}}
+
+
+FLAGS = ['Seen', 'Answered', 'Flagged', 'Forwarded', 'Junk', 'Notjunk', 'Deleted', 'Draft', 'Phishing', 'MDNSent']
+MAILBOX = [('ID', 'int64'), ('Name', 'string'), ('UIDValidity', 'uint32'), ('UIDNext', 'uint32'), ('Archive', 'bool'), ('Draft', 'bool'),
+           ('Junk', 'bool'), ('Sent', 'bool'), ('Trash', 'bool'), ('Keywords', 'strings'), ('HaveCounts', 'bool'), ('Total', 'int64'), ('Size', 'int64')]
+MESSAGE = [('ID', 'int64'), ('UID', 'uint32'), ('MailboxID', 'int64'), ('ModSeq', 'int64'), ('CreateSeq', 'int64'), ('Expunged', 'bool'),
+           ('IsReject', 'bool'), ('Received', 'time'), ('RemoteIP', 'string'), ('EHLODomain', 'string'), ('MailFrom', 'string'),
+           ('EHLOValidation', 'uint8'), ('DKIMDomains', 'strings'), ('MessageHash', 'bytes')] + [(f, 'bool') for f in FLAGS] + [
+           ('Keywords', 'strings'), ('Size', 'int64'), ('TrainedJunk', 'boolptr'), ('MsgPrefix', 'bytes'), ('ParsedBuf', 'bytes')]
+# A later version: fields came, and one went.
+MESSAGE2 = MESSAGE[:5] + [('Odd', 'flagmap'), ('Pair', 'pair')] + [f for f in MESSAGE[5:] if f[0] != 'IsReject'] + [('Preview', 'string')]
+
+
+def message_path(n):
+    digits = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_'
+    v, name = n >> 13, ''
+    while not name or v:
+        name += digits[v & 63]
+        v >>= 6
+    return os.path.join('msg', name, str(n))
+
+
+def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity):
+    """messages: dicts of fields; those with 'Pair' are of the second version."""
+    return {
+        b'Mailbox': table([MAILBOX], [(0, m) for m in mailboxes]),
+        b'Message': table([MESSAGE, MESSAGE2], [(1 if 'Pair' in m else 0, m) for m in messages]),
+        b'Subscription': table([[('Name', 'string')]], [(0, {'Name': s}) for s in subscriptions]),
+        b'NextUIDValidity': table([[('ID', 'int'), ('Next', 'uint32')]], [(0, {'ID': 1, 'Next': next_uidvalidity})]),
+        b'SyncState': table([[('ID', 'int'), ('LastModSeq', 'int64'), ('HighestDeletedModSeq', 'int64')]],
+                            [(0, {'ID': 1, 'LastModSeq': last_modseq, 'HighestDeletedModSeq': -1})]),
+        b'Password': table([[('Hash', 'string')]], [(0, {'Hash': 'x'})]),
+    }
+
+
+def sample(n=300):
+    """Mailboxes, messages with the bytes of their files, subscriptions: what the tests know of."""
+    mailboxes = [{'ID': 1, 'Name': 'Inbox', 'UIDValidity': 1000, 'UIDNext': n + 50}, {'ID': 2, 'Name': 'Sent', 'UIDValidity': 1001, 'UIDNext': 7, 'Sent': True},
+                 {'ID': 3, 'Name': 'Work', 'UIDValidity': 1002, 'UIDNext': 1}, {'ID': 4, 'Name': 'Work/Caf\u00e9', 'UIDValidity': 900, 'UIDNext': 5000,
+                                                                                'Keywords': ['later', 'urgent']},
+                 {'ID': 5, 'Name': 'Spam', 'UIDValidity': 1003, 'UIDNext': 9, 'Junk': True}]
+    messages, files = [], {}
+    day = int(datetime.datetime(2023, 5, 1, tzinfo=datetime.timezone.utc).timestamp())
+    for i in range(1, n + 1):
+        body = b'Subject: number %d\r\nFrom: a@b.example\r\nMessage-Id: <%d@up.example>\r\n\r\ntext %d\r\n' % (i, i, i)
+        prefix = b'' if i % 3 else b'Received: by upstream; number %d\r\n' % i * (1 if i != 30 else 400)
+        m = {'ID': i if i < n else 600000 + i, 'UID': i, 'MailboxID': 1, 'ModSeq': i, 'CreateSeq': i, 'Received': day + i, 'Size': len(prefix) + len(body),
+             'MsgPrefix': prefix, 'MailFrom': 'a@b.example', 'ParsedBuf': b'{"x":1}' * (i % 50), 'DKIMDomains': ['b.example', 'x.example']}
+        if i % 2 == 0:
+            m['Seen'] = True
+        if i % 5 == 0:
+            m.update(Flagged=True, Keywords=['later', 'urgent'], TrainedJunk=False)
+        if i % 7 == 0:
+            m.update(Pair=(1, -5), Odd=['a', 'b'], Preview='text')
+        if i % 11 == 0:
+            m['MailboxID'], m['UID'] = 4, 4000 + i
+        if i == 12:
+            m['MailboxID'], m['UID'], m['Seen'] = 2, 6, True
+        if i == 13:
+            m['MailboxID'], m['UID'], m['Junk'] = 5, 8, True
+        if i % 17 == 0:
+            m = {'ID': m['ID'], 'UID': m['UID'], 'MailboxID': m['MailboxID'], 'ModSeq': 900, 'CreateSeq': i, 'Expunged': True}
+        else:
+            files[m['ID']] = body
+        messages.append(m)
+    # Moved back and forth: the highest id has the lowest number.
+    messages[0]['UID'], messages[n - 2]['UID'] = n + 10, 1
+    return mailboxes, messages, files, ['Inbox', 'Sent', 'Work/Caf\u00e9', 'Gone']
+
+
+def write(dir, account, index, files):
+    """An account below a data directory."""
+    own = os.path.join(dir, 'accounts', account)
+    os.makedirs(own)
+    with open(own + '/index.db', 'wb') as f:
+        f.write(index)
+    for n, body in files.items():
+        path = os.path.join(own, message_path(n))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as f:
+            f.write(body)
