@@ -71,7 +71,7 @@ static void load_certificates(struct role_start *s)
             continue;
         if (!servers[f->listener])
             servers[f->listener] = tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
-        tls_server_set_protocols(servers[f->listener], STR("http/1.1"));
+        tls_server_set_protocols(servers[f->listener], STR("h2 http/1.1"));
         if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
             !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
             LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
@@ -136,8 +136,12 @@ static void run_child(struct role_start *start, struct packet *p)
     os_title_set("mox: web %.*s", STR_FMT(c.remote));
     log_set_cid(c.info.conn);
     setsockopt(c.stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (start_tls(&c))
-        http1_serve(&c);
+    if (start_tls(&c)) {
+        if (c.is_tls && str_eq(tls_protocol(c.stream.tls), STR("h2")))
+            http2_serve(&c);
+        else
+            http1_serve(&c);
+    }
     stream_close(&c.stream);
     _exit(0);
 }
@@ -151,7 +155,7 @@ _Noreturn void web_template_main(void)
     role_start(&s, ROLE_WEB_TEMPLATE);
     crypto_warm();
     load_certificates(&s);
-    if (!dispatch_load(&s, &e) || !qr_open(&e)) {
+    if (!dispatch_load(&s, &e) || !qr_open(&e) || !http2_open(&e)) {
         LOG(LOG_ERROR, "http", "cannot start", LOG_E(&e));
         exit(1);
     }

@@ -18,7 +18,7 @@ enum {
     WEB_WRITE_MS = 60 * 1000, // for each piece
     WEB_BODY_MS = 30 * 1000, // a body has so long, and a second more for every WEB_BODY_RATE bytes that came
     WEB_BODY_RATE = 512,
-    WEB_MAX_REQUESTS = 1000, // of a connection; then another is needed, which is served by a fresh process
+    WEB_MAX_REQUESTS = 10000, // of a connection; then another is needed, which is served by a fresh process
     WEB_BUFFER = 16 * 1024,
     WEB_REQUEST_MEMORY = 8 << 20, // arena of a request
     WEB_MAX_FORM = 64 * 1024, // a small body that is read whole
@@ -35,7 +35,7 @@ enum web_got {
     WEB_FAILED,
 };
 struct web_source {
-    void *ctx;
+    void *ctx; // used after the handler has returned: in the arena, or freed by close
     int fd; // to wait for, when read says WEB_WAIT; -1: it never does
     enum web_got (*read)(void *ctx, char *p, size_t n, size_t *got, struct err *e);
     void (*close)(void *ctx); // called once, after the last read; may be NULL
@@ -162,6 +162,9 @@ int web_timeout(const struct web_conn *c, int ms);
 MUST_USE bool web_flush(struct web_conn *c, struct err *e);
 
 void http1_serve(struct web_conn *c);
+/* The library is loaded in the template. */
+MUST_USE bool http2_open(struct err *e);
+void http2_serve(struct web_conn *c);
 
 /* exchange.c: the line of the access log. */
 void web_log(struct web_exchange *x);

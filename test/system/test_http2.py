@@ -1,0 +1,295 @@
+"""HTTP/2: real clients, and one that speaks in frames of its own making."""
+import ssl
+import struct
+
+from harness import *
+
+HTTPS = 1443
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM, ACK, END_HEADERS = 1, 1, 4
+ENHANCE_YOUR_CALM = 11
+
+
+def field(name, value):
+    """Literal without indexing (RFC 7541 6.2.2), without Huffman; short texts only have one byte of length."""
+    def text(s):
+        s = s.encode('latin1') if isinstance(s, str) else s
+        n = len(s)
+        if n < 127:
+            return bytes([n]) + s
+        out, n = b'\x7f', n - 127
+        while n >= 128:
+            out, n = out + bytes([n % 128 + 128]), n // 128
+        return out + bytes([n]) + s
+    return b'\0' + text(name) + text(value)
+
+
+def head(path='/admin/', method='GET', host='localhost', *more):
+    return b''.join(field(n, v) for n, v in ((':method', method), (':scheme', 'https'), (':path', path),
+                                             *(((':authority', host),) if host is not None else ()), *more))
+
+
+class Client:
+    def __init__(self, s, settings=b''):
+        context = insecure_context()
+        context.set_alpn_protocols(['h2'])
+        self.sock = context.wrap_socket(socket.create_connection((s.ip, HTTPS), timeout=WAIT))
+        assert self.sock.selected_alpn_protocol() == 'h2'
+        self.buf = b''
+        self.sock.sendall(b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+        self.frame(SETTINGS, 0, 0, settings)
+
+    def frame(self, kind, flags=0, stream=0, payload=b''):
+        self.sock.sendall(struct.pack('>I', len(payload))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + payload)
+
+    def many(self, frames):
+        """Frames in one go; what the server says meanwhile does not matter, nor that it stops listening."""
+        try:
+            self.sock.sendall(b''.join(struct.pack('>I', len(p))[1:] + bytes([k, f]) + struct.pack('>I', s) + p
+                                       for k, f, s, p in frames))
+        except OSError:
+            pass
+
+    def read(self):
+        """Kind, flags, stream and payload of the next frame; None at the end."""
+        while True:
+            if len(self.buf) >= 9:
+                n = int.from_bytes(self.buf[:3], 'big')
+                if len(self.buf) >= 9 + n:
+                    f = self.buf[3], self.buf[4], int.from_bytes(self.buf[5:9], 'big'), self.buf[9:9 + n]
+                    self.buf = self.buf[9 + n:]
+                    return f
+            try:
+                more = self.sock.recv(65536)
+            except (ConnectionError, ssl.SSLError):
+                return None
+            if not more:
+                return None
+            self.buf += more
+
+    def until(self, *kinds):
+        """The next frame of one of these kinds."""
+        while True:
+            f = self.read()
+            assert f, 'the connection has ended, and no %s came' % (kinds,)
+            if f[0] in kinds and not (f[0] == SETTINGS and f[1] & ACK):
+                return f
+
+    def status(self, stream):
+        """Of the reply on a stream: from the static table, or a literal; an error code when it is reset."""
+        while True:
+            kind, flags, id, p = self.until(HEADERS, RST_STREAM, GOAWAY)
+            if kind == GOAWAY:
+                raise AssertionError('GOAWAY %d' % struct.unpack('>I', p[4:8])[0])
+            if id != stream:
+                continue
+            if kind == RST_STREAM:
+                return 'reset %d' % struct.unpack('>I', p)[0]
+            p = p.lstrip(b'\x20\x3f\xe1\x1f') if p[0] >> 5 == 1 else p
+            if p[0] & 0x80:
+                return [200, 204, 206, 304, 400, 404, 500][(p[0] & 0x7f) - 8]
+            n = p[1] & 0x7f
+            text = p[2:2 + n]
+            return int(text) if not p[1] & 0x80 else 'huffman ' + text.hex()
+
+    def ask(self, stream, *args):
+        self.frame(HEADERS, END_STREAM | END_HEADERS, stream, head(*args))
+        return self.status(stream)
+
+    def goaway(self):
+        """The code that the connection ends with; what else comes does not matter."""
+        while True:
+            f = self.read()
+            if not f:
+                return None
+            if f[0] == GOAWAY:
+                return struct.unpack('>I', f[3][4:8])[0]
+
+
+HUFFMAN = {'huffman 640e01': 404, 'huffman 680d07': 431, 'huffman 68017f': 400, 'huffman 640dbf': 405}
+
+
+def ask_fresh(s, *args):
+    c = Client(s)
+    r = c.ask(1, *args)
+    c.sock.close()
+    return r
+
+
+@test
+def curl_and_nghttp_speak_it():
+    s = server()
+    url = 'https://%s:%d' % (s.ip, HTTPS)
+    r = run('curl', '-sS', '-k', '--http2', '-w', '%{http_version} %{http_code}\n', '-o', '/dev/null', url + '/admin/', url + '/nothing')
+    assert r.stdout == '2 200\n2 404\n' or r.stdout.startswith('2 200\n'), r.stdout
+    r = run('curl', '-sS', '-k', '-I', url + '/admin/')
+    assert r.stdout.startswith('HTTP/2 200') and 'x-frame-options: deny' in r.stdout, r.stdout
+    r = run('curl', '-sS', '-k', '--http1.1', '-w', '%{http_version}\n', '-o', '/dev/null', url + '/admin/')
+    assert r.stdout == '1.1\n', r.stdout
+    r = run('nghttp', '-v', '-n', *[url + p for p in ('/admin/', '/account/', '/webmail/', '/nothing')])
+    assert r.stdout.count(':status: 200') == 3 and r.stdout.count(':status: 404') == 1, r.stdout
+    r = run('h2load', '-n', '500', '-c', '4', '-m', '32', url + '/admin/')
+    assert '500 succeeded, 0 failed' in r.stdout, r.stdout
+    assert 'proto=h2' in s.log_text()
+
+
+@test
+def bodies_that_nobody_reads_end_quietly():
+    s = server()
+    with tempfile.NamedTemporaryFile() as f:
+        f.write(b'x' * 3000000)
+        f.flush()
+        r = run('curl', '-sS', '-k', '--http2', '-w', '%{http_code}', '-o', '/dev/null', '-T', f.name,
+                'https://%s:%d/admin/' % (s.ip, HTTPS))
+        assert r.stdout == '404', r.stdout
+    c = Client(s)  # and the connection goes on
+    c.frame(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))
+    c.frame(DATA, 0, 1, b'x' * 10000)
+    assert c.until(HEADERS)[2] == 1
+    assert c.until(RST_STREAM)[3] == b'\0\0\0\0'  # NO_ERROR (RFC 9113 8.1)
+    assert c.ask(3) == 200
+    c.sock.close()
+
+
+@test
+def many_streams_at_once():
+    """Every one is answered, but no more than 32 at a time are open."""
+    s = server()
+    c = Client(s, struct.pack('>HI', 4, 0))  # no window: nothing of a body may be sent, so that all stay open
+    for i in range(40):
+        c.frame(HEADERS, END_STREAM | END_HEADERS, 2 * i + 1, head())
+    answered, refused = set(), set()
+    while len(answered) + len(refused) < 40:
+        kind, _, stream, p = c.until(HEADERS, RST_STREAM)
+        (answered if kind == HEADERS else refused).add(stream)
+    assert len(answered) == 32 and refused == set(range(65, 80, 2)), (answered, refused)
+    for i in range(32):
+        c.frame(WINDOW_UPDATE, 0, 2 * i + 1, struct.pack('>I', 60000))
+    ended = set()
+    while len(ended) < 32:
+        kind, flags, stream, p = c.until(DATA)
+        if flags & END_STREAM:
+            ended.add(stream)
+    c.sock.close()
+
+
+@test
+def heads_are_as_strict_as_with_http1():
+    s = server()
+    assert ask_fresh(s) == 200
+    for args in (('/%00',), ('/%zz',), ('/', 'GET', 'a b'), ('/', 'GET', None), ('/', 'GET', 'localhost', ('host', 'other.example')),
+                 ('/', 'GET', 'user@localhost')):
+        assert ask_fresh(s, *args) in (400, 'reset 1'), args
+    assert ask_fresh(s, '/admin/', 'GET', 'localhost', ('host', 'LOCALHOST')) == 200
+    # What would be another request, or another body, on a connection of HTTP/1.1 behind us (RFC 9113 8.2, 8.3).
+    for more in (('transfer-encoding', 'chunked'), ('connection', 'keep-alive'), ('Upper', 'x'), ('x', 'a\r\nb: c'), ('x', 'a\0b'),
+                 ('x y', 'z'), (':path', '/again'), (':status', '200'), ('content-length', '5'), ('te', 'gzip')):
+        assert ask_fresh(s, '/admin/', 'GET', 'localhost', more) in ('reset 1', 400), more
+    for path in ('/ HTTP/1.1\r\nHost: x', 'admin', '', '/\x7f'):
+        assert ask_fresh(s, path) in ('reset 1', 400), path
+    assert '/again' not in s.log_text()
+
+
+@test
+def heads_have_a_size():
+    s = server()
+    c = Client(s)
+    c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head('/admin/', 'GET', 'localhost', *[('x%d' % i, 'y') for i in range(120)]))
+    status = c.status(1)
+    assert HUFFMAN.get(status, status) == 431, status
+    assert c.ask(3) == 200
+    # A head that a few bytes say again and again (HPACK): the connection ends.
+    big = b'\x40' + field('x', 'y' * 3500)[1:]  # into the dynamic table
+    c.many([(HEADERS, END_STREAM | END_HEADERS, 5, head() + big + b'\xbe' * 12000)])
+    assert c.goaway() == ENHANCE_YOUR_CALM
+    c.sock.close()
+
+
+@test
+def rapid_reset_ends_the_connection():
+    """CVE-2023-44487: requests that are taken back as soon as they are made."""
+    s = server()
+    c = Client(s)
+    for i in range(60):  # a browser that changes its mind is no attacker
+        c.many([(HEADERS, END_STREAM | END_HEADERS, 2 * i + 1, head()), (RST_STREAM, 0, 2 * i + 1, struct.pack('>I', 8))])
+    assert c.ask(1001) == 200
+    start = len(s.log_text())
+    c.many([f for i in range(1000) for f in ((HEADERS, END_STREAM | END_HEADERS, 1003 + 2 * i, head()),
+                                             (RST_STREAM, 0, 1003 + 2 * i, struct.pack('>I', 8)))])
+    assert c.goaway() == ENHANCE_YOUR_CALM
+    assert s.log_text(start).count('m="http request"') < 300  # most of them cost no more than their bytes
+    c.sock.close()
+
+
+@test
+def floods_of_frames_end_the_connection():
+    s = server()
+    start = len(s.log_text())
+    for frames in ([(HEADERS, END_STREAM, 1, head())] + [(CONTINUATION, 0, 1, field('x', 'y'))] * 5000,
+                   [(PING, 0, 0, b'12345678')] * 2000, [(SETTINGS, 0, 0, b'')] * 2000,
+                   [(PRIORITY, 0, 3, b'\0\0\0\0\1')] * 2000,
+                   [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, 0, 1, b'')] * 2000):
+        c = Client(s)
+        c.many(frames)
+        code = c.goaway()
+        assert code != 0, (frames[0], code)
+        assert c.read() is None or True
+        c.sock.close()
+    assert 'crashed' not in s.log_text(start)
+    c = Client(s)
+    assert c.ask(1) == 200
+    c.sock.close()
+
+
+@test
+def malformed_frames_end_the_connection():
+    s = server()
+    for frames in ([(DATA, 0, 0, b'x')], [(HEADERS, END_HEADERS, 2, head())], [(HEADERS, END_HEADERS, 1, b'\xff\xff\xff\xff\xff')],
+                   [(RST_STREAM, 0, 7, b'\0\0\0\0')], [(WINDOW_UPDATE, 0, 0, b'\0\0\0\0')], [(SETTINGS, 0, 0, b'123')],
+                   [(PUSH, END_HEADERS, 1, b'\0\0\0\2' + head())], [(CONTINUATION, END_HEADERS, 1, head())],
+                   [(HEADERS, END_STREAM | END_HEADERS, 1, head()), (DATA, 0, 1, b'x')]):
+        c = Client(s)
+        c.many(frames)
+        c.many([(PING, 0, 0, b'12345678')])
+        while True:  # GOAWAY, or the stream alone is reset and the connection answers
+            f = c.read()
+            assert f, frames
+            if f[0] in (GOAWAY, RST_STREAM):
+                break
+        c.sock.close()
+    context = insecure_context()  # who agreed on h2 and speaks something else
+    context.set_alpn_protocols(['h2'])
+    with context.wrap_socket(socket.create_connection((s.ip, HTTPS), timeout=WAIT)) as sock:
+        sock.sendall(b'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        while sock.recv(4096):
+            pass
+
+
+@test
+def who_does_not_read_is_left():
+    with running(env={'MOX_HTTP_TIMEOUT_MS': '200'}) as s:
+        c = Client(s, struct.pack('>HI', 4, 0))
+        c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head())
+        assert c.until(HEADERS)[2] == 1
+        assert c.goaway() is not None and c.goaway() is None
+        c.sock.close()
+        c = Client(s)  # nor is who says nothing, or half a request
+        assert c.goaway() == 0
+        c = Client(s)
+        c.frame(HEADERS, END_STREAM, 1, head())
+        assert c.goaway() is not None
+        c.sock.close()
+
+
+@test
+def a_stop_lets_answers_out():
+    with running() as s:
+        c = Client(s)
+        assert c.ask(1) == 200
+        s.process.send_signal(signal.SIGTERM)
+        assert c.goaway() == 0
+        c.sock.close()
+        s.process.wait(WAIT)
+
+
+main('http2')
