@@ -252,6 +252,8 @@ static bool take_head(struct stream_state *st, bool has_body, struct err *e)
     if (host && st->authority.n &&
         (!http_request_set_host(&st->arena, &of_host, host->value, e) || !str_eq(of_host.host, r->host) || of_host.port != r->port))
         return fail(e, ERR_SYNTAX, "target and Host name different hosts");
+    if (!host && !http_field_add(&st->arena, &r->fields, STR("host"), st->authority)) // as all others see it
+        return fail(e, ERR_SYNTAX, "no host");
     if (!http_request_set_target(&st->arena, r, st->path, &status, e)) {
         st->refused = status;
         return false;
