@@ -90,7 +90,8 @@ void config_put_new(struct buf *out, const struct config_new *new)
                "# Whom the processes run as that talk to others.\nUser: %.*s\n\n"
                "# error, warn, info, debug, trace, traceauth or tracedata.\nLogLevel: debug\n\n"
                "# The name of this machine: that of its addresses in the DNS, and of its certificate.\nHostname: %.*s\n\n"
-               "# RECOMMENDED: look once a day whether there is a newer version, and mail the postmaster if so.\n"
+               "# RECOMMENDED, if whoever you have this program from publishes versions: look once a day whether there is a\n"
+               "# newer one, and mail the postmaster if so. Where, a section Updates says.\n"
                "#CheckUpdates: true\n\n"
                "AdminPasswordFile: adminpasswd\n", STR_FMT(new->user), STR_FMT(new->hostname));
     if (!new->has_webserver)
