@@ -121,7 +121,7 @@ static bool dial(const char *where, const char *usages, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(16 << 20);
     AUTO_BUF proof = BUF_LIMIT(2000);
-    struct dane_server server = {.is_next_hop_secure = true};
+    struct dane_server server = {.is_next_hop_secure = true, .has_all_usages = true};
     struct mx_addresses addresses;
     struct dane_result dane;
     struct tls_client *tls;
@@ -266,7 +266,34 @@ int cmd_dane_dialmx(int argc, char **argv)
 struct smtp_options {
     const char *hello, *name;
     bool needs_tls, has_no_tls, is_verified;
+    const char *roots, *suites, *groups, *renegotiation, *least, *most;
+    bool has_no_tickets, has_fixed_records; // records of one size are all that OpenSSL writes
 };
+
+static bool parse_version(const char *text, enum tls_client_version *out, struct err *e)
+{
+    static const char *const names[] = {"", "tls1.0", "tls1.1", "tls1.2", "tls1.3"};
+
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_eq_ci(str_of(text), str_of(names[i]))) {
+            *out = (enum tls_client_version)i;
+            return true;
+        }
+    return fail(e, ERR_SYNTAX, "\"%s\" is no version of TLS: tls1.0, tls1.1, tls1.2 or tls1.3", text);
+}
+
+static bool set_limits(struct tls_client *tls, const struct smtp_options *o, struct err *e)
+{
+    struct tls_limits limits = {.suites = str_of(o->suites), .groups = str_of(o->groups),
+                                .may_renegotiate = !str_eq(str_of(o->renegotiation), STR("never")),
+                                .may_have_tickets = !o->has_no_tickets};
+
+    if (!str_eq(str_of(o->renegotiation), STR("never")) && !str_eq(str_of(o->renegotiation), STR("once")) &&
+        !str_eq(str_of(o->renegotiation), STR("always")))
+        return fail(e, ERR_SYNTAX, "\"%s\" is not never, once or always", o->renegotiation);
+    return parse_version(o->least, &limits.least, e) && parse_version(o->most, &limits.most, e) &&
+           tls_client_limit(tls, &limits, e) && (!o->roots || tls_client_use_roots(tls, o->roots, e));
+}
 
 static bool smtp_dial(const char *where, const struct smtp_options *o, struct err *e)
 {
@@ -283,7 +310,8 @@ static bool smtp_dial(const char *where, const struct smtp_options *o, struct er
     bool has_tls;
 
     crypto_warm();
-    if (!(tls = tls_client_new(e)) || !own_parse_host(&a, where, SMTP_PORT, &host, &port, e) ||
+    if (!(tls = tls_client_new(e)) || !set_limits(tls, o, e) ||
+        !own_parse_host(&a, where, SMTP_PORT, &host, &port, e) ||
         (!ip_parse(host, &used) && !own_dns_open(&dns, e)) || !own_addresses(&dns, &a, host, &addresses, e) ||
         !own_connect(&addresses, port, &s, &used, e) || !own_confine(e) ||
         !own_smtp_begin(&smtp, str_of(o->hello), e))
@@ -300,12 +328,21 @@ static bool smtp_dial(const char *where, const struct smtp_options *o, struct er
 
 int cmd_smtp_dial(int argc, char **argv)
 {
-    struct smtp_options o = {.hello = "localhost"};
+    struct smtp_options o = {.hello = "localhost", .suites = "", .groups = "", .renegotiation = "never",
+                             .least = "", .most = ""};
     const struct cmd_flag flags[] = {{"ehlohostname", &o.hello, NULL},
                                      {"remotehostname", &o.name, NULL},
                                      {"forcetls", NULL, &o.needs_tls},
                                      {"notls", NULL, &o.has_no_tls},
-                                     {"tlsverify", NULL, &o.is_verified}};
+                                     {"tlscerts", &o.roots, NULL},
+                                     {"tlsciphersuites", &o.suites, NULL},
+                                     {"tlscurves", &o.groups, NULL},
+                                     {"tlsnodynamicrecordsizing", NULL, &o.has_fixed_records},
+                                     {"tlsnosessiontickets", NULL, &o.has_no_tickets},
+                                     {"tlsrenegotiation", &o.renegotiation, NULL},
+                                     {"tlsverify", NULL, &o.is_verified},
+                                     {"tlsversionmin", &o.least, NULL},
+                                     {"tlsversionmax", &o.most, NULL}};
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct err e = {0};
 

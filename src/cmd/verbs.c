@@ -302,10 +302,11 @@ const struct cmd cmd_verbs[] = {
     {"dkim verify", "message", "Verify the DKIM signatures of a message.\n\n"
      "Per signature: status and why, the key record, the field. Lines may end in LF or CR LF.",
      cmd_dkim_verify, false},
-    {"dane dial", "[-usages dane-ta,dane-ee] host:port",
+    {"dane dial", "[-usages pkix-ta,pkix-ee,dane-ta,dane-ee] host:port",
      "Connect to a server with TLS, verified with its TLSA records.\n\n"
-     "Records count that SMTP can use (DANE-TA and DANE-EE), and that DNSSEC proves. Then copies\n"
-     "standard input to the server and what it says to standard output. Needs no running server.",
+     "Records count that DNSSEC proves, with these usages or with any. With usages of PKIX the certificate must\n"
+     "also be one of a public authority. Then copies standard input to the server and what it says to standard\n"
+     "output. Needs no running server.",
      cmd_dane_dial, false},
     {"dane dialmx", "[-ehlohostname name] domain [desthost]",
      "Connect to a mail server of a domain, verified with DANE.\n\n"
@@ -367,11 +368,15 @@ const struct cmd cmd_verbs[] = {
     {"mtasts lookup", "domain", "Look up the MTA-STS record of a domain and fetch its policy.\n\n"
      "The web server's certificate must be of an authority of the system, or of the file that the\n"
      "environment variable SSL_CERT_FILE names. Needs no running server.", cmd_mtasts_lookup, false},
-    {"smtp dial", "[-ehlohostname name] [-forcetls] [-notls] [-remotehostname name] [-tlsverify] host[:port]",
+    {"smtp dial", "[flags] host[:port]",
      "Connect to an SMTP server, shake hands with STARTTLS if it offers that, and say EHLO.\n\n"
      "Then copies standard input to the server and what it says to standard output. The certificate is\n"
      "not verified, unless with -tlsverify; DANE and MTA-STS play no part. -remotehostname is the name\n"
-     "of the server that TLS asks for, if it is not host.", cmd_smtp_dial, false},
+     "of the server that TLS asks for, if it is not host.\n\n"
+     "Flags: -ehlohostname name, -forcetls, -notls, -remotehostname name, -tlscerts pemfile (authorities, for\n"
+     "-tlsverify), -tlsciphersuites and -tlscurves (lists with commas), -tlsnodynamicrecordsizing (records are of\n"
+     "one size in any case), -tlsnosessiontickets, -tlsrenegotiation never|once|always (of the server's asking; once\n"
+     "is as always), -tlsverify, -tlsversionmin and -tlsversionmax (tls1.0 to tls1.3).", cmd_smtp_dial, false},
     {"tlsrpt lookup", "domain", "Look up the TLS reporting record of a domain and print it.",
      cmd_tlsrpt_lookup, false},
     {"tlsrpt parsereportmsg", "messagefile ...", "Print the TLS reports in messages, as JSON.",

@@ -14,6 +14,7 @@
 struct tls_client {
     SSL_CTX *ctx;  // with the public roots
     SSL_CTX *dane; // without: the usages of SMTP bring their own (RFC 7672 3.1)
+    SSL_CTX *both; // for the usages of PKIX; NULL: not needed yet
 };
 
 // The handshake itself needs no good certificate; see tls_verify_roots.
@@ -64,7 +65,97 @@ void tls_client_free(struct tls_client *c)
         return;
     SSL_CTX_free(c->ctx);
     SSL_CTX_free(c->dane);
+    SSL_CTX_free(c->both);
     free(c);
+}
+
+bool tls_client_use_roots(struct tls_client *c, const char *path, struct err *e)
+{
+    X509_STORE *store = X509_STORE_new();
+
+    if (store)
+        SSL_CTX_set_cert_store(c->ctx, store); // it is the context's
+    if (store && SSL_CTX_load_verify_file(c->ctx, path) == 1)
+        return true;
+    tls_clear_errors(e, path);
+    return false;
+}
+
+/* A list with commas as OpenSSL has it, with each name put in its own words by `translate`. */
+static const char *list_of(struct arena *a, struct str names, struct str (*translate)(struct arena *, struct str))
+{
+    AUTO_BUF out = BUF_LIMIT(8192);
+    struct str name;
+
+    while (str_next(&names, ',', &name)) {
+        if (out.n)
+            BUF_PUT(&out, ":");
+        buf_put(&out, translate(a, str_trim(name)));
+    }
+    return arena_cstring(a, arena_dup(a, buf_str(&out)));
+}
+
+// Names of IANA, as they are said elsewhere.
+static struct str cipher_name(struct arena *a, struct str name)
+{
+    const char *text = arena_cstring(a, name), *own = text ? OPENSSL_cipher_name(text) : NULL;
+
+    return own && !str_eq(str_of(own), STR("(NONE)")) ? arena_dup(a, str_of(own)) : name;
+}
+
+static struct str group_name(struct arena *a, struct str name)
+{
+    return str_starts_ci(name, STR("CurveP")) ? arena_printf(a, "P-%.*s", STR_FMT(str_from(name, 6))) : name;
+}
+
+static bool is_of_1_3(struct str suite)
+{
+    return str_starts(suite, STR("TLS_AES_")) || str_starts(suite, STR("TLS_CHACHA20_"));
+}
+
+// Suites of TLS 1.3 and of before it are two lists.
+static bool limit_suites(SSL_CTX *ctx, struct arena *a, struct str suites)
+{
+    AUTO_BUF newer = BUF_LIMIT(8192), older = BUF_LIMIT(8192);
+    struct str suite;
+
+    while (str_next(&suites, ',', &suite)) {
+        struct buf *to = is_of_1_3(suite = str_trim(suite)) ? &newer : &older;
+
+        if (to->n)
+            BUF_PUT(to, ",");
+        buf_put(to, suite);
+    }
+    return SSL_CTX_set_ciphersuites(ctx, list_of(a, buf_str(&newer), cipher_name)) == 1 &&
+           (!older.n || SSL_CTX_set_cipher_list(ctx, list_of(a, buf_str(&older), cipher_name)) == 1);
+}
+
+static int version_number(enum tls_client_version version)
+{
+    static const int numbers[] = {0, TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
+
+    return numbers[version];
+}
+
+bool tls_client_limit(struct tls_client *c, const struct tls_limits *l, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    bool is_old = (l->least && l->least < TLS_CLIENT_1_2) || (l->most && l->most < TLS_CLIENT_1_2);
+
+    // OpenSSL has the versions of before 1.2 for whoever asks for no security at all.
+    if ((!is_old || SSL_CTX_set_cipher_list(c->ctx, "DEFAULT:@SECLEVEL=0") == 1) &&
+        (!l->least || SSL_CTX_set_min_proto_version(c->ctx, version_number(l->least)) == 1) &&
+        (!l->most || SSL_CTX_set_max_proto_version(c->ctx, version_number(l->most)) == 1) &&
+        (!l->suites.n || limit_suites(c->ctx, &a, l->suites)) &&
+        (!l->groups.n || SSL_CTX_set1_groups_list(c->ctx, list_of(&a, l->groups, group_name)) == 1)) {
+        if (l->may_renegotiate)
+            SSL_CTX_clear_options(c->ctx, SSL_OP_NO_RENEGOTIATION);
+        if (l->may_have_tickets)
+            SSL_CTX_clear_options(c->ctx, SSL_OP_NO_TICKET);
+        return true;
+    }
+    tls_clear_errors(e, "limits of TLS");
+    return false;
 }
 
 bool tls_client_use_key(struct tls_client *c, struct str cert_pem, struct str key_pem,
@@ -84,6 +175,28 @@ bool tls_client_use_key(struct tls_client *c, struct str cert_pem, struct str ke
     if (!is_ok)
         tls_clear_errors(e, "certificate and key for the client");
     return is_ok;
+}
+
+// RFC 6698 2.1.1: usages PKIX-TA and PKIX-EE say which of the public roots' certificates it is.
+static bool needs_roots(const struct tls_target *target)
+{
+    for (size_t i = 0; i < target->n_associations; i++)
+        if (target->associations[i].usage < 2)
+            return true;
+    return false;
+}
+
+static SSL_CTX *context_for(struct tls_client *c, const struct tls_target *target)
+{
+    if (!target->n_associations)
+        return c->ctx;
+    if (!needs_roots(target))
+        return c->dane;
+    if (!c->both && (c->both = new_context())) {
+        SSL_CTX_set1_cert_store(c->both, SSL_CTX_get_cert_store(c->ctx));
+        SSL_CTX_dane_enable(c->both);
+    }
+    return c->both;
 }
 
 // RFC 7672 3.1.1, 3.2: with DANE-EE neither names nor dates count, with DANE-TA one of the names.
@@ -149,7 +262,7 @@ struct tls *tls_client_connect(struct tls_client *c, const struct tls_target *ta
     const char *name = arena_cstring(&a, target->name);
     struct ip ip;
 
-    t->ssl = SSL_new(target->n_associations ? c->dane : c->ctx);
+    t->ssl = SSL_new(context_for(c, target));
     if (!t->ssl || !SSL_set_fd(t->ssl, fd)) {
         tls_clear_errors(e, "TLS");
         tls_free(t);

@@ -16,7 +16,7 @@ struct tls_association {
 /* What a connection asks of its server. Texts need to live only during the call. */
 struct tls_target {
     struct str name; // the server's: said as SNI, and what certificates are checked for; or an address
-    /* DANE (RFC 7672): only usable records, see policy/dane.h. */
+    /* DANE (RFC 7672, RFC 6698): only usable records, see policy/dane.h. */
     const struct tls_association *associations;
     size_t n_associations;
     const struct str *names; // further names that a certificate may have with usage DANE-TA
@@ -28,6 +28,19 @@ struct tls_client;
 /* Reads the system's certificate authorities, or SSL_CERT_FILE: before the sandbox. NULL on failure. */
 struct tls_client *tls_client_new(struct err *e);
 void tls_client_free(struct tls_client *c);
+/* Trusts the certificates of this file (PEM) instead. */
+MUST_USE bool tls_client_use_roots(struct tls_client *c, const char *path, struct err *e);
+/*
+ * How TLS is spoken where DANE plays no part, for whoever tries servers out. Lists have commas: suites by IANA's or
+ * OpenSSL's names, groups such as "X25519,P-256". ERR_TEMPORARY when a name is not known.
+ */
+enum tls_client_version { TLS_CLIENT_ANY, TLS_CLIENT_1_0, TLS_CLIENT_1_1, TLS_CLIENT_1_2, TLS_CLIENT_1_3 };
+struct tls_limits {
+    enum tls_client_version least, most;
+    struct str suites, groups; // empty: the usual ones
+    bool may_renegotiate, may_have_tickets;
+};
+MUST_USE bool tls_client_limit(struct tls_client *c, const struct tls_limits *limits, struct err *e);
 /* Servers that ask for a certificate get this one: PEM, both. */
 MUST_USE bool tls_client_use_key(struct tls_client *c, struct str cert_pem, struct str key_pem,
                                  struct err *e);

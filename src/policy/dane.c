@@ -59,10 +59,8 @@ void dane_put_record(struct buf *out, const struct dns_record *record)
         buf_printf(out, "%02x", (unsigned char)record->data.p[i]);
 }
 
-bool dane_is_usable(const struct dns_record *record)
+static bool is_well_formed(const struct dns_record *record)
 {
-    if (record->usage != DANE_TA && record->usage != DANE_EE)
-        return false;
     if (record->selector != TLSA_CERT && record->selector != TLSA_SPKI)
         return false;
     switch (record->matching) {
@@ -77,13 +75,22 @@ bool dane_is_usable(const struct dns_record *record)
     }
 }
 
-static void take_records(struct arena *a, const struct dns_answer *answer, struct dane_result *out)
+bool dane_is_usable(const struct dns_record *record)
+{
+    return (record->usage == DANE_TA || record->usage == DANE_EE) && is_well_formed(record);
+}
+
+static void take_records(struct arena *a, const struct dns_answer *answer, bool has_all_usages,
+                         struct dane_result *out)
 {
     struct dns_record *usable = NULL;
     size_t cap = 0;
 
     for (size_t i = 0; i < answer->n; i++) {
-        if (out->n < DANE_MAX_RECORDS && dane_is_usable(&answer->records[i]))
+        const struct dns_record *r = &answer->records[i];
+        bool is_usable = has_all_usages ? r->usage <= DANE_EE && is_well_formed(r) : dane_is_usable(r);
+
+        if (out->n < DANE_MAX_RECORDS && is_usable)
             *ARENA_PUSH(a, usable, &out->n, &cap) = answer->records[i];
         else
             out->n_unusable++;
@@ -105,10 +112,10 @@ static bool is_failure(const struct dns_answer *answer)
 }
 
 /* RFC 7672 2.2.3: one candidate. False: try the next one. */
-static bool try_base(const struct dns *dns, struct arena *a, struct str base, uint16_t port,
+static bool try_base(const struct dns *dns, struct arena *a, const struct dane_server *server, struct str base,
                      struct dane_result *out)
 {
-    struct str name = arena_printf(a, "_%u._tcp.%.*s", port, STR_FMT(base));
+    struct str name = arena_printf(a, "_%u._tcp.%.*s", server->port, STR_FMT(base));
     struct dns_answer answer;
 
     dns_lookup(dns, a, name, DNS_TLSA, &answer);
@@ -119,7 +126,7 @@ static bool try_base(const struct dns *dns, struct arena *a, struct str base, ui
     if (answer.status != DNS_OK || !answer.is_secure || !answer.n)
         return false;
     out->base = base;
-    take_records(a, &answer, out);
+    take_records(a, &answer, server->has_all_usages, out);
     return true;
 }
 
@@ -169,14 +176,14 @@ static void search(const struct dns *dns, struct arena *a, const struct dane_ser
     bool is_alias_secure;
 
     if (server->is_address_secure) {
-        if (is_alias(server) && try_base(dns, a, server->expanded_host, server->port, out))
+        if (is_alias(server) && try_base(dns, a, server, server->expanded_host, out))
             return;
-        (void)try_base(dns, a, server->host, server->port, out);
+        (void)try_base(dns, a, server, server->host, out);
         return;
     }
     // In an unsigned zone there is nothing secure to be found, and some servers there fail when asked.
     if (is_alias(server) && ask_alias(dns, a, server, &is_alias_secure, out) && is_alias_secure)
-        (void)try_base(dns, a, server->host, server->port, out);
+        (void)try_base(dns, a, server, server->host, out);
 }
 
 void dane_find(const struct dns *dns, struct arena *a, const struct dane_server *server,

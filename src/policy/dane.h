@@ -27,6 +27,7 @@ struct dane_server {
     struct str expanded_host; // whose addresses they are, after CNAMEs, else the same or empty
     bool is_address_secure;   // DNSSEC proves the addresses, and every CNAME on the way
     uint16_t port;
+    bool has_all_usages;      // not SMTP: the usages of PKIX count as well (RFC 6698 2.1.1)
 };
 
 enum dane_status {

@@ -19,15 +19,47 @@ static void answer(void *ctx, struct arena *a, struct str name, enum dns_type ty
     *out = (struct dns_answer){.status = DNS_NODATA, .name = name};
     if (type == DNS_TLSA)
         *out = *all;
+    if (type == DNS_CNAME)
+        *out = (struct dns_answer){.status = DNS_OK, .is_secure = all->is_secure, .name = name};
+}
+
+// Whoever is not proved by DNSSEC, or does not answer, has no records that count.
+static void check_doubts(struct dns *dns, struct arena *a, struct dane_server server, struct dns_answer *all)
+{
+    struct dane_result r;
+
+    server.expanded_host = STR("elsewhere.example");
+    for (unsigned way = 0; way < 8; way++) {
+        server.is_next_hop_secure = way & 1;
+        server.is_address_secure = way & 2;
+        all->is_secure = way & 4;
+        dane_find(dns, a, &server, &r);
+        if ((!server.is_next_hop_secure || !all->is_secure) && r.status != DANE_NONE)
+            die("records of nobody knows whom");
+    }
+    server.is_next_hop_secure = server.is_address_secure = true;
+    all->status = all->n % 2 ? DNS_BOGUS : DNS_TEMPORARY;
+    dane_find(dns, a, &server, &r);
+    if (r.status != DANE_FAILED || r.is_bogus != (all->status == DNS_BOGUS) || r.n)
+        die("an answer that was none");
 }
 
 static void check_words(const struct dns_record *r)
 {
     AUTO_BUF text = BUF_LIMIT(200000);
 
+    struct str line, usage, selector, matching;
+    struct dns_record again;
+
     dane_put_record(&text, r);
-    if (text.full || !str_is_ascii(buf_str(&text)))
+    line = buf_str(&text);
+    if (text.full || !str_is_ascii(line))
         die("a record that cannot be written");
+    if (!str_next(&line, ' ', &usage) || !str_next(&line, ' ', &selector) || !str_next(&line, ' ', &matching) ||
+        !dane_usage_parse(usage, &again.usage) || !dane_selector_parse(selector, &again.selector) ||
+        !dane_matching_parse(matching, &again.matching) || again.usage != r->usage ||
+        again.selector != r->selector || again.matching != r->matching)
+        die("the words of a record say something else");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -54,5 +86,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             die("record %zu cannot be used", i);
         check_words(&r.records[i]);
     }
+    check_doubts(&dns, &a, server, &all);
     return 0;
 }

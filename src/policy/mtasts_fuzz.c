@@ -9,6 +9,39 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void answer(void *ctx, struct arena *a, struct str name, enum dns_type type, struct dns_answer *out)
+{
+    (void)a;
+    if (type != DNS_TXT)
+        die("another type than asked for");
+    *out = *(struct dns_answer *)ctx;
+    out->name = name;
+}
+
+// As the DNS gives it, once or twice, or not at all.
+static void check_lookup(struct arena *a, struct str text)
+{
+    struct dns_record records[2] = {{.data = text}, {.data = STR("v=STSv1; id=other;")}};
+    struct dns_answer given = {.status = DNS_OK, .records = records, .is_secure = true};
+    struct dns dns = {.ctx = &given, .lookup = answer};
+    struct mtasts_record record, alone;
+    struct str found;
+    bool is_secure, is_one = mtasts_record_parse(text, &alone, &(struct err){0});
+
+    given.n = 1;
+    if (mtasts_find(&dns, a, STR("example.org"), &record, &found, &is_secure, &(struct err){0}) &&
+        (!is_one || !str_eq(record.id, alone.id) || !is_secure))
+        die("another record than the DNS gave");
+    given.n = 2;
+    if (mtasts_find(&dns, a, STR("example.org"), &record, &found, &is_secure, &(struct err){0}) && is_one)
+        die("one of two records was taken");
+    for (enum dns_status s = DNS_OK; s <= DNS_BOGUS; s++) {
+        given = (struct dns_answer){.status = s};
+        if (mtasts_find(&dns, a, STR("example.org"), &record, &found, &is_secure, &(struct err){0}))
+            die("a record that is not there");
+    }
+}
+
 static void check_record(struct str text)
 {
     AUTO_BUF once = BUF_LIMIT(1000);
@@ -58,6 +91,10 @@ static void check_policy(struct arena *a, struct str text)
     if (policy.max_age > MTASTS_MAX_AGE || (!policy.n && policy.mode != MTASTS_NONE))
         die("values out of their range");
     check_patterns(a, &policy);
+    mtasts_mx_put(&once, &policy);
+    if (!mtasts_mx_parse(a, buf_str(&once), &(struct mtasts_policy){.mode = policy.mode}, &e))
+        die("our own list of hosts cannot be read: %s", e.text);
+    buf_reset(&once);
     mtasts_policy_put(&once, &policy);
     if (once.n > MTASTS_MAX_POLICY)
         return;
@@ -74,9 +111,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size || size > 2 * MTASTS_MAX_POLICY)
         return 0;
-    if (data[0] % 2)
+    if (data[0] % 2) {
         check_record(str_at(data + 1, size - 1));
-    else
+        check_lookup(&a, str_at(data + 1, size - 1));
+    } else {
         check_policy(&a, str_at(data + 1, size - 1));
+    }
     return 0;
 }

@@ -13,9 +13,12 @@ def setup():
     leaf, key = ca.certificate('mx.one.example')
     good, other = (leaf, key), ca.certificate('mx.one.example')
     record = tlsa('dane-ee', 'spki', 'sha2-256', leaf)
+    pkix = 'TLSA %s' % tlsa('pkix-ta', 'cert', 'sha2-256', ca.file), 'TLSA %s' % tlsa('pkix-ee', 'spki', 'sha2-256', leaf)
     sts = '_mta-sts TXT "v=STSv1; id=77;"\nmta-sts A %s\n' % ip(9)
     net = Internet([
-        Zone('one.example', '@ MX 10 mx\nmx A %s\n_25._tcp.mx TLSA %s\n_465._tcp.mx TLSA %s\n%s' % (ip(1), record, record, sts)),
+        Zone('one.example', '@ MX 10 mx\nmx A %s\n_25._tcp.mx TLSA %s\n_465._tcp.mx TLSA %s\n'
+             '_466._tcp.mx %s\n_467._tcp.mx %s\n_468._tcp.mx TLSA 0 0 1 %s\n_468._tcp.mx TLSA %s\n%s' % (
+                 ip(1), record, record, *pkix, '00' * 32, record, sts)),
         Zone('two.example', '@ MX 10 dead\n@ MX 20 wrong\n@ MX 30 mx.one.example.\ndead A %s\n_25._tcp.dead TLSA %s\n'
              'wrong A %s\n_25._tcp.wrong TLSA 3 1 1 %s\n' % (ip(7), record, ip(1), '00' * 32)),
         Zone('three.example', '@ MX 10 mx\nmx A %s\n' % ip(1)),
@@ -91,10 +94,32 @@ def dial_verifies_with_tlsa_records():
     with Sink(1, tls=context(other), port=465, immediate=True) as sink:
         code, out, err = verb('dane', 'dial', '-usages=dane-ee', 'mx.one.example:465')
         assert code == 1 and 'DANE' in err and not out, (out, err)
-    for host, why in (('mx.one.example:466', 'no TLSA'), ('mx.four.example:25', 'no TLSA'), ('nowhere.example:25', 'nowhere'),
+    for host, why in (('mx.one.example:469', 'no TLSA'), ('mx.four.example:25', 'no TLSA'), ('nowhere.example:25', 'nowhere'),
                       ('mx.one.example', 'port')):
         code, out, err = verb('dane', 'dial', host)
         assert code == 1 and why in err, (host, err)
+
+
+@needs_net
+def dial_knows_usages_of_pkix():
+    """RFC 6698 2.1.1: the record says which certificate, and a public authority must have issued it."""
+    for port, usage in ((466, 'pkix-ta'), (467, 'pkix-ee')):
+        with Sink(1, tls=context(good), immediate=True, port=port):
+            for flags in ([], ['-usages', usage]):
+                code, out, err = verb('dane', 'dial', *flags, 'mx.one.example:%d' % port)
+                assert code == 0 and 'verified with one of 1 TLSA' in err, (out, err)
+            code, out, err = verb('dane', 'dial', '-usages=dane-ee,dane-ta', 'mx.one.example:%d' % port)
+            assert code == 1 and 'no TLSA record with such a usage' in err, err
+            # Of an authority that is not known here.
+            code, out, err = verb('dane', 'dial', 'mx.one.example:%d' % port, SSL_CERT_FILE='/etc/ssl/certs/ca-certificates.crt')
+            assert code == 1 and not out, (out, err)
+        with Sink(1, tls=context(other), immediate=True, port=port):  # of the same authority, with another key
+            code, out, err = verb('dane', 'dial', 'mx.one.example:%d' % port)
+            assert (code == 0) == (usage == 'pkix-ta'), (usage, err)
+    with Sink(1, tls=context(good), immediate=True, port=468):  # one of two is enough
+        assert verb('dane', 'dial', 'mx.one.example:468')[0] == 0
+        code, out, err = verb('dane', 'dial', '-usages', '0', 'mx.one.example:468')
+        assert code == 1 and not out, (out, err)
 
 
 @needs_net
@@ -136,6 +161,26 @@ def smtp_dial_by_hand():
         assert code == 0 and 'without TLS' in err, err
         code, out, err = verb('smtp', 'dial', '-forcetls', ip(1))
         assert code == 1 and 'STARTTLS' in err, err
+    old = context(good)
+    old.set_ciphers('DEFAULT@SECLEVEL=0')
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with Sink(1, tls=old):
+        assert verb('smtp', 'dial', ip(1))[0] == 1
+        assert verb('smtp', 'dial', '-tlsversionmin=tls1.1', ip(1))[0] == 0
+    with Sink(1, tls=context(good)):
+        for flags, word in ((['-tlsversionmax', 'tls1.2'], 'TLS1.2'),
+                            (['-tlsciphersuites', 'TLS_CHACHA20_POLY1305_SHA256'], 'TLS_CHACHA20_POLY1305_SHA256'),
+                            (['-tlsversionmax=tls1.2', '-tlsciphersuites=TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+                             'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'),
+                            (['-tlscurves', 'CurveP384,X25519'], 'TLS1.3'),
+                            (['-tlsnodynamicrecordsizing', '-tlsnosessiontickets', '-tlsrenegotiation', 'once'], 'TLS1.3'),
+                            (['-tlsverify', '-tlscerts', ca.file, '-remotehostname', 'mx.one.example'], 'certificate verified')):
+            code, out, err = verb('smtp', 'dial', *flags, ip(1), SSL_CERT_FILE='/etc/ssl/certs/ca-certificates.crt')
+            assert code == 0 and word in err, (flags, err)
+        for flags in (['-tlsversionmin', 'tls2'], ['-tlscurves', 'round'], ['-tlsciphersuites', 'TLS_AES_NONE'],
+                      ['-tlsrenegotiation', 'often'], ['-tlscerts', '/nowhere']):
+            code, out, err = verb('smtp', 'dial', *flags, ip(1))
+            assert code == 1 and err and not out, (flags, out, err)
     with Sink(1, tls=context(good), says={'STARTTLS': '220 go\r\n250 injected'}):
         code, out, err = verb('smtp', 'dial', ip(1))
         assert code == 1 and 'plain bytes' in err and not out, (out, err)
