@@ -14,7 +14,6 @@
 enum {
     LOAD_MAX = 10000, // entries read at once
     BELIEVED_MS = 60 * 1000,
-    SETTLED_S = 10, // no entry comes with a time that is so long ago
     MAX_DESTINATION = 2048, // bytes of account, domain and transport
 };
 
@@ -213,40 +212,48 @@ static struct str id_key(const uint64_t *id)
     return str_at(id, sizeof *id);
 }
 
-// What has become due since the last time.
-static bool load(struct queue *q, int64_t now, struct err *e)
+// Of what is on hold no more is read than its place in the index. With one comparison of both columns SQLite
+// would look again at all that is of the same second.
+#define DUE(condition)                                                                             \
+    "SELECT id, next_attempt_unix, is_held, "                                                      \
+    "CASE WHEN is_held = 0 THEN (SELECT account FROM message WHERE id = e.message) END, "          \
+    "CASE WHEN is_held = 0 THEN domain END, CASE WHEN is_held = 0 THEN transport END "             \
+    "FROM entry e WHERE " condition " ORDER BY next_attempt_unix, id LIMIT ?3"
+
+// Goes on from what was read.
+static bool load_part(struct queue *q, const char *sql, uint64_t to, size_t *left, struct err *e)
 {
+    AUTO_STMT stmt = db_prepare(q->db, sql, e);
     struct schedule *s = q->schedule;
-    AUTO_STMT stmt = db_prepare(q->db,
-                                "SELECT e.id, e.next_attempt_unix, m.account, e.domain, e.transport "
-                                "FROM entry e JOIN message m ON m.id = e.message "
-                                "WHERE (e.next_attempt_unix, e.id) > (?1, ?2) AND "
-                                "e.next_attempt_unix <= ?3 AND e.is_held = 0 "
-                                "ORDER BY e.next_attempt_unix, e.id LIMIT ?4", e);
-    size_t n = 0;
 
     if (!stmt)
         return false;
-    if (now < s->read_unix) // the clock was set back
-        clear(s);
     stmt_bind_i64(stmt, 1, s->read_unix);
-    stmt_bind_u64(stmt, 2, s->read_id);
-    stmt_bind_i64(stmt, 3, now);
-    stmt_bind_u64(stmt, 4, LOAD_MAX);
-    for (; stmt_step(stmt, e); n++) {
-        push(s, &(struct queue_destination){stmt_str(stmt, 2), stmt_str(stmt, 3), stmt_str(stmt, 4)},
-             stmt_u64(stmt, 0));
+    stmt_bind_u64(stmt, 2, to);
+    stmt_bind_u64(stmt, 3, *left);
+    for (; stmt_step(stmt, e); --*left) {
+        if (!stmt_u64(stmt, 2))
+            push(s, &(struct queue_destination){stmt_str(stmt, 3), stmt_str(stmt, 4), stmt_str(stmt, 5)},
+                 stmt_u64(stmt, 0));
         s->read_id = stmt_u64(stmt, 0);
         s->read_unix = stmt_i64(stmt, 1);
     }
-    s->is_all_read = n < LOAD_MAX;
-    if (e->kind)
+    return e->kind == ERR_NONE;
+}
+
+// What has become due since the last time: of the second that was read last, and of those after it.
+static bool load(struct queue *q, int64_t now, struct err *e)
+{
+    struct schedule *s = q->schedule;
+    size_t left = LOAD_MAX;
+
+    if (now < s->read_unix) // the clock was set back
+        clear(s);
+    if (!load_part(q, DUE("next_attempt_unix = ?1 AND id > ?2"), s->read_id, &left, e) ||
+        (left && !load_part(q, DUE("next_attempt_unix > ?1 AND next_attempt_unix <= ?2"), (uint64_t)now,
+                            &left, e)))
         return false;
-    // What is on hold was passed by, and is not to be again.
-    if (s->is_all_read && s->read_unix < now - SETTLED_S) {
-        s->read_unix = now - SETTLED_S;
-        s->read_id = INT64_MAX;
-    }
+    s->is_all_read = left > 0;
     return true;
 }
 
