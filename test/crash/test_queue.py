@@ -1,5 +1,5 @@
 """
-Kills of queue and of those that send for it, while users submit and other servers take mail. What was acknowledged
+Kills of queue and of those that send for it (deliver, its template, dial, resolve), while users submit and other servers take mail. What was acknowledged
 arrives: at another server once, but for what was under way when its connection died (RFC 5321 4.5.4.2 leaves that);
 at an account of ours, and as a report to the sender, exactly once.
 """
@@ -13,8 +13,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..'
 from outside import *
 
 ROUNDS = int(os.environ.get('ROUNDS', '1'))
-KILLS = 8
-TITLES = ['mox: queue', 'mox: deliver ', 'mox: queue', 'mox: deliver-template']
+TITLES = ['mox: queue', 'mox: deliver ', 'mox: dial', 'mox: queue', 'mox: deliver-template', 'mox: resolve']
+KILLS = 2 * len(TITLES)
 BETWEEN = 15  # messages that go out between two kills
 
 
@@ -70,14 +70,15 @@ class Slow(Sink):
         return super().reply(verb, usual)
 
 
-def kill(s, title):
+def kill(s, title, killed):
     """How many connections die of it: of each the message that was being ended may come again, and no other."""
     connections = len(s.pids('mox: deliver')) - len(s.pids('mox: deliver-template'))
     pids = s.pids(title)
     try:
         if pids:
             os.kill(random.choice(pids), signal.SIGKILL)
-            return 1 if title == 'mox: deliver ' else connections
+            killed[title] += 1
+            return {'mox: deliver ': 1, 'mox: dial': 0, 'mox: resolve': 0}.get(title, connections)
     except ProcessLookupError:
         pass
     return 0
@@ -126,11 +127,11 @@ def what_was_acknowledged_arrives_once():
             with open(path, 'w') as f:
                 f.write(text.replace('\tann:\n', '\tann:\n\t\tMaxOutgoingMessagesPerDay: 1000000\n'))
             s.start()
-            died = []
+            died, killed = [], dict.fromkeys(TITLES, 0)
             with Users(s) as users:
                 for i in range(ROUNDS * KILLS):
                     sink.wait(len(sink.messages) + BETWEEN)
-                    died.append(kill(s, TITLES[i % len(TITLES)]))
+                    died.append(kill(s, TITLES[i % len(TITLES)], killed))
             drain(s)
             outside = {}
             for _, _, data, _ in list(sink.messages):
@@ -142,7 +143,7 @@ def what_was_acknowledged_arrives_once():
                   % (len(users.acknowledged), len(died), ' '.join(map(str, died)), twice))
             assert not lost, (len(lost), lost[:5])
             assert twice <= sum(died), (twice, died)
-            assert ROUNDS * KILLS < 8 or max(died) > 1, died
+            assert max(died) > 1 and all(killed.values()), (died, killed)
             once(users.acknowledged, subjects(s.login('bob'), 'SUBJECT'), 'bob')
             reports = subjects(s.login('ann'), 'REFERENCES')
             # One of each recipient: bob has it, and the other server does not report.

@@ -103,7 +103,7 @@ struct deliver {
     struct conn conn;
     struct tls_seen seen; // of the last conn_open
     uint64_t last_request;
-    bool is_stopping; // a message was not ended, because the queue is going
+    bool is_ending; // a message was not ended or not begun, because the queue is going or dial has gone
     uint64_t unnoted; // message whose results the queue has not noted yet; 0: none
     int cap_ms;       // on every timeout; 0: none
 };

@@ -351,11 +351,17 @@ void deliver_send(struct deliver *d, struct message *m)
     struct attempt t = {.d = d, .m = m, .is_all_permanent = true,
                         .end_ms = os_monotonic_ms() + SESSION_MS};
 
-    if (try_open(d, m) || (d->way.way == IPC_WAY_RELAY   ? try_relay(&t)
-                           : d->way.way == IPC_WAY_SOCKS ? try_socks(&t)
-                                                         : try_direct(&t)))
+    if (try_open(d, m))
         return;
-    if (!t.has_last)
+    // Whom it asks were there when it began; the next process has others.
+    d->is_ending = channel_has_ended(&d->dial) || channel_has_ended(&d->resolver.ch);
+    if (d->is_ending)
+        failed(&t.last, &m->a, false, "4.3.0", "a part of the server has ended");
+    else if (d->way.way == IPC_WAY_RELAY   ? try_relay(&t)
+             : d->way.way == IPC_WAY_SOCKS ? try_socks(&t)
+                                           : try_direct(&t))
+        return;
+    else if (!t.has_last)
         failed(&t.last, &m->a, false, "4.4.1", "no host could be tried in time");
     // For good only when that holds for every host (mox-smtp-delivery.md 3.5).
     t.last.is_permanent &= t.is_all_permanent;

@@ -58,8 +58,8 @@ static bool wait_noted(struct deliver *d)
 
 bool deliver_may_end(struct deliver *d)
 {
-    d->is_stopping = !wait_noted(d) || channel_has_ended(&d->queue);
-    return !d->is_stopping;
+    d->is_ending = !wait_noted(d) || channel_has_ended(&d->queue);
+    return !d->is_ending;
 }
 
 static void copy_texts(struct arena *a, struct ipc_deliver_message *m)
@@ -84,14 +84,14 @@ static bool take_rcpts(struct deliver *d, struct message *m, struct err *e)
     return true;
 }
 
-// What was not ended because all is stopping has none, and neither has its message.
+// What was not begun or not ended because the process is to end has none, and neither has its message.
 static bool send_results(struct deliver *d, struct message *m, struct err *e)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct rcpt *r = &m->rcpts[i];
         AUTO_BUF ip = BUF_LIMIT(64);
 
-        if (d->is_stopping && r->outcome == IPC_FAILED_FOR_NOW && !r->f.code)
+        if (d->is_ending && r->outcome == IPC_FAILED_FOR_NOW && !r->f.code)
             continue;
         if (r->f.has_ip)
             ip_put(&ip, &r->f.ip);
@@ -104,8 +104,8 @@ static bool send_results(struct deliver *d, struct message *m, struct err *e)
                       .is_dsn_passed = r->is_dsn_passed && r->outcome == IPC_DELIVERED))
             return false;
     }
-    if (d->is_stopping)
-        return fail(e, ERR_TEMPORARY, "the queue is stopping");
+    if (d->is_ending)
+        return fail(e, ERR_TEMPORARY, "a part of the server is going, or has gone");
     return IPC_SEND(&d->queue, deliver_end, NULL, 0, e, .message = m->info.message,
                     .tried = m->tried.full ? STR("") : buf_str(&m->tried));
 }
