@@ -13,6 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'system'))
 from harness import *
+from outside import Internet, Sink, Zone, ip, submit as submit_outside, why_not
 from serving import serving, started_on_demand
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -596,6 +597,54 @@ def a_role_is_started_by_who_writes_to_it():
             start = len(s.log_text())
             os.kill(s.pids('mox: resolve')[0], signal.SIGKILL)
             s.wait_log('role ended unexpectedly', start)
+
+
+@root_test
+def a_captured_deliver_has_its_own_messages_alone():
+    """It speaks for the one destination it was given, about what it was given; it changes no message, and opens only mail ports."""
+    if why_not():
+        print('SKIP a_captured_deliver_has_its_own_messages_alone: %s' % why_not())
+        return
+    tls_result = lambda domain: message('tls_result', domain, (1, 0), domain, (1, 0), b'', b'', (4, 1), (4, 0), *[b''] * 7)
+    with Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1))]) as internet, serving(env=internet.env) as s, \
+            Sink(1, stalls='DATA') as sink:
+        others = [('a result for what it was not given', message('deliver_result', (8, 1 << 40), (1, 1), (4, 250), b'', b'', b'', b'',
+                                                                (1, 0), (1, 0))),
+                  ('the end of what it was not given', message('deliver_end', (8, 1 << 40), b'')),
+                  ('a question about another domain', message('sts_ask', b'example.org', (1, 0), b'')),
+                  ('a TLS result of another destination', tls_result(b'example.org')),
+                  ('deliver may not send message queue_command', message('queue_command')),
+                  ('deliver may not send message deliver_new', message('deliver_new', (8, 1)))]
+        for i, (why, body) in enumerate(others):
+            submit_outside(s, 'r%d@one.example' % i)
+            sink.wait_line('DATA', i + 1)
+            start = len(s.log_text())
+            pid = s.pids('mox: deliver one')[0]
+            c = Captive(pid)
+            queue, = ends_at(pid, s.pids('mox: queue')[0])
+            if i == 0:
+                try_the_machine(c, s, False)
+                refused(c.call('clone', signal.SIGCHLD), 'fork')
+                files = [int(fd) for fd in os.listdir('/proc/%d/fd' % pid)
+                         if os.readlink('/proc/%d/fd/%s' % (pid, fd)).startswith('/memfd:message')]
+                assert len(files) == 1, files
+                refused(c.call('write', files[0], b'x', 1), 'changing a message')
+                dial, = ends_at(pid, s.pids('mox: dial')[0])
+                for port, outcome in ((25, 1), (22, 5), (IMAP, 5), (80, 5)):
+                    to = socket.inet_aton(ip(1) if port == 25 else s.ip)
+                    assert c.send(dial, message('dial', (8, port), to, (4, port), (4, 1000))) > 0
+                    kind, answer = c.receive(dial)
+                    assert kind == NUMBERS['dialed'] and answer[:9] == struct.pack('<QB', port, outcome), (port, answer)
+                # What was told of its own destination is taken, as it has to be.
+                assert c.send(queue, tls_result(b'one.example')) > 0
+            assert c.send(queue, body) > 0
+            assert c.receive(queue) is None, why
+            assert c.call('execve', '/bin/sh', 0, 0) == 'killed'
+            c.release()
+            s.wait_log('deliver ended', start)
+            assert why in s.log_text(start), (why, s.log_text(start)[-2000:])
+        code, out, _ = s.command('queue', 'list')
+        assert code == 0 and out.count('@one.example') == len(others), out
 
 
 @root_test
