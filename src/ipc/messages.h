@@ -209,6 +209,17 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, version, 16)                                                                            \
     F(str, cipher, 64)                                                                             \
     F(u8, has_client_key, 1)
+/*
+ * web -> front: may so many more requests of this client be answered? address: what X-Forwarded-For says, which counts on
+ * ports that believe it. The answer says how many may, 0: it asks too much. unused: of what was allowed for the
+ * address before; with n 0 that is all, and there is no answer.
+ */
+#define ipc_web_rate_FIELDS(F)                                                                     \
+    F(u32, n, 100)                                                                                 \
+    F(u32, unused, 100)                                                                            \
+    F(str, unused_address, 64)                                                                     \
+    F(str, address, 64)
+#define ipc_web_rated_FIELDS(F) F(u32, n, 100)
 /* front -> monitor: the client of a parked connection is gone. */
 #define ipc_conn_gone_FIELDS(F) F(u64, conn, 0)
 /*
@@ -979,6 +990,8 @@ enum ipc_sts_outcome {
     M(conn_end, R_(MONITOR), R_(FRONT), 0, 0)                                                      \
     M(starttls, R_(SESSION), R_(FRONT), 0, 0)                                                      \
     M(starttls_done, R_(FRONT), R_(SESSION), 1, 1)                                                 \
+    M(web_rate, R_(WEB), R_(FRONT), 0, 0)                                                          \
+    M(web_rated, R_(FRONT), R_(WEB), 0, 0)                                                         \
     M(park, R_(ACCOUNT), R_(FRONT), 1, 1)                                                          \
     M(parked, R_(FRONT), R_(ACCOUNT), 0, 0)                                                        \
     M(parked_send, R_(ACCOUNT), R_(FRONT), 0, 0)                                                   \

@@ -1,7 +1,8 @@
 """HTTP/1.1: the pages of the server's own services, and what attackers try on the protocol."""
+import select
 import ssl
 
-from harness import *
+from serving import *
 
 HTTP, HTTPS, METRICS = 1080, 1443, 1081
 
@@ -236,6 +237,148 @@ def every_request_is_in_the_log():
     for word in ('handler=admin', 'method=get', 'url="/admin/?token=x"', 'statuscode=200', 'proto=http/1.1', 'tlsinfo=plain',
                  'useragent="a browser"', 'referer=http://elsewhere.example/', 'host=127.'):
         assert word in line, (word, line)
+
+
+@test
+def slow_clients_are_left():
+    """Half a head, nothing after a reply, a body that trickles: each has its time, here a short one."""
+    with running(env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+        w = connect(s)
+        w.write('GET /admin/ HTTP/1.1\r\nHost: loc')
+        assert w.reply()[0] == 408
+        w.expect_end()
+        w = connect(s)  # nothing at all
+        w.expect_end()
+        w = connect(s)
+        w.write('GET /admin/ HTTP/1.1\r\n' + H + '\r\n')
+        assert w.reply()[0] == 200
+        w.expect_end()
+
+
+def forwarding():
+    return serving(conf=[('\t\tSMTP:\n', '\t\tAccountHTTP:\n\t\t\tEnabled: true\n\t\t\tPort: 1080\n\t\t\tForwarded: true\n'
+                          '\t\tAutoconfigHTTPS:\n\t\t\tEnabled: true\n\t\t\tPort: 1081\n\t\t\tNonTLS: true\n\t\tSMTP:\n')])
+
+
+@test
+def bodies_are_read_as_they_come():
+    with forwarding() as s:
+        document = '<Autodiscover><Request><EMailAddress>ann@example.org</EMailAddress></Request></Autodiscover>'
+        line = 'POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: example.org\r\n'
+        w = connect(s, 1081)
+        w.write(line + 'Expect: 100-continue\r\nContent-Length: %d\r\n\r\n' % len(document))
+        assert w.line() == 'HTTP/1.1 100 Continue' and w.line() == ''
+        w.write(document)
+        assert w.reply()[0] == 200
+        w.write(line + 'Transfer-Encoding: chunked\r\n\r\n')  # on the same connection, byte by byte
+        for c in document:
+            w.write('1\r\n%s\r\n' % c)
+        w.write('0\r\nX-Trailer: y\r\n\r\n')
+        assert w.reply()[0] == 200
+        for text in ('5\nhello\r\n0\r\n\r\n', '5\r\nhello!\r\n0\r\n\r\n', 'x\r\n', '5;\nx\r\nhello\r\n0\r\n\r\n', '1;' + 'a' * 300,
+                     '0\r\n' + 'a: b\r\n' * 2000, ('1;' + 'a' * 200 + '\r\nx\r\n') * 300):
+            w = connect(s, 1081)
+            try:
+                w.write(line + 'Transfer-Encoding: chunked\r\n\r\n' + text)
+            except OSError:
+                pass  # it has heard enough
+            r = w.reply()
+            assert r[0] in (400, 413) and r[1]['connection'] == 'close', (text[:40], r)
+            w.close()
+        w = connect(s, 1081)
+        w.write(line + 'Content-Length: 70000\r\n\r\n')  # no need to read it
+        assert w.reply()[0] == 413
+        w.close()
+
+
+@test
+def a_body_that_trickles_is_given_up():
+    with forwarding() as s:
+        s.stop()
+        s.env['MOX_HTTP_TIMEOUT_MS'] = '300'
+        s.start()
+        w = connect(s, 1081)
+        w.write('POST /autodiscover/autodiscover.xml HTTP/1.1\r\nHost: example.org\r\nContent-Length: 5000\r\n\r\n')
+        begun = time.monotonic()
+        try:
+            while time.monotonic() < begun + WAIT:
+                w.write('x')
+                time.sleep(0.02)
+                if select.select([w.sock], [], [], 0)[0]:
+                    break
+        except OSError:
+            pass
+        assert not w.f.read().startswith(b'HTTP/1.1 200')  # 503, or nothing
+        w.close()
+
+
+@test
+def clients_behind_a_proxy():
+    """X-Forwarded-For is believed on a port where the configuration says so, and nowhere else."""
+    with forwarding() as s:
+        for port, want in ((1080, '192.0.2.7'), (1081, '192.0.2.7'), (None, '127.0.0.1')):
+            target = (s if port else server(), port or HTTP)
+            start = len(target[0].log_text())
+            get(target[0], '/', target[1], '-H', 'X-Forwarded-For: 192.0.2.7, 10.0.0.1')
+            target[0].wait_log('m="http request"', start)
+            line = [l for l in target[0].log_text(start).splitlines() if 'http request' in l][0]
+            # Forwarded is a matter of the port, and 1081 has it not.
+            assert 'clientip=%s ' % (want if port != 1081 else '127.0.0.1') in line, (port, line)
+            assert 'remoteaddr=127.0.0.1' in line, line
+        start = len(s.log_text())
+        get(s, '/', 1080, '-H', 'X-Forwarded-For: nonsense"; x')
+        s.wait_log('m="http request"', start)
+        assert 'clientip=127.0.0.1' in s.log_text(start)
+
+
+def ask_often(s, n, address):
+    """Statuses of n requests on one connection, by how often they came."""
+    w = connect(s, 1080)
+    found = {}
+    text = 'HEAD / HTTP/1.1\r\nHost: mail.example.org\r\nX-Forwarded-For: %s\r\n\r\n' % address
+    for at in range(0, n, 50):
+        w.write(text * 50)
+        for _ in range(50):
+            line = w.line()
+            found[line.split()[1]] = found.get(line.split()[1], 0) + 1
+            for _ in iter(w.line, ''):
+                pass
+    w.close()
+    return found
+
+
+@test
+def requests_are_counted_per_client():
+    """A thousand a minute: of twice as many, some at least are too many, whenever the minute ends."""
+    with forwarding() as s:
+        found = ask_often(s, 2100, '192.0.2.7')
+        assert found['200'] >= 1000 and found.get('429', 0) > 0, found
+        assert ask_often(s, 50, '198.51.100.7') == {'200': 50}  # others are not in the way
+        assert get(s, '/mail/config-v1.1.xml', 1081, '-H', 'Host: example.org')[0] == 200
+        # What a connection was allowed and did not use is given back: many short ones cost no more than their requests.
+        for _ in range(10):
+            ask_often(s, 50, '203.0.113.7')
+        assert ask_often(s, 50, '203.0.113.7') == {'200': 50}
+
+
+@test
+def a_process_that_dies_is_replaced():
+    with running() as s:
+        w = connect(s)
+        w.write('GET /admin/ HTTP/1.1\r\n' + H + '\r\n')
+        assert w.reply()[0] == 200
+        pid, = s.pids('mox: web 127')
+        os.kill(pid, signal.SIGSEGV)
+        w.expect_end()
+        s.wait_log('web process crashed')
+        assert get(s, '/admin/')[0] == 200
+        for pid in s.pids('mox: web-template'):
+            os.kill(pid, signal.SIGKILL)
+        s.wait_log('role ended unexpectedly')
+        deadline = time.monotonic() + WAIT  # another comes with a connection, at most one a second
+        while curl('http://%s:%d/admin/' % (s.ip, HTTP), ok=False).returncode:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 main('http')

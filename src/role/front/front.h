@@ -71,6 +71,15 @@ struct tls_server *front_tls(uint32_t listener);
 struct channel *front_monitor(void);
 /* The connection is over: counts. */
 void front_conn_closed(const char *remote);
+void front_web_closed(const char *remote);
+/* Whether no limits are for this address. */
+bool front_is_exempt(const char *remote);
+
+/* handed.c: connections whose socket a session has (port 25) or a web process (HTTP): only counted here. */
+void handed_new(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote);
+/* NULL: there is no such connection. */
+const char *handed_remote(uint64_t conn);
+void handed_closed(uint64_t conn);
 
 /* park.c: messages of accounts. */
 bool park_message(struct service_peer *p, struct packet *m, struct err *e);

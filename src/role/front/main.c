@@ -14,12 +14,6 @@
 
 enum { KEYS_TIMEOUT_MS = 5000, AUTH_TIMEOUT_MS = 5000, PAUSE_MS = 30 * 1000 };
 
-/* A connection whose socket a session has (port 25, HTTP): only counted here. */
-struct counted {
-    char remote[64];
-    bool is_web;
-};
-
 /* Connections per address and network. Browsers make many, and mail waits for none of theirs. */
 struct limits {
     struct ratelimit per_minute, at_once;
@@ -28,7 +22,6 @@ struct limits {
 static struct role_start self;
 static struct tls_server *servers[ROLE_MAX_GIVEN];
 static struct packet *packet;
-static struct map handed;  // conn as 8 bytes -> struct counted
 static struct map paused;  // address -> heap int64_t: until when
 static uint64_t next_conn;
 static bool is_stopping;
@@ -46,7 +39,7 @@ struct channel *front_monitor(void)
 }
 
 // Tests and programs on the own machine are not the attack that the limits are against.
-static bool is_exempt(const char *remote)
+bool front_is_exempt(const char *remote)
 {
     return self.settings.is_localserve && (str_starts(str_of(remote), STR("127.")) ||
                                            str_eq(str_of(remote), STR("::1")));
@@ -54,17 +47,14 @@ static bool is_exempt(const char *remote)
 
 void front_conn_closed(const char *remote)
 {
-    if (!is_exempt(remote))
+    if (!front_is_exempt(remote))
         ratelimit_subtract(&of_mail.at_once, str_of(remote), 1);
 }
 
-static void counted_closed(struct counted *c)
+void front_web_closed(const char *remote)
 {
-    if (!c->is_web)
-        front_conn_closed(c->remote);
-    else if (!is_exempt(c->remote))
-        ratelimit_subtract(&of_web.at_once, str_of(c->remote), 1);
-    free(c);
+    if (!front_is_exempt(remote))
+        ratelimit_subtract(&of_web.at_once, str_of(remote), 1);
 }
 
 // Waits for the answer to the last request. Those that came too late for the ones before are passed
@@ -188,7 +178,7 @@ static const char *reason_to_refuse(const struct ipc_listener *port, const char 
         return "shutting down";
     if (relay_count() >= MAX_RELAYS)
         return "too many connections";
-    if (is_exempt(remote))
+    if (front_is_exempt(remote))
         return NULL;
     if (is_paused(remote))
         return "a connection from you ended badly, try again later";
@@ -197,23 +187,6 @@ static const char *reason_to_refuse(const struct ipc_listener *port, const char 
     if (!ratelimit_add(&l->at_once, str_of(remote), 1))
         return "too many open connections from your ip or network";
     return NULL;
-}
-
-// Port 25, and HTTP: the session has the socket itself, and its TLS.
-static void hand_out(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote)
-{
-    struct counted *c = heap_alloc(sizeof *c);
-    char local[NET_ADDRESS_TEXT];
-    struct err e = {0};
-
-    memcpy(c->remote, remote, sizeof c->remote);
-    c->is_web = port->protocol == IPC_PROTOCOL_HTTP;
-    net_local_text(fd, local);
-    if (!IPC_SEND(&self.monitor, conn_new, &fd, 1, &e, .conn = conn, .listener = port->index,
-                  .remote = str_of(remote), .local = str_of(local)))
-        LOG(LOG_ERROR, "front", "cannot announce a connection", LOG_E(&e));
-    map_put(&handed, str_at(&conn, sizeof conn), c);
-    fd_close(&fd);
 }
 
 static void on_accept(void *ctx, int events)
@@ -238,7 +211,7 @@ static void on_accept(void *ctx, int events)
     LOG(LOG_DEBUG, "front", "new connection", LOG_S("remote", str_of(remote)),
         LOG_N("port", port->port), LOG_X("cid", conn));
     if (port->protocol == IPC_PROTOCOL_SMTP || port->protocol == IPC_PROTOCOL_HTTP)
-        hand_out(conn, port, fd, remote);
+        handed_new(conn, port, fd, remote);
     else
         relay_new(conn, port, fd);
 }
@@ -257,17 +230,16 @@ static void pause_address(const char *remote)
 static bool on_conn_end(struct packet *m, struct err *e)
 {
     struct ipc_conn_end end;
-    struct counted *c;
+    const char *remote;
     struct relay *r;
 
     if (!ipc_conn_end_get(m->body, &end, e))
         return false;
-    c = map_remove(&handed, str_at(&end.conn, sizeof end.conn));
     r = relay_find(end.conn);
-    if (end.crashed && (c || r))
-        pause_address(c ? c->remote : r->remote);
-    if (c)
-        counted_closed(c);
+    remote = r ? r->remote : handed_remote(end.conn);
+    if (end.crashed && remote)
+        pause_address(remote);
+    handed_closed(end.conn);
     // Its server end closes by itself when nobody has the other end any more; a session that never
     // began leaves nobody.
     if (r && r->state == RELAY_OPEN)

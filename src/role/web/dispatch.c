@@ -202,6 +202,9 @@ static bool serve(struct web_exchange *x, const struct web_route *route)
 
 void dispatch(struct web_exchange *x)
 {
+    client_of(x);
+    if (!client_may_ask(x))
+        return;
     if (serve(x, find_route(x, true)) || serve(x, find_route(x, false)))
         return;
     web_fail(x, 404, STR(""));

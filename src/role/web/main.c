@@ -110,7 +110,7 @@ static void prepare_child(struct role_start *start)
 static void run_child(struct role_start *start, struct packet *p)
 {
     const char *cap = getenv("MOX_HTTP_TIMEOUT_MS");
-    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .packet = p,
+    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .packet = p,
                          .arena = ARENA_LIMIT(1 << 20), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
                          .out = BUF_LIMIT(256 * 1024)};
     AUTO_BUF received_id = BUF_LIMIT(64);
@@ -118,10 +118,12 @@ static void run_child(struct role_start *start, struct packet *p)
     uint64_t ms;
     int on = 1;
 
-    if (!ipc_session_start_get(p->body, &c.info, &e) || p->n_fds != 2 ||
+    if (!ipc_session_start_get(p->body, &c.info, &e) || p->n_fds < 2 ||
         !stream_open(&c.stream, packet_take_fd(p, 0), &e))
         _exit(1);
     c.monitor = (struct channel){packet_take_fd(p, 1), ROLE_WEB, ROLE_MONITOR};
+    if (p->n_fds == 3)
+        c.front = (struct channel){packet_take_fd(p, 2), ROLE_WEB, ROLE_FRONT};
     c.port = role_port(start, c.info.listener);
     if (!c.port)
         _exit(1);
@@ -142,6 +144,7 @@ static void run_child(struct role_start *start, struct packet *p)
         else
             http1_serve(&c);
     }
+    client_done(&c);
     stream_close(&c.stream);
     _exit(0);
 }

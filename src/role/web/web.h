@@ -146,6 +146,9 @@ struct web_conn {
     struct ipc_session_start info; // texts live in the arena
     struct stream stream;
     struct channel monitor, keys;
+    struct channel front; // counts requests; fd -1: nobody does
+    uint32_t n_allowed, n_asked; // requests that may be answered without asking; how many were asked for last
+    char allowed_for[64];        // the client's address
     struct packet *packet;
     struct arena arena; // of the connection
     struct buf in, out; // read and not used; to be written before the next wait
@@ -160,6 +163,15 @@ struct web_conn {
 int web_timeout(const struct web_conn *c, int ms);
 /* Writes what is waiting. */
 MUST_USE bool web_flush(struct web_conn *c, struct err *e);
+
+/*
+ * client.c: who asks, where a reverse proxy says so; and whether another request may be answered. False: 429 has
+ * been.
+ */
+void client_of(struct web_exchange *x);
+MUST_USE bool client_may_ask(struct web_exchange *x);
+/* At the end: what was not used is given back. */
+void client_done(struct web_conn *c);
 
 void http1_serve(struct web_conn *c);
 /* The library is loaded in the template. */
