@@ -23,6 +23,7 @@ enum {
     F(u8, no_dmarc_reports, 1)  /* NoOutgoingDMARCReports */                                       \
     F(u8, no_tls_reports, 1)                                                                       \
     F(u8, reports_success, 1)   /* OutgoingTLSReportsForAllSuccess */                              \
+    F(u8, no_fix_permissions, 1) /* NoFixPermissions */                                           \
     F(u8, has_mtasts, 1)        /* a listener serves policies of MTA-STS */                        \
     F(str, postmaster, IPC_MAX_NAME) /* account: whose our own messages are */                     \
     F(u64, quota_bytes, 0)

@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/cur.h"
 #include "os/fd.h"
+#include "os/file.h"
 
 enum { NOBODY = 65534, MAX_DEPTH = 8, ENTRY_BYTES = 16384 };
 
@@ -59,6 +62,119 @@ bool os_user_become(const struct os_user *u)
 {
     return !u->is_set || (setgroups(0, NULL) == 0 && setresgid(u->gid, u->gid, u->gid) == 0 &&
                           setresuid(u->uid, u->uid, u->uid) == 0);
+}
+
+/* --- ranges (subuid(5)) ------------------------------------------------------------------------------------ */
+
+enum { SUBUID_BYTES = 1 << 20 };
+
+bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first)
+{
+    AUTO_ARENA a = ARENA_LIMIT(SUBUID_BYTES + 65536);
+    struct str text, line, of, begin, count;
+    const char *test = getenv("MOX_SUBUID");
+    struct err none = {0};
+
+    if (!os_read_file(&a, test ? test : "/etc/subuid", SUBUID_BYTES, &text, &none))
+        return false;
+    while (str_next(&text, '\n', &line)) {
+        uint64_t own, start, size;
+
+        if (!str_cut(line, ':', &of, &line) || !str_cut(line, ':', &begin, &count) ||
+            (!str_eq(of, str_of(name)) && !(str_u64(of, UINT32_MAX, &own) && own == uid)) ||
+            !str_u64(begin, UINT32_MAX - 1, &start) || !str_u64(count, UINT32_MAX, &size))
+            continue;
+        // The last ids mean "nobody" and "no id".
+        if (start && size >= n && start + n < UINT32_MAX - 1) {
+            *first = (uid_t)start;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- trying it ---------------------------------------------------------------------------------------------- */
+
+enum { MAY = 0, MAY_NOT_BECOME = 1, MAY_NOT_ENTER = 2 };
+
+bool os_user_may_use(const struct os_user *u, int dir_fd, struct err *e)
+{
+    char link[64], path[1024] = {0};
+    int status = 0;
+    pid_t pid;
+
+    if (!u->is_set)
+        return true;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", dir_fd);
+    if (readlink(link, path, sizeof path - 1) < 0)
+        return fail_errno(e, "finding the path of a directory");
+    pid = fork();
+    if (pid == 0)
+        _exit(!os_user_become(u) ? MAY_NOT_BECOME : access(path, R_OK | W_OK | X_OK) ? MAY_NOT_ENTER : MAY);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return fail_errno(e, "trying to be another user");
+    if (WEXITSTATUS(status) == MAY_NOT_BECOME)
+        return fail(e, ERR_DENIED, "this process may not become user id %u: it was not started with all rights of root",
+                    (unsigned)u->uid);
+    return (WIFEXITED(status) && WEXITSTATUS(status) == MAY) ||
+           fail(e, ERR_DENIED, "user id %u cannot use %s: look at its owner and mode, and whether all directories above may "
+                "be passed (chmod o+x)", (unsigned)u->uid, path);
+}
+
+/* --- what is root's ------------------------------------------------------------------------------------------- */
+
+static bool is_protected(const struct stat *st)
+{
+    return st->st_uid == 0 && !(st->st_mode & (S_IROTH | S_IWOTH)) && (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
+}
+
+static bool protect_all(int dir, const struct stat *except, int depth, struct err *e);
+
+static bool protect_entry(int dir, const char *name, const struct stat *except, int depth, struct err *e)
+{
+    AUTO_FD fd = -1;
+    struct stat st;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+        return errno == ENOENT || fail_errno(e, "looking at %s", name);
+    if ((st.st_dev == except->st_dev && st.st_ino == except->st_ino) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        return true;
+    fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fchown(fd, 0, (gid_t)-1) || fchmod(fd, st.st_mode & (S_ISDIR(st.st_mode) ? 02751 : 0640)))
+        return fail_errno(e, "taking care of the permissions of %s", name);
+    return !S_ISDIR(st.st_mode) || depth == MAX_DEPTH || protect_all(fd, except, depth + 1, e);
+}
+
+static bool protect_all(int dir, const struct stat *except, int depth, struct err *e)
+{
+    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+    bool is_ok = d != NULL;
+
+    if (!d) {
+        fd_close(&copy);
+        return fail_errno(e, "listing a directory of the configuration");
+    }
+    for (struct dirent *entry; is_ok && (entry = readdir(d));)
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            is_ok = protect_entry(dir, entry->d_name, except, depth, e);
+    closedir(d);
+    return is_ok;
+}
+
+bool os_protect(int dir_fd, int except_fd, bool *changed, struct err *e)
+{
+    struct stat st, except = {0};
+
+    *changed = false;
+    if (fstat(dir_fd, &st) || (except_fd >= 0 && fstat(except_fd, &except)))
+        return fail_errno(e, "looking at the directory of the configuration");
+    if (is_protected(&st))
+        return true;
+    *changed = true;
+    if (fchown(dir_fd, 0, (gid_t)-1) || fchmod(dir_fd, st.st_mode & 02751))
+        return fail_errno(e, "taking care of the permissions of the directory of the configuration");
+    return protect_all(dir_fd, &except, 0, e);
 }
 
 static bool give_entry(int dir, const char *name, const struct os_user *u, int depth,

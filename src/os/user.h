@@ -20,6 +20,18 @@ bool os_is_setgid(void);
 MUST_USE bool os_user_find(const char *name, struct os_user *out, struct err *e);
 /* For what needs no files and no name: the number that owns nothing. */
 struct os_user os_user_nobody(void);
+/*
+ * Ids that the system keeps for a user beside its own: a range of /etc/subuid of that many or more, by name or number.
+ * False when there is none.
+ */
+bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first);
+/* Whether the user may be become, and may then use the directory by its path. ERR_DENIED with a sentence. */
+MUST_USE bool os_user_may_use(const struct os_user *u, int dir_fd, struct err *e);
+/*
+ * The directory and all in it belong to root, who alone may write, and others may not read; what lies in except (or -1)
+ * stays as it is. *changed: whether it was otherwise.
+ */
+MUST_USE bool os_protect(int dir_fd, int except_fd, bool *changed, struct err *e);
 /* Becomes the user for good, without further groups. */
 MUST_USE bool os_user_become(const struct os_user *u);
 /* The directory and all that is in it belong to the user from now on; links are not followed. */

@@ -1,4 +1,5 @@
 """Setting up a server: quickstart, what it writes and prints, verbs for the administrator."""
+import pwd
 import stat
 
 from serving import *
@@ -229,6 +230,136 @@ def ports_are_open_when_all_is_ready():
         s.wait_log('role ended unexpectedly')
         w = s.connect(IMAP)
         assert w.line().startswith('* OK')
+
+
+def root_test(fn):
+    return test(fn) if os.geteuid() == 0 else fn
+
+
+def uids_of(s):
+    """The user id of each role's process."""
+    found = {}
+    for pid in s.pids('mox: '):
+        with open('/proc/%d/cmdline' % pid) as f:
+            title = f.read().split('\0')[0].strip()[5:]
+        with open('/proc/%d/status' % pid) as f:
+            lines = [l.split()[1:] for l in f if l.startswith(('Uid:', 'Gid:', 'Groups:'))]
+        assert len(set(lines[0])) == len(set(lines[1])) == 1, lines
+        found[title] = int(lines[0][0]), int(lines[1][0]), lines[2]
+    return found
+
+
+OWN, FIRST = 54321, 1879048192  # nobody's ids
+
+
+@root_test
+def roles_have_ids_of_their_own():
+    """Where the system keeps a range of ids for User; nothing else has to be said or made."""
+    with tempfile.NamedTemporaryFile('w') as subuid:
+        subuid.write('someone:100000:65536\n%d:165536:10\n%d:%d:64\n' % (OWN, OWN, FIRST))
+        subuid.flush()
+        with serving(env={'MOX_SUBUID': subuid.name}, conf=[('User: ' + USER, 'User: %d' % OWN)]) as s:
+            s.login('ann')
+            w = s.connect(SMTP)
+            w.expect('220')
+            uids = uids_of(s)
+            assert uids.pop('monitor')[0] == 0
+            assert all(gid == OWN and not groups for _, gid, groups in uids.values()), uids
+            roles = {title: uid for title, (uid, _, _) in uids.items()}
+            services = [r for r in roles if r in ('front', 'auth', 'queue', 'keys', 'dkim', 'admin')]
+            services += ['session-template', 'account-template']
+            own = [roles[r] for r in services]
+            assert len(set(own)) == len(services) == 8 and all(FIRST < uid < FIRST + 64 for uid in own), roles
+            assert [uid for r, uid in roles.items() if r.startswith('account ann')] == [roles['account-template']]
+            # Each has its files, and nobody else may read them, whatever Landlock says.
+            for name, role in (('auth', 'auth'), ('queue', 'queue'), ('admin', 'admin'), ('accounts/ann', 'account-template')):
+                path = os.path.join(s.dir, 'data', name)
+                assert os.stat(path).st_uid == roles[role] and mode(path) == 0o700, name
+                for f in os.listdir(path):
+                    assert os.stat(os.path.join(path, f)).st_uid == roles[role], f
+                    assert mode(path, f) & 0o077 == 0, f
+            r = subprocess.run(['setpriv', '--reuid', str(roles['queue']), '--regid', str(OWN), '--clear-groups', 'cat',
+                                os.path.join(s.dir, 'data/auth/auth.db')], capture_output=True, text=True)
+            assert r.returncode == 1 and 'Permission denied' in r.stderr, r
+            w.close()
+            # Without the range, all are User again, with all that there is.
+            s.stop()
+            s.env['MOX_SUBUID'] = '/dev/null'
+            s.start()
+            assert s.login('ann').select('INBOX')[0] == 'OK'
+            uids = uids_of(s)
+            assert {u for t, (u, _, _) in uids.items() if t != 'monitor'} == {OWN}, uids
+
+
+@root_test
+def permissions_are_put_right():
+    with serving() as s:
+        s.stop()
+        d, user = s.dir, pwd.getpwnam(USER)
+        os.mkdir(os.path.join(d, 'keys'), 0o777)
+        os.chmod(os.path.join(d, 'keys'), 0o777)
+        for name in ('mox.conf', 'keys/x.pem'):
+            with open(os.path.join(d, name), 'a'):
+                pass
+            os.chmod(os.path.join(d, name), 0o666)
+            os.chown(os.path.join(d, name), user.pw_uid, user.pw_gid)
+        os.symlink('/etc/hostname', os.path.join(d, 'link'))
+        before = os.stat('/etc/hostname')
+        os.chown(d, user.pw_uid, user.pw_gid)
+        os.chmod(os.path.join(d, 'data'), 0o777)
+        os.chown(os.path.join(d, 'data', 'auth', 'auth.db'), 0, 0)
+        s.start()
+        assert 'could be read or changed by others' in s.log_text()
+        for name, wanted in (('', 0o711), ('mox.conf', 0o640), ('keys', 0o751), ('keys/x.pem', 0o640)):
+            path = os.path.join(d, name)
+            assert (os.stat(path).st_uid, mode(path)) == (0, wanted), (name, oct(mode(path)))
+        assert os.stat('/etc/hostname') == before
+        assert (os.stat(d + '/data').st_uid, mode(d, 'data')) == (user.pw_uid, 0o750)
+        assert os.stat(d + '/data/auth/auth.db').st_uid == user.pw_uid
+        s.login('ann')
+        # It is said once, and never when that is not wanted.
+        s.stop()
+        os.chown(d, user.pw_uid, user.pw_gid)
+        s.set_conf('Hostname:', 'NoFixPermissions: true\nHostname:')
+        start = len(s.log_text())
+        s.start()
+        assert 'could be read' not in s.log_text(start) and os.stat(d).st_uid == user.pw_uid
+
+
+@root_test
+def what_is_wrong_at_the_start_is_one_sentence():
+    with serving() as s:
+        def refused(say):
+            start = len(s.log_text())
+            s.start(expect_failure=True)
+            assert s.process.wait(WAIT) == 1
+            lines = [l for l in s.log_text(start).splitlines() if 'cannot start' in l]
+            assert len(lines) == 1 and say in lines[0], (say, s.log_text(start))
+
+        with open(s.dir + '/data/lock') as f:
+            other = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'serve'], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=s.env)
+            out = other.communicate(timeout=WAIT)[0]
+            assert other.returncode == 1 and 'another mox is running with this data directory' in out, out
+        s.stop()
+        with socket.create_server((s.ip, IMAPS)):
+            refused('listen on %s port %d: Address already in use' % (s.ip, IMAPS))
+        os.rename(s.dir + '/localhost.crt', s.dir + '/away.crt')
+        refused('opening certificate localhost.crt: No such file')
+        os.rename(s.dir + '/away.crt', s.dir + '/localhost.crt')
+        os.chmod(s.dir, 0o700)
+        refused('cannot use %s/data/accounts' % os.path.realpath(s.dir))
+        os.chmod(s.dir, 0o711)
+        s.set_conf('Hostname:', 'NoFixPermissions: true\nHostname:')
+        os.chown(s.dir + '/data/queue', 0, 0)
+        refused('cannot use %s/data/queue' % os.path.realpath(s.dir))
+        s.set_conf('NoFixPermissions: true\n', '')
+        s.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            s.process.send_signal(number)
+            assert s.process.wait(WAIT) == number
+            assert not os.path.exists(s.dir + '/data/ctl')
+            s.start()
 
 
 class Fresh:

@@ -66,6 +66,7 @@ static void put_common(struct compile *c)
                  .no_dmarc_reports = sconf_bool(root, "NoOutgoingDMARCReports"),
                  .no_tls_reports = sconf_bool(root, "NoOutgoingTLSReports"),
                  .reports_success = sconf_bool(root, "OutgoingTLSReportsForAllSuccess"),
+                 .no_fix_permissions = sconf_bool(root, "NoFixPermissions"),
                  .has_mtasts = has_service(root, "MTASTSHTTPS"),
                  .postmaster = sconf_text(sconf_get(root, "Postmaster"), "Account"),
                  .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));

@@ -162,14 +162,14 @@ static void account_ready(void *ctx, int events)
 
 static int open_account_dir(struct monitor *m, struct str name, struct err *e)
 {
+    struct os_user user = role_user(m, ROLE_ACCOUNT_TEMPLATE);
     char path[IPC_MAX_NAME + 1] = {0};
     int fd;
 
     memcpy(path, name.p, name.n);
     if (mkdirat(m->accounts_dir, path, 0700) && errno != EEXIST)
         return fail_errno(e, "making the directory of account %s", path), -1;
-    if (m->user.is_set && fchownat(m->accounts_dir, path, m->user.uid, m->user.gid,
-                                   AT_SYMLINK_NOFOLLOW))
+    if (user.is_set && fchownat(m->accounts_dir, path, user.uid, user.gid, AT_SYMLINK_NOFOLLOW))
         return fail_errno(e, "giving the directory of account %s to the server's user", path), -1;
     fd = openat(m->accounts_dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)

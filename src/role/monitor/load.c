@@ -487,27 +487,12 @@ static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err
     return *out >= 0 || fail_errno(e, "opening directory %s", name);
 }
 
-// Whom the roles run as: as root the User of mox.conf. localserve is its starter's own server.
-static bool choose_user(struct monitor *m, struct err *e)
-{
-    const char *name = arena_cstring(&m->arena, m->settings.user);
-
-    if (geteuid() || m->options.is_localserve)
-        return true;
-    if (!name || !os_user_find(name, &m->user, e))
-        return name ? false : fail(e, ERR_SYNTAX, "User in mox.conf is no name");
-    return os_may_execute_self(&m->user) ||
-           fail(e, ERR_DENIED, "user %s may not execute this program: look at its permissions and "
-                "where it lies", name);
-}
-
 static bool give_data(struct monitor *m, struct err *e)
 {
     // Databases that a command of root made while no server ran are given too.
-    return (!m->user.is_set || fchown(m->data_dir, m->user.uid, (gid_t)-1) == 0 ||
-            fail_errno(e, "giving the data directory to the server's user")) &&
-           os_user_give(m->accounts_dir, &m->user, e) && os_user_give(m->auth_dir, &m->user, e) &&
-           os_user_give(m->queue_dir, &m->user, e) && os_user_give(m->admin_dir, &m->user, e);
+    return owners_give_data(m, m->data_dir, e) &&
+           owners_give(m, m->accounts_dir, ROLE_ACCOUNT_TEMPLATE, e) && owners_give(m, m->auth_dir, ROLE_AUTH, e) &&
+           owners_give(m, m->queue_dir, ROLE_QUEUE, e) && owners_give(m, m->admin_dir, ROLE_ADMIN, e);
 }
 
 static bool open_data(struct monitor *m, struct err *e)
@@ -599,8 +584,9 @@ static bool open_port(struct monitor *m, const struct ipc_listener *info, struct
     return true;
 }
 
-// Settings and levels first: the rest depends on the data directory.
-static bool read_own_config(struct monitor *m, struct err *e)
+// Settings and levels first: with them it is known who runs, and where. Then, with opens, what it opens: a second
+// server is told so by the lock, and not by a port that is in use.
+static bool read_own_config(struct monitor *m, bool opens, struct err *e)
 {
     struct str text, body;
     enum compiled_type type;
@@ -613,15 +599,15 @@ static bool read_own_config(struct monitor *m, struct err *e)
         return false;
     c = cur_of(text);
     while (compiled_next(&c, &type, &body, e))
-        if (type == COMPILED_settings && !ipc_settings_get(body, &m->settings, e))
+        if (type == COMPILED_settings && !opens && !ipc_settings_get(body, &m->settings, e))
             return false;
-        else if (type == COMPILED_level && (!ipc_level_get(body, &level, e) ||
+        else if (type == COMPILED_level && !opens && (!ipc_level_get(body, &level, e) ||
                                             !log_set_level(level.package, level.level, e)))
             return false;
-        else if (type == COMPILED_tls_pair &&
+        else if (type == COMPILED_tls_pair && opens &&
                  (!ipc_tls_pair_get(body, &pair, e) || !open_pair(m, &pair, e)))
             return false;
-        else if (type == COMPILED_listener &&
+        else if (type == COMPILED_listener && opens &&
                  (!ipc_listener_get(body, &listener, e) || !open_port(m, &listener, e)))
             return false;
     return e->kind == ERR_NONE;
@@ -662,6 +648,7 @@ bool load_first(struct monitor *m, struct err *e)
         fprintf(stderr, "%.*s\n", STR_FMT(str_trim(l.problems)));
         return fail(e, ERR_SYNTAX, "the configuration has errors");
     }
-    return adopt(m, &l, e) && read_own_config(m, e) && choose_user(m, e) && open_data(m, e) &&
-           lock_data(m, e) && load_received_key(m, e) && give_data(m, e) && open_ctl(m, e);
+    return adopt(m, &l, e) && read_own_config(m, false, e) && owners_choose(m, e) && open_data(m, e) &&
+           lock_data(m, e) && owners_protect_config(m, e) && read_own_config(m, true, e) &&
+           load_received_key(m, e) && give_data(m, e) && open_ctl(m, e);
 }

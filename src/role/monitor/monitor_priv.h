@@ -130,7 +130,8 @@ struct monitor {
     struct change changes[MAX_CHANGES]; // not answered yet
     size_t n_changes;
     struct ipc_settings settings;
-    struct os_user user; // whom the roles run as
+    struct os_user user; // User of mox.conf, when root started us
+    struct os_user ids;  // the first of the ids that are kept for it beside its own; owners.c
     struct process *processes;
     struct promise *promises;
     struct map conns;    // id in hex -> struct conn
@@ -167,6 +168,17 @@ bool domains_read(struct process *admin, uint64_t request, struct err *e);
 bool domains_write(struct process *admin, struct packet *p, struct err *e);
 /* auth uses the configuration of that number: what it changes is in effect, and admin hears so. */
 void domains_in_use(struct monitor *m, uint64_t number);
+
+/* --- owners.c: whom the roles run as, and whose their files are --------------------------------------- */
+
+/* Looks them up; a sentence when they cannot be had. */
+MUST_USE bool owners_choose(struct monitor *m, struct err *e);
+struct os_user role_user(const struct monitor *m, enum role role);
+/* Nobody but root can write to the configuration, nor anybody read it. */
+MUST_USE bool owners_protect_config(struct monitor *m, struct err *e);
+/* The data directory, and one in it that is a role's: from now on its, who can reach it. */
+MUST_USE bool owners_give_data(struct monitor *m, int dir_fd, struct err *e);
+MUST_USE bool owners_give(struct monitor *m, int dir_fd, enum role role, struct err *e);
 
 /* --- roles.c: the processes ---------------------------------------------------------------------- */
 

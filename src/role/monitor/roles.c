@@ -382,6 +382,7 @@ struct process *process_start(struct monitor *m, enum role role)
     char title_room[] = "                                                                ";
     char *argv[] = {"mox", "role", (char *)(uintptr_t)role_name(role), title_room, NULL};
     struct process *p = heap_alloc(sizeof *p);
+    struct os_user user = role_user(m, role);
     struct err e = {0};
     int pair[2];
 
@@ -393,7 +394,7 @@ struct process *process_start(struct monitor *m, enum role role)
     p->role = role;
     p->m = m;
     p->ch = (struct channel){pair[0], ROLE_MONITOR, role};
-    p->pid = os_spawn(argv, pair[1], &m->user, &e);
+    p->pid = os_spawn(argv, pair[1], &user, &e);
     fd_close(&pair[1]);
     p->next = m->processes;
     m->processes = p;
