@@ -1,7 +1,7 @@
 # The verbs. The build itself is Meson's: meson.build, and one per module.
 BUILD = build
 
-.PHONY: run test build bench bench-junk soak fuzz fmt lint install deps clean
+.PHONY: run test build bench bench-junk bench-import soak fuzz fmt lint install deps clean
 
 run: build
 	$(BUILD)/mox localserve
@@ -25,6 +25,10 @@ bench: build
 bench-junk: build
 	@tools/install-deps bench
 	@test/junk/quality $(JUNK)
+
+# A million small messages into one mailbox: some minutes. Fewer, or from a tgz: IMPORT="100000 tgz".
+bench-import: build
+	@test/load/import_million.py $(IMPORT)
 
 # Longer versions of the crash tests, the random SMTP sessions, the clients at random, and 5,000 idle ones.
 soak: build

@@ -45,7 +45,8 @@ static bool is_skipped(const struct copy *c, const struct stat *st)
 // What belongs to a running server or to SQLite beside its databases.
 static bool is_passing(struct str name)
 {
-    static const struct str names[] = {STR_("ctl"), STR_("lock"), STR_("parsing"), STR_("tmp")};
+    static const struct str names[] = {STR_("ctl"), STR_("lock"), STR_("parsing"), STR_("restoring"),
+                                       STR_("tmp")};
 
     for (size_t i = 0; i < COUNT(names); i++)
         if (str_eq(name, names[i]))
@@ -118,11 +119,12 @@ static bool copy_entry(struct copy *c, const char *from, const char *to, struct 
 static int by_name(const void *a, const void *b)
 {
     // The queue first: a message that is delivered meanwhile is then in both, and is known there by its id;
-    // the other way round it could be in neither.
-    struct str x = *(const struct str *)a, y = *(const struct str *)b, queue = STR("queue");
-    bool x_first = str_eq(x, queue), y_first = str_eq(y, queue);
+    // the other way round it could be in neither. mox.conf last: with it, a configuration is there.
+    struct str x = *(const struct str *)a, y = *(const struct str *)b, queue = STR("queue"),
+               main = STR("mox.conf");
+    int x_place = str_eq(x, main) - str_eq(x, queue), y_place = str_eq(y, main) - str_eq(y, queue);
 
-    return x_first != y_first ? (x_first ? -1 : 1) : str_cmp(x, y);
+    return x_place != y_place ? x_place - y_place : str_cmp(x, y);
 }
 
 struct entries {
@@ -276,16 +278,37 @@ int cmd_bumpuidvalidity(int argc, char **argv)
 
 /* --- restore -------------------------------------------------------------------------------------------- */
 
-static bool is_empty_or_missing(struct copy *c, const char *path, struct err *e)
+/*
+ * A directory that is restored has the file "restoring" until it is whole: a restore that was broken off is
+ * begun again, and no server starts meanwhile. What else has something in it is not touched.
+ */
+static const char *mark_of(struct copy *c, const char *dir)
+{
+    return arena_cstring(&c->a, arena_printf(&c->a, "%s/restoring", dir));
+}
+
+static bool begin_in(struct copy *c, const char *dir, struct err *e)
 {
     struct entries entries = {0};
     struct stat st;
+    AUTO_FD fd = -1;
 
-    if (stat(path, &st))
-        return errno == ENOENT || fail_errno(e, "looking at %s", path);
-    if (!list(c, path, &entries, e))
+    if (stat(dir, &st) && errno != ENOENT)
+        return fail_errno(e, "looking at %s", dir);
+    if (!os_make_dirs(dir, 0750, e) || !list(c, dir, &entries, e))
         return false;
-    return !entries.n || fail(e, ERR_CONFLICT, "%s is not empty: move it away first", path);
+    if (entries.n && access(mark_of(c, dir), F_OK))
+        return fail(e, ERR_CONFLICT, "%s is not empty: move it away first", dir);
+    fd = open(mark_of(c, dir), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return fd >= 0 ? fsync(fd) == 0 || fail_errno(e, "marking %s", dir) : fail_errno(e, "marking %s", dir);
+}
+
+static bool end_in(struct copy *c, const char *dir, struct err *e)
+{
+    AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return (fd >= 0 && fsync(fd) == 0 && unlink(mark_of(c, dir)) == 0 && fsync(fd) == 0) ||
+           fail_errno(e, "ending with %s", dir);
 }
 
 // Clients may have seen messages that came after the backup, whose UIDs will be given again.
@@ -319,8 +342,7 @@ static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, st
 
     if (access(cmd_options.config_path, F_OK)) {
         // Without a configuration it comes from the backup, too.
-        if (!is_empty_or_missing(c, config, e) || !os_make_dirs(config, 0750, e) ||
-            !copy_tree(c, saved, config, 0, e))
+        if (!begin_in(c, config, e) || !copy_tree(c, saved, config, 0, e) || !end_in(c, config, e))
             return false;
     } else {
         printf("the configuration that is there stays; that of the backup is %s\n", saved);
@@ -328,11 +350,9 @@ static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, st
     if (!paths_data_dir(&c->a, &data_dir, e))
         return false;
     data = arena_cstring(&c->a, data_dir);
-    if (!is_empty_or_missing(c, data, e) || !os_make_dirs(data, 0750, e) ||
-        !paths_lock_data(&c->a, &data_dir, &lock, e) ||
-        !copy_tree(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/data", from)), data, 0, e))
-        return false;
-    return keeps_uidvalidity || renew_all(c, data, e);
+    return begin_in(c, data, e) && paths_lock_data(&c->a, &data_dir, &lock, e) &&
+           copy_tree(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/data", from)), data, 0, e) &&
+           (keeps_uidvalidity || renew_all(c, data, e)) && end_in(c, data, e);
 }
 
 int cmd_restore(int argc, char **argv)

@@ -245,7 +245,8 @@ const struct cmd cmd_verbs[] = {
     {"restore", "[-keep-uidvalidity] [-verbose] backupdir", "Put back what \"backup\" made.\n\n"
      "The data directory must be empty or missing. The configuration is restored when there is none.\n"
      "Mailboxes get a new UIDVALIDITY, since clients may know of messages that came after the backup;\n"
-     "not with -keep-uidvalidity, for a backup that was made after the server had stopped.", cmd_restore,
+     "not with -keep-uidvalidity, for a backup that was made after the server had stopped. A restore that\n"
+     "was broken off can be begun again; no server starts before it has ended.", cmd_restore,
      false},
     {"bumpuidvalidity", "account [mailbox]", "Make IMAP clients fetch all of an account or mailbox anew.\n\n"
      "Gives the mailboxes a new UIDVALIDITY. The server must not be running.", cmd_bumpuidvalidity, false},

@@ -129,6 +129,116 @@ def backup_that_is_killed_leaves_the_one_before():
 
 
 @test
+def restore_that_is_killed_is_begun_again():
+    """Until it is whole no server starts there; then all is there."""
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        for i in range(4):
+            s.send(body=os.urandom(400000).hex().replace('0', '0\r\n'))
+        assert s.command('config', 'account', 'add', 'ann', 'ann@localhost')[0] == 0
+        s.send(to='ann@localhost')
+        assert s.command('backup', d + '/backup')[0] == 0
+        want = messages(s.imap())
+        s.stop()
+        rng = random.Random(2)
+        target = d + '/again'
+        command = [s.mox, '-config', target + '/mox.conf', 'restore', '-verbose', d + '/backup']
+        seen = set()
+        for i in range(25):
+            p = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=s.env)
+            for _ in range(rng.randint(0, 14)):
+                p.stderr.readline()
+            p.kill()
+            p.stderr.close()
+            assert p.wait() in (0, 1, -9)
+            state = (os.path.exists(target + '/mox.conf'), os.path.exists(target + '/data/restoring'))
+            seen.add(state)
+            if state == (True, True):
+                r = subprocess.run([s.mox, 'localserve', '-dir', target, '-ip', s.ip], env=s.env, capture_output=True, text=True, timeout=WAIT)
+                assert r.returncode and 'restore' in r.stderr, r.stderr[-500:]
+            elif state == (True, False) and os.path.exists(target + '/data/accounts'):
+                break
+        if not os.path.exists(target + '/data/accounts') or os.path.exists(target + '/data/restoring'):
+            run(*command, env=s.env)
+        assert (True, True) in seen, seen
+        with running(dir=target, ip=s.ip) as other:
+            assert messages(other.imap()) == want
+            assert other.command('verifydata')[0] == 0
+        # What is there, and whole, is not touched.
+        r = run(*command, ok=False, env=s.env)
+        assert r.returncode == 1 and 'not empty' in r.stderr, r.stderr
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    """A file system of this size; None where it cannot be had."""
+    os.makedirs(path, exist_ok=True)
+    if os.geteuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=' + size, 'tmpfs', path], capture_output=True).returncode:
+        print('# cannot mount here, left out')
+        yield None
+        return
+    try:
+        yield path
+    finally:
+        subprocess.run(['umount', '-l', path])
+
+
+@test
+def backup_onto_a_full_disk():
+    """It says so, what was backed up before stays whole, and with room it goes on."""
+    with running() as s, tempfile.TemporaryDirectory() as d, small_disk(d + '/disk', '3m') as disk:
+        if not disk:
+            return
+        s.send(body='x\r\n' * 1000)
+        backup = disk + '/backup'
+        assert s.command('backup', backup)[0] == 0
+        first = s.command('verifydata', backup + '/data')
+        assert first[0] == 0, first
+        for i in range(12):
+            s.send(body=os.urandom(400000).hex().replace('0', '0\r\n'))
+        code, out, err = s.command('backup', backup)
+        assert code == 1 and err.startswith('mox: ') and ('full' in err or 'No space' in err), (code, err)
+        code, out, err = s.command('verifydata', backup + '/data')
+        assert code == 0, (out, err)
+        with contextlib.closing(sqlite3.connect(backup + '/data/accounts/mox/account.db')) as db:
+            assert db.execute('SELECT count(*) FROM email').fetchone() == (1,)
+        run('mount', '-o', 'remount,size=60m', disk)
+        assert s.command('backup', backup)[0] == 0
+        assert s.command('verifydata', backup + '/data')[0] == 0
+        with contextlib.closing(sqlite3.connect(backup + '/data/accounts/mox/account.db')) as db:
+            assert db.execute('SELECT count(*) FROM email').fetchone() == (13,)
+
+
+@test
+def a_full_disk_under_the_reports():
+    """Mail comes all the same, and reports are kept again when there is room."""
+    with running() as s:
+        s.stop()
+        admin = s.dir + '/data/admin'
+        shutil.rmtree(admin)
+        with small_disk(admin, '3m') as disk:
+            if not disk:
+                return
+            os.chmod(admin, 0o700)
+            s.start()
+            with open(admin + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
+                while True:
+                    f.write(bytes(4096))
+            path = ROOT + '/test/vectors/dmarc/mail-auth'
+            reports = [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith('.eml')]
+            text = open(reports[0], 'rb').read().decode('latin-1')
+            code, out, err = s.command('dmarcdb', 'addreport', 'theirs.example', input=text)
+            assert code == 1 and err.startswith('mox: ') and 'Sanitizer' not in err, (out, err)
+            for i in range(3):
+                s.send(body='mail %d' % i)
+            assert s.imap().select('INBOX')[1] == [b'3']
+            os.unlink(admin + '/filler')
+            code, out, err = s.command('dmarcdb', 'addreport', 'theirs.example', input=text)
+            assert code == 0, err
+            assert s.command('verifydata')[0] == 0
+            s.stop()
+
+
+@test
 def backup_says_what_is_left_and_what_is_wrong():
     with running() as s, tempfile.TemporaryDirectory() as d:
         backup = os.path.join(d, 'backup')

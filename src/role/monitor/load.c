@@ -516,6 +516,9 @@ static bool lock_data(struct monitor *m, struct err *e)
         return fail_errno(e, "opening the lock file in the data directory");
     if (fcntl(fd, F_OFD_SETLK, &lock))
         return fail(e, ERR_CONFLICT, "another mox is running with this data directory");
+    // What is there is not all that the backup has (cmd/cmd_backup.c).
+    if (faccessat(m->data_dir, "restoring", F_OK, 0) == 0)
+        return fail(e, ERR_CONFLICT, "a restore into the data directory was broken off: run \"mox restore\" again");
     return true; // held until the process ends
 }
 
