@@ -356,23 +356,36 @@ bool smtp_put_hello(struct buf *out, bool is_ehlo, struct str name, struct err *
 
 enum { STUFF_LINE_START, STUFF_IN_LINE, STUFF_CR };
 
+static bool fail_bare(struct err *e)
+{
+    return fail(e, ERR_SYNTAX, "the message has a CR or LF that is no line end");
+}
+
 bool smtp_stuff(struct buf *out, int *state, struct str piece, struct err *e)
 {
-    size_t from = 0;
+    while (piece.n) {
+        ptrdiff_t cr;
+        size_t n;
 
-    for (size_t i = 0; i < piece.n; i++) {
-        char ch = piece.p[i];
-
-        if ((*state == STUFF_CR) != (ch == '\n'))
-            return fail(e, ERR_SYNTAX, "the message has a CR or LF that is no line end");
-        if (*state == STUFF_LINE_START && ch == '.') {
-            buf_put(out, str_sub(piece, from, i - from));
-            buf_put_char(out, '.');
-            from = i;
+        if (*state == STUFF_CR) {
+            if (piece.p[0] != '\n')
+                return fail_bare(e);
+            buf_put_char(out, '\n');
+            piece = str_from(piece, 1);
+            *state = STUFF_LINE_START;
+            continue;
         }
-        *state = ch == '\n' ? STUFF_LINE_START : ch == '\r' ? STUFF_CR : STUFF_IN_LINE;
+        if (*state == STUFF_LINE_START && piece.p[0] == '.')
+            buf_put_char(out, '.');
+        // The rest of the line, with its CR.
+        cr = str_find(piece, '\r');
+        n = cr < 0 ? piece.n : (size_t)cr + 1;
+        if (str_find(str_sub(piece, 0, n), '\n') >= 0)
+            return fail_bare(e);
+        buf_put(out, str_sub(piece, 0, n));
+        piece = str_from(piece, n);
+        *state = cr < 0 ? STUFF_IN_LINE : STUFF_CR;
     }
-    buf_put(out, str_from(piece, from));
     return !out->full || fail(e, ERR_BUG, "no room for a piece of a message");
 }
 

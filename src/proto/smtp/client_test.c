@@ -209,7 +209,7 @@ TEST(smtp_dots_are_stuffed_and_bare_line_ends_refused)
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
-        for (size_t n = 1; n < 4; n++) {
+        for (size_t n = 1; n < 12; n++) {
             AUTO_BUF out = BUF_LIMIT(1000);
             AUTO_EXACT in = exact_copy(str_of(cases[i].in));
             struct err e = {0};

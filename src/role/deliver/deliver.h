@@ -25,6 +25,7 @@ enum {
     IPC_MS = 60 * 1000,
     MAX_RCPTS_AT_ONCE = 100, // of a transaction (RFC 5321 4.5.3.1.8)
     MAX_MESSAGES = 100,      // of a connection
+    BLOCK_BYTES = 64 * 1024, // of a message that are read and written at once
 };
 
 /* Why something did not work. */
@@ -53,6 +54,9 @@ struct message {
     struct arena a;
     struct ipc_deliver_message info; // texts are in a
     int fd;
+    char *block; // bytes that were read
+    uint64_t block_at;
+    size_t block_n;
     struct rcpt *rcpts;
     size_t n;
     bool is_scanned, has_8bit, has_bare, has_nul, has_utf8_header; // what is in it
@@ -117,8 +121,8 @@ int deliver_timeout(const struct deliver *d, int ms);
  * for, and the queue will still hear of it.
  */
 MUST_USE bool deliver_may_end(struct deliver *d);
-/* A piece of the message, from at on; *got less than n only at its end. */
-MUST_USE bool message_read(const struct message *m, uint64_t at, char *p, size_t n, size_t *got);
+/* The bytes of the message from at on, as many as are at hand, until the next call. False at its end too. */
+MUST_USE bool message_read(struct message *m, uint64_t at, struct str *out);
 
 /* --- hosts.c ------------------------------------------------------------------------------------ */
 

@@ -24,18 +24,22 @@ static bool has_no_other(void *ctx, struct channel *out, struct err *e)
     return fail(e, ERR_TEMPORARY, "the process that asks the DNS is gone");
 }
 
-bool message_read(const struct message *m, uint64_t at, char *p, size_t n, size_t *got)
+bool message_read(struct message *m, uint64_t at, struct str *out)
 {
-    *got = 0;
-    while (*got < n) {
-        ssize_t rc = pread(m->fd, p + *got, n - *got, (off_t)(at + *got));
+    if (at < m->block_at || at - m->block_at >= m->block_n) {
+        size_t size = m->info.size < BLOCK_BYTES ? (size_t)m->info.size : BLOCK_BYTES;
+        ssize_t got;
 
-        if (rc < 0)
+        if (!m->block)
+            m->block = arena_alloc(&m->a, size);
+        m->block_n = 0;
+        got = pread(m->fd, m->block, size, (off_t)at);
+        if (got <= 0)
             return false;
-        if (rc == 0)
-            break;
-        *got += (size_t)rc;
+        m->block_at = at;
+        m->block_n = (size_t)got;
     }
+    *out = str_from(str_at(m->block, m->block_n), (size_t)(at - m->block_at));
     return true;
 }
 

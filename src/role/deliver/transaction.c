@@ -6,8 +6,6 @@
 #include "base/log.h"
 #include "role/deliver/deliver.h"
 
-enum { BLOCK_BYTES = 64 * 1024 };
-
 static void decide(struct rcpt *r, enum ipc_delivery outcome, const struct failure *f, bool is_tls)
 {
     r->outcome = outcome;
@@ -30,35 +28,69 @@ static void decide_all(struct deliver *d, struct message *m, bool only_accepted,
             decide(&m->rcpts[i], outcome, f, d->conn.stream.tls != NULL);
 }
 
+/* What was read of a message, for those who look at what kind of bytes these are. */
+struct scan {
+    bool is_body; // the header has ended
+    char last, before;
+};
+
+// Byte by byte, since it matters where the header ends; what is left is of the body.
+static void scan_header(struct message *m, struct scan *s, struct str *piece)
+{
+    for (; piece->n && !s->is_body; *piece = str_from(*piece, 1)) {
+        char ch = piece->p[0];
+
+        m->has_bare |= (s->last == '\r') != (ch == '\n');
+        m->has_nul |= ch == '\0';
+        m->has_utf8_header |= (unsigned char)ch >= 128;
+        // CR LF CR LF ends the header.
+        s->is_body = ch == '\r' && s->last == '\n' && s->before == '\r';
+        s->before = s->last;
+        s->last = ch;
+    }
+    m->has_8bit |= m->has_utf8_header;
+}
+
+static void scan_body(struct message *m, struct scan *s, struct str piece)
+{
+    m->has_nul = m->has_nul || str_find(piece, '\0') >= 0;
+    m->has_8bit = m->has_8bit || !str_is_ascii(piece);
+    while (piece.n && !m->has_bare) {
+        ptrdiff_t cr;
+        size_t n;
+
+        if (s->last == '\r') { // is followed by LF
+            m->has_bare = piece.p[0] != '\n';
+            s->last = piece.p[0];
+            piece = str_from(piece, 1);
+            continue;
+        }
+        cr = str_find(piece, '\r');
+        n = cr < 0 ? piece.n : (size_t)cr + 1;
+        m->has_bare = str_find(str_sub(piece, 0, n), '\n') >= 0;
+        s->last = piece.p[n - 1];
+        piece = str_from(piece, n);
+    }
+}
+
 // What kind of bytes these are: once per message.
 static bool scan(struct message *m)
 {
-    char block[4096], last = '\n', before = '\r';
-    bool in_header = true;
-    uint64_t at = 0;
-    size_t got;
+    struct scan s = {false, 'x', 'x'};
+    struct str piece;
 
     if (m->is_scanned)
         return true;
-    for (; at < m->info.size; at += got) {
-        if (!message_read(m, at, block, sizeof block, &got) || !got)
-            return false;
-        for (size_t i = 0; i < got; i++) {
-            char ch = block[i];
+    for (uint64_t at = 0; at < m->info.size; at += piece.n) {
+        struct str rest;
 
-            m->has_bare |= (last == '\r') != (ch == '\n') && (at || i);
-            m->has_nul |= ch == '\0';
-            if ((unsigned char)ch >= 128) {
-                m->has_8bit = true;
-                m->has_utf8_header |= in_header;
-            }
-            // CR LF CR LF ends the header.
-            in_header &= !(ch == '\r' && last == '\n' && before == '\r' && (at || i));
-            before = last;
-            last = ch;
-        }
+        if (!message_read(m, at, &piece))
+            return false;
+        rest = piece;
+        scan_header(m, &s, &rest);
+        scan_body(m, &s, rest);
     }
-    m->has_bare |= last == '\r' && m->info.size;
+    m->has_bare |= s.last == '\r';
     return m->is_scanned = true;
 }
 
@@ -135,15 +167,12 @@ static bool put_rcpt(const struct conn *c, const struct message *m, const struct
 static bool write_data(struct deliver *d, struct message *m, struct failure *f)
 {
     AUTO_BUF out = BUF_LIMIT(3 * BLOCK_BYTES);
-    char block[4096];
     struct err e = {0};
-    uint64_t at = 0;
+    struct str piece;
     int state = 0;
-    size_t got;
 
-    for (; at < m->info.size; at += got) {
-        if (!message_read(m, at, block, sizeof block, &got) || !got ||
-            !smtp_stuff(&out, &state, str_at(block, got), &e))
+    for (uint64_t at = 0; at < m->info.size; at += piece.n) {
+        if (!message_read(m, at, &piece) || !smtp_stuff(&out, &state, piece, &e))
             return failed(f, &m->a, false, "4.3.0", "reading the message: %s", e.text);
         if (out.n < BLOCK_BYTES)
             continue;
@@ -163,20 +192,17 @@ static bool write_data(struct deliver *d, struct message *m, struct failure *f)
 static bool write_chunk(struct deliver *d, struct message *m, struct failure *f)
 {
     AUTO_BUF out = BUF_LIMIT(2 * BLOCK_BYTES);
+    struct str piece = {0};
     uint64_t at = 0;
-    size_t got;
 
     if (!deliver_may_end(d))
         return failed(f, &m->a, false, "4.3.0", "the queue is going");
     buf_printf(&out, "BDAT %llu LAST\r\n", (unsigned long long)m->info.size);
     do {
-        size_t want = m->info.size - at < BLOCK_BYTES ? (size_t)(m->info.size - at) : BLOCK_BYTES;
-
-        if (want && (!message_read(m, at, buf_room(&out, want), want, &got) || got != want))
+        if (at < m->info.size && !message_read(m, at, &piece))
             return failed(f, &m->a, false, "4.3.0", "reading the message");
-        if (want)
-            buf_claim(&out, got);
-        at += want;
+        buf_put(&out, piece);
+        at += piece.n;
         if (!conn_write(d, buf_str(&out), BLOCK_MS, &m->a, f))
             return false;
         buf_reset(&out);
