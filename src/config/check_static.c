@@ -281,6 +281,15 @@ static void check_transport(struct check *c, const struct sconf_node *t)
         problem_add(c->problems, c->file, text, "SMTPMessage must be ASCII, at most 256 bytes");
 }
 
+// It names files below data/acme.
+static bool is_file_name(struct str name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (!ascii_is_alnum(name.p[i]) && str_find(STR("._-"), name.p[i]) < 0)
+            return false;
+    return name.n && name.n <= 100 && name.p[0] != '.';
+}
+
 static void check_acme(struct check *c, const struct sconf_node *acme)
 {
     const struct sconf_node *mail = sconf_get(acme, "ContactEmail");
@@ -289,6 +298,8 @@ static void check_acme(struct check *c, const struct sconf_node *acme)
     check_https_url(c, sconf_get(acme, "DirectoryURL"));
     if (mail && str_find(mail->value, '@') <= 0)
         problem_add(c->problems, c->file, mail, "ContactEmail is no address");
+    if (!is_file_name(acme->key))
+        problem_add(c->problems, c->file, acme, "the name of an ACME section has letters, digits, \".\", \"_\" and \"-\" only");
     check_not_negative(c, sconf_get(acme, "RenewBefore"));
     check_port(c, sconf_get(acme, "Port"));
     if (issuer)

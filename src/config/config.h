@@ -124,6 +124,24 @@ MUST_USE bool config_dkim(const struct config *c, struct arena *a, struct str do
 MUST_USE bool config_dkim_of(const struct sconf_node *domain, struct arena *a,
                              struct config_selectors *out, struct err *e);
 
+/* --- certificates -------------------------------------------------------------------------------- */
+
+/* A name that certificates may be requested for at one authority; proactively, or when somebody wants one. */
+struct config_host {
+    struct str provider, host; // A-labels
+    bool is_proactive;
+};
+struct config_hosts {
+    struct config_host *items;
+    size_t n, cap;
+};
+void config_acme_hosts(const struct config *c, struct arena *a, struct config_hosts *out);
+/*
+ * The files of HostPrivateKeyFiles for a name of a host of ours, in the order in which they are tried; none for
+ * other names.
+ */
+void config_host_keys(const struct config *c, struct arena *a, struct str host, struct addresses *out);
+
 /* --- quickstart --------------------------------------------------------------------------------- */
 
 /* What a new installation is made of. Domains as people write them. */

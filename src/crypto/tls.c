@@ -7,18 +7,26 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/cur.h"
 #include "crypto/remote_key.h"
 #include "crypto/tls_priv.h"
 
-enum { MAX_CERTS = 64 };
+enum { MAX_CERTS = 1000 };
 
 struct tls_server {
     const struct key_signer *signer;
-    SSL_CTX *contexts[MAX_CERTS]; // one per certificate; the first is the default
-    size_t n;
+    SSL_CTX **contexts; // one per certificate, or two of the same names; the first is the default
+    size_t n, cap;
     enum tls_least least;
     bool has_tickets;
     struct buf protocols; // as ALPN has them: each after a byte with its length
+    enum tls_names names;
+    tls_unknown_name *unknown;
+    void *ctx;
+    tls_challenge *challenge;
+    void *challenge_ctx;
+    SSL_CTX *bare; // without a certificate, for challenges
+    size_t n_users; // its owner, and connections
 };
 
 void tls_clear_errors(struct err *e, const char *what)
@@ -40,16 +48,20 @@ struct tls_server *tls_server_new(const struct key_signer *signer, enum tls_leas
     s->signer = signer;
     s->least = least;
     s->has_tickets = has_tickets;
+    s->n_users = 1;
     return s;
 }
 
+// Handshakes that have begun ask it for names.
 void tls_server_free(struct tls_server *s)
 {
-    if (!s)
+    if (!s || --s->n_users)
         return;
+    SSL_CTX_free(s->bare);
     for (size_t i = 0; i < s->n; i++)
         SSL_CTX_free(s->contexts[i]);
     buf_fini(&s->protocols);
+    free(s->contexts);
     free(s);
 }
 
@@ -65,13 +77,122 @@ void tls_server_set_protocols(struct tls_server *s, struct str names)
     }
 }
 
+void tls_server_set_names(struct tls_server *s, enum tls_names names, tls_unknown_name *unknown, void *ctx)
+{
+    s->names = names;
+    s->unknown = unknown;
+    s->ctx = ctx;
+}
+
+// RFC 6066 3: the certificate that fits the name; the default one, or an alert, when none does.
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const struct tls *t = SSL_get_app_data(ssl);
+    struct tls_server *s = arg;
+
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    if (t && t->is_challenge)
+        return SSL_TLSEXT_ERR_OK;
+    if (!name)
+        return s->names == TLS_NAMES_KNOWN ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+    for (size_t i = 0; i < s->n; i++)
+        if (X509_check_host(SSL_CTX_get0_certificate(s->contexts[i]), name, 0, 0, NULL) == 1) {
+            SSL_set_SSL_CTX(ssl, s->contexts[i]);
+            return SSL_TLSEXT_ERR_OK;
+        }
+    if (s->unknown)
+        s->unknown(s->ctx, str_of(name));
+    return s->names == TLS_NAMES_ANY ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* --- tls-alpn-01 (RFC 8737) -------------------------------------------------------------------------- */
+
+static const char challenge_protocol[] = "acme-tls/1";
+
+void tls_server_set_challenge(struct tls_server *s, tls_challenge *fn, void *ctx)
+{
+    s->challenge = fn;
+    s->challenge_ctx = ctx;
+}
+
+static bool take_u16(struct cur *c, struct str *out)
+{
+    int high = cur_next(c), low = cur_next(c);
+
+    return high >= 0 && low >= 0 && cur_take(c, (size_t)(high << 8 | low), out);
+}
+
+static bool extension(SSL *ssl, unsigned type, struct cur *out)
+{
+    const unsigned char *p;
+    size_t n;
+    struct str list;
+
+    if (SSL_client_hello_get0_ext(ssl, type, &p, &n) != 1)
+        return false;
+    *out = cur_of(str_at(p, n));
+    if (!take_u16(out, &list) || cur_left(out))
+        return false;
+    *out = cur_of(list);
+    return true;
+}
+
+// RFC 8737 3: that protocol and no other, and one name.
+static bool is_challenge(SSL *ssl, struct str *name)
+{
+    struct cur protocols, names;
+    struct str protocol;
+    int n;
+
+    return extension(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &protocols) &&
+           (n = cur_next(&protocols)) > 0 && cur_take(&protocols, (size_t)n, &protocol) && !cur_left(&protocols) &&
+           str_eq(protocol, str_of(challenge_protocol)) && extension(ssl, TLSEXT_TYPE_server_name, &names) &&
+           cur_next(&names) == TLSEXT_NAMETYPE_host_name && take_u16(&names, name) && !cur_left(&names);
+}
+
+static bool use_challenge(SSL *ssl, struct str cert_pem, struct str key_pem)
+{
+    BIO *cert_bio = BIO_new_mem_buf(cert_pem.p, (int)cert_pem.n), *key_bio = BIO_new_mem_buf(key_pem.p, (int)key_pem.n);
+    X509 *cert = cert_bio ? PEM_read_bio_X509(cert_bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
+    bool ok = cert && key && SSL_use_cert_and_key(ssl, cert, key, NULL, 1) == 1;
+
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    BIO_free(cert_bio);
+    BIO_free(key_bio);
+    return ok;
+}
+
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct tls *t = SSL_get_app_data(ssl);
+    struct tls_server *s = arg;
+    struct str name, cert, key;
+
+    if (!s->challenge || !t || !is_challenge(ssl, &name))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    t->is_challenge = true;
+    if (s->challenge(s->challenge_ctx, &a, name, &cert, &key) && use_challenge(ssl, cert, key))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+    return SSL_CLIENT_HELLO_ERROR;
+}
+
 static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
                            unsigned in_n, void *arg)
 {
+    const struct tls *t = SSL_get_app_data(ssl);
     const struct tls_server *s = arg;
     unsigned char *found, n;
 
-    (void)ssl;
+    if (t && t->is_challenge) {
+        *out = (const unsigned char *)challenge_protocol;
+        *out_n = sizeof challenge_protocol - 1;
+        return SSL_TLSEXT_ERR_OK;
+    }
     if (!s->protocols.n)
         return SSL_TLSEXT_ERR_NOACK;
     if (SSL_select_next_proto(&found, &n, (const unsigned char *)s->protocols.p, (unsigned)s->protocols.n, in, in_n) !=
@@ -82,21 +203,9 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-// RFC 6066 3: the certificate that fits the name; the default one when none does.
-static int on_server_name(SSL *ssl, int *alert, void *arg)
+bool tls_is_challenge(const struct tls *t)
 {
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    struct tls_server *s = arg;
-
-    (void)alert;
-    if (!name)
-        return SSL_TLSEXT_ERR_NOACK;
-    for (size_t i = 0; i < s->n; i++)
-        if (X509_check_host(SSL_CTX_get0_certificate(s->contexts[i]), name, 0, 0, NULL) == 1) {
-            SSL_set_SSL_CTX(ssl, s->contexts[i]);
-            return SSL_TLSEXT_ERR_OK;
-        }
-    return SSL_TLSEXT_ERR_NOACK;
+    return t->is_challenge;
 }
 
 static bool fingerprint_of(const X509 *cert, unsigned char out[SHA256_BYTES])
@@ -143,6 +252,7 @@ static SSL_CTX *new_context(struct tls_server *s)
         SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ctx, s);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, s);
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, s);
     SSL_CTX_set_cert_verify_callback(ctx, verify_client, NULL);
     // Sessions in which a certificate was asked for are not resumed without one.
@@ -150,55 +260,117 @@ static SSL_CTX *new_context(struct tls_server *s)
     return ctx;
 }
 
-static bool use_chain(SSL_CTX *ctx, struct str pem, const struct key_signer *signer, uint32_t key,
+static STACK_OF(X509) *read_chain(BIO *bio)
+{
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    X509 *next;
+
+    while (chain && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+        if (!sk_X509_push(chain, next)) {
+            X509_free(next);
+            break;
+        }
+    ERR_clear_error(); // the end of the file is an error to OpenSSL
+    return chain;
+}
+
+static bool have_same_names(const X509 *a, const X509 *b)
+{
+    const ASN1_OCTET_STRING *names[2] = {NULL, NULL};
+    const X509 *certs[] = {a, b};
+
+    for (int i = 0; i < 2; i++) {
+        int at = X509_get_ext_by_NID(certs[i], NID_subject_alt_name, -1);
+
+        if (at >= 0)
+            names[i] = X509_EXTENSION_get_data(X509_get_ext(certs[i], at));
+    }
+    return names[0] && names[1] && ASN1_OCTET_STRING_cmp(names[0], names[1]) == 0;
+}
+
+// The context that lacks but this kind of key.
+static SSL_CTX *context_for(struct tls_server *s, const X509 *leaf)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const X509 *other = SSL_CTX_get0_certificate(s->contexts[i]);
+        int kinds[] = {EVP_PKEY_get_base_id(X509_get0_pubkey(leaf)), EVP_PKEY_get_base_id(X509_get0_pubkey(other))};
+
+        if (kinds[0] != kinds[1] && have_same_names(leaf, other))
+            return s->contexts[i];
+    }
+    return NULL;
+}
+
+static bool use_chain(struct tls_server *s, SSL_CTX *ctx, X509 *leaf, STACK_OF(X509) *chain, uint32_t key,
                       struct err *e)
 {
-    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
-    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL, *next;
-    EVP_PKEY *pkey = leaf ? remote_key_new(X509_get0_pubkey(leaf), signer, key, e) : NULL;
-    bool ok = pkey && SSL_CTX_use_certificate(ctx, leaf) && SSL_CTX_use_PrivateKey(ctx, pkey);
+    EVP_PKEY *pkey = remote_key_new(X509_get0_pubkey(leaf), s->signer, key, e);
+    bool ok = pkey && SSL_CTX_use_cert_and_key(ctx, leaf, pkey, chain, 0) == 1;
 
-    while (ok && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
-        if (!SSL_CTX_add0_chain_cert(ctx, next)) {
-            X509_free(next);
-            ok = false;
-        }
-    if (!leaf || (pkey && !ok))
+    if (pkey && !ok)
         tls_clear_errors(e, "certificate");
-    ERR_clear_error(); // the end of the file is an error to OpenSSL
     EVP_PKEY_free(pkey);
-    X509_free(leaf);
-    BIO_free(bio);
     return ok;
 }
 
-bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key, struct err *e)
+static void keep_context(struct tls_server *s, SSL_CTX *ctx)
 {
-    SSL_CTX *ctx;
+    if (s->n == s->cap) {
+        s->cap = s->cap ? 2 * s->cap : 8;
+        s->contexts = heap_resize(s->contexts, s->cap, sizeof(SSL_CTX *));
+    }
+    s->contexts[s->n++] = ctx;
+}
 
+static bool add_cert(struct tls_server *s, X509 *leaf, STACK_OF(X509) *chain, uint32_t key, struct err *e)
+{
+    SSL_CTX *ctx = context_for(s, leaf);
+
+    if (ctx)
+        return use_chain(s, ctx, leaf, chain, key, e);
     if (s->n == MAX_CERTS)
         return fail(e, ERR_LIMIT, "more than %d certificates", MAX_CERTS);
     ctx = new_context(s);
     if (!ctx)
         return fail(e, ERR_TEMPORARY, "TLS context");
-    if (!use_chain(ctx, chain_pem, s->signer, key, e)) {
+    if (!use_chain(s, ctx, leaf, chain, key, e)) {
         SSL_CTX_free(ctx);
         return false;
     }
-    s->contexts[s->n++] = ctx;
+    keep_context(s, ctx);
     return true;
+}
+
+bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key, struct err *e)
+{
+    BIO *bio = BIO_new_mem_buf(chain_pem.p, (int)chain_pem.n);
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    STACK_OF(X509) *chain = leaf ? read_chain(bio) : NULL;
+    bool ok = chain && add_cert(s, leaf, chain, key, e);
+
+    if (!chain)
+        tls_clear_errors(e, "certificate");
+    sk_X509_pop_free(chain, X509_free);
+    X509_free(leaf);
+    BIO_free(bio);
+    return ok;
 }
 
 struct tls *tls_new(struct tls_server *s, int fd, struct err *e)
 {
+    SSL_CTX *ctx = s->n ? s->contexts[0] : s->bare;
     struct tls *t;
 
-    if (!s->n) {
+    if (!ctx && s->challenge)
+        ctx = s->bare = new_context(s);
+    if (!ctx) {
         fail(e, ERR_NOT_FOUND, "no certificate");
         return NULL;
     }
     t = heap_alloc(sizeof *t);
-    t->ssl = SSL_new(s->contexts[0]);
+    t->server = s;
+    s->n_users++;
+    t->ssl = SSL_new(ctx);
     if (!t->ssl || !SSL_set_fd(t->ssl, fd)) {
         tls_clear_errors(e, "TLS");
         tls_free(t);
@@ -252,6 +424,7 @@ void tls_free(struct tls *t)
     if (!t)
         return;
     SSL_free(t->ssl);
+    tls_server_free(t->server);
     free(t);
 }
 

@@ -32,7 +32,25 @@ void tls_server_free(struct tls_server *s);
  * for others alone are refused, so that none is made to speak with the wrong server (ALPACA). Before certificates are added.
  */
 void tls_server_set_protocols(struct tls_server *s, struct str names);
-/* Adds a certificate chain (PEM) whose key has this number. The first is the default. */
+/*
+ * Clients that name no server, or one that there is no certificate for (mox-web-http-api.md 6.3): both get the default
+ * certificate; only the former; or neither, but the alert unrecognized_name. Without this call, both. unknown, which may
+ * be NULL, hears which name was asked for.
+ */
+enum tls_names { TLS_NAMES_ANY, TLS_NAMES_KNOWN_OR_NONE, TLS_NAMES_KNOWN };
+typedef void tls_unknown_name(void *ctx, struct str name);
+void tls_server_set_names(struct tls_server *s, enum tls_names names, tls_unknown_name *unknown, void *ctx);
+/*
+ * Answers tls-alpn-01 (RFC 8737): fn is asked for the certificate of a name and its key, both PEM, which it puts into a. A
+ * connection of that kind has nothing in it but its handshake: tls_is_challenge. With this, a server may have no
+ * certificate of its own.
+ */
+typedef bool tls_challenge(void *ctx, struct arena *a, struct str name, struct str *cert_pem, struct str *key_pem);
+void tls_server_set_challenge(struct tls_server *s, tls_challenge *fn, void *ctx);
+/*
+ * Adds a certificate chain (PEM) whose key has this number. The first is the default. One for the same names with a key of
+ * the other kind, ECDSA and RSA, is for clients that cannot use the first.
+ */
 MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,
                                   struct err *e);
 
@@ -58,7 +76,7 @@ bool tls_binding(const struct tls *t, struct str *type, unsigned char data[TLS_M
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILED };
 
-/* A connection on fd, which stays the caller's. NULL on failure. */
+/* A connection on fd, which stays the caller's. NULL on failure. The server may be freed before it. */
 struct tls *tls_new(struct tls_server *s, int fd, struct err *e);
 void tls_free(struct tls *t);
 enum tls_result tls_handshake(struct tls *t, struct err *e);
@@ -76,5 +94,6 @@ struct str tls_version(const struct tls *t);
 struct str tls_cipher(const struct tls *t);
 /* What ALPN came to; empty when the client did not ask. */
 struct str tls_protocol(const struct tls *t);
+bool tls_is_challenge(const struct tls *t);
 /* Whether the session is one of before. */
 bool tls_is_resumed(const struct tls *t);

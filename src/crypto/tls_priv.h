@@ -7,6 +7,8 @@
 
 struct tls {
     SSL *ssl;
+    struct tls_server *server; // of a server
+    bool is_challenge;         // of a server: tls-alpn-01 is being answered
     tls_may_use_key *may_use; // of a server; NULL: no certificate is asked for
     void *ctx;
     // What ended it, for tls_end_put: an alert, the other side's or ours, or something else.

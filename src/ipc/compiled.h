@@ -42,6 +42,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u32, port, 65535)                                                                            \
     F(str, ip, 64)                                                                                 \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \
+    F(str, acme, IPC_MAX_NAME)           /* whose certificates it has; empty: its files' */        \
     F(str, dnsbls, IPC_MAX_RECORD)       /* zones, with a space between them */                    \
     F(u8, is_forwarded, 1)               /* HTTP: X-Forwarded-For is believed */                   \
     F(u8, no_rate_limit, 1)              /* HTTP: of requests */                                   \
@@ -57,10 +58,11 @@ enum web_kind {
     WEB_AUTOCONFIG,
     WEB_MTASTS,
     WEB_SITES, // the web server of domains.conf
+    WEB_ACME,  // http-01
 };
 #define ipc_web_service_FIELDS(F)                                                                  \
     F(u32, listener, 0)                                                                            \
-    F(u8, kind, WEB_SITES)                                                                         \
+    F(u8, kind, WEB_ACME)                                                                          \
     F(str, path, IPC_MAX_TEXT)
 /*
  * web: a domain of ours that is not disabled; the name that its clients connect to, or empty; what they
@@ -87,6 +89,29 @@ enum web_kind {
     F(u32, key, 0)                                                                                 \
     F(str, cert_path, IPC_MAX_RECORD)                                                              \
     F(str, key_path, IPC_MAX_RECORD)
+/* acme, keys: an authority of mox.conf. kinds: which challenges can be answered (policy/acme/acme.h). */
+#define ipc_acme_provider_FIELDS(F)                                                                \
+    F(str, name, IPC_MAX_NAME)                                                                     \
+    F(str, directory_url, URL_MAX_BYTES)                                                           \
+    F(str, contact, IPC_MAX_ADDRESS)                                                               \
+    F(u32, renew_before_s, 0)                                                                      \
+    F(str, binding_key_id, IPC_MAX_TEXT)                                                           \
+    F(u8, kinds, 7)
+/* acme, keys: a name that it may be asked for. */
+#define ipc_acme_host_FIELDS(F)                                                                    \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, is_proactive, 1)
+/* monitor: a file with the private key of a host, or, without a host, the key of ExternalAccountBinding. */
+#define ipc_key_file_FIELDS(F)                                                                     \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(str, path, IPC_MAX_RECORD)
+/* keys, in a memory file of its own that the monitor writes: what that file contains. */
+#define ipc_key_text_FIELDS(F)                                                                     \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(str, text, IPC_MAX_RECORD)
 /* monitor: an account that exists. */
 #define ipc_account_entry_FIELDS(F)                                                                \
     F(str, name, IPC_MAX_NAME)                                                                     \
@@ -231,6 +256,10 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(web_service)                                                                                  \
     M(web_domain)                                                                                    \
     M(tls_pair)                                                                                    \
+    M(acme_provider)                                                                               \
+    M(acme_host)                                                                                   \
+    M(key_file)                                                                                    \
+    M(key_text)                                                                                    \
     M(account_entry)                                                                               \
     M(account_junk)                                                                                \
     M(account_part)                                                                                \

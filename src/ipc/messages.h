@@ -51,7 +51,8 @@ enum {
 
 /* The services a session or an account may ask the monitor for. */
 enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
-                   IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5, IPC_SERVICE_DKIM = 6 };
+                   IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5, IPC_SERVICE_DKIM = 6,
+                   IPC_SERVICE_ACME = 7 };
 
 /* Work on all mail of an account. All but the first are told about in lines. */
 enum ipc_task { IPC_TASK_RETRAIN = 0, IPC_TASK_COUNTS = 1, IPC_TASK_SIZES = 2, IPC_TASK_PARSE = 3,
@@ -277,7 +278,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /* --- session -> monitor ------------------------------------------------------------------------ */
 
 /* A channel to a service, granted when first asked for. Also account -> monitor, for admin. */
-#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_DKIM)
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_ACME)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
@@ -643,6 +644,92 @@ enum ipc_signature { IPC_SIGN_ECDSA = 1, IPC_SIGN_RSA = 2 };
     F(u8, is_ok, 1)                                                                                \
     F(str, signature, IPC_MAX_SIGNATURE)
 
+/* --- acme: certificates ------------------------------------------------------------------------- */
+
+enum ipc_key_kind { IPC_KEY_ECDSA = 1, IPC_KEY_RSA = 2 };
+enum { IPC_MAX_CHAIN = IPC_MAX_WEB_BODY, IPC_MAX_JOSE = IPC_MAX_WEB_BODY };
+/*
+ * acme -> keys: requests about an authority of the configuration, called provider, and a host that it may have
+ * certificates for. Each is answered by acme_made. What keys signs for acme is a request of ACME, of which it writes the
+ * protected header itself, or a request for a certificate: no bytes of acme's choice.
+ *
+ * acme_list: all certificates that there are, an acme_have for each before the answer. acme_key: the public key of the
+ * account as JWK, made if there is none. acme_sign: a request, as JWS; with kid, or the public key when that is empty.
+ * acme_bind: the account's key signed with the one of ExternalAccountBinding. acme_csr: a request for a certificate,
+ * with a key that is kept until there is one. acme_store: that certificate; it is in use from then on.
+ */
+#define ipc_acme_list_FIELDS(F) F(u64, request, 0)
+#define ipc_acme_have_FIELDS(F)                                                                    \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, kind, IPC_KEY_RSA)                                                                       \
+    F(str, chain, IPC_MAX_CHAIN)
+#define ipc_acme_key_FIELDS(F)                                                                     \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)
+#define ipc_acme_sign_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, url, URL_MAX_BYTES)                                                                     \
+    F(str, nonce, 512)                                                                             \
+    F(str, kid, URL_MAX_BYTES)                                                                     \
+    F(str, payload, IPC_MAX_TEXT * 16)
+#define ipc_acme_bind_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, url, URL_MAX_BYTES)
+#define ipc_acme_csr_FIELDS(F)                                                                     \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, kind, IPC_KEY_RSA)
+#define ipc_acme_store_FIELDS(F)                                                                   \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, kind, IPC_KEY_RSA)                                                                       \
+    F(str, chain, IPC_MAX_CHAIN)
+#define ipc_acme_made_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, bytes, IPC_MAX_JOSE)                                                                    \
+    F(str, why, IPC_MAX_ANSWER)
+/*
+ * keys -> monitor: a certificate to use, whose key has that number; in place of what there was for that host and kind.
+ * is_temporary: one of our own, until an authority has given one.
+ */
+#define ipc_certificate_FIELDS(F)                                                                  \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, kind, IPC_KEY_RSA)                                                                       \
+    F(u32, key, 0)                                                                                 \
+    F(u8, is_temporary, 1)                                                                         \
+    F(str, chain, IPC_MAX_CHAIN)
+/* monitor -> who shakes hands: such a certificate, a memory file, for all listeners that name its provider. */
+#define ipc_tls_cert_FIELDS(F)                                                                     \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u32, key, 0)                                                                                 \
+    F(u8, is_temporary, 1)
+/* monitor -> front: the certificates that were sent since it began or since the last of these are all there are now. */
+#define ipc_tls_use_FIELDS(F)
+/* front, web -> acme: a client asked for a name that there is no certificate for. No answer. */
+#define ipc_cert_wanted_FIELDS(F) F(str, host, IPC_MAX_ADDRESS)
+/*
+ * web -> acme: what an authority is to be answered that asks this server for a name: to http-01 for a token, to
+ * tls-alpn-01 for the name alone. The answer is the key authorization; none: not a name of ours, or nothing is asked
+ * about it.
+ */
+enum ipc_challenge { IPC_CHALLENGE_HTTP = 1, IPC_CHALLENGE_TLS_ALPN = 2 };
+#define ipc_challenge_ask_FIELDS(F)                                                                \
+    F(u8, kind, IPC_CHALLENGE_TLS_ALPN)                                                            \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(str, token, 256)
+enum ipc_challenge_status { IPC_CHALLENGE_OK = 1, IPC_CHALLENGE_NOT_OURS = 2, IPC_CHALLENGE_UNKNOWN = 3 };
+#define ipc_challenge_answer_FIELDS(F)                                                             \
+    F(u8, status, IPC_CHALLENGE_UNKNOWN)                                                           \
+    F(str, text, 512)
+
 /* --- dkim -------------------------------------------------------------------------------------- */
 
 /*
@@ -960,11 +1047,11 @@ enum ipc_sts_outcome {
 #define R_(role) ROLE_BIT(ROLE_##role)
 #define R_STARTED                                                                                  \
     (R_(FRONT) | R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(AUTH) | R_(QUEUE) | R_(KEYS) |   \
-     R_(DKIM) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE) | \
+     R_(DKIM) | R_(ACME) | R_(RESOLVE) | R_(ADMIN) | R_(DIAL) | R_(DELIVER_TEMPLATE) | \
      R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
 #define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE) |             \
                      R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
-#define R_FETCHERS (R_(QUEUE) | R_(ADMIN))
+#define R_FETCHERS (R_(QUEUE) | R_(ADMIN) | R_(ACME))
 #define R_DIALERS (R_(DELIVER) | R_(FETCH))
 #define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_DIALERS)
 
@@ -1054,6 +1141,20 @@ enum ipc_sts_outcome {
     M(queue_command, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION) | R_(WEB), R_(KEYS), 0, 0)                                      \
     M(signed, R_(KEYS), R_(FRONT) | R_(SESSION) | R_(WEB), 0, 0)                                    \
+    M(acme_list, R_(ACME), R_(KEYS), 0, 0)                                                         \
+    M(acme_have, R_(KEYS), R_(ACME), 0, 0)                                                         \
+    M(acme_key, R_(ACME), R_(KEYS), 0, 0)                                                          \
+    M(acme_sign, R_(ACME), R_(KEYS), 0, 0)                                                         \
+    M(acme_bind, R_(ACME), R_(KEYS), 0, 0)                                                         \
+    M(acme_csr, R_(ACME), R_(KEYS), 0, 0)                                                          \
+    M(acme_store, R_(ACME), R_(KEYS), 0, 0)                                                        \
+    M(acme_made, R_(KEYS), R_(ACME), 0, 0)                                                         \
+    M(certificate, R_(KEYS), R_(MONITOR), 0, 0)                                                    \
+    M(tls_cert, R_(MONITOR), R_(FRONT) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 1, 1)            \
+    M(tls_use, R_(MONITOR), R_(FRONT), 0, 0)                                                       \
+    M(cert_wanted, R_(FRONT) | R_(WEB), R_(ACME), 0, 0)                                            \
+    M(challenge_ask, R_(WEB), R_(ACME), 0, 0)                                                      \
+    M(challenge_answer, R_(ACME), R_(WEB), 0, 0)                                                   \
     M(dkim_domain, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                            \
     M(dkim_selector, R_(DKIM), R_(SESSION) | R_(QUEUE) | R_(ADMIN), 0, 0)                          \
     M(dkim_sign, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                              \

@@ -14,6 +14,7 @@ static const char *const names[ROLE_COUNT] = {
     [ROLE_QUEUE] = "queue",
     [ROLE_KEYS] = "keys",
     [ROLE_DKIM] = "dkim",
+    [ROLE_ACME] = "acme",
     [ROLE_RESOLVE] = "resolve",
     [ROLE_ADMIN] = "admin",
     [ROLE_DIAL] = "dial",

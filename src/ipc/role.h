@@ -19,6 +19,7 @@ enum role {
     ROLE_QUEUE,
     ROLE_KEYS,
     ROLE_DKIM,
+    ROLE_ACME,
     ROLE_RESOLVE,
     ROLE_ADMIN,
     ROLE_DIAL,

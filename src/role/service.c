@@ -230,7 +230,7 @@ _Noreturn void service_run(struct role_start *s, const struct service_handlers *
     packet = packet_new();
     service_loop();
     if (h->tick)
-        event_tick(loop, 1000, tick, NULL);
+        event_tick(loop, h->tick_ms ? h->tick_ms : 1000, tick, NULL);
     if (h->after)
         event_after(loop, after, NULL);
     if (!event_add(loop, s->monitor.fd, EVENT_READ, monitor_ready, NULL, &e))

@@ -34,7 +34,8 @@ struct service_handlers {
     void (*writable)(struct service_peer *p);
     /* A message of the monitor other than peer, stop and log_level. */
     bool (*monitor)(struct packet *m, struct err *e);
-    void (*tick)(void); // every second
+    void (*tick)(void); // every second, or as often as tick_ms says
+    int tick_ms;
     void (*after)(void); // when the messages that were there have been handled
     void (*stop)(void); // default: exit
 };

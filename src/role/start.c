@@ -54,12 +54,30 @@ static void keep_file(struct packet *p, struct given_file *files, size_t *n, uin
         files[(*n)++] = (struct given_file){listener, key, packet_take_fd(p, 0)};
 }
 
+bool role_keep_certificate(struct role_start *s, struct packet *p, struct err *e)
+{
+    struct ipc_tls_file file;
+    struct ipc_tls_cert cert;
+
+    if (p->type == IPC_tls_file) {
+        if (!ipc_tls_file_get(p->body, &file, e))
+            return false;
+        keep_file(p, s->tls_files, &s->n_tls_files, file.listener, file.key);
+        return true;
+    }
+    if (!ipc_tls_cert_get(p->body, &cert, e))
+        return false;
+    if (s->n_certs < ROLE_MAX_CERTS)
+        s->certs[s->n_certs++] = (struct given_cert){heap_dup(cert.provider), heap_dup(cert.host), cert.key,
+                                                     cert.is_temporary, packet_take_fd(p, 0)};
+    return true;
+}
+
 static bool take_message(struct role_start *s, struct err *e)
 {
     struct packet *p = s->packet;
     struct ipc_config config;
     struct ipc_listen listen;
-    struct ipc_tls_file file;
     struct ipc_received_key received;
     struct ipc_srs_key srs;
 
@@ -78,10 +96,8 @@ static bool take_message(struct role_start *s, struct err *e)
         keep_file(p, s->listeners, &s->n_listeners, listen.index, 0);
         return true;
     case IPC_tls_file:
-        if (!ipc_tls_file_get(p->body, &file, e))
-            return false;
-        keep_file(p, s->tls_files, &s->n_tls_files, file.listener, file.key);
-        return true;
+    case IPC_tls_cert:
+        return role_keep_certificate(s, p, e);
     case IPC_received_key:
         if (!ipc_received_key_get(p->body, &received, e))
             return false;
@@ -164,6 +180,8 @@ void role_run(struct str name)
         keys_main();
     case ROLE_DKIM:
         dkim_main();
+    case ROLE_ACME:
+        acme_main();
     case ROLE_RESOLVE:
         resolve_main();
     case ROLE_ADMIN:

@@ -8,10 +8,18 @@
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
 
-enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_DIRS = 3 };
+enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_CERTS = 1000, ROLE_MAX_DIRS = 3 };
 
 struct given_file {
     uint32_t listener, key;
+    int fd;
+};
+
+/* A certificate that an authority gave, for all listeners that name it; one that is temporary is for port 25 alone. */
+struct given_cert {
+    struct str provider, host; // heap
+    uint32_t key;
+    bool is_temporary;
     int fd;
 };
 
@@ -28,6 +36,8 @@ struct role_start {
     size_t n_listeners;
     struct given_file tls_files[ROLE_MAX_GIVEN];
     size_t n_tls_files;
+    struct given_cert certs[ROLE_MAX_CERTS];
+    size_t n_certs;
     unsigned char received_key[RECEIVED_ID_KEY_BYTES]; // of the session template
     unsigned char srs_key[SRS_KEY_BYTES];              // of auth
     struct ipc_settings settings;
@@ -37,6 +47,8 @@ struct role_start {
 
 /* Receives everything up to `go`. Ends the process when the monitor is not there. */
 void role_start(struct role_start *s, enum role role);
+/* Keeps the file of a tls_file or tls_cert message. */
+MUST_USE bool role_keep_certificate(struct role_start *s, struct packet *p, struct err *e);
 /* Closes the sandbox (dirs are s->dirs) and tells the monitor. Ends the process on failure. */
 void role_ready(struct role_start *s);
 /* Reads a `config` message's memory file into the arena. */
@@ -53,6 +65,7 @@ _Noreturn void auth_main(void);
 _Noreturn void queue_main(void);
 _Noreturn void keys_main(void);
 _Noreturn void dkim_main(void);
+_Noreturn void acme_main(void);
 _Noreturn void resolve_main(void);
 _Noreturn void admin_main(void);
 _Noreturn void dial_main(void);

@@ -650,7 +650,7 @@ def a_captured_deliver_has_its_own_messages_alone():
 @root_test
 def captured_services_are_confined_to_their_directories():
     own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'admin': 'admin/admin.db',
-           'account-template': 'accounts/ann/account.db'}
+           'account-template': 'accounts/ann/account.db', 'keys': 'acme/state'}
     with serving() as s:
         s.login('ann').logout()
         for role in ('resolve', 'dial', 'deliver-template', 'keys', 'dkim', 'front', 'admin', 'auth', 'queue', 'session-template',

@@ -10,7 +10,7 @@ from serving import Serve, serving, started_on_demand
 ANY = [r'socket:', r'anon_inode:\[eventpoll\]', r'anon_inode:\[eventfd\]', r'anon_inode:\[signalfd\]',
        r'/memfd:.*', r'/dev/null']
 ALLOWED = {
-    'keys': ANY, 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
+    'keys': ANY + [r'.*/data/acme'], 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
     'spare session': ANY,
     'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'], 'dial': ANY, 'deliver-template': ANY,
     'web-template': ANY, 'web 127': ANY, 'spare web': ANY,

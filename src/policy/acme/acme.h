@@ -135,7 +135,7 @@ enum acme_need {
     ACME_NEED_REQUEST,   // send it; the answer goes to acme_job_answer
     ACME_NEED_CHALLENGE, // make the answer to the challenge available; then acme_job_challenge_set
     ACME_NEED_CSR,       // then acme_job_csr
-    ACME_NEED_WAIT,      // come back in wait_s seconds
+    ACME_NEED_WAIT,      // come back in wait_ms
     ACME_NEED_NOTHING,   // job->chain is there
     ACME_NEED_GIVE_UP,   // job->why says why
 };
@@ -163,7 +163,7 @@ struct acme_job {
     unsigned kinds;            // that can be answered: bits
     unsigned tried;            // of those, what the authority has refused
     int step;
-    int wait_s;
+    int64_t wait_ms;
     unsigned retries;          // of requests that were refused for their nonce
     unsigned orders, polls;
     bool has_waited;

@@ -9,8 +9,9 @@
 enum {
     MAX_NONCE_RETRIES = 5,
     MAX_ORDERS = 4,  // one for each kind of challenge, and one for what had become invalid
-    MAX_POLLS = 60,  // of an authorization or an order, from one second on: half an hour
-    MAX_POLL_S = 60,
+    MAX_POLLS = 60,  // of an authorization or an order: a quarter of an hour
+    POLL_MS = 500,   // the first; each takes so much longer than the one before
+    MAX_POLL_MS = 60 * 1000,
 };
 
 enum step {
@@ -296,15 +297,15 @@ static bool refused(struct acme_job *j, enum step step, const struct acme_answer
 
 static void poll_later(struct acme_job *j, struct str retry_after)
 {
-    int64_t asked = acme_retry_after(retry_after, j->now);
-    int64_t wait = 1 + j->polls / 2;
+    int64_t asked = acme_retry_after(retry_after, j->now) * 1000;
+    int64_t wait = POLL_MS * (1 + (int64_t)j->polls);
 
     if (++j->polls > MAX_POLLS) {
         give_up(j, ERR_TEMPORARY, name_of((enum step)j->step), STR("the authority does not come to an end"));
         return;
     }
     wait = asked > wait ? asked : wait;
-    j->wait_s = (int)(wait < MAX_POLL_S ? wait : MAX_POLL_S);
+    j->wait_ms = wait < MAX_POLL_MS ? wait : MAX_POLL_MS;
     j->has_waited = false;
 }
 

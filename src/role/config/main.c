@@ -12,6 +12,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "role/config/account.h"
+#include "role/config/acme.h"
 #include "role/config/dkim.h"
 #include "role/config/transport.h"
 #include "role/config/web.h"
@@ -32,6 +33,7 @@ struct compile {
     struct buf ports;  // listener records
     struct buf pairs, accounts, mailboxes, texts, reports;
     struct buf transports, dial_ports;
+    struct buf acme, key_files; // authorities and names; where keys are
     struct buf web; // services on ports, and domains
     struct buf signing, signing_files; // who signs what; where the keys are
     uint32_t n_ports, n_keys;
@@ -154,7 +156,8 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
                          .no_client_auth = sconf_bool(tls, "ClientAuthDisabled"),
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = (uint32_t)sconf_u64(s, "Port", services[i].port), .ip = ip->value,
-                         .hostname = listener_hostname(c, l), .dnsbls = zones_of(c, s),
+                         .hostname = listener_hostname(c, l), .acme = sconf_text(tls, "ACME"),
+                         .dnsbls = zones_of(c, s),
                          .first_time_delay_ms = first_time_delay(s),
                          .max_message_bytes = sconf_u64(l, "SMTPMaxMessageSize", 104857600));
             put_key_pairs(c, tls, c->n_ports);
@@ -168,7 +171,7 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
 {
     const struct sconf_node *tls = sconf_get(l, "TLS");
     struct web_port ports[WEB_MAX_PORTS];
-    size_t n = web_ports_of(c->a, l, ports);
+    size_t n = web_ports_of(c->a, l, acme_port_of(c->config, l), ports);
 
     SCONF_EACH (ip, sconf_get(l, "IPs"))
         for (size_t i = 0; i < n; i++) {
@@ -176,7 +179,11 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
                          .tls = ports[i].has_tls ? LISTENER_TLS_IMMEDIATE : LISTENER_TLS_NONE,
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = ports[i].port, .ip = ip->value, .hostname = listener_hostname(c, l),
-                         .is_forwarded = ports[i].is_forwarded, .no_rate_limit = ports[i].no_rate_limit);
+                         .acme = sconf_text(tls, "ACME"), .is_forwarded = ports[i].is_forwarded,
+                         .no_rate_limit = ports[i].no_rate_limit);
+            if (!ports[i].has_tls && sconf_get(c->config->main.root, "ACME"))
+                COMPILED_PUT(&c->web, web_service, .listener = c->n_ports, .kind = WEB_ACME,
+                             .path = STR("/.well-known/acme-challenge/"));
             for (size_t j = 0; j < ports[i].n_services; j++)
                 COMPILED_PUT(&c->web, web_service, .listener = c->n_ports,
                              .kind = (uint8_t)ports[i].services[j].kind, .path = ports[i].services[j].path);
@@ -201,9 +208,6 @@ static void note_not_served(const struct sconf_node *l)
     if (names.n)
         LOG(LOG_WARN, "mox", "services that this version does not have are not served",
             LOG_S("listener", l->key), LOG_S("services", buf_str(&names)));
-    if (sconf_get(sconf_get(l, "TLS"), "ACME"))
-        LOG(LOG_WARN, "mox", "this version requests no certificates: TLS needs KeyCerts",
-            LOG_S("listener", l->key));
 }
 
 // A limit that is not set, or zero, is the usual one; localserve has none then: whoever tests a
@@ -365,7 +369,9 @@ static bool send_part(enum role role, const struct buf *const *parts, size_t n, 
 static void compile(struct compile *c)
 {
     const struct buf *const for_monitor[] = {&c->common, &c->ports, &c->pairs, &c->accounts,
-                                             &c->signing_files};
+                                             &c->signing_files, &c->key_files};
+    const struct buf *const for_acme[] = {&c->common, &c->acme};
+    const struct buf *const for_keys[] = {&c->common, &c->ports, &c->acme};
     const struct buf *const with_ports[] = {&c->common, &c->ports};
     const struct buf *const for_account[] = {&c->common, &c->mailboxes};
     const struct buf *const for_auth[] = {&c->common, &c->texts};
@@ -388,6 +394,7 @@ static void compile(struct compile *c)
     }
     put_accounts(c);
     put_initial_mailboxes(c);
+    compile_acme(c->a, c->config, &c->acme, &c->key_files);
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
     put_web_ports(c);
     put_reports(c);
@@ -403,8 +410,9 @@ static void compile(struct compile *c)
         !send_part(ROLE_SESSION_TEMPLATE, with_ports, COUNT(with_ports), &e) ||
         !send_part(ROLE_ACCOUNT_TEMPLATE, for_account, COUNT(for_account), &e) ||
         !send_part(ROLE_AUTH, for_auth, COUNT(for_auth), &e) ||
-        !send_part(ROLE_QUEUE, for_queue, COUNT(for_queue), &e) || !send_part(ROLE_KEYS, plain, 1, &e) ||
+        !send_part(ROLE_QUEUE, for_queue, COUNT(for_queue), &e) || !send_part(ROLE_KEYS, for_keys, COUNT(for_keys), &e) ||
         !send_part(ROLE_DKIM, for_dkim, COUNT(for_dkim), &e) ||
+        !send_part(ROLE_ACME, for_acme, COUNT(for_acme), &e) ||
         !send_part(ROLE_RESOLVE, plain, 1, &e) || !send_part(ROLE_ADMIN, for_admin, COUNT(for_admin), &e) ||
         !send_part(ROLE_DIAL, for_dial, COUNT(for_dial), &e) ||
         !send_part(ROLE_DELIVER_TEMPLATE, plain, 1, &e) ||
@@ -422,7 +430,8 @@ _Noreturn void config_main(void)
                                .pairs = BUF_LIMIT(1 << 20), .accounts = BUF_LIMIT(40 << 20),
                                .mailboxes = BUF_LIMIT(1 << 20), .texts = BUF_LIMIT(40 << 20),
                                .transports = BUF_LIMIT(8 << 20), .dial_ports = BUF_LIMIT(1 << 20),
-                               .web = BUF_LIMIT(40 << 20),
+                               .web = BUF_LIMIT(40 << 20), .acme = BUF_LIMIT(8 << 20),
+                               .key_files = BUF_LIMIT(8 << 20),
                                .reports = BUF_LIMIT(40 << 20), .signing = BUF_LIMIT(40 << 20),
                                .signing_files = BUF_LIMIT(10 << 20)};
     static struct config config;

@@ -21,7 +21,8 @@ static struct str path_of(struct arena *a, const struct sconf_node *service, str
     return str_ends(path, STR("/")) ? path : arena_printf(a, "%.*s/", STR_FMT(path));
 }
 
-size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct web_port out[WEB_MAX_PORTS])
+size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t acme_port,
+                    struct web_port out[WEB_MAX_PORTS])
 {
     static const struct {
         const char *name;
@@ -46,7 +47,7 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct w
     };
     size_t n = 0;
 
-    _Static_assert(COUNT(services) <= WEB_MAX_PORTS, "every service may have a port of its own");
+    _Static_assert(COUNT(services) < WEB_MAX_PORTS, "every service, and ACME, may have a port of its own");
     for (size_t i = 0; i < COUNT(services); i++) {
         const struct sconf_node *s = sconf_get(listener, services[i].name);
         struct web_port *p;
@@ -59,6 +60,12 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct w
         p->no_rate_limit |= sconf_bool(s, "RateLimitDisabled");
         p->services[p->n_services++] =
             (struct web_on_port){services[i].kind, path_of(a, s, services[i].path)};
+    }
+    if (acme_port) {
+        size_t n_before = n;
+        struct web_port *p = port_of(out, &n, acme_port);
+
+        p->has_tls |= n > n_before;
     }
     return n;
 }

@@ -18,7 +18,11 @@ struct web_port {
     size_t n_services;
 };
 
-/* The ports of a listener on which HTTP is spoken; the configuration has been checked. */
-size_t web_ports_of(struct arena *a, const struct sconf_node *listener, struct web_port out[WEB_MAX_PORTS]);
+/*
+ * The ports of a listener on which HTTP is spoken; the configuration has been checked. acme_port: where tls-alpn-01 is
+ * answered, whether there is a service or not; 0: nowhere.
+ */
+size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t acme_port,
+                    struct web_port out[WEB_MAX_PORTS]);
 /* What does not depend on a listener. */
 void compile_web_domains(struct arena *a, const struct config *config, struct buf *out);

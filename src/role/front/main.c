@@ -9,6 +9,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
+#include "role/certificates.h"
 #include "role/front/front.h"
 #include "role/ratelimit.h"
 
@@ -118,24 +119,34 @@ bool front_is_key_known(const struct relay *r, struct str fingerprint)
     return is_ok && m.is_known;
 }
 
+// A client that comes back later may find one: acme knows which names are ours.
+static void want_certificate(void *ctx, struct str name)
+{
+    struct service_peer *acme = service_peer_of(ROLE_ACME);
+    struct err e = {0};
+
+    (void)ctx;
+    if (acme && channel_has_room(&acme->ch) && !IPC_SEND(&acme->ch, cert_wanted, NULL, 0, &e, .host = name))
+        LOG(LOG_DEBUG, "front", "asking for a certificate", LOG_E(&e));
+}
+
 static void load_certificates(void)
 {
-    for (size_t i = 0; i < self.n_tls_files; i++) {
-        struct given_file *f = &self.tls_files[i];
-        const struct ipc_listener *port = role_port(&self, f->listener);
-        struct err e = {0};
-        struct str pem;
+    static const struct certificates_use use = {
+        .protocols = 1u << IPC_PROTOCOL_SUBMISSION | 1u << IPC_PROTOCOL_IMAP, .signer = &signer, .has_tickets = true,
+        .wanted = want_certificate};
 
-        if (f->listener >= ROLE_MAX_GIVEN || !port)
-            continue;
-        if (!servers[f->listener])
-            servers[f->listener] =
-                tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, true);
-        if (!os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) ||
-            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
-            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
-        fd_close(&f->fd);
+    certificates_load(&self, &use, servers);
+}
+
+// Connections that are open keep what they have.
+static void use_certificates(void)
+{
+    for (size_t i = 0; i < ROLE_MAX_GIVEN; i++) {
+        tls_server_free(servers[i]);
+        servers[i] = NULL;
     }
+    load_certificates();
 }
 
 static void refuse(int fd, const struct ipc_listener *port, const char *remote, const char *why)
@@ -262,6 +273,12 @@ static bool on_monitor(struct packet *m, struct err *e)
         return on_conn_end(m, e);
     case IPC_accept:
         return begin_accepting(e);
+    case IPC_tls_file:
+    case IPC_tls_cert:
+        return role_keep_certificate(&self, m, e);
+    case IPC_tls_use:
+        use_certificates();
+        return true;
     default:
         return fail(e, ERR_BUG, "unexpected message");
     }

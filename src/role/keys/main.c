@@ -1,41 +1,69 @@
 /*
- * keys: private keys of TLS. Signs digests with the keys it was given; no key ever leaves it.
+ * keys: private keys of TLS. Signs digests with the keys it was given or has made; no key ever leaves it.
  */
+#include "role/keys/keys.h"
+
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/log.h"
-#include "crypto/crypto.h"
 #include "os/fd.h"
 #include "os/file.h"
-#include "role/service.h"
 
-enum { MAX_KEY_NUMBER = 256 };
+static struct role_start self;
+static struct tls_key *keys;
 
-static struct {
-    struct private_key *key;
-    uint32_t listener;
-} keys[MAX_KEY_NUMBER];
-
-// Who serves one connection signs as the listener that it came in by, and as no other.
-static bool may_use(const struct service_peer *p, uint32_t key)
+struct tls_key *keys_add(uint32_t number, struct private_key *key, uint32_t listener, struct str provider)
 {
-    return (p->role != ROLE_SESSION && p->role != ROLE_WEB) || keys[key].listener == p->listener;
+    struct tls_key *k = heap_alloc(sizeof *k);
+
+    *k = (struct tls_key){number, key, listener, heap_dup(provider), keys};
+    keys = k;
+    return k;
+}
+
+void keys_remove(struct tls_key *k)
+{
+    struct tls_key **at = &keys;
+
+    if (!k)
+        return;
+    while (*at != k)
+        at = &(*at)->next;
+    *at = k->next;
+    private_key_free(k->key);
+    heap_free(&k->provider);
+    free(k);
+}
+
+// Who serves one connection signs as the listener that it came in by, and as no other; where that has its
+// certificates from an authority, for the names that this one was asked for.
+static bool may_use(const struct service_peer *p, const struct tls_key *k)
+{
+    const struct ipc_listener *port = role_port(&self, p->listener);
+
+    if (p->role != ROLE_SESSION && p->role != ROLE_WEB)
+        return true;
+    return k->provider.n ? port && str_eq(port->acme, k->provider) : k->listener == p->listener;
 }
 
 static bool sign(const struct service_peer *p, const struct ipc_sign *m, struct buf *out,
                  struct err *e)
 {
-    const struct private_key *k = m->key < MAX_KEY_NUMBER ? keys[m->key].key : NULL;
+    const struct tls_key *k = keys;
+    bool is_known = false;
 
-    if (!k)
+    for (; k && !(k->number == m->key && may_use(p, k)); k = k->next)
+        is_known |= k->number == m->key;
+    if (!k && !is_known)
         return fail(e, ERR_NOT_FOUND, "no key %u", m->key);
-    if (!may_use(p, m->key))
+    if (!k)
         return fail(e, ERR_DENIED, "key %u is not of this session's listener", m->key);
-    return m->type == IPC_SIGN_RSA ? private_key_rsa(k, m->digest, m->parameter, out, e)
-                                   : private_key_sign_ecdsa(k, m->digest, out, e);
+    return m->type == IPC_SIGN_RSA ? private_key_rsa(k->key, m->digest, m->parameter, out, e)
+                                   : private_key_sign_ecdsa(k->key, m->digest, out, e);
 }
 
-static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
+static bool on_sign(struct service_peer *p, struct packet *packet, struct err *e)
 {
     AUTO_BUF out = BUF_LIMIT(IPC_MAX_SIGNATURE);
     struct ipc_sign m;
@@ -51,29 +79,55 @@ static bool on_message(struct service_peer *p, struct packet *packet, struct err
                     .signature = is_ok ? buf_str(&out) : STR(""));
 }
 
-static void load_keys(struct role_start *s)
+static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
 {
-    for (size_t i = 0; i < s->n_tls_files; i++) {
-        struct given_file *f = &s->tls_files[i];
+    return packet->type == IPC_sign ? on_sign(p, packet, e) : acme_message(p, packet, e);
+}
+
+static bool on_config(struct packet *m, struct err *e)
+{
+    AUTO_FD host_keys = m->n_fds > 1 ? packet_take_fd(m, 1) : -1;
+    AUTO_ARENA a = ARENA_LIMIT(2 * COMPILED_MAX_BYTES);
+    struct ipc_config config;
+    struct str text;
+
+    return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
+           acme_reload(&self, text, host_keys, e) &&
+           IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
+}
+
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    return m->type == IPC_config ? on_config(m, e) : fail(e, ERR_BUG, "unexpected message");
+}
+
+static void load_keys(void)
+{
+    for (size_t i = 0; i < self.n_tls_files; i++) {
+        struct given_file *f = &self.tls_files[i];
+        struct private_key *key;
         struct err e = {0};
         struct str pem;
 
-        if (f->key >= MAX_KEY_NUMBER || !os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
-            !(keys[f->key].key = private_key_parse(pem, &e)))
+        if (!os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) || !(key = private_key_parse(pem, &e)))
             LOG(LOG_ERROR, "keys", "private key not usable", LOG_E(&e), LOG_N("key", f->key));
         else
-            keys[f->key].listener = f->listener;
+            keys_add(f->key, key, f->listener, STR(""));
         fd_close(&f->fd);
     }
 }
 
 _Noreturn void keys_main(void)
 {
-    static struct role_start s;
-    static const struct service_handlers handlers = {.message = on_message};
+    static const struct service_handlers handlers = {.message = on_message, .monitor = on_monitor};
+    struct err e = {0};
 
-    role_start(&s, ROLE_KEYS);
+    role_start(&self, ROLE_KEYS);
     crypto_warm();
-    load_keys(&s);
-    service_run(&s, &handlers);
+    load_keys();
+    if (!acme_open(&self, &e)) {
+        LOG(LOG_ERROR, "keys", "cannot start", LOG_E(&e));
+        exit(1);
+    }
+    service_run(&self, &handlers);
 }

@@ -204,7 +204,8 @@ static void grant_service(struct conn *c, uint8_t service)
                                       [IPC_SERVICE_QUEUE] = ROLE_QUEUE,
                                       [IPC_SERVICE_KEYS] = ROLE_KEYS,
                                       [IPC_SERVICE_ADMIN] = ROLE_ADMIN,
-                                      [IPC_SERVICE_DKIM] = ROLE_DKIM};
+                                      [IPC_SERVICE_DKIM] = ROLE_DKIM,
+                                      [IPC_SERVICE_ACME] = ROLE_ACME};
     struct process *p = NULL;
     struct ipc_peer who = {.role = (uint8_t)server_of(c), .conn = c->id, .protocol = c->protocol,
                            .listener = c->listener, .is_tls = c->is_tls, .account = c->account, .login = c->login,
@@ -214,7 +215,7 @@ static void grant_service(struct conn *c, uint8_t service)
     const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_web = c->protocol == IPC_PROTOCOL_HTTP;
     bool is_allowed = (service == IPC_SERVICE_AUTH && !is_web) ||
-                      (service == IPC_SERVICE_KEYS && is_web) ||
+                      ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ACME) && is_web) ||
                       ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ADMIN) &&
                        c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||

@@ -27,7 +27,7 @@ static const char domains_name[] = "domains.conf";
 // What a `config` process said.
 struct loaded {
     int fds[ROLE_COUNT];
-    int signing_keys; // that they name, read
+    int signing_keys, host_keys; // that they name, read
     bool is_ok;
     struct str problems;
     struct err why; // no file could be read
@@ -122,7 +122,7 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
 
     for (size_t i = 0; i < ROLE_COUNT; i++)
         out->fds[i] = -1;
-    out->signing_keys = -1;
+    out->signing_keys = out->host_keys = -1;
     buf_put(&name, dir);
     buf_put(&name, str_of(domains_name));
     if (!fd_pair_packets(pair, e))
@@ -141,7 +141,8 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
         waitpid(pid, NULL, 0);
     if (e->kind == ERR_NONE && out->is_ok) {
         out->signing_keys = read_signing_keys(m, out->fds[ROLE_MONITOR], &out->why);
-        if (out->signing_keys < 0) {
+        out->host_keys = host_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
+        if (out->signing_keys < 0 || out->host_keys < 0) {
             out->is_ok = false;
             out->problems = str_of(out->why.text);
         }
@@ -226,6 +227,8 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     }
     fd_close(&m->signing_keys);
     m->signing_keys = l->signing_keys;
+    fd_close(&m->host_keys);
+    m->host_keys = l->host_keys;
     m->config_number++;
     if (!os_read_fd(&a, m->configs[ROLE_MONITOR], COMPILED_MAX_BYTES, &text, e)) {
         arena_fini(&a);
@@ -261,6 +264,7 @@ static void drop_loaded(struct loaded *l)
     for (size_t i = 0; i < ROLE_COUNT; i++)
         fd_close(&l->fds[i]);
     fd_close(&l->signing_keys);
+    fd_close(&l->host_keys);
 }
 
 // A good configuration is in use from here on; changed_at is the time of its domains.conf.
@@ -275,6 +279,8 @@ static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
     pass_on(m, ROLE_ADMIN, -1);
     pass_on(m, ROLE_QUEUE, -1);
     pass_on(m, ROLE_DKIM, m->signing_keys);
+    pass_on(m, ROLE_KEYS, m->host_keys);
+    pass_on(m, ROLE_ACME, -1);
     LOG(LOG_INFO, "mox", "domains config reloaded", LOG_N("number", m->config_number));
 }
 
@@ -492,7 +498,8 @@ static bool give_data(struct monitor *m, struct err *e)
     // Databases that a command of root made while no server ran are given too.
     return owners_give_data(m, m->data_dir, e) &&
            owners_give(m, m->accounts_dir, ROLE_ACCOUNT_TEMPLATE, e) && owners_give(m, m->auth_dir, ROLE_AUTH, e) &&
-           owners_give(m, m->queue_dir, ROLE_QUEUE, e) && owners_give(m, m->admin_dir, ROLE_ADMIN, e);
+           owners_give(m, m->queue_dir, ROLE_QUEUE, e) && owners_give(m, m->admin_dir, ROLE_ADMIN, e) &&
+           owners_give(m, m->acme_dir, ROLE_KEYS, e) && owners_give(m, m->acme_state_dir, ROLE_ACME, e);
 }
 
 static bool open_data(struct monitor *m, struct err *e)
@@ -503,7 +510,9 @@ static bool open_data(struct monitor *m, struct err *e)
            open_dir(m->data_dir, "accounts", 0711, &m->accounts_dir, e) &&
            open_dir(m->data_dir, "auth", 0700, &m->auth_dir, e) &&
            open_dir(m->data_dir, "queue", 0700, &m->queue_dir, e) &&
-           open_dir(m->data_dir, "admin", 0700, &m->admin_dir, e);
+           open_dir(m->data_dir, "admin", 0700, &m->admin_dir, e) &&
+           open_dir(m->data_dir, "acme", 0711, &m->acme_dir, e) &&
+           open_dir(m->acme_dir, "state", 0700, &m->acme_state_dir, e);
 }
 
 // Two servers on one directory would each believe that they own its databases.

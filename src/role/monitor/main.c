@@ -54,6 +54,7 @@ static void tick(void *ctx, int events)
         go_on_stopping(m);
         return;
     }
+    certificates_pass_on(m);
     if (++count % 10 == 0) { // every second
         roles_start(m);
         load_again(m);
@@ -93,7 +94,7 @@ static bool start(struct monitor *m, struct err *e)
 {
     for (size_t i = 0; i < ROLE_COUNT; i++)
         m->configs[i] = -1;
-    m->signing_keys = -1;
+    m->signing_keys = m->host_keys = -1;
     m->packet = packet_new();
     signal_fd = os_signal_fd(e);
     m->loop = event_loop_new(e);

@@ -107,6 +107,15 @@ struct tls_pair {
     int cert_fd, key_fd;
 };
 
+/* A certificate that an authority gave, or one of our own until then. */
+struct cert {
+    struct str provider, host; // heap
+    uint8_t kind;
+    uint32_t key;
+    bool is_temporary;
+    int fd; // the chain, a memory file
+};
+
 struct level {
     struct str package, level; // heap
 };
@@ -122,9 +131,11 @@ struct monitor {
     struct arena arena; // what lives as long as the process
     unsigned char received_key[RECEIVED_ID_KEY_BYTES];
     int main_copy;      // mox.conf as it was at start, sealed
-    int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, admin_dir, ctl_fd;
+    int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, admin_dir, acme_dir, acme_state_dir, ctl_fd;
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
     int signing_keys;        // the private keys of DKIM, a memory file of records
+    int host_keys;           // those of hosts, and for authorities, another
+    bool has_acme;           // a listener has certificates of an authority
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read
     struct change changes[MAX_CHANGES]; // not answered yet
@@ -142,6 +153,9 @@ struct monitor {
     size_t n_ports;
     struct tls_pair pairs[MAX_KEYS];
     size_t n_pairs;
+    struct cert *certs; // heap
+    size_t n_certs;
+    bool are_certs_new; // and not passed on yet
     struct level levels[MAX_LEVELS]; // set at run time or on the command line
     size_t n_levels;
     struct grant *queue_grants;
@@ -188,6 +202,8 @@ void roles_start(struct monitor *m);
 struct process *role_process(struct monitor *m, enum role role);
 /* Starts another process of a role. NULL on failure, which is logged. */
 struct process *process_start(struct monitor *m, enum role role);
+/* All certificates that a role shakes hands with, of files and of authorities. */
+MUST_USE bool role_send_certificates(struct monitor *m, struct process *p, struct err *e);
 void roles_reap(struct monitor *m);
 /* Handles what a role has already said, before something that depends on it. */
 void role_drain(struct monitor *m, enum role role);
@@ -199,6 +215,16 @@ bool role_connect(struct monitor *m, struct channel *to, const struct ipc_peer *
                   struct err *e);
 void level_set(struct monitor *m, struct str package, struct str level);
 void monitor_stop(struct monitor *m, int exit_code);
+
+/* --- certs.c: certificates from authorities -------------------------------------------------------- */
+
+/* The private keys that a compiled configuration names for them, in one memory file. -1 on failure. */
+int host_keys_read(struct monitor *m, int compiled, struct err *e);
+/* keys has a certificate. */
+bool certificate_take(struct monitor *m, struct packet *p, struct err *e);
+bool certificates_send(struct monitor *m, struct process *p, struct err *e);
+/* New ones are put to use. */
+void certificates_pass_on(struct monitor *m);
 
 /* --- demand.c: roles that are started when somebody wants them ------------------------------------ */
 

@@ -18,6 +18,7 @@ static const uint8_t numbers[ROLE_COUNT] = {
     [ROLE_FRONT] = 1,   [ROLE_SESSION_TEMPLATE] = 2, [ROLE_ACCOUNT_TEMPLATE] = 3,  [ROLE_AUTH] = 4,
     [ROLE_QUEUE] = 5,   [ROLE_KEYS] = 6,             [ROLE_DKIM] = 7,              [ROLE_RESOLVE] = 8,
     [ROLE_ADMIN] = 9,   [ROLE_DIAL] = 10,            [ROLE_DELIVER_TEMPLATE] = 11, [ROLE_FETCH_TEMPLATE] = 12,
+    [ROLE_ACME] = 13,
 };
 enum { IDS = 64 }; // that a range must have; some are for roles to come
 

@@ -15,14 +15,24 @@
 // At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
 static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM,             ROLE_AUTH, ROLE_QUEUE,
                                     ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
-                                    ROLE_ADMIN};
+                                    ROLE_ADMIN, ROLE_ACME};
 
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
 static const enum role acquainted[][2] = {
     {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
     {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH}, {ROLE_ADMIN, ROLE_RESOLVE},
-    {ROLE_QUEUE, ROLE_DKIM}, {ROLE_ADMIN, ROLE_DKIM},
+    {ROLE_QUEUE, ROLE_DKIM}, {ROLE_ADMIN, ROLE_DKIM},  {ROLE_ACME, ROLE_KEYS},
+    {ROLE_FRONT, ROLE_ACME},
 };
+
+// Who shakes hands begins when keys has said which certificates there are.
+static bool is_due(struct monitor *m, enum role role)
+{
+    if (role == ROLE_ACME)
+        return m->has_acme;
+    return !m->has_acme || m->is_ready || role_process(m, ROLE_KEYS) ||
+           (role != ROLE_FRONT && role != ROLE_SESSION_TEMPLATE);
+}
 
 static bool is_template(enum role role)
 {
@@ -94,7 +104,7 @@ static void open_doors(struct monitor *m)
 static void say_ready(struct monitor *m)
 {
     for (size_t i = 0; i < COUNT(started); i++)
-        if (!role_process(m, started[i]))
+        if ((started[i] != ROLE_ACME || m->has_acme) && !role_process(m, started[i]))
             return;
     m->is_ready = true;
     open_doors(m);
@@ -149,6 +159,10 @@ static void on_config_done(struct process *p)
         for (size_t side = 0; side < 2; side++)
             if (acquainted[i][side] == p->role)
                 acquaint(p, acquainted[i][!side]);
+    if (p->role == ROLE_KEYS && !m->is_ready) {
+        m->are_certs_new = false; // who begins now gets them all
+        roles_start(m);
+    }
     if (!m->is_ready)
         say_ready(m);
     else if (p->role == ROLE_FRONT)
@@ -234,6 +248,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return true;
     case IPC_deliver_new:
         return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
+    case IPC_certificate:
+        return certificate_take(p->m, m, e);
     case IPC_fetch_new:
         return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
     case IPC_account_task:
@@ -324,7 +340,7 @@ static enum role who_has_tls(const struct ipc_listener *port)
                                                  : ROLE_FRONT;
 }
 
-static bool send_files(struct monitor *m, struct process *p, struct err *e)
+bool role_send_certificates(struct monitor *m, struct process *p, struct err *e)
 {
     for (size_t i = 0; i < m->n_pairs; i++) {
         const struct tls_pair *pair = &m->pairs[i];
@@ -335,6 +351,16 @@ static bool send_files(struct monitor *m, struct process *p, struct err *e)
                                    .key = pair->key))
             return false;
     }
+    return p->role == ROLE_KEYS || certificates_send(m, p, e);
+}
+
+static bool send_files(struct monitor *m, struct process *p, struct err *e)
+{
+    bool has_tls = p->role == ROLE_KEYS || p->role == ROLE_FRONT || p->role == ROLE_SESSION_TEMPLATE ||
+                   p->role == ROLE_WEB_TEMPLATE;
+
+    if (has_tls && !role_send_certificates(m, p, e))
+        return false;
     if ((p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE) &&
         !IPC_SEND(&p->ch, received_key, NULL, 0, e,
                   .key = str_at((const char *)m->received_key, sizeof m->received_key)))
@@ -358,7 +384,7 @@ static bool send_files(struct monitor *m, struct process *p, struct err *e)
 
 static bool send_start(struct monitor *m, struct process *p, struct err *e)
 {
-    int fds[2] = {m->configs[p->role]};
+    int fds[3] = {m->configs[p->role]};
     size_t n = 1;
 
     if (p->role == ROLE_AUTH)
@@ -369,6 +395,12 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
         fds[n++] = m->admin_dir;
     if (p->role == ROLE_DKIM)
         fds[n++] = m->signing_keys;
+    if (p->role == ROLE_ACME)
+        fds[n++] = m->acme_state_dir;
+    if (p->role == ROLE_KEYS) {
+        fds[n++] = m->acme_dir;
+        fds[n++] = m->host_keys;
+    }
     // What a template may not open, its children may not either; each child then has its own.
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;
@@ -418,7 +450,7 @@ static bool is_running(struct monitor *m, enum role role)
 void roles_start(struct monitor *m)
 {
     for (size_t i = 0; i < COUNT(started) && !m->stopping_ms; i++)
-        if (!is_running(m, started[i]))
+        if (!is_running(m, started[i]) && is_due(m, started[i]))
             process_start(m, started[i]);
     promises_watch(m);
 }

@@ -11,6 +11,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "policy/psl.h"
+#include "role/certificates.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
@@ -38,27 +39,6 @@ static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct s
 }
 
 static const struct key_signer signer = {NULL, sign};
-
-static void load_certificates(struct role_start *s)
-{
-    struct err e = {0};
-
-    for (size_t i = 0; i < s->n_tls_files; i++) {
-        struct given_file *f = &s->tls_files[i];
-        const struct ipc_listener *port = role_port(s, f->listener);
-        struct str pem;
-
-        if (f->listener >= ROLE_MAX_GIVEN || !port)
-            continue;
-        if (!servers[f->listener])
-            servers[f->listener] =
-                tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
-        if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
-            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
-            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
-        fd_close(&f->fd);
-    }
-}
 
 bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
                    enum role peer, struct err *e)
@@ -166,6 +146,6 @@ _Noreturn void session_template_main(void)
     role_start(&s, ROLE_SESSION_TEMPLATE);
     crypto_warm();
     psl_warm();
-    load_certificates(&s);
+    certificates_load(&s, &(struct certificates_use){.protocols = 1u << IPC_PROTOCOL_SMTP, .signer = &signer}, servers);
     template_loop(&s, &kind);
 }

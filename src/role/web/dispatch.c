@@ -28,6 +28,7 @@ static const struct {
     {WEB_METRICS, STR_("metrics"), WEB_HOST_ANY, true, true, pages_metrics},
     {WEB_AUTOCONFIG, STR_("autoconfig"), WEB_HOST_AUTOCONFIG, true, true, autoconfig_serve},
     {WEB_MTASTS, STR_("mtasts"), WEB_HOST_MTASTS, true, true, mtasts_serve},
+    {WEB_ACME, STR_("acme"), WEB_HOST_ANY, true, false, challenge_page},
 };
 
 const struct ipc_web_domain *dispatch_domain(struct str name)
@@ -75,6 +76,9 @@ static void add_service(struct role_start *s, const struct ipc_web_service *m)
         add_route(s, m->listener, WEB_MTASTS, STR(MTASTS_PATH));
         return;
     case WEB_SITES:
+        return;
+    case WEB_ACME:
+        add_route(s, m->listener, WEB_ACME, m->path);
         return;
     case WEB_ACCOUNT:
     case WEB_ADMIN:

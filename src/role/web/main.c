@@ -13,25 +13,26 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "role/certificates.h"
 #include "role/template.h"
 #include "role/web/web.h"
 
 static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
 static struct web_conn *current;                   // the one connection of a forked child
 
-static bool ask_for_keys(struct web_conn *c, struct err *e)
+bool web_grant(struct web_conn *c, enum ipc_service service, struct channel *out, enum role peer, struct err *e)
 {
     struct ipc_granted m;
 
-    if (c->keys.fd >= 0)
+    if (out->fd >= 0)
         return true;
-    if (!IPC_SEND(&c->monitor, grant, NULL, 0, e, .service = IPC_SERVICE_KEYS) ||
+    if (!IPC_SEND(&c->monitor, grant, NULL, 0, e, .service = (uint8_t)service) ||
         !channel_expect(&c->monitor, IPC_granted, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
         !ipc_granted_get(c->packet->body, &m, e))
         return false;
     if (!c->packet->n_fds)
         return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
-    c->keys = (struct channel){packet_take_fd(c->packet, 0), ROLE_WEB, ROLE_KEYS};
+    *out = (struct channel){packet_take_fd(c->packet, 0), ROLE_WEB, peer};
     return true;
 }
 
@@ -43,7 +44,7 @@ static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct s
     struct ipc_signed m;
 
     (void)ctx;
-    if (!ask_for_keys(c, e) ||
+    if (!web_grant(c, IPC_SERVICE_KEYS, &c->keys, ROLE_KEYS, e) ||
         !IPC_SEND(&c->keys, sign, NULL, 0, e, .key = key, .type = (uint8_t)type, .parameter = parameter,
                   .digest = digest) ||
         !channel_expect(&c->keys, IPC_signed, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
@@ -57,26 +58,17 @@ static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct s
 
 static const struct key_signer signer = {NULL, sign};
 
-// Without tickets: their keys would be in every process that strangers' bytes are read in.
-static void load_certificates(struct role_start *s)
+static bool answer_challenge(void *ctx, struct arena *a, struct str name, struct str *cert_pem, struct str *key_pem)
 {
-    struct err e = {0};
+    (void)ctx;
+    return challenge_certificate(current, a, name, cert_pem, key_pem);
+}
 
-    for (size_t i = 0; i < s->n_tls_files; i++) {
-        struct given_file *f = &s->tls_files[i];
-        const struct ipc_listener *port = role_port(s, f->listener);
-        struct str pem;
-
-        if (f->listener >= ROLE_MAX_GIVEN || !port)
-            continue;
-        if (!servers[f->listener])
-            servers[f->listener] = tls_server_new(&signer, port->needs_tls13 ? TLS_LEAST_1_3 : TLS_LEAST_1_2, false);
-        tls_server_set_protocols(servers[f->listener], STR("h2 http/1.1"));
-        if (!os_read_fd(&s->arena, f->fd, 1 << 20, &pem, &e) ||
-            !tls_server_add_cert(servers[f->listener], pem, f->key, &e))
-            LOG(LOG_ERROR, "autotls", "certificate not usable", LOG_E(&e));
-        fd_close(&f->fd);
-    }
+// It comes too late for this client; the next one may find it.
+static void want_certificate(void *ctx, struct str name)
+{
+    (void)ctx;
+    challenge_want(current, name);
 }
 
 int web_timeout(const struct web_conn *c, int ms)
@@ -96,7 +88,7 @@ static bool start_tls(struct web_conn *c)
         LOG(LOG_ERROR, "http", "no certificate for this port", LOG_N("port", c->port->port));
     else if (!c->is_tls)
         LOG(LOG_DEBUG, "http", "TLS handshake failed", LOG_E(&e), LOG_S("remote", c->remote));
-    return c->is_tls;
+    return c->is_tls && !tls_is_challenge(c->stream.tls); // RFC 8737 3: nothing is said after it
 }
 
 static void prepare_child(struct role_start *start)
@@ -110,7 +102,7 @@ static void prepare_child(struct role_start *start)
 static void run_child(struct role_start *start, struct packet *p)
 {
     const char *cap = getenv("MOX_HTTP_TIMEOUT_MS");
-    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .packet = p,
+    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .acme = {-1}, .packet = p,
                          .arena = ARENA_LIMIT(1 << 20), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
                          .out = BUF_LIMIT(256 * 1024)};
     AUTO_BUF received_id = BUF_LIMIT(64);
@@ -152,12 +144,16 @@ static void run_child(struct role_start *start, struct packet *p)
 _Noreturn void web_template_main(void)
 {
     static const struct child_kind kind = {IPC_session_start, prepare_child, run_child};
+    static const struct certificates_use use = {.protocols = 1u << IPC_PROTOCOL_HTTP, .signer = &signer,
+                                                .alpn = STR_("h2 http/1.1"),
+                                                .wanted = want_certificate, .challenge = answer_challenge};
     static struct role_start s;
     struct err e = {0};
 
     role_start(&s, ROLE_WEB_TEMPLATE);
     crypto_warm();
-    load_certificates(&s);
+    // Without tickets: their keys would be in every process that strangers' bytes are read in.
+    certificates_load(&s, &use, servers);
     if (!dispatch_load(&s, &e) || !qr_open(&e) || !http2_open(&e)) {
         LOG(LOG_ERROR, "http", "cannot start", LOG_E(&e));
         exit(1);

@@ -138,6 +138,14 @@ MUST_USE bool qr_open(struct err *e);
 /* A QR code of the text, as PNG. False when it is too long. */
 MUST_USE bool qr_put(struct buf *out, const char *text);
 
+/* challenge.c: what authorities ask to see whose a name is. */
+void challenge_page(struct web_exchange *x, const struct web_route *route);
+/* For tls-alpn-01: false when nothing is asked about the name. */
+bool challenge_certificate(struct web_conn *c, struct arena *a, struct str name, struct str *cert_pem,
+                           struct str *key_pem);
+/* Somebody asked for a name that there is no certificate for. */
+void challenge_want(struct web_conn *c, struct str name);
+
 /* --- main.c: the connection ----------------------------------------------------------------------- */
 
 struct web_conn {
@@ -145,7 +153,7 @@ struct web_conn {
     const struct ipc_listener *port;
     struct ipc_session_start info; // texts live in the arena
     struct stream stream;
-    struct channel monitor, keys;
+    struct channel monitor, keys, acme;
     struct channel front; // counts requests; fd -1: nobody does
     uint32_t n_allowed, n_asked; // requests that may be answered without asking; how many were asked for last
     char allowed_for[64];        // the client's address
@@ -159,6 +167,8 @@ struct web_conn {
     int cap_ms; // of all time-outs, for tests; 0: none
 };
 
+/* A channel to a service, if out is not one already. */
+MUST_USE bool web_grant(struct web_conn *c, enum ipc_service service, struct channel *out, enum role peer, struct err *e);
 /* A time-out of the connection's. */
 int web_timeout(const struct web_conn *c, int ms);
 /* Writes what is waiting. */

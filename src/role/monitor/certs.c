@@ -1,0 +1,137 @@
+/*
+ * Certificates from authorities: keys says which there are, and they are passed on to those who shake hands.
+ * And the files with private keys that the configuration names for them.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+#include "role/monitor/monitor_priv.h"
+
+enum { MAX_CERTS = 1000 };
+
+/* --- files ------------------------------------------------------------------------------------------------- */
+
+static bool write_key(struct monitor *m, const struct ipc_key_file *f, int out, struct err *e)
+{
+    struct arena a = ARENA_LIMIT(1 << 20);
+    struct buf record = BUF_LIMIT(1 << 20);
+    const char *path = arena_cstring(&a, f->path);
+    AUTO_FD fd = path ? openat(m->config_dir, path, O_RDONLY | O_CLOEXEC) : -1;
+    struct str text = {0};
+    bool is_ok = (fd >= 0 || fail_errno(e, "opening")) && os_read_fd(&a, fd, IPC_MAX_RECORD, &text, e);
+
+    if (is_ok) {
+        COMPILED_PUT(&record, key_text, .provider = f->provider, .host = f->host, .text = text);
+        is_ok = os_write_all(out, buf_str(&record), e);
+        explicit_bzero((char *)(uintptr_t)text.p, text.n);
+        explicit_bzero(record.p, record.n);
+    }
+    buf_fini(&record);
+    arena_fini(&a);
+    return is_ok || fail_in(e, "%.*s", STR_FMT(f->path));
+}
+
+int host_keys_read(struct monitor *m, int compiled, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_FD fd = os_memfile("host keys", e);
+    enum compiled_type type;
+    struct str text, body;
+    struct cur c;
+
+    if (fd < 0 || !os_read_fd(&a, compiled, COMPILED_MAX_BYTES, &text, e))
+        return -1;
+    c = cur_of(text);
+    m->has_acme = false;
+    while (compiled_next(&c, &type, &body, e)) {
+        struct ipc_key_file file;
+        struct ipc_listener port;
+        struct err why = {0};
+
+        if (type == COMPILED_listener && ipc_listener_get(body, &port, e))
+            m->has_acme |= port.acme.n > 0;
+        // mox-web-http-api.md 6.2: what cannot be used is said, and another key is made.
+        if (type == COMPILED_key_file && ipc_key_file_get(body, &file, e) && !write_key(m, &file, fd, &why))
+            LOG(LOG_ERROR, "autotls", "private key not usable", LOG_E(&why), LOG_S("host", file.host));
+    }
+    if (e->kind || !os_memfile_seal(fd, e))
+        return -1;
+    return fd_take(&fd);
+}
+
+/* --- what keys announces ---------------------------------------------------------------------------------------- */
+
+static void drop(struct cert *c)
+{
+    fd_close(&c->fd);
+    heap_free(&c->provider);
+    heap_free(&c->host);
+}
+
+static struct cert *place_for(struct monitor *m, const struct ipc_certificate *info)
+{
+    for (size_t i = 0; i < m->n_certs; i++) {
+        struct cert *c = &m->certs[i];
+
+        if (c->kind == info->kind && str_eq(c->provider, info->provider) && str_eq(c->host, info->host)) {
+            drop(c);
+            return c;
+        }
+    }
+    if (m->n_certs == MAX_CERTS)
+        return NULL;
+    m->certs = heap_resize(m->certs, m->n_certs + 1, sizeof *m->certs);
+    return &m->certs[m->n_certs++];
+}
+
+bool certificate_take(struct monitor *m, struct packet *p, struct err *e)
+{
+    struct ipc_certificate info;
+    AUTO_FD fd = -1;
+    struct cert *c;
+
+    if (!ipc_certificate_get(p->body, &info, e))
+        return false;
+    fd = os_memfile("certificate", e);
+    if (fd < 0 || !os_write_all(fd, info.chain, e) || !os_memfile_seal(fd, e))
+        return false;
+    c = place_for(m, &info);
+    if (!c)
+        return fail(e, ERR_LIMIT, "more than %d certificates", MAX_CERTS);
+    *c = (struct cert){heap_dup(info.provider), heap_dup(info.host), info.kind, info.key, info.is_temporary,
+                       fd_take(&fd)};
+    m->are_certs_new = true;
+    return true;
+}
+
+/* --- who uses them ------------------------------------------------------------------------------------------------- */
+
+bool certificates_send(struct monitor *m, struct process *p, struct err *e)
+{
+    for (size_t i = 0; i < m->n_certs; i++)
+        if (!IPC_SEND(&p->ch, tls_cert, &m->certs[i].fd, 1, e, .provider = m->certs[i].provider,
+                      .host = m->certs[i].host, .key = m->certs[i].key, .is_temporary = m->certs[i].is_temporary))
+            return false;
+    return true;
+}
+
+// front has connections, which go on; the templates' children each have theirs, and a fresh template follows.
+void certificates_pass_on(struct monitor *m)
+{
+    static const enum role templates[] = {ROLE_SESSION_TEMPLATE, ROLE_WEB_TEMPLATE};
+    struct process *front = role_process(m, ROLE_FRONT);
+    struct err e = {0};
+
+    if (!m->are_certs_new || !m->is_ready || m->stopping_ms)
+        return;
+    m->are_certs_new = false;
+    if (front && (!role_send_certificates(m, front, &e) || !IPC_SEND(&front->ch, tls_use, NULL, 0, &e)))
+        LOG(LOG_ERROR, "autotls", "passing certificates on", LOG_E(&e));
+    for (size_t i = 0; i < COUNT(templates); i++)
+        if (role_process(m, templates[i]))
+            process_start(m, templates[i]);
+}
