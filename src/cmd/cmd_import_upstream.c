@@ -18,18 +18,58 @@
 #include "cmd/verbs.h"
 #include "mailfile/upstream.h"
 #include "os/fd.h"
+#include "os/file.h"
+#include "os/process.h"
 #include "store/store.h"
 
 enum { BATCH = 200, PROGRESS = 1000, DIR_MODE = 0700, MOST_TOLD = 100 };
 
 struct takeover {
     const char *account;
-    int theirs;        // the directory of upstream's account
+    int files;         // to the process that opens messages' files
     struct str index;  // index.db
     struct store *store;
     struct upstream_account from;
     uint64_t n_added, n_there, n_lost;
 };
+
+/*
+ * Messages' files are opened by a process of their own, with the rights of whoever runs the command: the one
+ * that reads what is in them is the owner of our account, confined to its directory, and may be none to read
+ * upstream's. It asks by number; a byte comes back, and the file unless there is none.
+ */
+static _Noreturn void open_files(int dir, int asks)
+{
+    for (;;) {
+        char path[UPSTREAM_MAX_PATH];
+        AUTO_FD fd = -1;
+        struct err e = {0};
+        struct stat st;
+        uint64_t id;
+        bool is_ok;
+
+        if (read(asks, &id, sizeof id) != sizeof id)
+            _exit(0);
+        upstream_path(id, path);
+        fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        is_ok = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+        if (!(is_ok ? fd_send(asks, STR("+"), fd, &e) : os_write_all(asks, STR("-"), &e)))
+            _exit(1);
+    }
+}
+
+static int open_file(int files, uint64_t id)
+{
+    struct err e = {0};
+    char answer;
+    size_t got;
+    int fd = -1;
+
+    if (!os_write_all(files, str_at((char *)&id, sizeof id), &e) ||
+        !fd_receive(files, &answer, 1, &got, &fd, &e))
+        return -1;
+    return fd;
+}
 
 static void tell_lost(struct takeover *t, const struct upstream_message *m, const char *why)
 {
@@ -73,13 +113,10 @@ static bool store_batch(struct takeover *t, struct str mailbox, struct batch *b,
 static void take_message(struct takeover *t, struct arena *a, struct batch *b,
                          const struct upstream_message *m)
 {
-    char path[UPSTREAM_MAX_PATH];
     struct stat st;
-    int fd;
+    int fd = open_file(t->files, m->id);
 
-    upstream_path(m->id, path);
-    fd = openat(t->theirs, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+    if (fd < 0 || fstat(fd, &st)) {
         tell_lost(t, m, "its file cannot be read");
         fd_close(&fd);
         return;
@@ -198,6 +235,7 @@ static int take_over(void *ctx)
         (void)fail_in(&e, "account %s", t->account);
         return cmd_fail(&e);
     }
+    fflush(stdout);
     fprintf(stderr, "%s: %llu messages taken over", t->account, (unsigned long long)t->n_added);
     if (t->n_there)
         fprintf(stderr, ", %llu were there already", (unsigned long long)t->n_there);
@@ -244,6 +282,26 @@ static bool make_account(struct arena *a, struct str data, const char *account, 
     return paths_open_account(a, data, str_of(account), out, e);
 }
 
+// The child of open_files, and the socket to it.
+static bool start_opener(int dir, int *files, struct err *e)
+{
+    int pair[2];
+    pid_t self = getpid(), child;
+
+    if (!fd_pair_stream(pair, e))
+        return false;
+    child = fork();
+    if (!child) {
+        close(pair[0]);
+        if (!os_die_with_parent(self))
+            _exit(1);
+        open_files(dir, pair[1]);
+    }
+    close(pair[1]);
+    *files = pair[0];
+    return child >= 0 || fail_errno(e, "making a process");
+}
+
 static bool take_account(struct str data, struct str theirs, const char *account, int *code, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
@@ -251,13 +309,15 @@ static bool take_account(struct str data, struct str theirs, const char *account
     AUTO_FD from = -1;
     AUTO_FD index = -1;
     AUTO_FD to = -1;
+    AUTO_FD files = -1;
     bool is_ok;
 
     t->account = account;
     is_ok = paths_open_account(&a, theirs, str_of(account), &from, e) &&
-            map_index(from, &t->index, &index, e) && make_account(&a, data, account, &to, e);
-    t->theirs = from;
-    is_ok = is_ok && confine_run(to, from, take_over, t, code, e);
+            map_index(from, &t->index, &index, e) && make_account(&a, data, account, &to, e) &&
+            start_opener(from, &files, e);
+    t->files = files;
+    is_ok = is_ok && confine_run(to, -1, take_over, t, code, e);
     if (t->index.n)
         munmap((void *)(uintptr_t)t->index.p, t->index.n);
     free(t);

@@ -1,6 +1,8 @@
 """doc/*.md: their console blocks are run as they are printed."""
+import mailbox
 import sqlite3
 
+import upstream_writer
 from docs import *
 from serving import *
 
@@ -30,6 +32,20 @@ def directory():
         shutil.rmtree(d, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def serving_in(d):
+    """The server of these documents, in config and data of d."""
+    s = Serve(dir=os.path.join(d, 'config')).start()
+    try:
+        s.stop()
+        s.set_conf('DataDir: data', 'DataDir: ../data')
+        s.start()
+        assert s.command('setaccountpassword', 'ann', input='ann password\n')[0] == 0
+        yield s
+    finally:
+        s.close()
+
+
 @test
 def installing():
     with directory() as d, shell_in(d, MOX_RESOLVER='127.0.0.9') as shell:
@@ -40,23 +56,42 @@ def installing():
 
 @test
 def operation():
-    with directory() as d:
-        s = Serve(dir=os.path.join(d, 'config')).start()
-        try:
-            s.stop()
-            s.set_conf('DataDir: data', 'DataDir: ../data')
-            s.start()
-            assert s.command('setaccountpassword', 'ann', input='ann password\n')[0] == 0
-            c = s.login('ann')
-            c.append('INBOX', None, None, b'Subject: kept\r\n\r\nhello\r\n')
-            c.logout()
-            with shell_in(d) as shell:
-                follow(os.path.join(DOC, 'operation.md'), shell, lambda text: text.replace('/home/mox', d))
-            drill = os.path.join(d, 'drill', 'data', 'accounts', 'ann', 'account.db')
-            with contextlib.closing(sqlite3.connect(drill)) as db:
-                assert db.execute("SELECT count(*) FROM email").fetchone() == (1,)
-        finally:
-            s.close()
+    with directory() as d, serving_in(d) as s:
+        c = s.login('ann')
+        c.append('INBOX', None, None, b'Subject: kept\r\n\r\nhello\r\n')
+        c.logout()
+        with shell_in(d) as shell:
+            follow(os.path.join(DOC, 'operation.md'), shell, lambda text: text.replace('/home/mox', d))
+        drill = os.path.join(d, 'drill', 'data', 'accounts', 'ann', 'account.db')
+        with contextlib.closing(sqlite3.connect(drill)) as db:
+            assert db.execute("SELECT count(*) FROM email").fetchone() == (1,)
+
+
+@test
+def backup_and_restore():
+    with directory() as d, serving_in(d) as s:
+        c = s.login('ann')
+        c.append('INBOX', None, None, b'Subject: kept\r\n\r\nhello\r\n')
+        c.logout()
+        with shell_in(d) as shell:
+            follow(os.path.join(DOC, 'backup.md'), shell, lambda text: text.replace('/home/mox', d))
+
+
+@test
+def moving_in():
+    with directory() as d, serving_in(d):
+        box = mailbox.mbox(os.path.join(d, 'old.mbox'))
+        for i in range(2):
+            box.add('Subject: %d\n\nhi\n' % i)
+        box.close()
+        mailbox.Maildir(os.path.join(d, 'Maildir')).add('Subject: m\n\nhi\n')
+        with open(os.path.join(d, 'readme.txt'), 'w') as f:
+            f.write('no mail\n')
+        mailboxes, messages, files, subscriptions = upstream_writer.sample(120)
+        upstream_writer.write(os.path.join(d, 'upstream', 'data'), 'ann',
+                              upstream_writer.Bolt().write(upstream_writer.tables(mailboxes, messages, subscriptions, 950, 2000)), files)
+        with shell_in(d) as shell:
+            follow(os.path.join(DOC, 'import.md'), shell, lambda text: text.replace('/home/mox', d))
 
 
 main('docs')
