@@ -102,7 +102,7 @@ static bool prepare(const char *ip, struct err *e)
     if (access("mox.conf", F_OK) == 0)
         return true;
     old = umask(077); // as the roles have it
-    is_ok = write_keys(e) && write_passwords(e) && write_config(ip, e);
+    is_ok = write_keys(e) && write_passwords(e) && os_make_dirs("web", 0700, e) && write_config(ip, e);
     umask(old);
     return is_ok;
 }

@@ -392,64 +392,6 @@ static void check_fromid(struct check *c, const struct sconf_node *account,
     }
 }
 
-// An http or https address of a host, without a path: that of the request is put behind it.
-static void check_base_url(struct check *c, const struct sconf_node *n)
-{
-    struct str host = n ? n->value : STR("");
-
-    if (!host.n)
-        return;
-    if (str_starts(host, STR("http://")))
-        host = str_from(host, 7);
-    else if (str_starts(host, STR("https://")))
-        host = str_from(host, 8);
-    else
-        host = STR("");
-    if (!host.n || host.p[0] == '/')
-        note(c, n, "BaseURL must begin with http:// or https:// and a host");
-    else if (str_find(host, '/') != STR_NONE)
-        note(c, n, "BaseURL must not have a path");
-}
-
-static void check_web_handler(struct check *c, const struct sconf_node *h)
-{
-    static const char *const services[] = {"admin", "account", "webmail", "webapi", NULL};
-    const struct sconf_node *fixed = sconf_get(h, "WebStatic"), *to = sconf_get(h, "WebRedirect");
-    const struct sconf_node *forward = sconf_get(h, "WebForward");
-    const struct sconf_node *internal = sconf_get(h, "WebInternal");
-    const struct sconf_node *domain = sconf_get(h, "Domain"), *path = sconf_get(h, "PathRegexp");
-    const struct sconf_node *url = sconf_get(forward, "URL");
-    struct str base = sconf_text(internal, "BasePath"), strip = sconf_text(fixed, "StripPrefix");
-    uint64_t code = sconf_u64(to, "StatusCode", 308);
-
-    if (domain)
-        check_domain(c, domain, domain->value);
-    check_regex(c, path);
-    if (path && !str_starts(path->value, STR("^")))
-        note(c, path, "PathRegexp must begin with ^");
-    if (!!fixed + !!to + !!forward + !!internal != 1)
-        note(c, h, "a handler has one of WebStatic, WebRedirect, WebForward and WebInternal");
-    if (strip.n && strip.p[0] != '/')
-        note(c, fixed, "StripPrefix must begin with a slash");
-    if (fixed && !sconf_text(fixed, "Root").n)
-        note(c, fixed, "Root is empty");
-    if (to) {
-        check_regex(c, sconf_get(to, "OrigPathRegexp"));
-        check_base_url(c, sconf_get(to, "BaseURL"));
-        if (!sconf_text(to, "OrigPathRegexp").n != !sconf_text(to, "ReplacePath").n)
-            note(c, to, "OrigPathRegexp and ReplacePath belong together");
-        if (!sconf_text(to, "BaseURL").n && !sconf_text(to, "OrigPathRegexp").n)
-            note(c, to, "a redirect needs BaseURL or OrigPathRegexp");
-        if (code < 300 || code > 399)
-            note(c, to, "StatusCode must be 3xx");
-    }
-    if (url && !str_starts(url->value, STR("http://")) && !str_starts(url->value, STR("https://")))
-        note(c, url, "URL must begin with http:// or https://");
-    if (internal && (!str_starts(base, STR("/")) || !str_ends(base, STR("/"))))
-        note(c, internal, "BasePath must begin and end with a slash");
-    check_one_of(c, sconf_get(internal, "Service"), services);
-}
-
 void check_dynamic(struct check *c)
 {
     const struct sconf_node *root = c->file->root;
@@ -467,14 +409,7 @@ void check_dynamic(struct check *c)
             note(c, domain, "the domain is there twice, in two spellings");
         check_domain_entry(c, domain, &addresses);
     }
-    SCONF_EACH (n, sconf_get(root, "WebDomainRedirects")) {
-        check_domain(c, n, n->key);
-        check_domain(c, n, n->value);
-        if (str_eq(n->key, n->value))
-            note(c, n, "a domain cannot redirect to itself");
-    }
-    SCONF_EACH (h, sconf_get(root, "WebHandlers"))
-        check_web_handler(c, h);
+    check_web(c);
     check_routes(c, sconf_get(root, "Routes"));
     SCONF_EACH (n, sconf_get(root, "MonitorDNSBLs")) {
         check_domain(c, n, n->value);

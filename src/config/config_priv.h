@@ -16,6 +16,7 @@ struct check {
 
 void check_static(struct check *c);
 void check_dynamic(struct check *c);
+void check_web(struct check *c);
 
 /* Checks shared by both files; each notes its problem at the node. node may be NULL: fine. */
 void check_domain(struct check *c, const struct sconf_node *node, struct str name);

@@ -57,5 +57,5 @@ void config_localserve(struct buf *main, struct buf *domains, const struct str *
             "\t\tNoFirstTimeSenderDelay: true\n"
             "WebHandlers:\n\t-\n\t\tLogName: workdir\n\t\tDomain: localhost\n"
             "\t\tPathRegexp: ^/workdir/\n\t\tDontRedirectPlainHTTP: true\n\t\tWebStatic:\n"
-            "\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: .\n\t\t\tListFiles: true\n");
+            "\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true\n");
 }

@@ -107,7 +107,7 @@ static enum tls_result plain_result(ssize_t n, enum tls_result when_blocked, str
     return TLS_FAILED;
 }
 
-static enum tls_result try_read(struct stream *s, char *p, size_t n, size_t *got, struct err *e)
+enum tls_result stream_try_read(struct stream *s, char *p, size_t n, size_t *got, struct err *e)
 {
     ssize_t rc;
 
@@ -118,7 +118,7 @@ static enum tls_result try_read(struct stream *s, char *p, size_t n, size_t *got
     return rc == 0 ? TLS_CLOSED : plain_result(rc, TLS_WANT_READ, e);
 }
 
-static enum tls_result try_write(struct stream *s, struct str bytes, size_t *done, struct err *e)
+enum tls_result stream_try_write(struct stream *s, struct str bytes, size_t *done, struct err *e)
 {
     ssize_t rc;
 
@@ -141,7 +141,7 @@ static bool read_plain(struct stream *s, char *p, size_t n, int64_t deadline, si
                        struct err *e)
 {
     for (;;) {
-        enum tls_result r = try_read(s, p, n, got, e);
+        enum tls_result r = stream_try_read(s, p, n, got, e);
 
         if (r == TLS_DONE)
             return true;
@@ -158,7 +158,7 @@ static bool write_plain(struct stream *s, struct str bytes, int64_t deadline, st
 {
     while (bytes.n) {
         size_t done = 0;
-        enum tls_result r = try_write(s, bytes, &done, e);
+        enum tls_result r = stream_try_write(s, bytes, &done, e);
 
         bytes = str_from(bytes, done);
         if (r == TLS_CLOSED)
@@ -254,7 +254,7 @@ bool stream_has_input(struct stream *s)
         if (has_read) // one read at a time: those who send nothing in many bytes do not hold us up
             return false;
         room = buf_room(&z->raw, RAW_BYTES);
-        switch (try_read(s, room, RAW_BYTES, &got, &z->e)) {
+        switch (stream_try_read(s, room, RAW_BYTES, &got, &z->e)) {
         case TLS_DONE:
             buf_claim(&z->raw, got);
             break;

@@ -30,6 +30,13 @@ MUST_USE bool stream_read(struct stream *s, char *p, size_t n, int timeout_ms, s
                           struct err *e);
 MUST_USE bool stream_write(struct stream *s, struct str bytes, int timeout_ms, struct err *e);
 
+/*
+ * What can be read or written without waiting, of a stream that is not compressed: TLS_DONE, or what to wait for
+ * (see crypto/tls.h).
+ */
+enum tls_result stream_try_read(struct stream *s, char *p, size_t n, size_t *got, struct err *e);
+enum tls_result stream_try_write(struct stream *s, struct str bytes, size_t *done, struct err *e);
+
 /* The handshake as a server, on a stream that was plain. */
 MUST_USE bool stream_start_tls(struct stream *s, struct tls_server *server, int timeout_ms,
                                struct err *e);

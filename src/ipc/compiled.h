@@ -169,6 +169,38 @@ enum web_kind {
 #define ipc_initial_mailbox_FIELDS(F)                                                              \
     F(str, name, IPC_MAX_MAILBOX)                                                                  \
     F(str, special_use, 16)
+/* web: an entry of WebDomainRedirects, in A-labels. */
+#define ipc_web_moved_FIELDS(F)                                                                    \
+    F(str, from, IPC_MAX_ADDRESS)                                                                  \
+    F(str, to, IPC_MAX_ADDRESS)
+/* web: a handler of domains.conf, in the order of the file; the rest depends on its kind. */
+enum web_handler_kind { WEB_HANDLER_STATIC, WEB_HANDLER_REDIRECT, WEB_HANDLER_FORWARD, WEB_HANDLER_INTERNAL };
+#define ipc_web_handler_FIELDS(F)                                                                  \
+    F(u8, kind, WEB_HANDLER_INTERNAL)                                                              \
+    F(str, name, IPC_MAX_RECORD)                                                                   \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(str, path_regexp, IPC_MAX_RECORD)                                                            \
+    F(u8, answers_plain, 1)                                                                        \
+    F(u8, compresses, 1)                                                                           \
+    F(str, strip_prefix, IPC_MAX_RECORD) /* static */                                              \
+    F(str, root, IPC_MAX_RECORD)                                                                   \
+    F(u8, lists_files, 1)                                                                          \
+    F(u8, continues, 1)                                                                            \
+    F(str, url, IPC_MAX_RECORD)          /* redirect: BaseURL; forward: URL */                     \
+    F(str, orig_path_regexp, IPC_MAX_RECORD)                                                       \
+    F(str, replace_path, IPC_MAX_RECORD)                                                           \
+    F(u32, code, 399)                                                                              \
+    F(u8, strips_path, 1)                /* forward */                                             \
+    F(str, base_path, IPC_MAX_RECORD)    /* internal */                                            \
+    F(str, service, 16)
+/* web: a field of all replies of the handler before it. */
+#define ipc_web_field_FIELDS(F)                                                                    \
+    F(str, name, IPC_MAX_RECORD)                                                                   \
+    F(str, value, IPC_MAX_RECORD)
+/* dial: a server behind the proxy, as in URL; in A-labels, or an address. */
+#define ipc_web_target_FIELDS(F)                                                                   \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u32, port, 65535)
 /* admin: an account to whose address the reports about a domain of ours, or this host, come. */
 #define ipc_report_address_FIELDS(F)                                                               \
     F(str, account, IPC_MAX_NAME)                                                                  \
@@ -255,6 +287,10 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(listener)                                                                                     \
     M(web_service)                                                                                  \
     M(web_domain)                                                                                    \
+    M(web_moved)                                                                               \
+    M(web_handler)                                                                             \
+    M(web_field)                                                                               \
+    M(web_target)                                                                              \
     M(tls_pair)                                                                                    \
     M(acme_provider)                                                                               \
     M(acme_host)                                                                                   \

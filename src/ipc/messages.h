@@ -49,10 +49,10 @@ enum {
     IPC_MAX_WEB_FIELD = 4096,
 };
 
-/* The services a session or an account may ask the monitor for. */
+/* The services a session, an account or a web process may ask the monitor for. */
 enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS = 3,
                    IPC_SERVICE_RESOLVE = 4, IPC_SERVICE_ADMIN = 5, IPC_SERVICE_DKIM = 6,
-                   IPC_SERVICE_ACME = 7 };
+                   IPC_SERVICE_ACME = 7, IPC_SERVICE_DIAL = 8 };
 
 /* Work on all mail of an account. All but the first are told about in lines. */
 enum ipc_task { IPC_TASK_RETRAIN = 0, IPC_TASK_COUNTS = 1, IPC_TASK_SIZES = 2, IPC_TASK_PARSE = 3,
@@ -278,7 +278,7 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /* --- session -> monitor ------------------------------------------------------------------------ */
 
 /* A channel to a service, granted when first asked for. Also account -> monitor, for admin. */
-#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_ACME)
+#define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_DIAL)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
 /* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
@@ -863,7 +863,16 @@ enum ipc_dial_outcome {
     F(str, address, 16)                                                                            \
     F(u32, port, UINT16_MAX)                                                                       \
     F(u32, timeout_ms, 0)
-/* dial -> deliver: the connected socket and its own address, or why not. */
+/*
+ * web -> dial: connect to this server behind the reverse proxy, which must be one that the configuration
+ * names. dial looks its addresses up, and tries them.
+ */
+#define ipc_dial_site_FIELDS(F)                                                                    \
+    F(u64, request, 0)                                                                             \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u32, port, UINT16_MAX)                                                                       \
+    F(u32, timeout_ms, 0)
+/* dial -> whoever asked: the connected socket and its own address, or why not. */
 #define ipc_dialed_FIELDS(F)                                                                       \
     F(u64, request, 0)                                                                             \
     F(u8, outcome, IPC_DIAL_FAILED)                                                                \
@@ -1053,7 +1062,7 @@ enum ipc_sts_outcome {
                      R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
 #define R_FETCHERS (R_(QUEUE) | R_(ADMIN) | R_(ACME))
 #define R_DIALERS (R_(DELIVER) | R_(FETCH))
-#define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_DIALERS)
+#define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DIAL) | R_DIALERS)
 
 #define IPC_MESSAGES(M)                                                                            \
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
@@ -1166,7 +1175,8 @@ enum ipc_sts_outcome {
     M(resolve, R_ASKERS, R_(RESOLVE), 0, 0)                                                        \
     M(resolved, R_(RESOLVE), R_ASKERS, 0, 0)                                                       \
     M(dial, R_DIALERS, R_(DIAL), 0, 0)                                                             \
-    M(dialed, R_(DIAL), R_DIALERS, 0, 1)                                                           \
+    M(dial_site, R_(WEB), R_(DIAL), 0, 0)                                                          \
+    M(dialed, R_(DIAL), R_DIALERS | R_(WEB), 0, 1)                                                 \
     M(fetch_new, R_FETCHERS, R_(MONITOR), 0, 0)                                                    \
     M(fetch_made, R_(MONITOR), R_FETCHERS, 0, 1)                                                   \
     M(fetch_start, R_(MONITOR), R_(FETCH_TEMPLATE), 3, 3)                                          \

@@ -52,11 +52,16 @@ bool os_read_file(struct arena *a, const char *path, size_t limit, struct str *o
     return os_read_fd(a, fd, limit, out, e) || fail_in(e, "%s", path);
 }
 
+int os_open_beneath_flags(int dir_fd, const char *path, unsigned flags)
+{
+    struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+
+    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+}
+
 int os_open_beneath(int dir_fd, const char *path, struct err *e)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    int fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+    int fd = os_open_beneath_flags(dir_fd, path, O_RDONLY | O_NOCTTY);
 
     if (fd < 0 && errno == EXDEV)
         fail(e, ERR_DENIED, "it leads out of its directory");

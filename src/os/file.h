@@ -15,6 +15,11 @@ MUST_USE bool os_read_file(struct arena *a, const char *path, size_t limit, stru
 MUST_USE bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct err *e);
 /* Opens for reading what lies below a directory; ERR_DENIED when path, or a link on it, leads out. -1 on failure. */
 int os_open_beneath(int dir_fd, const char *path, struct err *e);
+/*
+ * The same with flags of open besides, and with errno: EXDEV when it leads out. Links are followed as long as they
+ * stay below, those of /proc never.
+ */
+int os_open_beneath_flags(int dir_fd, const char *path, unsigned flags);
 
 /* Replaces path whole or not at all: temporary file in the same directory, sync, rename, sync. */
 MUST_USE bool os_write_file(const char *path, struct str bytes, mode_t mode, struct err *e);

@@ -51,6 +51,9 @@ static const int file_calls[] = {
     SCMP_SYS(fchmod), SCMP_SYS(fstatfs), SCMP_SYS(msync), SCMP_SYS(rmdir),
 };
 
+// openat2 has its flags in memory, where no filter sees them: without Landlock nobody may call it.
+static const int read_calls[] = {SCMP_SYS(openat2), SCMP_SYS(getdents64), SCMP_SYS(newfstatat), SCMP_SYS(sendfile)};
+
 static const int thread_calls[] = {SCMP_SYS(eventfd2), SCMP_SYS(rt_sigtimedwait)};
 static const int fork_calls[] = {SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(getppid)};
 static const int accept_calls[] = {SCMP_SYS(accept4), SCMP_SYS(getpeername), SCMP_SYS(getsockname)};
@@ -80,6 +83,7 @@ struct call_set {
 static const struct call_set call_sets[] = {
     {base_calls, COUNT(base_calls), 0},
     {file_calls, COUNT(file_calls), SANDBOX_FILES},
+    {read_calls, COUNT(read_calls), SANDBOX_READ},
     {thread_calls, COUNT(thread_calls), SANDBOX_THREADS},
     {fork_calls, COUNT(fork_calls), SANDBOX_FORK},
     {accept_calls, COUNT(accept_calls), SANDBOX_ACCEPT},
@@ -90,6 +94,12 @@ static const struct call_set call_sets[] = {
     {connected_calls, COUNT(connected_calls), SANDBOX_CONNECTED},
     {nested_calls, COUNT(nested_calls), SANDBOX_NESTED},
 };
+
+static bool has_set(const struct sandbox_profile *p, const struct call_set *set)
+{
+    return !set->feature ||
+           ((p->features & set->feature) && (set->feature != SANDBOX_READ || sandbox_landlock_abi() > 0));
+}
 
 static bool allow(scmp_filter_ctx ctx, int call)
 {
@@ -167,7 +177,7 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
 static bool add_rules(scmp_filter_ctx ctx, const struct sandbox_profile *p)
 {
     for (size_t i = 0; i < COUNT(call_sets); i++)
-        if (!call_sets[i].feature || (p->features & call_sets[i].feature))
+        if (has_set(p, &call_sets[i]))
             for (size_t k = 0; k < call_sets[i].n; k++)
                 if (!allow(ctx, call_sets[i].calls[k]))
                     return false;
@@ -302,12 +312,14 @@ static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, siz
     for (size_t i = 0; i < n_dirs; i++) {
         struct landlock_path_beneath_attr beneath = {
             .parent_fd = dirs[i],
-            // Files and directories, but no devices, sockets or programs.
-            .allowed_access = attr.handled_fs &
-                              (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                               LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-                               LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE),
+            .allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
         };
+
+        // Files and directories, but no devices, sockets or programs.
+        if (p->features & SANDBOX_FILES)
+            beneath.allowed_access |= attr.handled_fs &
+                                      (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                       LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE);
 
         if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
             return fail_errno(e, "Landlock rule for a directory");

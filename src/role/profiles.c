@@ -51,9 +51,10 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     // A web server's answer: one connected socket, of which libcurl wants to know the addresses, and
     // channels.
     [ROLE_FETCH] = {"fetch", SANDBOX_CONNECTED, 128 * MIB},
-    [ROLE_WEB_TEMPLATE] = {"web-template", SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_SOCKETPAIR, 256 * MIB},
+    [ROLE_WEB_TEMPLATE] = {"web-template", SANDBOX_FORK | SANDBOX_NESTED | SANDBOX_SOCKETPAIR | SANDBOX_READ,
+                           256 * MIB},
     // A stranger's requests: its socket, a channel to the monitor and one to keys.
-    [ROLE_WEB] = {"web", 0, 256 * MIB},
+    [ROLE_WEB] = {"web", SANDBOX_READ, 256 * MIB},
 };
 
 const struct sandbox_profile *role_profile(enum role role)

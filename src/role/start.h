@@ -8,7 +8,7 @@
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
 
-enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_CERTS = 1000, ROLE_MAX_DIRS = 3 };
+enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_CERTS = 1000, ROLE_MAX_DIRS = 256 };
 
 struct given_file {
     uint32_t listener, key;

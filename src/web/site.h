@@ -19,8 +19,7 @@ struct site_handler {
     struct regex *path;
     bool answers_plain; // DontRedirectPlainHTTP
     bool compresses;
-    const struct http_field *fields; // ResponseHeaders
-    size_t n_fields;
+    struct http_fields fields; // ResponseHeaders
     /* SITE_STATIC */
     struct str strip_prefix;
     bool lists_files, continues; // ListFiles, ContinueNotFound

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/openat2.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -137,6 +138,31 @@ static void try_connected(void)
         finding("connect is not answered", errno);
 }
 
+static int open_to(const char *path, uint64_t flags)
+{
+    struct open_how how = {.flags = flags | O_CLOEXEC, .mode = flags & O_CREAT ? 0600 : 0};
+
+    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+// A role that reads in directories which it was given: nothing elsewhere, and nothing is written.
+static void try_read(int landlock)
+{
+    if (!landlock)
+        refused("reading without Landlock", open_to(".", O_RDONLY | O_DIRECTORY));
+    else if (open_to(".", O_RDONLY | O_DIRECTORY) < 0)
+        finding("own directory cannot be read", errno);
+    refused("reading elsewhere", open_to("/etc/passwd", O_RDONLY));
+    refused("reading by ..", open_to("../../../../../../etc/passwd", O_RDONLY));
+    refused("reading by a link", open_to("link", O_RDONLY));
+    refused("reading a directory elsewhere", open_to("/etc", O_RDONLY | O_DIRECTORY));
+    refused("new file", open_to("new", O_WRONLY | O_CREAT));
+    refused("writing", open_to("own", O_RDWR));
+    if (landlock == 0 || landlock >= 3) // before that the kernel has no rule for it
+        refused("truncating", open_to("own", O_RDONLY | O_TRUNC));
+    refused("file without a name", open_to(".", O_TMPFILE | O_RDWR));
+}
+
 static void try_by_name(const struct sandbox_profile *p, int landlock, const char *own)
 {
     bool has_files = p->features & SANDBOX_FILES;
@@ -190,6 +216,8 @@ static void try_by_name(const struct sandbox_profile *p, int landlock, const cha
         refused("device", mknod("device", S_IFCHR | 0600, 0x103));
         refused("link to elsewhere", symlink("/etc/passwd", "new-link"));
     }
+    if (p->features & SANDBOX_READ)
+        try_read(landlock);
     if (!has_files)
         refused("own directory", open("own", O_RDONLY));
     if (access("/etc/shadow", R_OK) == 0 && !has_files)
@@ -209,7 +237,7 @@ static _Noreturn void child(const struct sandbox_profile *p, bool is_root, int c
                                               setresuid(NOBODY, NOBODY, NOBODY))))
         _exit(3);
     box = sandbox_compile(p, &e);
-    if (!box || !sandbox_enter(box, &fd, p->features & SANDBOX_FILES ? 1 : 0, &e)) {
+    if (!box || !sandbox_enter(box, &fd, p->features & (SANDBOX_FILES | SANDBOX_READ) ? 1 : 0, &e)) {
         finding(e.text, 0);
         _exit(3);
     }

@@ -24,7 +24,7 @@ ALL_TASKS = 0x40000000  # __WALL
 
 CALLS = {'open': 2, 'poll': 7, 'sendmsg': 46, 'recvmsg': 47, 'clone': 56, 'execve': 59, 'kill': 62,
          'socket': 41, 'connect': 42, 'bind': 49, 'listen': 50, 'chmod': 90, 'chown': 92, 'truncate': 76, 'unlink': 87,
-         'rename': 82, 'memfd_create': 319, 'write': 1, 'fcntl': 72, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
+         'rename': 82, 'memfd_create': 319, 'openat2': 437, 'write': 1, 'fcntl': 72, 'symlink': 88, 'link': 86, 'setuid': 105, 'mount': 165, 'mprotect': 10}
 
 
 class Regs(ctypes.Structure):
@@ -669,6 +669,48 @@ def captured_services_are_confined_to_their_directories():
             assert c.call('execve', '/bin/sh', 0, 0) == 'killed', role
             c.release()
             s.wait_log('role ended unexpectedly', start)
+
+
+@test
+def a_captured_web_process_reaches_configured_servers_only():
+    forward = ('WebHandlers:\n', 'WebHandlers:\n\t-\n\t\tDomain: site.example\n\t\tPathRegexp: ^/\n\t\tWebForward:\n'
+               '\t\t\tURL: http://localhost:%d/\n')
+    with socket.create_server(('127.0.0.1', 0)) as behind, socket.create_server(('127.0.0.1', 0)) as other:
+        port, wrong = behind.getsockname()[1], other.getsockname()[1]
+        with configured(domains=[(forward[0], forward[1] % port)]) as s:
+            client = socket.create_connection((s.ip, 1080), timeout=WAIT)
+            client.sendall(b'GET /')
+            deadline = time.monotonic() + WAIT
+            while not s.pids('mox: web 127'):
+                assert time.monotonic() < deadline
+            c = Captive(s.pids('mox: web 127')[0])
+            monitor = sockets(c.pid)[1]
+            for service in (1, 2, 4, 5, 6):  # auth, queue, resolve, admin, dkim
+                assert c.send(monitor, message('grant', (1, service))) > 0
+                assert b'may not use that service' in c.receive(monitor)[1], service
+            dial = c.channel_to(monitor, 8)
+            ask = lambda host, port: message('dial_site', (8, 1), host, (4, port), (4, 5000))
+            for host, to in ((b'localhost', wrong), (b'127.0.0.1', port), (b'127.0.0.1', wrong), (b'127.0.0.1', 25),
+                             (b'mail.example.org', port), (b'', port)):
+                assert c.send(dial, ask(host, to)) > 0
+                kind, body = c.receive(dial)
+                assert (kind, body[8], c.fd) == (NUMBERS['dialed'], 5, None), (host, to, body)
+            assert c.send(dial, ask(b'localhost', port)) > 0
+            kind, body = c.receive(dial)
+            assert (kind, body[8]) == (NUMBERS['dialed'], 1) and c.fd is not None, body
+            behind.accept()[0].close()
+            # What others say to dial is not for it.
+            assert c.send(dial, message('dial', (8, 1), b'\x7f\0\0\1', (4, wrong), (4, 5000))) > 0
+            assert c.receive(dial) is None
+            # Files: none but those of sites, and none to write.
+            refused(c.call('open', '/etc/passwd', 0, 0), 'open')
+            refused(c.call('openat2', 2**64 - 100, '/etc/passwd', struct.pack('QQQ', 0, 0, 0), 24), 'openat2')
+            refused(c.call('openat2', 2**64 - 100, os.path.join(s.dir, 'web', 'new'), struct.pack('QQQ', 0o101, 0o600, 0), 24),
+                    'a new file')
+            refused(c.call('openat2', 2**64 - 100, os.path.join(s.dir, 'mox.conf'), struct.pack('QQQ', 0, 0, 0), 24), 'mox.conf')
+            try_the_machine(c, s, False)
+            c.release()
+            client.close()
 
 
 main('captured')

@@ -13,7 +13,7 @@ ALLOWED = {
     'keys': ANY + [r'.*/data/acme'], 'dkim': ANY, 'front': ANY, 'session-template': ANY, 'session imap': ANY, 'session smtp': ANY,
     'spare session': ANY,
     'admin': ANY + [r'.*/data/admin(/admin\.db.*)?'], 'resolve': ANY + [r'pipe:.*'], 'dial': ANY, 'deliver-template': ANY,
-    'web-template': ANY, 'web 127': ANY, 'spare web': ANY,
+    'web-template': ANY + [r'.*/web'], 'web 127': ANY + [r'.*/web'], 'spare web': ANY + [r'.*/web'],
     'auth': ANY + [r'.*/data/auth(/auth\.db.*)?'],
     'queue': ANY + [r'.*/data/queue(/queue\.db.*)?'],
     'account-template': ANY + [r'.*/data/accounts'],

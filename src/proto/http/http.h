@@ -120,6 +120,8 @@ MUST_USE bool http_body_take(struct http_body *b, struct str *in, struct str *da
 
 /* "Not Found"; "Unknown" for a status that has no name here. */
 struct str http_reason(unsigned status);
+/* Fields and the empty line. */
+void http_fields_put(struct buf *out, const struct http_fields *fields);
 /* Status line, fields and the empty line. */
 void http_head_put(struct buf *out, enum http_version version, unsigned status, const struct http_fields *fields);
 /* RFC 9112 7.1: the size line of a chunk. */

@@ -56,6 +56,17 @@ struct str http_reason(unsigned status)
     return STR("Unknown");
 }
 
+void http_fields_put(struct buf *out, const struct http_fields *fields)
+{
+    for (size_t i = 0; i < fields->n; i++) {
+        buf_put(out, fields->items[i].name);
+        BUF_PUT(out, ": ");
+        buf_put(out, fields->items[i].value);
+        BUF_PUT(out, "\r\n");
+    }
+    BUF_PUT(out, "\r\n");
+}
+
 void http_head_put(struct buf *out, enum http_version version, unsigned status, const struct http_fields *fields)
 {
     if (version == HTTP_1_0)
@@ -66,13 +77,7 @@ void http_head_put(struct buf *out, enum http_version version, unsigned status, 
     BUF_PUT(out, " ");
     buf_put(out, http_reason(status));
     BUF_PUT(out, "\r\n");
-    for (size_t i = 0; i < fields->n; i++) {
-        buf_put(out, fields->items[i].name);
-        BUF_PUT(out, ": ");
-        buf_put(out, fields->items[i].value);
-        BUF_PUT(out, "\r\n");
-    }
-    BUF_PUT(out, "\r\n");
+    http_fields_put(out, fields);
 }
 
 void http_chunk_put(struct buf *out, size_t n)

@@ -399,6 +399,7 @@ static void compile(struct compile *c)
     put_web_ports(c);
     put_reports(c);
     compile_web_domains(c->a, c->config, &c->web);
+    compile_web_sites(c->a, c->config, &c->web, &c->dial_ports);
     put_updates(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)

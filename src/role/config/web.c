@@ -1,6 +1,7 @@
 #include "role/config/web.h"
 
 #include "text/idna.h"
+#include "web/site_url.h"
 
 static struct web_port *port_of(struct web_port *ports, size_t *n, uint32_t number)
 {
@@ -116,5 +117,66 @@ void compile_web_domains(struct arena *a, const struct config *config, struct bu
                      .submission_host = s.submission.host, .submission_port = s.submission.port,
                      .submission_socket = (uint8_t)s.submission.socket, .submission_on_https = s.submission.is_on_https,
                      .has_sts = has_sts, .sts_mode = (uint8_t)sts.mode, .sts_max_age = sts.max_age, .sts_mx = buf_str(&mx));
+    }
+}
+
+static struct str ascii(struct arena *a, struct str domain)
+{
+    struct str out;
+    struct err e = {0};
+
+    return domain_to_ascii(a, domain, &out, &e) ? out : STR(""); // which is no host: it has been checked
+}
+
+static void put_fields(const struct sconf_node *fields, struct buf *out)
+{
+    SCONF_EACH (n, fields)
+        COMPILED_PUT(out, web_field, .name = n->key, .value = n->value);
+}
+
+static void put_target(struct arena *a, struct str text, struct buf *out)
+{
+    struct site_url url;
+    struct err e = {0};
+
+    if (site_url_parse(a, text, &url, &e))
+        COMPILED_PUT(out, web_target, .host = url.host, .port = url.port);
+}
+
+static void put_handler(struct arena *a, const struct sconf_node *h, unsigned number, struct buf *out)
+{
+    const struct sconf_node *fixed = sconf_get(h, "WebStatic"), *to = sconf_get(h, "WebRedirect");
+    const struct sconf_node *forward = sconf_get(h, "WebForward"), *internal = sconf_get(h, "WebInternal");
+    struct str name = sconf_text(h, "LogName");
+
+    COMPILED_PUT(out, web_handler,
+                 .kind = fixed     ? WEB_HANDLER_STATIC
+                         : to      ? WEB_HANDLER_REDIRECT
+                         : forward ? WEB_HANDLER_FORWARD
+                                   : WEB_HANDLER_INTERNAL,
+                 .name = name.n ? name : arena_printf(a, "%u", number), .domain = ascii(a, sconf_text(h, "Domain")),
+                 .path_regexp = sconf_text(h, "PathRegexp"),
+                 .answers_plain = sconf_bool(h, "DontRedirectPlainHTTP"), .compresses = sconf_bool(h, "Compress"),
+                 .strip_prefix = sconf_text(fixed, "StripPrefix"), .root = sconf_text(fixed, "Root"),
+                 .lists_files = sconf_bool(fixed, "ListFiles"), .continues = sconf_bool(fixed, "ContinueNotFound"),
+                 .url = to ? sconf_text(to, "BaseURL") : sconf_text(forward, "URL"),
+                 .orig_path_regexp = sconf_text(to, "OrigPathRegexp"), .replace_path = sconf_text(to, "ReplacePath"),
+                 .code = (uint32_t)sconf_u64(to, "StatusCode", 308), .strips_path = sconf_bool(forward, "StripPath"),
+                 .base_path = sconf_text(internal, "BasePath"), .service = sconf_text(internal, "Service"));
+    put_fields(sconf_get(fixed ? fixed : forward, "ResponseHeaders"), out);
+}
+
+void compile_web_sites(struct arena *a, const struct config *config, struct buf *out, struct buf *targets)
+{
+    unsigned number = 0;
+
+    SCONF_EACH (n, sconf_get(config->domains.root, "WebDomainRedirects"))
+        COMPILED_PUT(out, web_moved, .from = ascii(a, n->key), .to = ascii(a, n->value));
+    SCONF_EACH (h, sconf_get(config->domains.root, "WebHandlers")) {
+        const struct sconf_node *forward = sconf_get(h, "WebForward");
+
+        put_handler(a, h, number++, out);
+        if (forward)
+            put_target(a, sconf_text(forward, "URL"), targets);
     }
 }

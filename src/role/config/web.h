@@ -26,3 +26,5 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t
                     struct web_port out[WEB_MAX_PORTS]);
 /* What does not depend on a listener. */
 void compile_web_domains(struct arena *a, const struct config *config, struct buf *out);
+/* The web server of domains.conf: for the web role, and the servers behind the proxy for dial. */
+void compile_web_sites(struct arena *a, const struct config *config, struct buf *out, struct buf *targets);

@@ -1,5 +1,6 @@
 /*
- * dial: connects to addresses for `deliver` and `fetch`, from the addresses that the configuration names.
+ * dial: connects to addresses for `deliver` and `fetch`, from the addresses that the configuration names, and to
+ * the servers behind the reverse proxy for `web`.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/net.h"
-#include "role/service.h"
+#include "role/dial/dial.h"
 
 enum {
     MAX_OPEN = 2000,       // connections being made, of all askers
@@ -25,6 +26,7 @@ enum {
 struct attempt {
     struct service_peer *peer;
     uint64_t request;
+    struct site_dial *site; // has more addresses to try; or NULL
     int fd;
     int64_t deadline_ms;
     struct event_source *source;
@@ -45,7 +47,7 @@ static size_t n_web_ports;
 static unsigned n_open;
 static bool is_private_allowed; // tests have their Internet on loopback
 
-static enum ipc_dial_outcome outcome_of(int code)
+enum ipc_dial_outcome dial_outcome(int code)
 {
     switch (code) {
     case ECONNREFUSED:
@@ -67,8 +69,8 @@ static enum ipc_dial_outcome outcome_of(int code)
     }
 }
 
-static bool answer(struct service_peer *p, uint64_t request, enum ipc_dial_outcome outcome,
-                   struct str why, struct err *e)
+bool dial_answer(struct service_peer *p, uint64_t request, enum ipc_dial_outcome outcome, struct str why,
+                 struct err *e)
 {
     if (!channel_has_room(&p->ch))
         return fail(e, ERR_LIMIT, "it does not read");
@@ -93,19 +95,26 @@ static void forget(struct attempt *a)
 static void finish(struct attempt *a, int code)
 {
     struct service_peer *p = a->peer;
+    struct site_dial *site = a->site;
     uint64_t request = a->request;
     char local[NET_ADDRESS_TEXT];
     struct err e = {0};
     bool is_ok = true;
 
+    if (p && code && site) {
+        forget(a);
+        site_dial_next(site, code);
+        return;
+    }
     if (p && !code && channel_has_room(&p->ch)) {
         net_local_text(a->fd, local);
         is_ok = IPC_SEND(&p->ch, dialed, &a->fd, 1, &e, .request = request,
                          .outcome = IPC_DIAL_OK, .local = str_of(local));
     } else if (p) {
-        is_ok = answer(p, request, outcome_of(code), str_of(strerror(code)), &e);
+        is_ok = dial_answer(p, request, dial_outcome(code), str_of(strerror(code)), &e);
     }
     forget(a);
+    site_dial_free(site);
     if (!is_ok) {
         LOG(LOG_INFO, "dial", "an answer was not taken, channel closed", LOG_E(&e),
             LOG_X("conn", p->conn));
@@ -121,8 +130,7 @@ static void connected(void *ctx, int events)
     finish(a, net_dial_result(a->fd));
 }
 
-// Addresses that are nobody's.
-static bool is_forbidden(const struct ip *to)
+bool dial_is_nobody(const struct ip *to)
 {
     static const struct ip six_none = {.family = 6}, six_multicast = {6, {0xff}};
     struct ip four = ip_unmapped(to);
@@ -147,29 +155,28 @@ static bool source_for(const struct ip *to, struct ip *out)
     return false;
 }
 
-static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct ip *to,
-                  struct err *e)
+bool dial_has_room(const struct service_peer *p)
+{
+    return n_open < MAX_OPEN && ((struct asker *)p->data)->n_open < MAX_OPEN_OF_ONE;
+}
+
+bool dial_begin(struct service_peer *p, uint64_t request, const struct ip *to, unsigned port, const struct ip *from,
+                int64_t deadline_ms, struct site_dial *site, int *code, struct err *e)
 {
     struct asker *asker = p->data;
     struct attempt *a;
-    struct ip from;
-    struct err why = {0};
-    int code = 0, fd;
+    int fd = net_dial(to, port, from, code, e);
 
-    if (n_open >= MAX_OPEN || asker->n_open >= MAX_OPEN_OF_ONE)
-        return answer(p, m->request, IPC_DIAL_FAILED, STR("too many connections at once"), e);
-    fd = net_dial(to, m->port, source_for(to, &from) ? &from : NULL, &code, &why);
     if (fd < 0)
-        return answer(p, m->request, outcome_of(code), str_of(why.text), e);
+        return false;
     a = heap_alloc(sizeof *a);
-    *a = (struct attempt){.peer = p, .request = m->request, .fd = fd, .next = attempts,
-                          .deadline_ms = os_monotonic_ms() +
-                                         (m->timeout_ms < MAX_TIMEOUT_MS ? m->timeout_ms
-                                                                         : MAX_TIMEOUT_MS)};
+    *a = (struct attempt){.peer = p, .request = request, .site = site, .fd = fd, .next = attempts,
+                          .deadline_ms = deadline_ms};
     a->source = event_add(service_loop(), fd, EVENT_WRITE, connected, a, e);
     if (!a->source) {
         fd_close(&a->fd);
         free(a);
+        *code = ENOMEM;
         return false;
     }
     if (attempts)
@@ -178,6 +185,24 @@ static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct
     n_open++;
     asker->n_open++;
     return true;
+}
+
+int64_t dial_deadline(uint32_t timeout_ms)
+{
+    return os_monotonic_ms() + (timeout_ms < MAX_TIMEOUT_MS ? timeout_ms : MAX_TIMEOUT_MS);
+}
+
+static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct ip *to, struct err *e)
+{
+    struct err why = {0};
+    struct ip from;
+    int code = 0;
+
+    if (!dial_has_room(p))
+        return dial_answer(p, m->request, IPC_DIAL_FAILED, STR("too many connections at once"), e);
+    return dial_begin(p, m->request, to, m->port, source_for(to, &from) ? &from : NULL,
+                      dial_deadline(m->timeout_ms), NULL, &code, &why) ||
+           dial_answer(p, m->request, dial_outcome(code), str_of(why.text), e);
 }
 
 static bool read_ports(struct err *e)
@@ -226,7 +251,7 @@ static bool may_reach(const struct service_peer *p, const struct ip *to, unsigne
 {
     if (p->role == ROLE_FETCH)
         return is_web_port(port) && (is_private_allowed || ip_is_public(to));
-    return is_mail_port(port) && !is_forbidden(to);
+    return is_mail_port(port) && !dial_is_nobody(to);
 }
 
 static bool on_message(struct service_peer *p, struct packet *packet, struct err *e)
@@ -234,16 +259,20 @@ static bool on_message(struct service_peer *p, struct packet *packet, struct err
     struct ipc_dial m;
     struct ip to;
 
+    if (packet->type == IPC_resolved)
+        return site_resolved(packet, e);
+    if (packet->type == IPC_dial_site)
+        return site_dial(p, packet, e);
     if (!ipc_dial_get(packet->body, &m, e))
         return false;
     if (!ip_of_bytes(m.address, &to))
         return fail(e, ERR_SYNTAX, "what is to be dialed is no address");
     // localserve never sends mail to others (mox-smtp-delivery.md 1.12).
     if (self.settings.is_localserve)
-        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("this server sends no mail to others"), e);
+        return dial_answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("this server sends no mail to others"), e);
     to = ip_unmapped(&to);
     if (!may_reach(p, &to, m.port))
-        return answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("not a destination for this purpose"), e);
+        return dial_answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("not a destination for this purpose"), e);
     return begin(p, &m, &to, e);
 }
 
@@ -261,6 +290,7 @@ static void on_closed(struct service_peer *p)
             forget(a);
         }
     }
+    site_peer_closed(p);
     free(p->data);
 }
 
@@ -275,18 +305,26 @@ static void on_tick(void)
         } else {
             a = a->next;
         }
+    site_tick(now);
+}
+
+// A new configuration: only the servers behind the proxy are of domains.conf.
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    return m->type == IPC_config && site_configure(m, e);
 }
 
 _Noreturn void dial_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .opened = on_opened,
-                                                     .closed = on_closed, .tick = on_tick};
+                                                     .closed = on_closed, .tick = on_tick,
+                                                     .monitor = on_monitor};
     const char *setting = getenv("MOX_DIAL_PRIVATE");
     struct err e = {0};
 
     is_private_allowed = setting && strcmp(setting, "1") == 0;
     role_start(&self, ROLE_DIAL);
-    if (!read_ports(&e)) {
+    if (!read_ports(&e) || !site_load(self.config, &e)) {
         LOG(LOG_ERROR, "dial", "cannot start", LOG_E(&e));
         exit(1);
     }

@@ -205,7 +205,9 @@ static void grant_service(struct conn *c, uint8_t service)
                                       [IPC_SERVICE_KEYS] = ROLE_KEYS,
                                       [IPC_SERVICE_ADMIN] = ROLE_ADMIN,
                                       [IPC_SERVICE_DKIM] = ROLE_DKIM,
-                                      [IPC_SERVICE_ACME] = ROLE_ACME};
+                                      [IPC_SERVICE_ACME] = ROLE_ACME,
+                                      [IPC_SERVICE_RESOLVE] = ROLE_RESOLVE,
+                                      [IPC_SERVICE_DIAL] = ROLE_DIAL};
     struct process *p = NULL;
     struct ipc_peer who = {.role = (uint8_t)server_of(c), .conn = c->id, .protocol = c->protocol,
                            .listener = c->listener, .is_tls = c->is_tls, .account = c->account, .login = c->login,
@@ -215,7 +217,8 @@ static void grant_service(struct conn *c, uint8_t service)
     const struct known_account *known = map_get(&c->m->known, c->account);
     bool is_web = c->protocol == IPC_PROTOCOL_HTTP;
     bool is_allowed = (service == IPC_SERVICE_AUTH && !is_web) ||
-                      ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ACME) && is_web) ||
+                      ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ACME || service == IPC_SERVICE_DIAL) &&
+                       is_web) ||
                       ((service == IPC_SERVICE_KEYS || service == IPC_SERVICE_ADMIN) &&
                        c->protocol == IPC_PROTOCOL_SMTP) ||
                       (service == IPC_SERVICE_RESOLVE && (c->protocol == IPC_PROTOCOL_SMTP ||
@@ -228,8 +231,8 @@ static void grant_service(struct conn *c, uint8_t service)
     int fd = -1;
 
     if (is_allowed)
-        p = service == IPC_SERVICE_RESOLVE ? role_wanted(c->m, ROLE_RESOLVE)
-                                           : role_process(c->m, roles[service]);
+        p = role_is_on_demand(roles[service]) ? role_wanted(c->m, roles[service])
+                                              : role_process(c->m, roles[service]);
     if (service == IPC_SERVICE_DKIM)
         who.address = c->sealing;
     if (known) {

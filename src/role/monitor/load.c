@@ -278,6 +278,7 @@ static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
     pass_on(m, ROLE_AUTH, -1);
     pass_on(m, ROLE_ADMIN, -1);
     pass_on(m, ROLE_QUEUE, -1);
+    pass_on(m, ROLE_DIAL, -1);
     pass_on(m, ROLE_DKIM, m->signing_keys);
     pass_on(m, ROLE_KEYS, m->host_keys);
     pass_on(m, ROLE_ACME, -1);

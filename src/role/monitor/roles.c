@@ -119,8 +119,6 @@ static void acquaint(struct process *p, enum role with)
     struct process *other = role_is_on_demand(with) ? role_on_demand(p->m, with)
                                                     : role_process(p->m, with);
 
-    if (role_is_on_demand(p->role))
-        return;
     if (other)
         introduce(p->m, p, other);
     else if (role_is_on_demand(with))
@@ -137,6 +135,8 @@ static void promise_again(struct monitor *m, enum role role)
             if (acquainted[i][side] == role && p)
                 promise(p, role);
         }
+    if (role == ROLE_RESOLVE && role_process(m, ROLE_DIAL))
+        promise(role_process(m, ROLE_DIAL), role);
 }
 
 static void on_config_done(struct process *p)
@@ -155,10 +155,12 @@ static void on_config_done(struct process *p)
             if (!IPC_SEND(&old->ch, stop, NULL, 0, &e))
                 LOG(LOG_DEBUG, "mox", "retiring a template", LOG_E(&e));
         }
-    for (size_t i = 0; i < COUNT(acquainted); i++)
+    for (size_t i = 0; i < COUNT(acquainted) && !role_is_on_demand(p->role); i++)
         for (size_t side = 0; side < 2; side++)
             if (acquainted[i][side] == p->role)
                 acquaint(p, acquainted[i][!side]);
+    if (p->role == ROLE_DIAL) // for the names of servers behind the reverse proxy
+        acquaint(p, ROLE_RESOLVE);
     if (p->role == ROLE_KEYS && !m->is_ready) {
         m->are_certs_new = false; // who begins now gets them all
         roles_start(m);

@@ -204,12 +204,23 @@ static bool serve(struct web_exchange *x, const struct web_route *route)
     return true;
 }
 
+void dispatch_internal(struct web_exchange *x, struct str service, struct str base_path)
+{
+    struct web_route route = {.listener = x->conn->port->index, .path = base_path, .has_safe_fields = true,
+                              .name = service, .serve = pages_service};
+
+    x->no_compression = false;
+    if (str_eq(x->request->path, str_sub(base_path, 0, base_path.n - 1)))
+        route.serve = redirect_to_slash, route.path = x->request->path;
+    (void)serve(x, &route);
+}
+
 void dispatch(struct web_exchange *x)
 {
     client_of(x);
     if (!client_may_ask(x))
         return;
-    if (serve(x, find_route(x, true)) || serve(x, find_route(x, false)))
+    if (serve(x, find_route(x, true)) || sites_serve(x) || serve(x, find_route(x, false)))
         return;
     web_fail(x, 404, STR(""));
 }

@@ -1,8 +1,11 @@
 /*
  * What handlers answer with, and the access log.
  */
+#include <unistd.h>
+
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "role/web/web.h"
 
 bool web_body_read(struct web_exchange *x, char *p, size_t n, size_t *got, struct err *e)
@@ -32,6 +35,48 @@ bool web_body_all(struct web_exchange *x, size_t max, struct str *out, struct er
     return true;
 }
 
+/* A file as a source, for wires that do not send files. */
+struct file_source {
+    int fd;
+    uint64_t at, left;
+};
+
+static enum web_got read_file(void *ctx, char *p, size_t n, size_t *got, struct err *e)
+{
+    struct file_source *f = ctx;
+    ssize_t rc;
+
+    *got = 0;
+    if (!f->left)
+        return WEB_END;
+    rc = pread(f->fd, p, n < f->left ? n : (size_t)f->left, (off_t)f->at);
+    if (rc <= 0) {
+        (void)(rc ? fail_errno(e, "reading") : fail(e, ERR_TEMPORARY, "the file has become shorter"));
+        return WEB_FAILED;
+    }
+    *got = (size_t)rc;
+    f->at += *got;
+    f->left -= *got;
+    return WEB_GOT;
+}
+
+static void close_file(void *ctx)
+{
+    fd_close(&((struct file_source *)ctx)->fd);
+}
+
+void web_file_as_source(struct web_exchange *x, struct web_reply *r)
+{
+    struct file_source *f = ARENA_NEW(x->arena, struct file_source);
+    struct web_source *source = ARENA_NEW(x->arena, struct web_source);
+
+    *f = (struct file_source){r->file->fd, r->file->at, r->length};
+    *source = (struct web_source){f, -1, read_file, close_file};
+    r->file = NULL;
+    r->source = source;
+    r->has_length = true;
+}
+
 void web_reply(struct web_exchange *x, const struct web_reply *r)
 {
     struct web_reply all = *r;
@@ -41,6 +86,9 @@ void web_reply(struct web_exchange *x, const struct web_reply *r)
         if (!http_field_find(&r->fields, x->fields.items[i].name))
             web_field(x, &all, x->fields.items[i].name, x->fields.items[i].value);
     x->status = r->status;
+    compress_reply(x, &all);
+    if (all.file && !x->wire->sends_files)
+        web_file_as_source(x, &all);
     if (!x->wire->reply(x, &all, &e)) {
         LOG(LOG_DEBUG, "http", "writing to the client", LOG_E(&e));
         x->is_broken = true;

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/fd.h"
 #include "role/web/web.h"
 
 enum { LINGER_MS = 2000, LINGER_BYTES = 256 * 1024 };
@@ -157,10 +160,77 @@ static bool write_source(struct request_state *s, const struct web_source *sourc
     return true;
 }
 
+static ssize_t pread_some(int fd, char *p, uint64_t n, uint64_t at, struct err *e)
+{
+    ssize_t rc = pread(fd, p, n < 4 * WEB_BUFFER ? (size_t)n : 4 * WEB_BUFFER, (off_t)at);
+
+    if (rc < 0)
+        (void)fail_errno(e, "reading a file");
+    if (rc == 0)
+        (void)fail(e, ERR_TEMPORARY, "the file has become shorter");
+    return rc;
+}
+
+// By the kernel, without a copy here.
+static bool send_file(struct web_conn *c, const struct web_file *file, uint64_t left, struct err *e)
+{
+    struct pollfd p = {.fd = c->stream.fd, .events = POLLOUT};
+    off_t at = (off_t)file->at;
+
+    while (left) {
+        ssize_t rc = sendfile(c->stream.fd, file->fd, &at, left < (1 << 20) ? (size_t)left : 1 << 20);
+
+        if (rc > 0)
+            left -= (uint64_t)rc;
+        else if (rc == 0)
+            return fail(e, ERR_TEMPORARY, "the file has become shorter");
+        else if (errno != EAGAIN && errno != EINTR)
+            return fail_errno(e, "sending a file");
+        else if (errno == EAGAIN && poll(&p, 1, web_timeout(c, WEB_WRITE_MS)) == 0)
+            return fail(e, ERR_TEMPORARY, "timeout");
+    }
+    return true;
+}
+
+static bool copy_file(struct request_state *s, const struct web_file *file, uint64_t left, struct err *e)
+{
+    struct web_conn *c = s->x.conn;
+    char *piece = arena_alloc(s->x.arena, 4 * WEB_BUFFER);
+
+    for (uint64_t at = file->at; left;) {
+        ssize_t n = pread_some(file->fd, piece, left, at, e);
+
+        if (n <= 0 || !stream_write(&c->stream, str_at(piece, (size_t)n), web_timeout(c, WEB_WRITE_MS), e))
+            return false;
+        at += (uint64_t)n;
+        left -= (uint64_t)n;
+    }
+    return true;
+}
+
+// A small one goes with its head.
+static bool write_file(struct request_state *s, const struct web_file *file, uint64_t length, struct err *e)
+{
+    struct web_conn *c = s->x.conn;
+
+    s->x.sent = length;
+    if (length && length <= WEB_BUFFER) {
+        char *room = buf_room(&c->out, (size_t)length);
+        ssize_t n = room ? pread_some(file->fd, room, length, file->at, e) : -1;
+
+        if (n > 0)
+            buf_claim(&c->out, (size_t)n);
+        return n == (ssize_t)length || fail(e, ERR_TEMPORARY, "the file has become shorter");
+    }
+    return web_flush(c, e) && (c->is_tls ? copy_file(s, file, length, e) : send_file(c, file, length, e));
+}
+
 static bool write_body(struct request_state *s, const struct web_reply *r, bool is_chunked, struct err *e)
 {
     struct web_conn *c = s->x.conn;
 
+    if (r->file)
+        return write_file(s, r->file, r->length, e);
     if (r->source)
         return write_source(s, r->source, is_chunked, e);
     s->x.sent = r->body.n;
@@ -178,7 +248,7 @@ static bool write_body(struct request_state *s, const struct web_reply *r, bool 
 static bool reply(struct web_exchange *x, const struct web_reply *r, struct err *e)
 {
     struct request_state *s = (struct request_state *)x;
-    bool is_known = !r->source || r->has_length, may_have_body = r->status >= 200 && r->status != 204 && r->status != 304;
+    bool is_known = !r->source || r->has_length, has_file = r->file, may_have_body = r->status >= 200 && r->status != 204 && r->status != 304;
     bool is_chunked = may_have_body && !is_known && s->request.version != HTTP_1_0, is_ok;
     struct http_fields fields = r->fields;
     AUTO_BUF date = BUF_LIMIT(64);
@@ -187,12 +257,13 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     s->is_last = s->is_last || s->request.is_last || !s->body.is_done || ++x->conn->n_requests >= WEB_MAX_REQUESTS ||
                  (may_have_body && !is_known && !is_chunked);
     http_date_put(&date, os_now_unix_ms() / 1000);
-    is_ok = http_field_add(x->arena, &fields, STR("Date"), buf_str(&date));
+    is_ok = http_field_find(&fields, STR("Date")) || // of a server behind us
+            http_field_add(x->arena, &fields, STR("Date"), buf_str(&date));
     if (is_chunked)
         is_ok &= http_field_add(x->arena, &fields, STR("Transfer-Encoding"), STR("chunked"));
     else if (may_have_body && is_known)
         is_ok &= http_field_add(x->arena, &fields, STR("Content-Length"),
-                                arena_printf(x->arena, "%llu", (unsigned long long)(r->source ? r->length : r->body.n)));
+                                arena_printf(x->arena, "%llu", (unsigned long long)(r->source || has_file ? r->length : r->body.n)));
     if (s->is_last)
         is_ok &= http_field_add(x->arena, &fields, STR("Connection"), STR("close"));
     else if (s->request.version == HTTP_1_0)
@@ -201,10 +272,12 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     is_ok = is_ok && (!has_body(s, r->status) || write_body(s, r, is_chunked, e));
     if (r->source && r->source->close)
         r->source->close(r->source->ctx);
+    if (has_file)
+        close(r->file->fd);
     return is_ok;
 }
 
-static const struct web_wire wire = {read_body, reply};
+static const struct web_wire wire = {read_body, reply, true};
 
 // Reads a head. False: the connection ends, after a reply if *status is set.
 static bool read_head(struct web_conn *c, struct request_state *s, struct arena *a, unsigned *status, struct err *e)

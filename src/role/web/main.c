@@ -94,15 +94,18 @@ static bool start_tls(struct web_conn *c)
 static void prepare_child(struct role_start *start)
 {
     AUTO_BUF input = BUF_LIMIT(WEB_BUFFER);
+    const int *roots;
+    size_t n;
 
-    child_enter_sandbox(start, NULL, 0);
+    roots = sites_roots(&n);
+    child_enter_sandbox(start, roots, n);
     memset(buf_room(&input, WEB_BUFFER), 0, WEB_BUFFER); // pages that every child touches
 }
 
 static void run_child(struct role_start *start, struct packet *p)
 {
     const char *cap = getenv("MOX_HTTP_TIMEOUT_MS");
-    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .acme = {-1}, .packet = p,
+    struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .acme = {-1}, .dial = {-1}, .packet = p,
                          .arena = ARENA_LIMIT(1 << 20), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
                          .out = BUF_LIMIT(256 * 1024)};
     AUTO_BUF received_id = BUF_LIMIT(64);
@@ -154,7 +157,7 @@ _Noreturn void web_template_main(void)
     crypto_warm();
     // Without tickets: their keys would be in every process that strangers' bytes are read in.
     certificates_load(&s, &use, servers);
-    if (!dispatch_load(&s, &e) || !qr_open(&e) || !http2_open(&e)) {
+    if (!dispatch_load(&s, &e) || !qr_open(&e) || !http2_open(&e) || !sites_load(&s, &e)) {
         LOG(LOG_ERROR, "http", "cannot start", LOG_E(&e));
         exit(1);
     }

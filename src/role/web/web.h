@@ -41,6 +41,12 @@ struct web_source {
     void (*close)(void *ctx); // called once, after the last read; may be NULL
 };
 
+/* An open file whose bytes from `at` on are the body; the descriptor is closed when they have been sent. */
+struct web_file {
+    int fd;
+    uint64_t at;
+};
+
 /*
  * A reply. Fields that say where it ends, Date and Connection are added; the texts live until the request's
  * end: in its arena, or for ever.
@@ -50,7 +56,8 @@ struct web_reply {
     struct http_fields fields;
     struct str body;
     const struct web_source *source; // instead of body; copied
-    bool has_length;                 // of the source
+    const struct web_file *file;     // instead of both; copied
+    bool has_length;                 // of the source; of a file always
     uint64_t length;
 };
 
@@ -58,6 +65,7 @@ struct web_reply {
 struct web_wire {
     bool (*read_body)(struct web_exchange *x, char *p, size_t n, size_t *got, struct err *e);
     bool (*reply)(struct web_exchange *x, const struct web_reply *r, struct err *e);
+    bool sends_files; // else they are made sources
 };
 
 /* A request and its answer. */
@@ -70,6 +78,7 @@ struct web_exchange {
     bool is_secure;       // TLS, or X-Forwarded-Proto says so there
     struct str handler;   // for the log and metrics
     struct http_fields fields; // that every reply of this handler has
+    bool no_compression;  // of this handler
     int64_t began_ms;
     unsigned status;      // of the reply; 0: none yet
     uint64_t sent;        // bytes of its body
@@ -84,6 +93,8 @@ MUST_USE bool web_body_all(struct web_exchange *x, size_t max, struct str *out, 
 
 /* Once. What cannot be sent is the connection's problem (is_broken), no handler's. */
 void web_reply(struct web_exchange *x, const struct web_reply *r);
+/* The file of a reply as a source. */
+void web_file_as_source(struct web_exchange *x, struct web_reply *r);
 /* A field for the reply to come. A value that is none is left out, and logged. */
 void web_field(struct web_exchange *x, struct web_reply *r, struct str name, struct str value);
 /* Status 200 and this type. */
@@ -116,10 +127,34 @@ struct web_route {
 MUST_USE bool dispatch_load(struct role_start *s, struct err *e);
 /* Answers. */
 void dispatch(struct web_exchange *x);
+/* One of this server's services, at a place of its own (WebInternal). */
+void dispatch_internal(struct web_exchange *x, struct str service, struct str base_path);
 /* The routes of the connection's port that come after this one; begin and end with NULL. */
 const struct web_route *dispatch_next(const struct web_exchange *x, const struct web_route *after);
 /* The domain of ours of that name, or NULL. */
 const struct ipc_web_domain *dispatch_domain(struct str name);
+
+/* --- the web server of domains.conf ---------------------------------------------------------------- */
+
+/* sites.c: reads the configuration and opens the directories; in the template, before its sandbox. */
+MUST_USE bool sites_load(struct role_start *s, struct err *e);
+/* The directories that children may read. */
+const int *sites_roots(size_t *n);
+/* Answers if a handler is there for the request, and does not decline. */
+bool sites_serve(struct web_exchange *x);
+
+/* static.c: files. False: it declines. */
+struct site_handler;
+bool static_serve(struct web_exchange *x, const struct site_handler *h, int root);
+/* forward.c: the reverse proxy. */
+void forward_serve(struct web_exchange *x, const struct site_handler *h);
+/* backend.c: loads what https behind the proxy needs; in the template. */
+MUST_USE bool backend_load(struct err *e);
+/* websocket.c */
+void websocket_serve(struct web_exchange *x, const struct site_handler *h);
+
+/* compress.c: makes a reply a compressed one when both sides gain by it. */
+void compress_reply(struct web_exchange *x, struct web_reply *r);
 
 /* pages.c: the handlers of this server's own services. */
 void pages_service(struct web_exchange *x, const struct web_route *route);
@@ -153,7 +188,7 @@ struct web_conn {
     const struct ipc_listener *port;
     struct ipc_session_start info; // texts live in the arena
     struct stream stream;
-    struct channel monitor, keys, acme;
+    struct channel monitor, keys, acme, dial;
     struct channel front; // counts requests; fd -1: nobody does
     uint32_t n_allowed, n_asked; // requests that may be answered without asking; how many were asked for last
     char allowed_for[64];        // the client's address

@@ -1,0 +1,661 @@
+"""The web server of domains.conf: static files, redirects, the reverse proxy and WebSocket."""
+import gzip
+import http.server
+import json
+import os
+import socketserver
+import threading
+import zlib
+
+from harness import *
+
+sys.path.append('/usr/lib/python3/dist-packages')  # websockets
+
+HTTP, HTTPS = 1080, 1443
+WORKDIR = '''	-
+		LogName: workdir
+		Domain: localhost
+		PathRegexp: ^/workdir/
+		DontRedirectPlainHTTP: true
+		WebStatic:
+			StripPrefix: /workdir/
+			Root: web
+			ListFiles: true
+'''
+
+
+def handler(path, kind, domain='site.example', **more):
+    """An entry of WebHandlers; kind: what is below it, indented by its own level."""
+    lines = ['-', '\tDomain: ' + domain, '\tPathRegexp: ' + path]
+    if more.pop('plain', True):
+        lines.append('\tDontRedirectPlainHTTP: true')
+    lines += ['\t%s: %s' % i for i in more.items()]
+    lines += ['\t' + l for l in kind.split('\n')]
+    return ''.join('\t%s\n' % l for l in lines)
+
+
+@contextlib.contextmanager
+def site(*handlers, more=(), **kw):
+    with configured(domains=[(WORKDIR, ''.join(handlers)), *more], **kw) as s:
+        yield s
+
+
+def curl(*args, ok=True):
+    return run('curl', '-sS', '--max-time', str(WAIT), *args, ok=ok)
+
+
+def get(s, path='/', *args, host='site.example', port=HTTP, https=False):
+    """Status, fields in lower case, body as bytes."""
+    url = '%s://%s:%d%s' % ('https' if https else 'http', s.ip, port, path)
+    r = subprocess.run(['curl', '-sSik', '--path-as-is', '--max-time', str(WAIT), '-H', 'Host: ' + host, *args, url],
+                       capture_output=True, timeout=WAIT)
+    assert r.returncode == 0, (r.returncode, r.stderr, r.stdout[:500])
+    head, body = r.stdout.split(b'\r\n\r\n', 1)
+    while head.startswith(b'HTTP/1.1 100'):
+        head, body = body.split(b'\r\n\r\n', 1)
+    lines = head.decode('latin-1').split('\r\n')
+    return int(lines[0].split()[1]), {l.split(':', 1)[0].lower(): l.split(':', 1)[1].strip() for l in lines[1:]}, body
+
+
+def wire(s, text, port=HTTP):
+    w = Wire(socket.create_connection((s.ip, port), timeout=WAIT))
+    w.write(text)
+    return w
+
+
+def reply(w):
+    """Status, fields and body of one reply on a connection that goes on."""
+    line = w.line()
+    if not line:
+        return None
+    fields = {}
+    for l in iter(w.line, ''):
+        name, value = l.split(':', 1)
+        fields[name.lower()] = value.strip()
+    if fields.get('transfer-encoding') == 'chunked':
+        body = b''
+        while True:
+            n = int(w.line(), 16)
+            body += w.f.read(n)
+            w.line()
+            if not n:
+                break
+    else:
+        body = w.f.read(int(fields.get('content-length', 0)))
+    return int(line.split()[1]), fields, body
+
+
+@contextlib.contextmanager
+def files(**contents):
+    dir = tempfile.mkdtemp(prefix='mox-web-')
+    os.chmod(dir, 0o755)
+    try:
+        for name, data in contents.items():
+            put(dir, name, data)
+        yield dir
+    finally:
+        shutil.rmtree(dir, ignore_errors=True)
+
+
+def put(dir, name, data):
+    path = os.path.join(dir, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb') as f:
+        f.write(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def static(root, *more):
+    return '\n'.join(['WebStatic:', '\tRoot: ' + root, *('\t' + l for l in more)])
+
+
+@test
+def files_of_a_site():
+    with files() as dir:
+        put(dir, 'index.html', '<h1>start</h1>')
+        put(dir, 'a.txt', 'text of a\n' * 400)
+        put(dir, 'sub/b.css', 'b {}')
+        put(dir, 'noext', b'\x89PNG\r\n\x1a\n....')
+        with site(handler('^/', static(dir, 'ResponseHeaders:', '\tX-Own: yes'))) as s:
+            status, fields, body = get(s)
+            assert (status, body) == (200, b'<h1>start</h1>'), (status, fields, body)
+            assert fields['content-type'] == 'text/html; charset=utf-8' and fields['x-own'] == 'yes'
+            assert fields['content-length'] == '14' and fields['accept-ranges'] == 'bytes'
+            status, fields, body = get(s, '/a.txt')
+            assert (status, body, fields['content-type']) == (200, b'text of a\n' * 400, 'text/plain; charset=utf-8')
+            assert 'content-encoding' not in get(s, '/a.txt', '--compressed')[1]  # Compress is not set
+            etag, date = fields['etag'], fields['last-modified']
+            assert get(s, '/sub/b.css')[1]['content-type'] == 'text/css; charset=utf-8'
+            assert get(s, '/noext')[1]['content-type'] == 'image/png'
+            # What the client has.
+            for field in ('If-None-Match: ' + etag, 'If-None-Match: "x", W/' + etag, 'If-Modified-Since: ' + date):
+                status, fields, body = get(s, '/a.txt', '-H', field)
+                assert (status, body, fields['etag']) == (304, b'', etag), (field, status, fields)
+                assert 'content-length' not in fields
+            assert get(s, '/a.txt', '-H', 'If-None-Match: "x"')[0] == 200
+            assert get(s, '/a.txt', '-H', 'If-Match: "x"')[0] == 412
+            assert get(s, '/a.txt', '-H', 'If-Unmodified-Since: Tue, 24 Nov 2020 08:16:53 GMT')[0] == 412
+            # HEAD, directories, and what is not there.
+            r = curl('-I', '-H', 'Host: site.example', 'http://%s:%d/a.txt' % (s.ip, HTTP)).stdout
+            assert '200 OK' in r and 'Content-Length: 4000' in r
+            status, fields, _ = get(s, '/sub?x=y')
+            assert (status, fields['location']) == (307, '/sub/?x=y')
+            assert get(s, '/sub/')[0] == 403 and get(s, '/a.txt/')[0] == 404 and get(s, '/nothing')[0] == 404
+            assert get(s, '/' + 'n' * 300)[0] == 404
+            assert get(s, '/a.txt', '-X', 'POST')[::2] == (405, b'405 - method not allowed\n')
+            assert get(s, '/', host='other.example')[0] == 404
+            assert get(s, '/a.txt', port=HTTPS, https=True)[2] == b'text of a\n' * 400
+
+def fields_of(s, path):
+    return get(s, path)[1]
+
+
+@test
+def parts_of_a_file():
+    data = bytes(range(256)) * 4000  # 1,024,000
+    with files(big=data) as dir:
+        with site(handler('^/', static(dir))) as s:
+            def part(range, *args):
+                status, fields, body = get(s, '/big', '-H', 'Range: ' + range, *args)
+                return status, fields.get('content-range'), body, fields
+            assert part('bytes=0-99')[:3] == (206, 'bytes 0-99/1024000', data[:100])
+            assert part('bytes=1023990-')[:3] == (206, 'bytes 1023990-1023999/1024000', data[-10:])
+            assert part('bytes=-5')[:3] == (206, 'bytes 1023995-1023999/1024000', data[-5:])
+            assert part('bytes=100000-900000')[2] == data[100000:900001]
+            status, _, body, fields = part('bytes=5000000-')
+            assert (status, fields['content-range']) == (416, 'bytes */1024000')
+            etag = fields_of(s, '/big')['etag']
+            assert part('bytes=0-9', '-H', 'If-Range: ' + etag)[0] == 206
+            assert part('bytes=0-9', '-H', 'If-Range: "other"')[0] == 200
+            # Several, as multipart.
+            status, _, body, fields = part('bytes=0-9,100000-100099,-1')
+            kind, boundary = fields['content-type'].split('; boundary=')
+            assert (status, kind) == (206, 'multipart/byteranges')
+            parts = body.split(b'\r\n--' + boundary.encode())
+            assert parts[0] == b'' and parts[-1] == b'--\r\n' and len(parts) == 5
+            assert [p.split(b'\r\n\r\n', 1)[1] for p in parts[1:-1]] == [data[:10], data[100000:100100], data[-1:]]
+            assert b'Content-Range: bytes 100000-100099/1024000' in parts[2]
+            assert int(fields['content-length']) == len(body)
+            # Bombs: all of it, once.
+            for bomb in ('0-,' * 1000 + '0-', ','.join('%d-' % i for i in range(0, 1000)), '0-1,' * 2 + '0-1',
+                         ','.join('%d-%d' % (2 * i, 2 * i) for i in range(17))):
+                status, _, body, fields = part('bytes=' + bomb)
+                assert (status, len(body)) == (200, len(data)), bomb[:20]
+            # HEAD has no ranges (RFC 9110 14.2).
+            assert ' 200 ' in curl('-I', '-H', 'Host: site.example', '-H', 'Range: bytes=0-9',
+                                   'http://%s:%d/big' % (s.ip, HTTP)).stdout
+            assert get(s, '/big', port=HTTPS, https=True)[2] == data
+
+
+@test
+def nothing_above_the_root():
+    """Traversal by dots, %2e, %00, double encoding, links that lead out; pipes and devices."""
+    with files(secret='the secret') as outer:
+        root = os.path.join(outer, 'root')
+        put(root, 'sub/inside.txt', 'inside')
+        put(root, 'unreadable', 'x')
+        os.chmod(os.path.join(root, 'unreadable'), 0o600)
+        for name, to in (('out', '../secret'), ('absolute', os.path.join(outer, 'secret')), ('up', '..'),
+                         ('etc', '/etc'), ('proc', '/proc/self/root'), ('within', 'sub/inside.txt'),
+                         ('around', '../root/sub/inside.txt'), ('loop', 'loop')):
+            os.symlink(to, os.path.join(root, name))
+        os.mkfifo(os.path.join(root, 'fifo'))
+        os.chmod(os.path.join(root, 'fifo'), 0o644)
+        if os.geteuid() == 0:
+            os.mknod(os.path.join(root, 'null'), 0o20666, os.makedev(1, 3))
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(os.path.join(root, 'socket'))
+        with site(handler('^/files/', static(root, 'StripPrefix: /files/', 'ListFiles: true')),
+                  handler('^/', 'WebRedirect:\n\tBaseURL: https://elsewhere.example')) as s:
+            for path in ('out', 'absolute', 'up/secret', 'etc/passwd', 'proc/etc/passwd', 'around', 'loop', 'fifo', 'socket',
+                         'null', '%252e%252e/secret', '..%252fsecret'):
+                status, _, body = get(s, '/files/' + path)
+                assert status in (403, 404) and b'secret' not in body, (path, status, body)
+            for path in ('../secret', '%2e%2e/secret', '..%2fsecret', '%2e%2e%2fsecret', 'sub/..%2f..%2fsecret'):
+                # It is /secret, which is another handler's.
+                status, fields, _ = get(s, '/files/' + path)
+                assert (status, fields.get('location')) == (308, 'https://elsewhere.example/secret'), (path, status, fields)
+            assert get(s, '/files/sub%00/inside.txt')[0] == 400 and get(s, '/files/inside%')[0] == 400
+            # With the rights of the web process, whoever started the server.
+            uid = os.stat('/proc/%d' % s.pids('mox: web-template')[0]).st_uid
+            assert get(s, '/files/unreadable')[0] == (403 if uid else 200)
+            assert get(s, '/files/within')[2] == b'inside'
+            assert get(s, '/files/sub/./..//sub/inside.txt')[2] == b'inside'
+            # Nor the server's own.
+            path = os.path.join(s.dir, 'domains.conf')
+            text, start = open(path).read(), len(s.log_text())
+            open(path, 'w').write(text.replace('Root: ' + root, 'Root: .'))
+            s.wait_log("with this server's own files is not served", start)
+            deadline = time.monotonic() + WAIT
+            while get(s, '/files/within')[0] != 404:
+                assert time.monotonic() < deadline
+            assert get(s, '/files/mox.conf')[0] == 404
+            open(path, 'w').write(text)
+            while get(s, '/files/within')[0] != 200:
+                assert time.monotonic() < deadline
+            listing = get(s, '/files/')[2].decode()
+            assert 'within' in listing and 'sub/' in listing
+            assert not any('>%s<' % n in listing for n in ('out', 'etc', 'fifo', 'null', 'socket', 'up')), listing
+        listening.close()
+
+
+@test
+def listings_and_handlers_that_decline():
+    with files() as dir:
+        put(dir, 'one/<b>&".txt', 'x' * 2000000)
+        put(dir, 'one/aaa/x', 'x')
+        put(dir, 'two/only-here.txt', 'from two')
+        os.makedirs(os.path.join(dir, 'one', 'empty'))
+        with site(handler('^/', static(dir + '/one', 'ListFiles: true', 'ContinueNotFound: true',
+                                       'ResponseHeaders:', '\tContent-Type: text/own')),
+                  handler('^/', static(dir + '/two'))) as s:
+            status, fields, body = get(s)
+            page = body.decode()
+            assert (status, fields['content-type']) == (200, 'text/html; charset=utf-8')
+            assert '<a href="./%3Cb%3E%26%22.txt">&lt;b&gt;&amp;&quot;.txt</a>' in page and '<b>&".txt' not in page
+            assert page.index('&lt;b') < page.index('aaa/') < page.index('empty/') and '>..<' not in page
+            assert '>1.91<' in page and 'title="2000000 bytes"' in page
+            assert 'No files.' in get(s, '/empty/')[2].decode() and '>..<' in get(s, '/empty/')[2].decode()
+            assert get(s, '/%3Cb%3E%26%22.txt')[1]['content-type'] == 'text/own'
+            assert get(s, '/only-here.txt')[2] == b'from two'
+            assert get(s, '/nowhere')[0] == 404 and get(s, '/', '-X', 'POST')[0] == 405
+
+
+@test
+def compressed_for_those_who_take_it():
+    text = b'a line that is there many times\n' * 2000
+    with files(**{'a.txt': text, 'small.txt': b'small', 'b.png': text, 'c.html': b'<p>plain'}) as dir:
+        put(dir, 'c.html.gz', gzip.compress(b'<p>packed beforehand'))
+        put(dir, 'd.html', '<p>newer')
+        old = put(dir, 'd.html.gz', gzip.compress(b'<p>older'))
+        os.utime(old, (1, 1))
+        with site(handler('^/', static(dir), Compress='true')) as s:
+            def packed(path, accept='gzip', *args):
+                status, fields, body = get(s, path, '-H', 'Accept-Encoding: ' + accept, *args)
+                assert status in (200, 206), status
+                is_packed = fields.get('content-encoding') == 'gzip'
+                if fields.get('transfer-encoding') == 'chunked':
+                    assert 'content-length' not in fields
+                return is_packed, gzip.decompress(body) if is_packed else body, fields
+            is_packed, body, fields = packed('/a.txt')
+            assert is_packed and body == text and fields['vary'] == 'Accept-Encoding' and fields['etag'].startswith('W/')
+            assert fields['transfer-encoding'] == 'chunked'
+            assert get(s, '/a.txt', '-H', 'Accept-Encoding: gzip', '-H', 'If-None-Match: ' + fields['etag'])[0] == 304
+            assert packed('/a.txt', 'deflate, gzip;q=0.1')[:2] == (True, text)
+            for accept in ('identity', 'gzip;q=0', 'br', ''):
+                assert packed('/a.txt', accept)[:2] == (False, text), accept
+            assert packed('/small.txt')[:2] == (False, b'small') and packed('/b.png')[:2] == (False, text)
+            is_packed, body, fields = packed('/c.html')
+            assert (is_packed, body) == (True, b'<p>packed beforehand') and 'content-length' in fields
+            assert packed('/c.html', 'identity')[:2] == (False, b'<p>plain')
+            assert packed('/d.html')[:2] == (False, b'<p>newer')
+            assert packed('/a.txt', 'gzip', '-H', 'Range: bytes=0-9')[:2] == (False, text[:10])
+            assert curl('--compressed', '-H', 'Host: site.example', 'http://%s:%d/a.txt' % (s.ip, HTTP)).stdout == text.decode()
+
+
+@test
+def redirects():
+    go = 'WebRedirect:\n\tOrigPathRegexp: ^/go/((?s).*)$\n\tReplacePath: /new/$1\n\tStatusCode: 302'
+    with site(handler('^/go', go), handler('^/away', 'WebRedirect:\n\tBaseURL: https://elsewhere.example:81/?x=y#f'),
+              handler('^/same', 'WebRedirect:\n\tBaseURL: http://site.example:%d' % HTTP),
+              handler('^/', 'WebRedirect:\n\tBaseURL: //third.example', plain=False),
+              more=[('WebHandlers:', 'WebDomainRedirects:\n\told.example: new.example\nWebHandlers:')]) as s:
+        def to(path, **kw):
+            status, fields, _ = get(s, path, **kw)
+            return status, fields.get('location')
+        assert to('/go/a/b?c=d') == (302, '/new/a/b?c=d')
+        assert to('/gone') == (404, None)
+        assert to('/away/z?q') == (308, 'https://elsewhere.example:81/away/z?x=y&q#f')
+        # Nothing becomes a host or a line.
+        assert to('/go//evil.example') == (302, '/new/evil.example')
+        assert to('/go/%2fevil.example%0d%0aX:%20y') == (302, '/new/evil.example%0D%0AX%3A%20y')
+        # What would lead to itself is the next one's, and plain HTTP leads to https first.
+        assert to('/same?x', host='site.example:%d' % HTTP) == (308, 'https://site.example/same?x')
+        assert to('/any', port=HTTPS, https=True) == (308, '//third.example/any')
+        assert to('/a/b?c', host='old.example') == (308, 'https://new.example/a/b?c')
+        assert to('//x.example/..%2f', host='old.example') == (308, 'https://new.example/')
+        assert to('/', host='new.example') == (404, None)
+
+
+# --- the proxy ---------------------------------------------------------------------------------------
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def answer(self):
+        body = b''
+        if self.headers.get('Transfer-Encoding') == 'chunked':
+            while True:
+                n = int(self.rfile.readline(), 16)
+                body += self.rfile.read(n)
+                self.rfile.readline()
+                if not n:
+                    break
+        else:
+            body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        self.server.connections.add(self.client_address)
+        out = json.dumps({'line': self.requestline, 'fields': self.headers.items(), 'length': len(body),
+                          'body': body[:100].decode('latin-1')}).encode()
+        self.send_response(201 if self.command == 'PUT' else 200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(out)))
+        self.send_header('X-Backend', 'yes')
+        self.send_header('Connection', 'keep-alive, X-Hop')
+        self.send_header('X-Hop', 'gone')
+        self.end_headers()
+        if self.command != 'HEAD':
+            self.wfile.write(out)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer
+
+    def log_message(self, *args):
+        pass
+
+
+class Threads(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+    request_queue_size = 100
+
+
+@contextlib.contextmanager
+def http_server(kind=Echo):
+    """A server of Python's on a port of its own; yields it with its address."""
+    s = Threads(('127.0.0.1', 0), kind)
+    s.connections = set()
+    threading.Thread(target=s.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield s
+    finally:
+        s.shutdown()
+        s.server_close()
+
+
+@contextlib.contextmanager
+def raw_server(serve):
+    """Says whatever serve(connection) does, in a thread for each connection."""
+    l = socket.create_server(('127.0.0.1', 0), backlog=50)
+
+    def accept():
+        while True:
+            try:
+                c, _ = l.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(c,), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield l.getsockname()[1]
+    finally:
+        l.shutdown(socket.SHUT_RDWR)
+        l.close()
+
+
+def forward(port, path='', *more, host='127.0.0.1'):
+    return '\n'.join(['WebForward:', '\tURL: http://%s:%d%s' % (host, port, path), *('\t' + l for l in more)])
+
+
+def read_head(c):
+    data = b''
+    while b'\r\n\r\n' not in data:
+        more = c.recv(10000)
+        if not more:
+            break
+        data += more
+    return data
+
+
+@test
+def requests_are_passed_on():
+    with http_server() as backend:
+        port = backend.server_address[1]
+        with site(handler('^/api/', forward(port, '/base?k=v', 'StripPath: true', 'ResponseHeaders:', '\tX-Own: proxy')),
+                  handler('^/', forward(port, host='localhost'))) as s:
+            status, fields, body = get(s, '/api/x%2Fy?q=1', '-H', 'X-Forwarded-For: 1.2.3.4', '-H', 'Forwarded: for=1.2.3.4',
+                                       '-H', 'x_forwarded_proto: https', '-H', 'Connection: X-Drop', '-H', 'X-Drop: 1',
+                                       '-H', 'TE: trailers', '-H', 'Upgrade: h2c', '-H', 'Cookie: a=b')
+            assert status == 200 and fields['x-own'] == 'proxy' and fields['x-backend'] == 'yes', (status, fields, body)
+            assert 'x-hop' not in fields and 'python' in fields['server'].lower()
+            got = json.loads(body)
+            seen = {n.lower(): v for n, v in got['fields']}
+            assert got['line'] == 'GET /base/x/y?k=v&q=1 HTTP/1.1', got['line']
+            assert seen['host'] == 'site.example' and seen['cookie'] == 'a=b' and len(got['fields']) == len(seen)
+            assert seen['x-forwarded-for'].startswith('127.') and seen['x-forwarded-host'] == 'site.example'
+            assert seen['x-forwarded-proto'] == 'http'
+            assert not set(seen) & {'x-drop', 'te', 'upgrade', 'connection', 'forwarded', 'x_forwarded_proto'}, seen
+            # Bodies: of known length, chunked, large, none.
+            got = json.loads(get(s, '/p', '-d', 'hello')[2])
+            assert (got['line'], got['body']) == ('POST /p HTTP/1.1', 'hello')
+            got = json.loads(get(s, '/p', '-d', 'hello', '-H', 'Transfer-Encoding: chunked')[2])
+            seen = dict(got['fields'])
+            assert got['body'] == 'hello' and seen['Transfer-Encoding'] == 'chunked' and 'Content-Length' not in seen
+            with tempfile.NamedTemporaryFile() as f:
+                f.write(b'x' * 3000000)
+                f.flush()
+                assert json.loads(get(s, '/p', '-T', f.name)[2])['length'] == 3000000  # with Expect: 100-continue
+                assert get(s, '/p', '-T', f.name)[0] == 201
+            assert ' 200 ' in curl('-I', '-H', 'Host: site.example', 'http://%s:%d/' % (s.ip, HTTP)).stdout
+            got = json.loads(get(s, '/', '-X', 'DELETE', port=HTTPS, https=True)[2])
+            assert dict(got['fields'])['X-Forwarded-Proto'] == 'https' and got['line'] == 'DELETE / HTTP/1.1'
+            # One connection of the client is one to the server behind.
+            backend.connections.clear()
+            w = wire(s, 'GET /1 HTTP/1.1\r\nHost: site.example\r\n\r\n' * 3)
+            for _ in range(3):
+                assert reply(w)[0] == 200
+            w.close()
+            assert len(backend.connections) == 1
+
+
+@test
+def smuggling_through_the_proxy():
+    """What the server behind sees is one request with one length, whatever came."""
+    with http_server() as backend:
+        with site(handler('^/', forward(backend.server_address[1]))) as s:
+            host = 'Host: site.example\r\n'
+            inner = 'GET /smuggled HTTP/1.1\r\n' + host + '\r\n'
+            for fields, body in (('Content-Length: 6\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\nX'),
+                                 ('Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n', '0\r\n\r\n'),
+                                 ('Transfer-Encoding:\tchunked, x\r\n', '0\r\n\r\n'), ('Content-Length: 0\r\nContent-Length: 9\r\n', ''),
+                                 ('X: y\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'), ('Transfer-Encoding : chunked\r\n', '0\r\n\r\n')):
+                w = wire(s, 'POST / HTTP/1.1\r\n' + host + fields + '\r\n' + body + inner)
+                assert reply(w)[0] in (400, 501) and w.at_end(), fields
+                w.close()
+            # Chunked with extensions and trailers: neither arrives; what follows is a request of its own.
+            w = wire(s, 'POST /first HTTP/1.1\r\n' + host + 'Transfer-Encoding: chunked\r\nTransfer_Encoding: x\r\n\r\n'
+                     '5;a="b"\r\nhello\r\n0\r\nContent-Length: 99\r\nX-Trailer: y\r\n\r\n' + inner)
+            first, second = json.loads(reply(w)[2]), json.loads(reply(w)[2])
+            names = [n for n, _ in first['fields']]
+            assert (first['body'], second['line']) == ('hello', 'GET /smuggled HTTP/1.1')
+            assert 'Content-Length' not in names and 'X-Trailer' not in names and 'Transfer_Encoding' not in names
+            w.close()
+            # Lines and hosts.
+            assert json.loads(get(s, '/a%0d%0aX:%20y')[2])['line'] == 'GET /a%0d%0aX:%20y HTTP/1.1'
+            assert json.loads(get(s, '/a/..%2f..%2fadmin')[2])['line'] == 'GET /admin HTTP/1.1'
+            w = wire(s, 'GET http://site.example/abs HTTP/1.1\r\n' + host + '\r\n')
+            got = json.loads(reply(w)[2])
+            assert got['line'] == 'GET /abs HTTP/1.1' and dict(got['fields'])['Host'] == 'site.example'
+            w.close()
+            w = wire(s, 'GET http://other.example/ HTTP/1.1\r\n' + host + '\r\n')
+            assert reply(w)[0] == 400
+            w.close()
+
+
+@test
+def servers_behind_that_misbehave():
+    answers = {
+        b'/lengths': b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello',
+        b'/both': b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+        b'/lf': b'HTTP/1.1 200 OK\nContent-Length: 5\n\nhello',
+        b'/fold': b'HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 5\r\n\r\nhello',
+        b'/coding': b'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello',
+        b'/nothing': b'',
+        b'/smtp': b'220 mail.example ESMTP\r\n\r\n',
+        b'/large': b'HTTP/1.1 200 OK\r\nX: ' + b'y' * 40000 + b'\r\n\r\n',
+        b'/switch': b'HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n',
+        b'/interim': b'HTTP/1.1 100 Continue\r\n\r\n' * 100,
+    }
+    good = {
+        b'/until-close': (b'HTTP/1.0 200 OK\r\n\r\nuntil the end', b'until the end'),
+        b'/chunked': (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x\r\ndefg\r\n0\r\nT: t\r\n\r\n', b'abcdefg'),
+        b'/early': (b'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok', b'ok'),
+        b'/more': (b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil', b'ok'),
+    }
+    over = threading.Event()
+
+    def serve(c):
+        while True:
+            head = read_head(c)
+            path = head.split(b' ')[1] if head else b'/nothing'
+            if path == b'/silent':
+                over.wait(WAIT)
+            if path == b'/short':
+                c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello')
+                break
+            c.sendall(good[path][0] if path in good else answers.get(path, b''))
+            if path not in (b'/chunked', b'/early', b'/more'):
+                break
+        c.close()
+    with raw_server(serve) as port, raw_server(lambda c: c.close()) as closed:
+        with site(handler('^/dead', forward(1)), handler('^/name', forward(80, host='not-there.example')),
+                  handler('^/closed', forward(closed)), handler('^/', forward(port)),
+                  env={'MOX_HTTP_TIMEOUT_MS': '3000'}) as s:
+            for path in [p.decode() for p in answers] + ['/dead', '/name', '/closed']:
+                status, fields, body = get(s, path)
+                assert status == 502 and body.startswith(b'502 - bad gateway (id '), (path, status, body)
+            status, _, body = get(s, '/silent')
+            assert status == 504 and body.startswith(b'504 - gateway timeout (id '), (status, body)
+            over.set()
+            for path, (_, want) in good.items():
+                assert get(s, path.decode())[::2] == (200, want), path
+            # What a response has behind its end is nobody's answer.
+            w = wire(s, 'GET /more HTTP/1.1\r\nHost: site.example\r\n\r\n' + 'GET /early HTTP/1.1\r\nHost: site.example\r\n\r\n')
+            assert [reply(w)[2], reply(w)[2]] == [b'ok', b'ok']
+            w.close()
+            # And what ends before its end is no whole answer here either.
+            r = curl('-H', 'Host: site.example', 'http://%s:%d/short' % (s.ip, HTTP), ok=False)
+            assert r.returncode == 18 and r.stdout == 'hello', (r.returncode, r.stdout)
+
+
+@test
+def answers_come_as_they_are_made():
+    """Each piece is there before the next is made; the server behind hears that the client has gone."""
+    gone = threading.Event()
+    go_on = threading.Semaphore(0)
+
+    def serve(c):
+        read_head(c)
+        c.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n')
+        for i in range(3):
+            c.sendall(b'data: %d\n\n' % i)
+            go_on.acquire(timeout=WAIT)
+        if c.recv(1) == b'':
+            gone.set()
+        c.close()
+    with raw_server(serve) as port:
+        with site(handler('^/', forward(port), Compress='true')) as s:
+            w = wire(s, 'GET /events HTTP/1.1\r\nHost: site.example\r\n\r\n')
+            assert '200' in w.line()
+            while w.line():
+                pass
+            for i in range(3):
+                n = int(w.line(), 16)
+                assert w.f.read(n) == b'data: %d\n\n' % i
+                w.line()
+                go_on.release()
+            w.close()
+            assert gone.wait(WAIT)
+            # Compressed too, each piece can be read by itself.
+            w = wire(s, 'GET /events HTTP/1.1\r\nHost: site.example\r\nAccept-Encoding: gzip\r\n\r\n')
+            fields = [w.line()] and list(iter(w.line, ''))
+            assert 'Content-Encoding: gzip' in fields, fields
+            d, text = zlib.decompressobj(31), b''
+            for i in range(3):
+                while text != b''.join(b'data: %d\n\n' % k for k in range(i + 1)):
+                    n = int(w.line(), 16)
+                    text += d.decompress(w.f.read(n))
+                    w.line()
+                go_on.release()
+            w.close()
+
+
+@test
+def a_change_of_the_configuration_keeps_connections():
+    with http_server() as backend, http_server() as other:
+        port = backend.server_address[1]
+        with site(handler('^/', forward(port))) as s:
+            w = wire(s, 'GET /1 HTTP/1.1\r\nHost: site.example\r\n\r\n')
+            assert reply(w)[0] == 200
+            path = os.path.join(s.dir, 'domains.conf')
+            text = open(path).read().replace(':%d' % port, ':%d' % other.server_address[1])
+            start = len(s.log_text())
+            open(path, 'w').write(text)
+            s.wait_log('domains config reloaded', start)
+            deadline = time.monotonic() + WAIT
+            while not other.connections:
+                assert get(s)[0] in (200, 502) and time.monotonic() < deadline
+            assert get(s)[0] == 200
+            for n in (2, 3):
+                w.write('GET /%d HTTP/1.1\r\nHost: site.example\r\n\r\n' % n)
+                assert reply(w)[0] == 200  # on the connection that was there
+            w.close()
+
+
+@test
+def websockets_through_the_proxy():
+    import asyncio
+    import websockets
+
+    async def echo(ws, path=None):
+        async for message in ws:
+            await ws.send(message)
+
+    async def run_backend(ready, stop):
+        async with websockets.serve(echo, '127.0.0.1', 0, subprotocols=['chat'], max_size=None) as server:
+            ready.append(server.sockets[0].getsockname()[1])
+            while not stop.is_set():
+                await asyncio.sleep(0.01)
+
+    async def talk(s, **kw):
+        where = dict(host=s.ip, port=HTTPS if kw.get('ssl') else HTTP)
+        uri = '%s://site.example/ws/x?y=z' % ('wss' if kw.get('ssl') else 'ws')
+        async with websockets.connect(uri, subprotocols=['chat'], max_size=None, **where, **kw) as ws:
+            assert ws.subprotocol == 'chat'
+            for message in ('hello', b'\x00\xff' * 500000, 'x' * 70000):
+                await ws.send(message)
+                assert await ws.recv() == message
+            # Both at once, more than all buffers hold: neither side waits for the other.
+            sending = asyncio.gather(*(ws.send(b'z' * 200000) for _ in range(20)))
+            for _ in range(20):
+                assert len(await ws.recv()) == 200000
+            await sending
+            await ws.ping()
+
+    ready, stop = [], threading.Event()
+    t = threading.Thread(target=lambda: asyncio.run(run_backend(ready, stop)), daemon=True)
+    t.start()
+    deadline = time.monotonic() + WAIT
+    while not ready:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        with http_server() as other:
+            with site(handler('^/ws/', forward(ready[0])), handler('^/', forward(other.server_address[1]))) as s:
+                asyncio.run(talk(s))
+                asyncio.run(talk(s, ssl=insecure_context(), server_hostname='site.example'))
+                key = ('-H', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==')
+                ask = ('-H', 'Connection: Upgrade', '-H', 'Upgrade: websocket')
+                version = ('-H', 'Sec-WebSocket-Version: 13')
+                for args in (ask + version, ask + key + version + ('-X', 'POST'),
+                             ('-H', 'Upgrade: websocket') + key + version,
+                             ask + version + ('-H', 'Sec-WebSocket-Key: dGhl')):
+                    assert get(s, '/ws/', *args)[0] == 400, args
+                status, fields, _ = get(s, '/ws/', *ask, *key, '-H', 'Sec-WebSocket-Version: 8')
+                assert (status, fields['sec-websocket-version']) == (400, '13')
+                # A server that does not know it.
+                status, _, body = get(s, '/', *ask, *key, *version)
+                assert (status, body) == (400, b'400 - bad request - websocket not supported\n')
+    finally:
+        stop.set()
+        t.join(WAIT)
+
+
+main('web')
