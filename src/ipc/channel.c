@@ -132,7 +132,8 @@ enum channel_result channel_receive(struct channel *ch, struct packet *p, int ti
         n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n >= 0)
             break;
-        if (errno == EINTR)
+        // Told once, when the peer has gone with something unread: its own last words are still here.
+        if (errno == EINTR || errno == ECONNRESET)
             continue;
         if (errno != EAGAIN)
             return CHANNEL_CLOSED;

@@ -84,6 +84,23 @@ TEST(a_channel_on_which_one_side_says_no_more)
     packet_free(p);
 }
 
+// Linux tells of the unread message first, and of what the peer had said after that.
+TEST(last_words_of_who_did_not_listen)
+{
+    struct packet *p = packet_new();
+    struct channel queue, deliver;
+    struct err e = {0};
+
+    make_pair(&queue, ROLE_QUEUE, &deliver, ROLE_DELIVER);
+    CHECK(IPC_SEND(&queue, deliver_noted, NULL, 0, &e, .message = 1));
+    CHECK(IPC_SEND(&deliver, deliver_end, NULL, 0, &e, .message = 1));
+    channel_close(&deliver);
+    CHECK(channel_receive(&queue, p, 0, &e) == CHANNEL_MESSAGE && p->type == IPC_deliver_end);
+    CHECK(channel_receive(&queue, p, 0, &e) == CHANNEL_CLOSED);
+    channel_close(&queue);
+    packet_free(p);
+}
+
 // A captured session or account must not hold up those that everybody needs.
 TEST(who_serves_everybody_does_not_wait_for_one)
 {
