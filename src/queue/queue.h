@@ -122,7 +122,7 @@ MUST_USE bool queue_next(struct queue *q, struct arena *a, struct queue_entry *o
                          struct err *e);
 /*
  * queue_next_remote: entries of one account for one domain by one transport, one of those that `may` says can be
- * served now, of which so many are waiting; up to max, and of QUEUE_MAX_MESSAGES. They can go over one
+ * served now, for which so many of all accounts wait; up to max, and of QUEUE_MAX_MESSAGES. They can go over one
  * connection. n is 0 when there are none.
  */
 enum { QUEUE_MAX_MESSAGES = 10 };

@@ -22,9 +22,16 @@ struct ring {
     struct ring *prev, *next;
 };
 
+/* A domain by a transport: how much waits for it, of all accounts. */
+struct place {
+    size_t n_lanes; // goes with the last one
+    size_t n_waiting;
+};
+
 struct lane {
     struct ring ring; // first: a ring's member is its lane
     struct sender *sender;
+    struct place *place;
     struct queue_destination to;
     bool is_remote;
     int64_t believed_until_ms;
@@ -49,6 +56,7 @@ struct side {
 struct schedule {
     struct side sides[2];
     struct map lanes;     // by destination
+    struct map places;
     struct map under_way; // by number of the entry
     size_t n_ready;
     int64_t read_unix; // entries up to this time and number are in the lanes
@@ -131,6 +139,24 @@ static struct str lane_key(struct buf *out, const struct queue_destination *to)
     return buf_str(out);
 }
 
+// The same without the account.
+static struct str place_key(struct str lane_key, const struct queue_destination *to)
+{
+    return str_from(lane_key, to->account.n + 1);
+}
+
+static struct place *join_place(struct schedule *s, struct str key)
+{
+    struct place *p = map_get(&s->places, key);
+
+    if (!p) {
+        p = heap_alloc(sizeof *p);
+        map_put(&s->places, key, p);
+    }
+    p->n_lanes++;
+    return p;
+}
+
 static struct lane *lane_of(struct schedule *s, const struct queue_destination *to, bool is_made)
 {
     AUTO_BUF b = BUF_LIMIT(MAX_DESTINATION);
@@ -142,6 +168,7 @@ static struct lane *lane_of(struct schedule *s, const struct queue_destination *
         l->to = (struct queue_destination){heap_dup(to->account), heap_dup(to->domain),
                                            heap_dup(to->transport)};
         map_put(&s->lanes, key, l);
+        l->place = join_place(s, place_key(key, to));
         join_side(s, l, false);
     }
     return l;
@@ -150,10 +177,14 @@ static struct lane *lane_of(struct schedule *s, const struct queue_destination *
 static void lane_free(struct schedule *s, struct lane *l)
 {
     AUTO_BUF b = BUF_LIMIT(MAX_DESTINATION);
+    struct str key = lane_key(&b, &l->to);
 
     leave_side(s, l);
-    map_remove(&s->lanes, lane_key(&b, &l->to));
+    map_remove(&s->lanes, key);
     s->n_ready -= l->n - l->at;
+    l->place->n_waiting -= l->n - l->at;
+    if (!--l->place->n_lanes)
+        free(map_remove(&s->places, place_key(key, &l->to)));
     heap_free(&l->to.account);
     heap_free(&l->to.domain);
     heap_free(&l->to.transport);
@@ -178,6 +209,7 @@ static void push(struct schedule *s, const struct queue_destination *to, uint64_
     }
     l->ids[l->n++] = id;
     s->n_ready++;
+    l->place->n_waiting++;
 }
 
 static void clear(struct schedule *s)
@@ -196,6 +228,7 @@ void schedule_free(struct schedule *s)
         return;
     clear(s);
     map_fini(&s->lanes);
+    map_fini(&s->places);
     map_fini(&s->under_way);
     for (size_t i = 0; i < COUNT(s->sides); i++)
         map_fini(&s->sides[i].by_account);
@@ -332,7 +365,7 @@ static bool take(struct queue *q, struct arena *a, struct lane *l, int64_t now,
     struct schedule *s = q->schedule;
     size_t messages = 0;
 
-    for (; *n < max && l->at < l->n; l->at++, s->n_ready--) {
+    for (; *n < max && l->at < l->n; l->at++, s->n_ready--, l->place->n_waiting--) {
         uint64_t id = l->ids[l->at];
         bool found;
 
@@ -373,7 +406,7 @@ static bool turn_of(struct queue *q, struct sender *of, const struct turn *t, st
         if (l->is_remote && l->believed_until_ms < now_ms) { // to be asked about again
             leave_side(s, l); // of goes with its last lane, and then this was the last round
             join_side(s, l, false);
-        } else if (!t->may || t->may(t->ctx, &l->to, l->n - l->at)) {
+        } else if (!t->may || t->may(t->ctx, &l->to, l->place->n_waiting)) {
             if (!take(q, t->a, l, now, t->out, t->max, t->n, e))
                 return false;
             if (l->at == l->n)

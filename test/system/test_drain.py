@@ -155,6 +155,41 @@ def another_account_does_not_wait_for_the_first(w, s, start):
         assert max(order.index('RCPT TO:<%s>' % a) for a in bob) < 100, order
 
 
+@out
+def another_destination_does_not_wait_for_the_first(w, s, start):
+    """However many wait for a server that has come to a halt."""
+    go = threading.Event()
+
+    def halt(c, line):
+        if line.startswith('MAIL') and len(slow.messages) >= 5:
+            assert go.wait(WAIT)
+        return False
+
+    with Busy(1, hook=halt) as slow, Sink(2) as other:
+        fill(s, ['h%03d@one.example' % i for i in range(200)])
+        release(s)
+        with slow.changed:
+            assert slow.changed.wait_for(lambda: slow.most >= 5, WAIT)
+        submit(s, 'h@two.example')
+        other.wait(1)
+        go.set()
+        slow.wait(200)
+        empty(s)
+
+
+@out
+def many_accounts_that_send_little_wait_together(w, s, start):
+    """Six messages of each of two accounts are many for one place."""
+    with Busy(1) as sink:
+        fill(s, ['i%d@one.example' % i for i in range(7)])
+        fill(s, ['k%d@one.example' % i for i in range(7)], user='bob')
+        release(s)
+        sink.wait(14)
+        empty(s)
+        assert recipients(sink) == expected(['i%d@one.example' % i for i in range(7)] + ['k%d@one.example' % i for i in range(7)])
+        assert len(sink.connections) >= 2
+
+
 def stop_and_start(s, before_end):
     """A stop that waits for what before_end makes happen."""
     t = threading.Thread(target=s.stop)
