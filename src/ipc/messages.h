@@ -109,6 +109,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_tls_file_FIELDS(F)                                                                     \
     F(u32, listener, 0)                                                                            \
     F(u32, key, 0)
+/* keys -> monitor: a key that came while it ran is there; now its certificate may be used. */
+#define ipc_key_taken_FIELDS(F) F(u32, key, 0)
 /* monitor -> session template: what the numbers of connections are shown with (crypto/received_id.h). */
 #define ipc_received_key_FIELDS(F) F(str, key, RECEIVED_ID_KEY_BYTES)
 /* monitor -> auth: the key of policy/srs.h. */
@@ -1068,6 +1070,7 @@ enum ipc_sts_outcome {
     M(config, R_(MONITOR), R_STARTED, 1, 4)                                                        \
     M(config_done, R_STARTED, R_(MONITOR), 0, 0)                                                   \
     M(tls_file, R_(MONITOR), R_(KEYS) | R_(FRONT) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 1, 1)   \
+    M(key_taken, R_(KEYS), R_(MONITOR), 0, 0)                                                      \
     M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 0, 0)                      \
     M(srs_key, R_(MONITOR), R_(AUTH), 0, 0)                                                        \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \

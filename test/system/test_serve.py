@@ -75,6 +75,53 @@ def tls_begins_with_the_version_configured():
             assert tls_versions(s, *args) == ['-tls1_3'], args
 
 
+def certificate_of(s, port):
+    with socket.create_connection((s.ip, port), timeout=WAIT) as c:
+        if port == 1025:
+            w = Wire(c)
+            w.smtp_hello()
+            w.cmd('STARTTLS', '220')
+        with insecure_context().wrap_socket(c) as tls:
+            return tls.getpeercert(True)
+
+
+@test
+def certificates_are_used_when_their_files_change():
+    with serving() as s:
+        before = {port: certificate_of(s, port) for port in (1993, 1025)}
+        held = insecure_context().wrap_socket(socket.create_connection((s.ip, 1993), timeout=WAIT))
+        assert held.recv(4096).startswith(b'* OK')
+        names = [os.path.join(s.dir, 'localhost.' + n) for n in ('crt', 'key')]
+        with tempfile.TemporaryDirectory() as fresh:
+            new = [os.path.join(fresh, n) for n in ('crt', 'key')]
+            run('openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=new', '-addext',
+                'subjectAltName=DNS:mail.example.org', '-out', new[0], '-keyout', new[1])
+            # A certificate whose key has not come yet is not used; with it, both are.
+            shutil.copy(new[0], names[0])
+            s.wait_log('cannot be used; the previous one stays in use')
+            assert certificate_of(s, 1993) == before[1993]
+            shutil.copy(new[1], names[1])
+            with open(new[0]) as f:
+                want = ssl.PEM_cert_to_DER_cert(f.read())
+        for port in before:
+            deadline = time.monotonic() + WAIT
+            while certificate_of(s, port) != want:
+                assert time.monotonic() < deadline, (port, s.log_text()[-3000:])
+        held.sendall(b'a NOOP\r\n')
+        assert held.recv(4096).startswith(b'a OK')
+        # keys that has to start again knows it as well.
+        start = len(s.log_text())
+        os.kill(s.pids('mox: keys')[0], signal.SIGKILL)
+        s.wait_log('role started" pkg=mox role=keys', start)
+        deadline = time.monotonic() + WAIT
+        while True:
+            try:
+                assert certificate_of(s, 1993) == want
+                break
+            except OSError:
+                assert time.monotonic() < deadline, s.log_text()[-3000:]
+
+
 @test
 def services_that_are_not_there_are_named():
     with serving() as s:

@@ -96,24 +96,44 @@ static bool on_config(struct packet *m, struct err *e)
            IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
 }
 
-static bool on_monitor(struct packet *m, struct err *e)
-{
-    return m->type == IPC_config ? on_config(m, e) : fail(e, ERR_BUG, "unexpected message");
-}
-
+// Those that were there before stay: connections may be shaking hands with them.
 static void load_keys(void)
 {
     for (size_t i = 0; i < self.n_tls_files; i++) {
+        AUTO_ARENA a = ARENA_LIMIT(2 << 20);
         struct given_file *f = &self.tls_files[i];
         struct private_key *key;
         struct err e = {0};
         struct str pem;
 
-        if (!os_read_fd(&self.arena, f->fd, 1 << 20, &pem, &e) || !(key = private_key_parse(pem, &e)))
+        if (!os_read_fd(&a, f->fd, 1 << 20, &pem, &e) || !(key = private_key_parse(pem, &e)))
             LOG(LOG_ERROR, "keys", "private key not usable", LOG_E(&e), LOG_N("key", f->key));
         else
             keys_add(f->key, key, f->listener, STR(""));
         fd_close(&f->fd);
+    }
+    self.n_tls_files = 0;
+}
+
+static bool on_file(struct packet *m, struct err *e)
+{
+    struct ipc_tls_file file;
+
+    if (!ipc_tls_file_get(m->body, &file, e) || !role_keep_certificate(&self, m, e))
+        return false;
+    load_keys();
+    return IPC_SEND(&self.monitor, key_taken, NULL, 0, e, .key = file.key);
+}
+
+static bool on_monitor(struct packet *m, struct err *e)
+{
+    switch ((int)m->type) {
+    case IPC_config:
+        return on_config(m, e);
+    case IPC_tls_file:
+        return on_file(m, e);
+    default:
+        return fail(e, ERR_BUG, "unexpected message");
     }
 }
 

@@ -1,12 +1,14 @@
 /*
  * Certificates from authorities: keys says which there are, and they are passed on to those who shake hands.
- * And the files with private keys that the configuration names for them.
+ * And the files with certificates and private keys that the configuration names: they are looked at every second.
  */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
+#include "crypto/crypto.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/monitor/monitor_priv.h"
@@ -61,6 +63,114 @@ int host_keys_read(struct monitor *m, int compiled, struct err *e)
     if (e->kind || !os_memfile_seal(fd, e))
         return -1;
     return fd_take(&fd);
+}
+
+static int open_seen(struct monitor *m, struct seen_file *f, const char *what, struct err *e)
+{
+    int fd = f->path ? openat(m->config_dir, f->path, O_RDONLY | O_CLOEXEC) : -1;
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st)) {
+        (void)fail_errno(e, "opening %s %s", what, f->path ? f->path : "");
+        fd_close(&fd);
+        return -1;
+    }
+    f->inode = st.st_ino;
+    f->changed_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return fd;
+}
+
+bool certificate_open(struct monitor *m, const struct ipc_tls_pair *p, struct err *e)
+{
+    struct tls_pair *out = &m->pairs[m->n_pairs];
+
+    if (m->n_pairs == MAX_KEYS)
+        return fail(e, ERR_LIMIT, "more than %d certificates", MAX_KEYS);
+    *out = (struct tls_pair){.listener = p->listener, .key = p->key, .next_cert_fd = -1, .next_key_fd = -1,
+                             .cert = {arena_cstring(&m->arena, p->cert_path)},
+                             .key_file = {arena_cstring(&m->arena, p->key_path)}};
+    if (m->last_key < p->key)
+        m->last_key = p->key;
+    out->cert_fd = open_seen(m, &out->cert, "certificate", e);
+    if (out->cert_fd < 0)
+        return false;
+    out->key_fd = open_seen(m, &out->key_file, "private key", e);
+    if (out->key_fd < 0)
+        return false;
+    m->n_pairs++;
+    return true;
+}
+
+// One that is gone for now has not changed.
+static bool has_changed(struct monitor *m, const struct seen_file *f)
+{
+    struct stat st;
+
+    return fstatat(m->config_dir, f->path, &st, 0) == 0 &&
+           (f->inode != st.st_ino || f->changed_ns != st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+}
+
+static bool fit(int cert_fd, int key_fd, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    struct str cert, key = {0};
+    bool is_ok = os_read_fd(&a, cert_fd, 1 << 20, &cert, e) && os_read_fd(&a, key_fd, 1 << 20, &key, e) &&
+                 cert_fits_key(cert, key, e);
+
+    if (key.n)
+        explicit_bzero((char *)(uintptr_t)key.p, key.n);
+    return is_ok;
+}
+
+// keys gets the new key first: who then shows the certificate can have it signed for.
+static bool renew_pair(struct monitor *m, struct process *keys, struct tls_pair *p, struct err *e)
+{
+    AUTO_FD cert = open_seen(m, &p->cert, "certificate", e), key = open_seen(m, &p->key_file, "private key", e);
+
+    if (cert < 0 || key < 0 || !fit(cert, key, e))
+        return false;
+    p->next_key = ++m->last_key;
+    if (!IPC_SEND(&keys->ch, tls_file, &key, 1, e, .listener = p->listener, .key = p->next_key))
+        return false;
+    fd_close(&p->next_cert_fd);
+    fd_close(&p->next_key_fd);
+    p->next_cert_fd = fd_take(&cert);
+    p->next_key_fd = fd_take(&key);
+    return true;
+}
+
+void certificates_look(struct monitor *m)
+{
+    struct process *keys = role_process(m, ROLE_KEYS);
+
+    for (size_t i = 0; i < m->n_pairs && keys; i++) {
+        struct tls_pair *p = &m->pairs[i];
+        struct err e = {0};
+
+        // What comes next to one another is often written one after the other: a pair that does not fit is no error
+        // that lasts, and looked at again when either changes.
+        if ((has_changed(m, &p->cert) || has_changed(m, &p->key_file)) && !renew_pair(m, keys, p, &e))
+            LOG(LOG_ERROR, "mox", "a certificate has changed and cannot be used; the previous one stays in use", LOG_E(&e),
+                LOG_S("file", str_of(p->cert.path)));
+    }
+}
+
+void certificate_key_taken(struct monitor *m, uint32_t key)
+{
+    for (size_t i = 0; i < m->n_pairs; i++) {
+        struct tls_pair *p = &m->pairs[i];
+
+        if (p->next_key != key || p->next_cert_fd < 0)
+            continue;
+        fd_close(&p->cert_fd);
+        fd_close(&p->key_fd);
+        p->cert_fd = fd_take(&p->next_cert_fd);
+        p->key_fd = fd_take(&p->next_key_fd);
+        p->key = key;
+        m->are_certs_new = true;
+        LOG(LOG_INFO, "mox", "a certificate has changed and is in use", LOG_S("file", str_of(p->cert.path)),
+            LOG_N("listener", p->listener));
+    }
 }
 
 /* --- what keys announces ---------------------------------------------------------------------------------------- */

@@ -563,26 +563,6 @@ static bool open_ctl(struct monitor *m, struct err *e)
     return m->ctl_fd >= 0;
 }
 
-static bool open_pair(struct monitor *m, const struct ipc_tls_pair *p, struct err *e)
-{
-    const char *cert = arena_cstring(&m->arena, p->cert_path);
-    const char *key = arena_cstring(&m->arena, p->key_path);
-    struct tls_pair *out = &m->pairs[m->n_pairs];
-
-    if (m->n_pairs == MAX_KEYS)
-        return fail(e, ERR_LIMIT, "more than %d certificates", MAX_KEYS);
-    out->listener = p->listener;
-    out->key = p->key;
-    out->cert_fd = cert ? openat(m->config_dir, cert, O_RDONLY | O_CLOEXEC) : -1;
-    if (out->cert_fd < 0)
-        return fail_errno(e, "opening certificate %s", cert ? cert : "");
-    out->key_fd = key ? openat(m->config_dir, key, O_RDONLY | O_CLOEXEC) : -1;
-    if (out->key_fd < 0)
-        return fail_errno(e, "opening private key %s", key ? key : "");
-    m->n_pairs++;
-    return true;
-}
-
 static bool open_port(struct monitor *m, const struct ipc_listener *info, struct err *e)
 {
     struct port *p = &m->ports[m->n_ports];
@@ -618,7 +598,7 @@ static bool read_own_config(struct monitor *m, bool opens, struct err *e)
                                             !log_set_level(level.package, level.level, e)))
             return false;
         else if (type == COMPILED_tls_pair && opens &&
-                 (!ipc_tls_pair_get(body, &pair, e) || !open_pair(m, &pair, e)))
+                 (!ipc_tls_pair_get(body, &pair, e) || !certificate_open(m, &pair, e)))
             return false;
         else if (type == COMPILED_listener && opens &&
                  (!ipc_listener_get(body, &listener, e) || !open_port(m, &listener, e)))

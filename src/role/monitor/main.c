@@ -58,6 +58,7 @@ static void tick(void *ctx, int events)
     if (++count % 10 == 0) { // every second
         roles_start(m);
         load_again(m);
+        certificates_look(m);
     }
 }
 

@@ -101,10 +101,21 @@ struct port {
     int fd;
 };
 
-/* Certificate and key files, opened by path once and passed on. */
+/* A file as it was when it was last looked at. */
+struct seen_file {
+    const char *path;
+    uint64_t inode;
+    int64_t changed_ns;
+};
+
+/* Certificate and key files, opened by path and passed on; again when they have changed. */
 struct tls_pair {
     uint32_t listener, key;
     int cert_fd, key_fd;
+    struct seen_file cert, key_file;
+    int next_cert_fd; // with the number next_key, until keys has that; -1: none
+    int next_key_fd;
+    uint32_t next_key;
 };
 
 /* A certificate that an authority gave, or one of our own until then. */
@@ -153,6 +164,7 @@ struct monitor {
     size_t n_ports;
     struct tls_pair pairs[MAX_KEYS];
     size_t n_pairs;
+    uint32_t last_key; // number of one
     struct cert *certs; // heap
     size_t n_certs;
     bool are_certs_new; // and not passed on yet
@@ -225,6 +237,12 @@ bool certificate_take(struct monitor *m, struct packet *p, struct err *e);
 bool certificates_send(struct monitor *m, struct process *p, struct err *e);
 /* New ones are put to use. */
 void certificates_pass_on(struct monitor *m);
+/* Opens the files of a pair, which the configuration names. */
+MUST_USE bool certificate_open(struct monitor *m, const struct ipc_tls_pair *p, struct err *e);
+/* Looks whether such files have changed; good ones are used in place of what there was. */
+void certificates_look(struct monitor *m);
+/* keys has the key of that number. */
+void certificate_key_taken(struct monitor *m, uint32_t key);
 
 /* --- demand.c: roles that are started when somebody wants them ------------------------------------ */
 

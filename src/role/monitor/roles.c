@@ -184,6 +184,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_import_open import;
     struct ipc_deliver_new deliver;
     struct ipc_fetch_new fetch;
+    struct ipc_key_taken taken;
     struct ipc_log_level level;
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
@@ -252,6 +253,11 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
     case IPC_certificate:
         return certificate_take(p->m, m, e);
+    case IPC_key_taken:
+        if (!ipc_key_taken_get(m->body, &taken, e))
+            return false;
+        certificate_key_taken(p->m, taken.key);
+        return true;
     case IPC_fetch_new:
         return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
     case IPC_account_task:
