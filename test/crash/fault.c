@@ -110,7 +110,7 @@ static bool try_kind(const struct scenario *s, enum fault which, long points)
 
 int main(int argc, char **argv)
 {
-    static const struct scenario *const scenarios[] = {&store_scenario, &queue_scenario};
+    static const struct scenario *const scenarios[] = {&store_scenario, &queue_scenario, &migrate_scenario};
     long points = argc > 1 ? strtol(argv[1], NULL, 10) : 60;
     int passed = 0, failed = 0;
 

@@ -25,7 +25,7 @@ struct scenario {
     /* Prints problems and returns how many. */
     int (*check)(const char *said, size_t n);
 };
-extern const struct scenario store_scenario, queue_scenario;
+extern const struct scenario store_scenario, queue_scenario, migrate_scenario;
 
 enum { MESSAGES = 8 };
 /* Said to the parent after the acknowledgement of message i. */

@@ -44,11 +44,17 @@ def make(path, kind, n):
 
 
 def peak_mib(pid):
+    """Its own memory, now, and all that was ever mapped in at once, of which most is the database."""
     try:
         with open('/proc/%d/status' % pid) as f:
-            return int(re.search(r'VmHWM:\s+(\d+)', f.read())[1]) / 1024
+            text = f.read()
+            return [int(re.search(name + r':\s+(\d+)', text)[1]) / 1024 for name in ('RssAnon', 'VmHWM')]
     except (OSError, TypeError):
-        return 0
+        return [0, 0]
+
+
+def most(*peaks):
+    return [max(p) for p in zip(*peaks)]
 
 
 def cpu_seconds(pid):
@@ -67,25 +73,25 @@ def main():
         args = ['archive', 'mox', path] if kind == 'tgz' else [kind, 'mox', 'Many', path]
         start = time.monotonic()
         p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'import', *args], env=s.env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        command = account = 0
+        command = account = [0, 0]
         last = ''
         for line in p.stderr:
             last = line
             if line.endswith('0000...\n') or 'of' in line:
-                command = max(command, peak_mib(p.pid))
-                account = max([account] + [peak_mib(pid) for pid in s.pids('mox: account mox')])
+                command = most(command, peak_mib(p.pid))
+                account = most(account, *[peak_mib(pid) for pid in s.pids('mox: account mox')])
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = p.wait()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert code == 0 and last == '%d imported\n' % n, last
         took = time.monotonic() - start
-        account = max([account] + [peak_mib(pid) for pid in s.pids('mox: account mox')])
+        account = most(account, *[peak_mib(pid) for pid in s.pids('mox: account mox')])
         cpu = [after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, sum(cpu_seconds(pid) for pid in s.pids('mox: account mox'))]
         c = s.imap()
         assert b'MESSAGES %d ' % n in c.status('Many', '(MESSAGES UNSEEN)')[1][0]
         size = os.path.getsize(s.dir + '/data/accounts/mox/account.db')
-        print('%d messages of %d bytes from a %s: %.0f s, %.0f messages/s; peak memory: command %.0f MiB, account %.0f MiB; account.db %.0f MiB; processor time: command %.1f s, account %.1f s'
-              % (n, len(message(n // 2)), kind, took, n / took, command, account, size / 2 ** 20, *cpu))
+        print('%d messages of %d bytes from a %s: %.0f s, %.0f messages/s; peak memory (with mapped files): command %.0f (%.0f) MiB, account %.0f (%.0f) MiB; account.db %.0f MiB; processor time: command %.1f s, account %.1f s'
+              % (n, len(message(n // 2)), kind, took, n / took, *command, *account, size / 2 ** 20, *cpu))
 
 
 if __name__ == '__main__':

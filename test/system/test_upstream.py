@@ -91,6 +91,32 @@ def accounts_are_taken_over():
 
 
 @test
+def one_that_is_killed_is_repeated():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        s.stop()
+        mailboxes, messages, files, subscriptions = w.sample(5000)
+        mailboxes[3]['UIDNext'] = 10000
+        w.write(d, 'mox', w.Bolt().write(w.tables(mailboxes, messages, subscriptions, 950, 2000)), files)
+        for after in ('1000 of', '3000 of'):
+            p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'import', 'upstream', d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                 text=True, env=s.env)
+            line = p.stderr.readline()
+            while not line.startswith(after):
+                assert line and 'is running' not in line, line
+                line = p.stderr.readline()
+            p.kill()  # its children die with it
+            p.stderr.read()
+            p.wait()
+        n = sum(len(v) for v in expected(messages, files).values())
+        code, out, err = s.command('import', 'upstream', d)
+        there = int(re.search(r', (\d+) were there already', err)[1])
+        assert code == 0 and there >= 3000 and 'mox: %d messages taken over' % (n - there) in err, err
+        s.start()
+        check_taken(s, messages, files, mailboxes, subscriptions)
+        assert s.command('verifydata')[0] == 0
+
+
+@test
 def what_is_not_there_is_told():
     with running() as s, tempfile.TemporaryDirectory() as d:
         c = s.imap()
