@@ -303,8 +303,7 @@ struct dns session_dns(struct session *s)
 
 void scripted_run(struct scripted *t)
 {
-    struct role_start start = {.settings = {.is_pedantic = t->is_pedantic,
-                                            .is_localserve = t->is_localserve}};
+    static struct role_start start; // of tens of kilobytes
     struct ipc_listener port = {
         .protocol = t->is_submission ? IPC_PROTOCOL_SUBMISSION : IPC_PROTOCOL_SMTP,
         .tls = t->has_starttls ? LISTENER_TLS_STARTTLS : LISTENER_TLS_NONE,
@@ -319,6 +318,8 @@ void scripted_run(struct scripted *t)
                         .arena = ARENA_LIMIT(16 << 20), .line_arena = ARENA_LIMIT(4 << 20),
                         .in = BUF_LIMIT(256 * 1024), .out = BUF_LIMIT(256 * 1024)};
 
+    start.settings = (struct ipc_settings){.is_pedantic = t->is_pedantic,
+                                           .is_localserve = t->is_localserve};
     if (!t->out.limit) {
         t->out.limit = 64 << 20;
         t->message.limit = t->prefix.limit = 64 << 20;
