@@ -20,6 +20,7 @@ bench: build
 	@tools/install-deps bench
 	@test/bench/run $(ROWS)
 	@[ -n "$(ROWS)" ] || test/bench/checked
+	@[ -n "$(ROWS)" ] || test/bench/web
 
 # The junk filter beside bogofilter and SpamAssassin's Bayes, which it installs: an hour. Less: JUNK="-few '' -quick".
 bench-junk: build

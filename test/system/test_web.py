@@ -36,8 +36,19 @@ def handler(path, kind, domain='site.example', **more):
 
 @contextlib.contextmanager
 def site(*handlers, more=(), **kw):
-    with configured(domains=[(WORKDIR, ''.join(handlers)), *more], **kw) as s:
-        yield s
+    """A server with these handlers."""
+    s = Server(**kw)
+    run(MOX, 'localserve', '-initonly', '-dir', s.dir, '-ip', s.ip)
+    path = os.path.join(s.dir, 'domains.conf')
+    text = open(path).read()
+    for old, new in [(WORKDIR, ''.join(handlers)), *more]:
+        assert old in text, old
+        text = text.replace(old, new)
+    open(path, 'w').write(text)
+    try:
+        yield s.start()
+    finally:
+        s.close()
 
 
 def curl(*args, ok=True):
@@ -656,6 +667,105 @@ def websockets_through_the_proxy():
     finally:
         stop.set()
         t.join(WAIT)
+
+
+@test
+def over_http2():
+    """The same by HTTP/2: streams of one connection, files and what comes from behind, whole and in small pieces."""
+    data = bytes(range(256)) * 4000
+    text = b'a line that is there many times\n' * 2000
+    with files(big=data, **{'a.txt': text}) as dir, http_server() as backend:
+        with site(handler('^/api/', forward(backend.server_address[1])), handler('^/', static(dir), Compress='true')) as s:
+            to_us = ['--connect-to', '::%s:%d' % (s.ip, HTTPS), '--cacert', os.path.join(s.dir, 'localhost.crt'), '-k']
+            base = 'https://site.example:%d' % HTTPS
+            def h2(*args):
+                r = subprocess.run(['curl', '-sS', '--http2', '--max-time', str(WAIT), *to_us, *args], capture_output=True)
+                assert r.returncode == 0, r.stderr
+                return r.stdout
+            assert h2('-w', '%{http_version}', '-o', '/dev/null', base + '/big') == b'2'
+            assert h2(base + '/big') == data and h2('--compressed', base + '/a.txt') == text
+            assert h2('-H', 'Range: bytes=5-9', base + '/big') == data[5:10]
+            got = json.loads(h2('-d', 'x' * 100000, '-H', 'Cookie: a=b', '-H', 'Cookie: c=d', base + '/api/x?y'))
+            assert (got['line'], got['length']) == ('POST /api/x?y HTTP/1.1', 100000)
+            fields = dict(got['fields'])
+            assert fields['Host'] == 'site.example:%d' % HTTPS and fields['X-Forwarded-Proto'] == 'https'
+            head = h2('-i', base + '/api/').split(b'\r\n\r\n')[0].lower().split(b'\r\n')
+            assert sum(l.startswith(b'date:') for l in head) == 1, head
+            # Side by side.
+            out = h2('-Z', *[base + p for p in ('/big', '/api/1', '/big', '/api/2')])
+            assert len(out) > 2 * len(data)
+
+
+@test
+def a_server_behind_with_https():
+    """Its certificate must be good for its name."""
+    with files() as dir:
+        for name in ('localhost', 'other.example'):
+            run('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+                '-subj', '/CN=' + name, '-addext', 'subjectAltName=DNS:' + name, '-keyout', dir + '/%s.key' % name,
+                '-out', dir + '/%s.crt' % name)
+        trusted = dir + '/trusted'
+        open(trusted, 'w').write(open(dir + '/localhost.crt').read() + open(dir + '/other.example.crt').read())
+        with http_server() as good, http_server() as bad:
+            for server, name in ((good, 'localhost'), (bad, 'other.example')):
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(dir + '/%s.crt' % name, dir + '/%s.key' % name)
+                server.socket = context.wrap_socket(server.socket, server_side=True)
+            to = lambda s: forward(s.server_address[1], host='localhost').replace('http:', 'https:')
+            handlers = handler('^/good', to(good)), handler('^/bad', to(bad))
+            with site(*handlers, env={'SSL_CERT_FILE': trusted}) as s:
+                w = wire(s, 'GET /good/1 HTTP/1.1\r\nHost: site.example\r\n\r\n' * 2)
+                assert [json.loads(reply(w)[2])['line'] for _ in range(2)] == ['GET /good/1 HTTP/1.1'] * 2
+                w.close()
+                assert get(s, '/bad')[0] == 502
+                assert json.loads(get(s, '/good', '-d', 'x' * 100000)[2])['length'] == 100000
+            with site(*handlers, env={'SSL_CERT_FILE': dir + '/other.example.crt'}) as s:
+                assert get(s, '/good')[0] == 502
+
+
+@test
+def with_nginx_and_a_browser():
+    """nginx behind the proxy, and Chromium in front of both kinds of site."""
+    scripts = '<script src=own.js></script><script src=//behind.example/behind.js></script>'
+    with files() as dir:
+        put(dir, 'own/index.html', '<!doctype html><title>t</title><p id=a>the page</p>' + scripts)
+        for name in ('own', 'behind'):
+            put(dir, '%s/%s.js' % (name, name), "document.getElementById('a').textContent += ', script of %s';" % name)
+        put(dir, 'behind/big', b'x' * 2000000)
+        with socket.create_server(('127.0.0.1', 0)) as l:
+            port = l.getsockname()[1]
+        conf = put(dir, 'nginx.conf', 'daemon off; pid %s/pid; error_log %s/error; worker_processes 1; events {}\n'
+                   'http { access_log off; types { text/html html; text/javascript js; } gzip on; server {\n'
+                   '  listen 127.0.0.1:%d; root %s/behind; } }\n' % (dir, dir, port, dir))
+        nginx = subprocess.Popen(['/usr/sbin/nginx', '-c', conf, '-p', dir])
+        try:
+            with site(handler('^/', static(dir + '/own')), handler('^/', forward(port), domain='behind.example')) as s:
+                deadline = time.monotonic() + WAIT
+                while get(s, '/behind.js', host='behind.example')[0] != 200:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                status, fields, body = get(s, '/big', host='behind.example')
+                assert (status, len(body)) == (200, 2000000) and 'nginx' in fields['server']
+                status, fields, body = get(s, '/big', '-H', 'Range: bytes=7-8', host='behind.example')
+                assert (status, body, fields['content-range']) == (206, b'xx', 'bytes 7-8/2000000')
+                assert get(s, '/nothing', host='behind.example')[0] == 404
+                if shutil.which('chromium'):
+                    r = run('chromium', '--headless', '--no-sandbox', '--disable-gpu', '--user-data-dir=' + dir + '/profile',
+                            '--host-resolver-rules=MAP * %s:%d' % (s.ip, HTTP), '--dump-dom', 'http://site.example/')
+                    assert '<p id="a">the page, script of own, script of behind</p>' in r.stdout, r.stdout
+        finally:
+            nginx.terminate()
+            nginx.wait(WAIT)
+
+
+@test
+def services_of_ours_at_another_place():
+    with site(handler('^/mail', 'WebInternal:\n\tBasePath: /mail/\n\tService: webmail')) as s:
+        status, fields, body = get(s, '/mail/')
+        assert status == 200 and b'<h1>Webmail</h1>' in body and fields['x-frame-options'] == 'deny'
+        status, fields, _ = get(s, '/mail?x')
+        assert (status, fields['location']) == (303, '/mail/?x')
+        assert get(s, '/mail/x')[0] == 404 and get(s, '/mailing')[0] == 404 and get(s, '/webmail/')[0] == 404
 
 
 main('web')

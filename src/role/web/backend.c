@@ -71,6 +71,21 @@ struct backend *backend_open(struct web_conn *c, const struct site_handler *h, u
     return NULL;
 }
 
+enum tls_result backend_try_read(struct backend *b, struct err *e)
+{
+    char *room = buf_room(&b->in, WEB_BUFFER);
+    enum tls_result r;
+    size_t got = 0;
+
+    if (!room) {
+        (void)fail(e, ERR_LIMIT, "the response is in no form that is understood");
+        return TLS_FAILED;
+    }
+    r = stream_try_read(&b->stream, room, WEB_BUFFER, &got, e);
+    buf_claim(&b->in, got);
+    return r;
+}
+
 bool backend_put_head(struct web_exchange *x, const struct site_handler *h, struct backend *b, bool is_websocket,
                       struct err *e)
 {

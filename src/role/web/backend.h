@@ -24,6 +24,8 @@ struct backend {
 /* A connection to the target of the handler. NULL: *status is 502 or 504, and *e says why. */
 struct backend *backend_open(struct web_conn *c, const struct site_handler *h, unsigned *status, struct err *e);
 void backend_free(struct backend *b);
+/* Reads what there is without waiting, into the input. */
+enum tls_result backend_try_read(struct backend *b, struct err *e);
 /* Writes the head of a request. */
 MUST_USE bool backend_put_head(struct web_exchange *x, const struct site_handler *h, struct backend *b,
                                bool is_websocket, struct err *e);

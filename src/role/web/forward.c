@@ -8,8 +8,6 @@
 #include "role/web/backend.h"
 #include "web/forward.h"
 
-enum { RECORD_MS = 10 * 1000 }; // for what is left of a TLS record
-
 static struct backend *idle; // of the last response, when it can be used again
 
 /* The body of a response. */
@@ -22,25 +20,21 @@ struct answer {
 
 static enum web_got more(struct answer *s, struct err *e)
 {
-    struct backend *b = s->backend;
-    char *room = buf_room(&b->in, WEB_BUFFER);
-    size_t got;
-
-    if (!room) {
-        (void)fail(e, ERR_LIMIT, "the body is in no form that is understood");
-        return WEB_FAILED;
-    }
-    if (stream_wait(&b->stream, -1, 0) != STREAM_READY)
-        return WEB_WAIT;
-    if (!stream_read(&b->stream, room, WEB_BUFFER, RECORD_MS, &got, e))
-        return WEB_FAILED;
-    buf_claim(&b->in, got);
-    if (got)
+    switch (backend_try_read(s->backend, e)) {
+    case TLS_DONE:
         return WEB_GOT;
-    s->is_done = s->until_close;
-    if (s->is_done)
-        return WEB_END;
-    (void)fail(e, ERR_TEMPORARY, "the connection ends within the body");
+    case TLS_WANT_READ:
+    case TLS_WANT_WRITE:
+        return WEB_WAIT;
+    case TLS_CLOSED:
+        s->is_done = s->until_close;
+        if (s->is_done)
+            return WEB_END;
+        (void)fail(e, ERR_TEMPORARY, "the connection ends within the body");
+        return WEB_FAILED;
+    case TLS_FAILED:
+        break;
+    }
     return WEB_FAILED;
 }
 
@@ -101,13 +95,21 @@ static void close_answer(void *ctx)
     idle = s->backend;
 }
 
+// Whether the server has said something, or has ended: what TLS says for itself is nothing.
+static bool has_answered(struct backend *b)
+{
+    struct err e = {0};
+
+    return b->in.n || (backend_try_read(b, &e) != TLS_WANT_READ);
+}
+
 // One that nobody has closed, and on which nothing was said that nobody asked for.
 static struct backend *take_idle(const struct site_handler *h)
 {
     struct backend *b = idle;
 
     idle = NULL;
-    if (b && (b->handler != h->number || stream_wait(&b->stream, -1, 0) == STREAM_READY)) {
+    if (b && (b->handler != h->number || has_answered(b))) {
         backend_free(b);
         return NULL;
     }
@@ -132,7 +134,7 @@ static bool send_body(struct web_exchange *x, struct backend *b, bool *is_whole,
         buf_put(&out, str_at(piece, got));
         if (is_chunked)
             BUF_PUT(&out, "\r\n");
-        *is_whole = stream_wait(&b->stream, -1, 0) != STREAM_READY &&
+        *is_whole = !has_answered(b) &&
                     (!out.n || stream_write(&b->stream, buf_str(&out), web_timeout(x->conn, WEB_WRITE_MS), e));
     } while (got && *is_whole);
     return true;

@@ -604,7 +604,8 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     for (size_t i = 0; i < r->fields.n; i++)
         if (!is_of_connection(r->fields.items[i].name))
             add_nv(nv, &n, arena_lower(x->arena, r->fields.items[i].name), r->fields.items[i].value);
-    add_nv(nv, &n, STR("date"), buf_str(&date));
+    if (!http_field_find(&r->fields, STR("Date"))) // of a server behind us
+        add_nv(nv, &n, STR("date"), buf_str(&date));
     if (may_have_body && is_known)
         add_nv(nv, &n, STR("content-length"),
                arena_printf(x->arena, "%llu", (unsigned long long)(r->source ? r->length : r->body.n)));
