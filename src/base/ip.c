@@ -1,5 +1,7 @@
 #include "base/ip.h"
 
+#include "base/cur.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -135,4 +137,30 @@ bool ip_is_loopback(const struct ip *ip)
     static const struct ip six = {6, {[15] = 1}};
 
     return ip->family == 4 ? ip->bytes[0] == 127 : ip_eq(ip, &six);
+}
+
+bool ip_network_parse(struct str text, struct ip *out, unsigned *bits)
+{
+    struct str address = text, after = {0};
+    bool has_bits = str_cut(text, '/', &address, &after);
+    uint64_t n = 0;
+
+    if (!ip_parse(address, out) || (has_bits && !str_u64(after, out->family == 4 ? 32 : 128, &n)))
+        return false;
+    *bits = has_bits ? (unsigned)n : out->family == 4 ? 32 : 128;
+    return true;
+}
+
+bool ip_in_networks(struct str address, struct str networks)
+{
+    struct ip ip, network;
+    struct str one;
+    unsigned bits;
+
+    if (!ip_parse(address, &ip))
+        return false;
+    while (str_next(&networks, ' ', &one))
+        if (ip_network_parse(one, &network, &bits) && ip_in_network(&ip, &network, bits))
+            return true;
+    return false;
 }

@@ -30,6 +30,10 @@ void ip_put_arpa(struct buf *out, const struct ip *ip);
 bool ip_eq(const struct ip *a, const struct ip *b);
 /* Whether both are of one family and equal in their first bits; bits past the end count as all. */
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
+/* "192.0.2.1", or "192.0.2.0/24": bits are those that count. */
+MUST_USE bool ip_network_parse(struct str text, struct ip *out, unsigned *bits);
+/* Whether an address is in one of several networks, with a space between them. */
+bool ip_in_networks(struct str address, struct str networks);
 /* The IPv4 address that an IPv6 address ::ffff:192.0.2.1 stands for; any other as it is. */
 struct ip ip_unmapped(const struct ip *ip);
 /*

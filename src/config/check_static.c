@@ -2,6 +2,7 @@
  * The rules of mox.conf (mox-imap-store-cli-config.md 4.3 to 4.5).
  */
 #include "base/cur.h"
+#include "base/ip.h"
 #include "base/log.h"
 #include "config/config_priv.h"
 #include "crypto/crypto.h"
@@ -194,6 +195,13 @@ static void check_listener(struct check *c, const struct sconf_node *l)
     if (host)
         check_domain(c, host, host->value);
     check_not_negative(c, sconf_get(l, "SMTPMaxMessageSize"));
+    SCONF_EACH (n, sconf_get(l, "ProxyProtocolFrom")) {
+        struct ip ip;
+        unsigned bits;
+
+        if (!ip_network_parse(n->value, &ip, &bits))
+            problem_add(c->problems, c->file, n, "\"%.*s\" is no address and no network", STR_FMT(n->value));
+    }
     check_not_negative(c, sconf_get(smtp, "FirstTimeSenderDelay"));
     SCONF_EACH (n, sconf_get(smtp, "DNSBLs"))
         check_domain(c, n, n->value);

@@ -141,6 +141,8 @@ static const struct field listener_fields[] = {
     O_STRUCT("Submissions", submissions, "Mail from users, with TLS from the start."),
     O_STRUCT("IMAP", imap, "Reading mail, with STARTTLS."),
     O_STRUCT("IMAPS", imaps, "Reading mail, with TLS from the start."),
+    O_STRINGS("ProxyProtocolFrom", "Addresses or networks of load balancers, which begin every connection to a "
+                                   "port for HTTP with a header of the PROXY protocol, version 1 or 2. Nobody else may."),
     O_STRUCT("AccountHTTP", web_service, "Account pages. Default path: /."),
     O_STRUCT("AccountHTTPS", web_service, "Account pages with TLS. Default path: /."),
     O_STRUCT("AdminHTTP", web_service, "Admin pages. Default path: /admin/."),

@@ -46,6 +46,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(str, dnsbls, IPC_MAX_RECORD)       /* zones, with a space between them */                    \
     F(u8, is_forwarded, 1)               /* HTTP: X-Forwarded-For is believed */                   \
     F(u8, no_rate_limit, 1)              /* HTTP: of requests */                                   \
+    F(str, proxies, IPC_MAX_RECORD)      /* HTTP: networks, with a space between them */           \
     F(u32, first_time_delay_ms, 0)       /* for a message of an unknown sender */                  \
     F(u64, max_message_bytes, 0)
 /* web: what is served on a port of a listener, and at which path (mox-web-http-api.md 5.1). */

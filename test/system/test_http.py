@@ -348,6 +348,50 @@ def ask_often(s, n, address):
 
 
 @test
+def load_balancers_say_who_the_client_is():
+    """The PROXY protocol, from configured peers only: they must speak it, before TLS, and nobody else may."""
+    own = [('\t\tSMTP:\n', '\t\tProxyProtocolFrom:\n\t\t\t- 127.0.0.8/31\n\t\t\t- ::1\n\t\tAccountHTTP:\n\t\t\tEnabled: true\n'
+            '\t\t\tPort: 1080\n\t\tAccountHTTPS:\n\t\t\tEnabled: true\n\t\t\tPort: 1443\n\t\tSMTP:\n')]
+    request = b'GET / HTTP/1.1\r\nHost: mail.example.org\r\nConnection: close\r\n\r\n'
+    two = (b'\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c' + socket.inet_aton('192.0.2.9') + socket.inet_aton('198.51.100.1') +
+           b'\x04\xd2\0\x50')
+    with serving(conf=own) as s:
+        def say_as(source, text, port=1080):
+            w = Http(s.connect(port, source).sock)
+            if isinstance(text, bytes):
+                w.write(text)
+                return w
+            for b in text:
+                w.write(b)
+            return w
+
+        for header, client in ((b'PROXY TCP4 192.0.2.9 198.51.100.1 1234 80\r\n', '192.0.2.9'), (two, '192.0.2.9'),
+                               (b'PROXY UNKNOWN\r\n', '127.0.0.9'), (b'PROXY TCP6 2001:db8::9 2001:db8::1 1 2\r\n', '2001:db8::9')):
+            for text in (header + request, [header[:3], header[3:20], header[20:], request]):
+                start = len(s.log_text())
+                assert say_as('127.0.0.9', text).reply()[0] == 200, header
+                s.wait_log('m="http request"', start)
+                line = [l for l in s.log_text(start).splitlines() if 'http request' in l][0]
+                assert 'clientip=%s ' % client in line, (client, line)
+        # Before TLS.
+        w = s.connect(1443, '127.0.0.8')
+        w.write(two)
+        context = insecure_context()
+        with context.wrap_socket(w.sock) as c:
+            c.sendall(request)
+            assert c.recv(100).startswith(b'HTTP/1.1 200')
+        # Those who must speak it and do not, or not right.
+        for text in (request, b'PROXY TCP4 192.0.2.9\r\n' + request, b'PROXY TCP4 192.0.2.9 198.51.100.1 1234 80\n' + request,
+                     b'PROXY ' + b'x' * 200, two[:12] + b'\x21\x11\xff\xff' + b'x' * 100):
+            assert say_as('127.0.0.8', text).at_end(), text
+        # And those who may not.
+        for text in (b'PROXY TCP4 192.0.2.9 198.51.100.1 1234 80\r\n' + request, two + request):
+            start = len(s.log_text())
+            assert say_as('127.0.0.10', text).reply()[0] == 400, text
+            assert 'clientip=192.0.2.9' not in s.log_text(start)
+
+
+@test
 def requests_are_counted_per_client():
     """A thousand a minute: of twice as many, some at least are too many, whenever the minute ends."""
     with forwarding() as s:

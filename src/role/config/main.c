@@ -170,12 +170,17 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
 static void put_http_ports(struct compile *c, const struct sconf_node *l)
 {
     const struct sconf_node *tls = sconf_get(l, "TLS");
+    AUTO_BUF proxies = BUF_LIMIT(IPC_MAX_RECORD);
     struct web_port ports[WEB_MAX_PORTS];
     size_t n = web_ports_of(c->a, l, acme_port_of(c->config, l), ports);
 
+    SCONF_EACH (network, sconf_get(l, "ProxyProtocolFrom")) {
+        buf_put(&proxies, network->value);
+        BUF_PUT(&proxies, " ");
+    }
     SCONF_EACH (ip, sconf_get(l, "IPs"))
         for (size_t i = 0; i < n; i++) {
-            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = IPC_PROTOCOL_HTTP,
+            COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = IPC_PROTOCOL_HTTP, .proxies = buf_str(&proxies),
                          .tls = ports[i].has_tls ? LISTENER_TLS_IMMEDIATE : LISTENER_TLS_NONE,
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = ports[i].port, .ip = ip->value, .hostname = listener_hostname(c, l),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "base/log.h"
 #include "os/fd.h"
 #include "os/net.h"
@@ -13,7 +14,7 @@
 
 struct handed {
     char remote[64];
-    bool is_web, is_forwarded;
+    bool is_web, is_proxy, is_forwarded; // is_forwarded: web says who the client is
     struct channel control; // of HTTP, where requests are counted; fd -1: none
     struct event_source *source;
 };
@@ -96,7 +97,8 @@ void handed_new(uint64_t conn, const struct ipc_listener *port, int fd, const ch
     memcpy(h->remote, remote, sizeof h->remote);
     h->control.fd = -1;
     h->is_web = port->protocol == IPC_PROTOCOL_HTTP;
-    h->is_forwarded = port->is_forwarded;
+    h->is_proxy = ip_in_networks(str_of(remote), port->proxies);
+    h->is_forwarded = port->is_forwarded || h->is_proxy;
     fds[1] = make_control(h, port);
     net_local_text(fd, local);
     if (!IPC_SEND(front_monitor(), conn_new, fds, fds[1] >= 0 ? 2 : 1, &e, .conn = conn, .listener = port->index,
@@ -120,9 +122,9 @@ void handed_closed(uint64_t conn)
 
     if (!h)
         return;
-    if (h->is_web)
+    if (h->is_web && !h->is_proxy)
         front_web_closed(h->remote);
-    else
+    else if (!h->is_web)
         front_conn_closed(h->remote);
     end_control(h);
     free(h);

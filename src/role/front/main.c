@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/ip.h"
 #include "base/log.h"
 #include "crypto/crypto.h"
 #include "os/clock.h"
@@ -189,7 +190,7 @@ static const char *reason_to_refuse(const struct ipc_listener *port, const char 
         return "shutting down";
     if (relay_count() >= MAX_RELAYS)
         return "too many connections";
-    if (front_is_exempt(remote))
+    if (front_is_exempt(remote) || ip_in_networks(str_of(remote), port->proxies))
         return NULL;
     if (is_paused(remote))
         return "a connection from you ended badly, try again later";

@@ -5,9 +5,42 @@
 
 #include "base/ip.h"
 #include "base/log.h"
+#include "os/clock.h"
+#include "proto/http/proxy.h"
 #include "role/web/web.h"
 
 enum { MAX_BATCH = 64 };
+
+bool client_of_proxy(struct web_conn *c, struct err *e)
+{
+    int64_t deadline = os_monotonic_ms() + web_timeout(c, WEB_PROXY_MS);
+    char header[PROXY_MAX_HEADER];
+    bool has_source;
+    struct ip ip;
+    size_t n = 0, more, got;
+
+    if (!ip_in_networks(c->remote, c->port->proxies))
+        return true;
+    // Not a byte more than it has: what follows is the client's, and TLS.
+    while (proxy_need(str_at(header, n), &more, e) && more) {
+        int64_t left = deadline - os_monotonic_ms();
+
+        if (!stream_read(&c->stream, header + n, more, left > 0 ? (int)left : 0, &got, e))
+            return false;
+        if (!got)
+            return fail(e, ERR_TEMPORARY, "the proxy has gone");
+        n += got;
+    }
+    if (e->kind || !proxy_parse(str_at(header, n), &has_source, &ip, e))
+        return false;
+    if (has_source) {
+        AUTO_BUF text = BUF_LIMIT(64);
+
+        ip_put(&text, &ip);
+        c->remote = arena_dup(&c->arena, buf_str(&text));
+    }
+    return true;
+}
 
 void client_of(struct web_exchange *x)
 {

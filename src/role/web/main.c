@@ -133,7 +133,9 @@ static void run_child(struct role_start *start, struct packet *p)
     os_title_set("mox: web %.*s", STR_FMT(c.remote));
     log_set_cid(c.info.conn);
     setsockopt(c.stream.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (start_tls(&c)) {
+    if (!client_of_proxy(&c, &e)) {
+        LOG(LOG_INFO, "http", "no header of the PROXY protocol", LOG_E(&e), LOG_S("remote", c.remote));
+    } else if (start_tls(&c)) {
         if (c.is_tls && str_eq(tls_protocol(c.stream.tls), STR("h2")))
             http2_serve(&c);
         else

@@ -13,6 +13,7 @@
 enum {
     WEB_IPC_TIMEOUT_MS = 10000,
     WEB_TLS_MS = 30 * 1000,
+    WEB_PROXY_MS = 5 * 1000, // for the header of the PROXY protocol
     WEB_HEAD_MS = 30 * 1000, // mox-web-http-api.md 5.3: from the first byte of a head to its last
     WEB_IDLE_MS = 65 * 1000, // between requests: slightly above what browsers keep open
     WEB_WRITE_MS = 60 * 1000, // for each piece
@@ -210,7 +211,12 @@ int web_timeout(const struct web_conn *c, int ms);
 MUST_USE bool web_flush(struct web_conn *c, struct err *e);
 
 /*
- * client.c: who asks, where a reverse proxy says so; and whether another request may be answered. False: 429 has
+ * client.c: what a load balancer says of the client, before anything else, on connections of those that the
+ * configuration names (the PROXY protocol). False: the connection ends.
+ */
+MUST_USE bool client_of_proxy(struct web_conn *c, struct err *e);
+/*
+ * Who asks, where a reverse proxy says so; and whether another request may be answered. False: 429 has
  * been.
  */
 void client_of(struct web_exchange *x);
