@@ -1,11 +1,12 @@
 /*
  * import upstream: accounts of a data directory of upstream, which is only read, into ours: mailboxes with
- * UIDVALIDITY and UIDs, flags, keywords, subscriptions, and the mail.
+ * UIDVALIDITY and UIDs, flags, keywords, subscriptions, the mail, and the password's hash.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "role/auth/credentials.h"
 #include "store/store.h"
 
 enum { BATCH = 200, PROGRESS = 1000, DIR_MODE = 0700, MOST_TOLD = 100 };
@@ -31,6 +33,14 @@ struct takeover {
     struct store *store;
     struct upstream_account from;
     uint64_t n_added, n_there, n_lost;
+    struct password_found *password; // shared with the parent
+};
+
+/* The hash goes into another database than the mail, by another child. */
+struct password_found {
+    char hash[100];
+    size_t n;
+    const char *account;
 };
 
 /*
@@ -231,6 +241,11 @@ static int take_over(void *ctx)
             store_adopt_counters(t->store, t->from.modseq, t->from.next_uidvalidity, &e) &&
             take_mailboxes(t, &a, &e) && take_subscriptions(t, &a, &e);
     store_close(t->store);
+    if (is_ok && t->from.password_hash.n <= sizeof t->password->hash) {
+        t->password->n = t->from.password_hash.n;
+        if (t->password->n)
+            memcpy(t->password->hash, t->from.password_hash.p, t->password->n);
+    }
     if (!is_ok) {
         (void)fail_in(&e, "account %s", t->account);
         return cmd_fail(&e);
@@ -266,17 +281,64 @@ static bool map_index(int dir, struct str *out, int *fd, struct err *e)
     return true;
 }
 
+/* In a child of its own, in the directory of auth.db. */
+static int take_password(void *ctx)
+{
+    const struct password_found *p = ctx;
+    struct err e = {0};
+    struct credentials *c = credentials_open(&e);
+    bool is_new, is_ok;
+
+    is_ok = c && credentials_adopt(c, str_of(p->account), str_at(p->hash, p->n), &is_new, &e);
+    credentials_close(c);
+    if (!is_ok) {
+        (void)fail_in(&e, "password of account %s", p->account);
+        return cmd_fail(&e);
+    }
+    if (is_new)
+        printf("%s: password taken over\n", p->account);
+    return 0;
+}
+
+// A directory of the data directory, made if need be, for whoever has that.
+static bool make_dir(struct arena *a, struct str data, const char *name, mode_t mode, const char **out,
+                     struct err *e)
+{
+    struct stat st;
+
+    *out = arena_cstring(a, arena_printf(a, "%.*s/%s", STR_FMT(data), name));
+    if (stat(arena_cstring(a, data), &st))
+        return fail_errno(e, "looking at %.*s", STR_FMT(data));
+    if (mkdir(*out, mode))
+        return errno == EEXIST || fail_errno(e, "making %s", *out);
+    return geteuid() || chown(*out, st.st_uid, st.st_gid) == 0 || fail_errno(e, "giving %s to its user", *out);
+}
+
+static bool take_password_of(struct str data, struct password_found *p, int *code, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    AUTO_FD dir = -1;
+    const char *path;
+
+    if (!make_dir(&a, data, "auth", DIR_MODE, &path, e))
+        return false;
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir >= 0 ? confine_run(dir, -1, take_password, p, code, e) : fail_errno(e, "opening %s", path);
+}
+
 // Our directory of the account, made if need be, for whoever has the others.
 static bool make_account(struct arena *a, struct str data, const char *account, int *out, struct err *e)
 {
-    const char *accounts = arena_cstring(a, arena_printf(a, "%.*s/accounts", STR_FMT(data)));
-    const char *own = arena_cstring(a, arena_printf(a, "%s/%s", accounts, account));
+    const char *accounts, *own;
     struct stat st;
 
     if (!account[0] || account[0] == '.' || str_find(str_of(account), '/') != STR_NONE)
         return fail(e, ERR_SYNTAX, "\"%s\" is no account", account);
-    if ((mkdir(accounts, 0711) && errno != EEXIST) || stat(accounts, &st))
-        return fail_errno(e, "making %s", accounts);
+    if (!make_dir(a, data, "accounts", 0711, &accounts, e))
+        return false;
+    if (stat(accounts, &st))
+        return fail_errno(e, "looking at %s", accounts);
+    own = arena_cstring(a, arena_printf(a, "%s/%s", accounts, account));
     if (mkdir(own, DIR_MODE) == 0 && geteuid() == 0 && chown(own, st.st_uid, st.st_gid))
         return fail_errno(e, "giving %s to its user", own);
     return paths_open_account(a, data, str_of(account), out, e);
@@ -310,14 +372,20 @@ static bool take_account(struct str data, struct str theirs, const char *account
     AUTO_FD index = -1;
     AUTO_FD to = -1;
     AUTO_FD files = -1;
+    int password_code = 0;
     bool is_ok;
 
     t->account = account;
+    t->password = confine_shared(sizeof *t->password);
+    t->password->account = account;
     is_ok = paths_open_account(&a, theirs, str_of(account), &from, e) &&
             map_index(from, &t->index, &index, e) && make_account(&a, data, account, &to, e) &&
             start_opener(from, &files, e);
     t->files = files;
-    is_ok = is_ok && confine_run(to, -1, take_over, t, code, e);
+    is_ok = is_ok && confine_run(to, -1, take_over, t, code, e) &&
+            (!t->password->n || take_password_of(data, t->password, &password_code, e));
+    if (is_ok && password_code)
+        *code = password_code;
     if (t->index.n)
         munmap((void *)(uintptr_t)t->index.p, t->index.n);
     free(t);

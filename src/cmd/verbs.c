@@ -121,7 +121,8 @@ const struct cmd cmd_verbs[] = {
      "All of them, or those that are named: mailboxes with their UIDVALIDITY, messages with their UIDs,\n"
      "flags and keywords, and subscriptions, so that IMAP clients notice nothing. The directory is only\n"
      "read. Neither server must be running. The accounts must also be in domains.conf, which is as\n"
-     "upstream's; passwords are set anew. It can be repeated: what was taken over is not taken twice.",
+     "upstream's. An account without a password gets upstream's. It can be repeated: what was taken over is\n"
+     "not taken twice.",
      cmd_import_upstream, false},
     {"ximport mbox", "accountdir mailbox mbox", "Import the messages of an mbox file without a server.\n\n"
      "The account is a directory such as data/accounts/name. As \"import mbox\"; the server must not be\n"

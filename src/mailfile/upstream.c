@@ -137,6 +137,16 @@ static bool on_subscription(void *ctx, struct arena *unused, const struct bstore
     return true;
 }
 
+// The first field is the key, so there is one record in practice.
+static bool on_password(void *ctx, struct arena *unused, const struct bstore_value *v, struct err *e)
+{
+    struct reading *r = ctx;
+
+    (void)unused, (void)e;
+    r->out->password_hash = v[0].text;
+    return true;
+}
+
 static bool on_uidvalidity(void *ctx, struct arena *unused, const struct bstore_value *v, struct err *e)
 {
     struct reading *r = ctx;
@@ -173,7 +183,8 @@ static bool read_table(const struct bolt *b, struct reading *r, const char *name
 
 bool upstream_read(struct str file, struct arena *a, struct upstream_account *out, struct err *e)
 {
-    static const char *const name[] = {"Name"}, *const next[] = {"Next"}, *const last[] = {"LastModSeq"};
+    static const char *const name[] = {"Name"}, *const next[] = {"Next"}, *const last[] = {"LastModSeq"},
+                             *const hash[] = {"Hash"};
     const char *message_fields[MSG_FLAGS + COUNT(flags)] = {
         "ID", "UID", "MailboxID", "Expunged", "Received", "Size", "MsgPrefix", "Keywords", "MailFrom",
         "EHLODomain", "RemoteIP"};
@@ -187,6 +198,7 @@ bool upstream_read(struct str file, struct arena *a, struct upstream_account *ou
         !read_table(&b, &r, "Mailbox", box_fields, BOX_COUNT, true, on_mailbox, e) ||
         !read_table(&b, &r, "Message", message_fields, COUNT(message_fields), true, on_message, e) ||
         !read_table(&b, &r, "Subscription", name, 1, false, on_subscription, e) ||
+        !read_table(&b, &r, "Password", hash, 1, false, on_password, e) ||
         !read_table(&b, &r, "NextUIDValidity", next, 1, false, on_uidvalidity, e) ||
         !read_table(&b, &r, "SyncState", last, 1, false, on_state, e))
         return false;

@@ -31,6 +31,7 @@ struct upstream_account {
     size_t n_subscriptions, cap_subscriptions;
     uint64_t modseq; // the last one given
     uint32_t next_uidvalidity;
+    struct str password_hash; // bcrypt; empty when there is none
 };
 /* All texts point into the file or are in a. */
 MUST_USE bool upstream_read(struct str file, struct arena *a, struct upstream_account *out,

@@ -1,6 +1,7 @@
 """import upstream: accounts of a data directory of upstream, written by Python and by the real bbolt."""
 import fcntl
 import random
+import sqlite3
 
 import upstream_writer as w
 from harness import *
@@ -88,6 +89,30 @@ def accounts_are_taken_over():
             s.stop()
             code, out, err = s.command('import', 'upstream', d)
             assert code == 0, err
+
+
+@test
+def the_password_comes_over():
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        s.stop()
+        w.write(d, 'mox', w.Bolt().write(w.tables(*[w.sample(5)[i] for i in (0, 1, 3)], 950, 2000)), w.sample(5)[2])
+        with contextlib.closing(sqlite3.connect(s.dir + '/data/auth/auth.db')) as db, db:
+            db.execute('DELETE FROM credential')
+            db.execute('DELETE FROM scram')
+        code, out, err = s.command('import', 'upstream', d)
+        assert code == 0 and 'mox: password taken over\n' in out, (out, err)
+        s.start()
+        c = s.imap(login=False)
+        assert c.login(LOGIN, w.PASSWORD)[0] == 'OK'
+        c.logout()
+        # One that is there stays.
+        s.stop()
+        code, out, err = s.command('import', 'upstream', d)
+        assert code == 0 and 'password' not in out, (out, err)
+        shutil.rmtree(d + '/accounts')
+        w.write(d, 'other', w.Bolt().write(w.tables(*[w.sample(5)[i] for i in (0, 1, 3)], 950, 2000, 'no hash')), w.sample(5)[2])
+        code, out, err = s.command('import', 'upstream', d)
+        assert code == 1 and 'none of bcrypt' in err and 'other: 5 messages taken over' in err, (out, err)
 
 
 @test

@@ -183,6 +183,7 @@ def table(versions, records):
     return {b'records': rows, b'types': types, b'index.Some': {b'\0' * 8: b''}}
 
 
+PASSWORD, PASSWORD_HASH = 'upstream password', '$2a$10$abcdefghijklmnopqrstuuitd2M25RJn.ugfVWRNoCV0ICYvjMUwa'
 FLAGS = ['Seen', 'Answered', 'Flagged', 'Forwarded', 'Junk', 'Notjunk', 'Deleted', 'Draft', 'Phishing', 'MDNSent']
 MAILBOX = [('ID', 'int64'), ('Name', 'string'), ('UIDValidity', 'uint32'), ('UIDNext', 'uint32'), ('Archive', 'bool'), ('Draft', 'bool'),
            ('Junk', 'bool'), ('Sent', 'bool'), ('Trash', 'bool'), ('Keywords', 'strings'), ('HaveCounts', 'bool'), ('Total', 'int64'), ('Size', 'int64')]
@@ -203,7 +204,7 @@ def message_path(n):
     return os.path.join('msg', name, str(n))
 
 
-def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity):
+def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity, password_hash=PASSWORD_HASH):
     """messages: dicts of fields; those with 'Pair' are of the second version."""
     return {
         b'Mailbox': table([MAILBOX], [(0, m) for m in mailboxes]),
@@ -212,7 +213,7 @@ def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity):
         b'NextUIDValidity': table([[('ID', 'int'), ('Next', 'uint32')]], [(0, {'ID': 1, 'Next': next_uidvalidity})]),
         b'SyncState': table([[('ID', 'int'), ('LastModSeq', 'int64'), ('HighestDeletedModSeq', 'int64')]],
                             [(0, {'ID': 1, 'LastModSeq': last_modseq, 'HighestDeletedModSeq': -1})]),
-        b'Password': table([[('Hash', 'string')]], [(0, {'Hash': 'x'})]),
+        b'Password': table([[('Hash', 'string')]], [(0, {'Hash': password_hash})]),
     }
 
 

@@ -147,6 +147,42 @@ bool credentials_set(struct credentials *c, struct str account, struct str passw
     return db_commit(c->db, e);
 }
 
+static bool is_bcrypt(struct str hash)
+{
+    if (hash.n != 60 || !str_starts(hash, STR("$2")))
+        return false;
+    for (size_t i = 0; i < hash.n; i++)
+        if (hash.p[i] <= ' ' || hash.p[i] > '~')
+            return false;
+    return true;
+}
+
+bool credentials_adopt(struct credentials *c, struct str account, struct str hash, bool *is_new,
+                       struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    struct password there;
+    struct err none = {0};
+
+    *is_new = false;
+    if (!is_bcrypt(hash))
+        return fail(e, ERR_SYNTAX, "the password's hash is none of bcrypt");
+    if (credentials_password(c, &a, account, &there, &none))
+        return true;
+    if (none.kind != ERR_NOT_FOUND) {
+        *e = none;
+        return false;
+    }
+    if (!db_begin(c->db, e))
+        return false;
+    if (!put_password(c, account, hash, e)) {
+        db_rollback(c->db);
+        return false;
+    }
+    *is_new = true;
+    return db_commit(c->db, e);
+}
+
 // Stored bytes of exactly this length; the database is not trusted to be whole.
 static bool copy_exactly(struct str stored, void *out, size_t n, struct err *e)
 {

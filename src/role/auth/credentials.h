@@ -45,6 +45,12 @@ MUST_USE bool credentials_password(struct credentials *c, struct arena *a, struc
 /* Sets the password and all that is derived from it. ERR_SYNTAX when it breaks the rules. */
 MUST_USE bool credentials_set(struct credentials *c, struct str account, struct str password,
                               struct err *e);
+/*
+ * A bcrypt hash of upstream's, for an account that has no password yet. What other mechanisms need comes
+ * with the first login. *is_new: it was taken. ERR_SYNTAX when it is no such hash.
+ */
+MUST_USE bool credentials_adopt(struct credentials *c, struct str account, struct str hash, bool *is_new,
+                                struct err *e);
 /* Adds what is derived from a password, if it still is the account's: hash says which it was. */
 MUST_USE bool credentials_derive(struct credentials *c, struct str account, struct str hash,
                                  const struct derived *d, struct err *e);
