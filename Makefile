@@ -1,7 +1,7 @@
 # The verbs. The build itself is Meson's: meson.build, and one per module.
 BUILD = build
 
-.PHONY: run test build bench bench-junk bench-import soak fuzz fmt lint install deps clean
+.PHONY: run test build bench bench-junk bench-import soak fuzz fmt lint install deb test-install deps clean
 
 run: build
 	$(BUILD)/mox localserve
@@ -53,6 +53,18 @@ lint: deps
 
 install: build
 	install -D -m 0755 $(BUILD)/mox $(DESTDIR)/usr/local/bin/mox
+	tools/man-pages $(BUILD)/mox $(BUILD)/man
+	install -D -m 0644 -t $(DESTDIR)/usr/local/share/man/man1 $(BUILD)/man/*.1
+	install -D -m 0644 -t $(DESTDIR)/usr/local/share/man/man5 $(BUILD)/man/*.5
+
+# A Debian package, in $(BUILD)/deb.
+deb: build
+	@tools/make-deb $(BUILD) $(BUILD)/deb
+
+# The package in a Debian of its own: installed, set up, used, upgraded, purged. Needs root, the network and minutes.
+test-install: build
+	@tools/install-deps install
+	@test/install/run
 
 # Installs what is missing, and does nothing when all is there.
 deps:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/verbs.h"
@@ -135,7 +136,7 @@ int cmd_help(int argc, char **argv)
     if (argc < 2) {
         list_verbs(stdout, 0, NULL);
         printf("\nFlags before the command: -config file (default: environment MOXCONF, else "
-               "config/mox.conf), -loglevel level, -pedantic\n");
+               "config/mox.conf, else\n/etc/mox/mox.conf), -loglevel level, -pedantic\n");
         return 0;
     }
     for (size_t i = 0; i < cmd_verb_count; i++)
@@ -182,6 +183,14 @@ int cmd_version(int argc, char **argv)
     return 0;
 }
 
+// That of the current directory; elsewhere, that of the package.
+static const char *default_config(void)
+{
+    static const char here[] = "config/mox.conf", packaged[] = "/etc/mox/mox.conf";
+
+    return access(here, F_OK) && access(packaged, F_OK) == 0 ? packaged : here;
+}
+
 int cmd_main(int argc, char **argv)
 {
     const struct cmd_flag flags[] = {
@@ -207,7 +216,7 @@ int cmd_main(int argc, char **argv)
     if (!cmd_options.config_path)
         cmd_options.config_path = getenv("MOXCONF");
     if (!cmd_options.config_path || !cmd_options.config_path[0])
-        cmd_options.config_path = "config/mox.conf";
+        cmd_options.config_path = default_config();
     if (cmd_options.log_level) {
         struct err e = {0};
 

@@ -541,4 +541,90 @@ def servers_that_are_wrong_are_named():
         assert all('refused' in l or 'Could' in l or 'policy at' in l for lines in found.values() for l in lines), found
 
 
+def control(deb):
+    fields, name = {}, None
+    for line in run('dpkg-deb', '-f', deb).stdout.splitlines():
+        if line[0] == ' ':
+            fields[name] += line
+        else:
+            name, _, fields[name] = line.partition(':')
+    return fields
+
+
+@test
+def the_package_has_what_it_should():
+    if not shutil.which('dpkg-shlibdeps'):
+        return print('SKIP the_package_has_what_it_should: dpkg-dev is not installed (tools/install-deps)')
+    with directory() as d:
+        deb = run(os.path.join(ROOT, 'tools', 'make-deb'), os.path.dirname(MOX), d).stdout.strip()
+        version = run(MOX, 'version').stdout.split()[1]
+        fields = control(deb)
+        assert fields['Package'].strip() == 'mox' and fields['Version'].strip() == version, fields
+        # What is linked, and what is loaded by name.
+        loaded = set(re.findall(r'dlopen\("(lib[a-z]*\d*)\.so', run('grep', '-rh', 'dlopen(', os.path.join(ROOT, 'src')).stdout))
+        for library in {'libc6', 'libssl3', 'libsqlite3-0', 'libseccomp2', *loaded}:
+            assert re.search('[ |]%s[-0-9t]*[ ,]' % library, fields['Depends'] + ','), (library, fields['Depends'])
+        entries = [l.split(None, 5) for l in run('dpkg-deb', '-c', deb).stdout.splitlines()]
+        names = {e[5][1:]: (e[0], e[1]) for e in entries}
+        assert all(owner == 'root/root' for _, owner in names.values())
+        assert names['/usr/bin/mox'][0] == '-rwxr-xr-x' and names['/etc/mox -> /var/lib/mox/config']
+        files = [n for n, (kind, _) in names.items() if kind[0] == '-' and n != '/usr/bin/mox']
+        assert all(names[n][0] == '-rw-r--r--' for n in files), names
+        # No file of the package is one that is changed: upgrades have nothing to ask.
+        assert not [n for n in files if n.startswith(('/etc', '/var'))] and 'conffiles' not in os.listdir(d)
+        assert {'/usr/share/man/man1/mox.1.gz', '/usr/share/man/man5/mox.conf.5.gz', '/usr/share/man/man5/domains.conf.5.gz',
+                '/usr/share/doc/mox/copyright', '/usr/share/doc/mox/changelog.gz',
+                '/usr/lib/systemd/system/mox.service'} <= set(files), files
+        root = os.path.join(d, 'root')
+        run('dpkg-deb', '-R', deb, root)
+        assert os.path.getsize(os.path.join(root, 'usr/bin/mox')) < 10 << 20
+        run('sh', '-c', 'cd "$0" && md5sum --quiet -c DEBIAN/md5sums', root)
+        for script in ('postinst', 'prerm', 'postrm'):
+            path = os.path.join(root, 'DEBIAN', script)
+            assert mode(path) == 0o755 and 'set -e\n' in read(path)
+            run('sh', '-n', path)
+        # Every command has its section, and the pages are in order.
+        page = run('gzip', '-dc', os.path.join(root, 'usr/share/man/man1/mox.1.gz')).stdout
+        for line in run(MOX, 'helpall').stdout.splitlines():
+            assert not line.startswith('# mox ') or '.SS "%s"\n' % line[6:].replace('-', '\\-') in page, line
+        if shutil.which('groff'):
+            for name in files:
+                if '/man/' in name:
+                    r = run('sh', '-c', 'gzip -dc "$0" | groff -man -ww -z -Tutf8 -K utf8 2>&1', root + name)
+                    assert not r.stdout, (name, r.stdout[:2000])
+
+
+@test
+def systemd_takes_the_unit():
+    if not shutil.which('systemd-analyze'):
+        return print('SKIP systemd_takes_the_unit: systemd is not installed')
+    with directory() as d:
+        shutil.copy(MOX, os.path.join(d, 'mox'))
+        for name in ('config', 'data'):
+            os.mkdir(os.path.join(d, name))
+        unit = os.path.join(d, 'mox.service')
+        with open(unit, 'w') as f:
+            f.write(mox('config', 'printservice', cwd=d).stdout)
+        r = run('systemd-analyze', 'verify', unit, ok=False)
+        # It looks at other units of this machine as well, and for the manual page.
+        assert not [l for l in r.stderr.splitlines() if 'mox.service' in l and 'man mox(1)' not in l], r.stderr
+        level = run('systemd-analyze', 'security', '--offline=true', '--threshold=60', unit, ok=False)
+        assert level.returncode == 0, level.stdout[-3000:]
+        # Every call that some role has in its sandbox passes the unit's filter.
+        allowed, groups = set(), re.search('^SystemCallFilter=(.*)$', read(unit), re.M).group(1).split()
+        while groups:
+            group = groups.pop()
+            if group[0] != '@':
+                allowed.add(group)
+                continue
+            for word in run('systemd-analyze', 'syscall-filter', group).stdout.split('\n')[2:]:
+                word = word.strip()
+                groups += [word] if word.startswith('@') else []
+                allowed.add(word)
+        calls = set(re.findall(r'SCMP_SYS\((\w+)\)', read(ROOT, 'src/os/sandbox.c')))
+        assert len(calls) > 60 and {'seccomp', 'landlock_restrict_self', 'openat2', 'memfd_create', 'setresuid'} <= allowed
+        # Two of them are named to be refused.
+        assert calls - allowed <= {'ptrace', 'process_vm_readv', 'process_vm_writev'}, calls - allowed
+
+
 main('setup')
