@@ -326,6 +326,34 @@ def redirects():
         assert to('/a/b?c', host='old.example') == (308, 'https://new.example/a/b?c')
         assert to('//x.example/..%2f', host='old.example') == (308, 'https://new.example/')
         assert to('/', host='new.example') == (404, None)
+        w = wire(s, 'OPTIONS * HTTP/1.1\r\nHost: old.example\r\n\r\n')
+        assert reply(w)[0] == 404
+        w.close()
+
+
+@test
+def a_site_is_deployed_by_renaming():
+    """Its directory is there at last, and then another takes its place; connections go on as they were."""
+    with files() as dir:
+        put(dir, 'one/index.html', 'the first')
+        put(dir, 'two/index.html', 'the second')
+        with site(handler('^/', static(dir + '/now'))) as s:
+            def becomes(status, body):
+                deadline = time.monotonic() + WAIT
+                while get(s)[::2] != (status, body):
+                    assert time.monotonic() < deadline, get(s)
+                    time.sleep(0.05)
+            assert get(s)[0] == 404
+            os.rename(dir + '/one', dir + '/now')
+            becomes(200, b'the first')
+            w = wire(s, 'GET / HTTP/1.1\r\nHost: site.example\r\n\r\n')
+            assert reply(w)[2] == b'the first'
+            os.rename(dir + '/now', dir + '/old')
+            os.rename(dir + '/two', dir + '/now')
+            becomes(200, b'the second')
+            w.write('GET / HTTP/1.1\r\nHost: site.example\r\n\r\n')
+            assert reply(w)[2] == b'the first'
+            w.close()
 
 
 # --- the proxy ---------------------------------------------------------------------------------------

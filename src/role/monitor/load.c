@@ -237,6 +237,7 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     // A template's children have what it has read: another takes its place.
     if (is_other_web)
         process_start(m, ROLE_WEB_TEMPLATE);
+    sites_configure(m);
     m->known = (struct map){0};
     is_ok = know_accounts(m, text, e);
     arena_fini(&a);

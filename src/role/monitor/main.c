@@ -59,6 +59,7 @@ static void tick(void *ctx, int events)
         roles_start(m);
         load_again(m);
         certificates_look(m);
+        sites_look(m);
     }
 }
 

@@ -241,6 +241,10 @@ void certificates_pass_on(struct monitor *m);
 MUST_USE bool certificate_open(struct monitor *m, const struct ipc_tls_pair *p, struct err *e);
 /* Looks whether such files have changed; good ones are used in place of what there was. */
 void certificates_look(struct monitor *m);
+
+/* sites.c: the directories of web sites, of a new configuration; and every second. */
+void sites_configure(struct monitor *m);
+void sites_look(struct monitor *m);
 /* keys has the key of that number. */
 void certificate_key_taken(struct monitor *m, uint32_t key);
 

@@ -248,7 +248,8 @@ bool sites_serve(struct web_exchange *x)
     const struct site_handler *h;
     size_t at = 0;
 
-    if (!is_site_port(x))
+    // "OPTIONS *" is about the server, which is none of a site's.
+    if (!is_site_port(x) || !str_starts(x->request->path, STR("/")))
         return false;
     moved = site_moved_to(&site, x->request->host);
     if (moved) {
