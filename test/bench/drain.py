@@ -156,6 +156,9 @@ class Postfix(peers.Peers):
 
     def prepare(self):
         os.makedirs(self.dir)
+        # Not below the configuration, where each start runs a program for every file that is not root's.
+        os.makedirs(self.dir + '.queue')
+        os.symlink(self.dir + '.queue', os.path.join(self.dir, 'queue'))
         self.write('opendkim.conf', OPENDKIM_CONF.format(dir=self.dir))
         with open(os.path.join(self.dir, 'rsa.pem'), 'w') as f:
             subprocess.run(['openssl', 'genrsa', '-traditional', '2048'], stdout=f, check=True, stderr=subprocess.DEVNULL)
@@ -166,7 +169,7 @@ class Postfix(peers.Peers):
         super().prepare()
 
     def close(self):
-        pass
+        shutil.rmtree(self.dir + '.queue', ignore_errors=True)
 
     def launch(self):
         subprocess.run([shutil.which('opendkim', path=os.environ.get('PATH', '') + ':/usr/sbin'), '-x',
