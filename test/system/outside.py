@@ -299,6 +299,27 @@ def submit(s, to, body='hello', sender='ann@example.org', subject='test', option
     c.quit()
 
 
+def queue_command(s, *args):
+    code, text, err = s.command('queue', *args)
+    assert code == 0, err
+    return text
+
+
+def fill(s, addresses, user='ann'):
+    """A message to each, that waits until release."""
+    queue_command(s, 'holdrules', 'add', '-account', user)
+    c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
+    c.login(user + '@example.org', user + ' password')
+    for to in addresses:
+        c.sendmail('%s@example.org' % user, [to], 'From: <%s@example.org>\r\nSubject: %s\r\n\r\nhello\r\n' % (user, to))
+    c.quit()
+    queue_command(s, 'holdrules', 'remove', queue_command(s, 'holdrules', 'list').split('id ')[1].split(':')[0])
+
+
+def release(s):
+    queue_command(s, 'unhold')
+
+
 def outcome(s, to, start=0, n=1):
     """What the log says of the n-th attempt for that recipient: its word, and the fields."""
     pattern = re.compile(r'(delivered|delivery failed|delivery put off).*?to=.?.?%s[ "]' % re.escape(to))

@@ -56,31 +56,10 @@ class Busy(Sink):
         return super().reply(verb, usual)
 
 
-def queue(s, *args):
-    code, text, err = s.command('queue', *args)
-    assert code == 0, err
-    return text
-
-
-def fill(s, addresses, user='ann'):
-    """A message to each, that waits."""
-    queue(s, 'holdrules', 'add', '-account', user)
-    c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
-    c.login(user + '@example.org', user + ' password')
-    for to in addresses:
-        c.sendmail('%s@example.org' % user, [to], 'From: <%s@example.org>\r\nSubject: %s\r\n\r\nhello\r\n' % (user, to))
-    c.quit()
-    queue(s, 'holdrules', 'remove', queue(s, 'holdrules', 'list').split('id ')[1].split(':')[0])
-
-
-def release(s):
-    queue(s, 'unhold')
-
-
 def empty(s):
     deadline = time.monotonic() + WAIT
     while True:
-        text = queue(s, 'list', '-n', '5')
+        text = queue_command(s, 'list', '-n', '5')
         if text == 'messages:\n(none)\n':
             return
         assert time.monotonic() < deadline, text
@@ -114,17 +93,6 @@ def many_messages_take_several_connections(w, s, start):
         assert recipients(sink) == expected(to)
         assert 5 <= sink.most <= 20, sink.most
         assert not any('!' in l for c in sink.connections for l in c), sink.connections
-
-
-@out
-def few_messages_take_one_connection(w, s, start):
-    to = ['b%d@one.example' % i for i in range(9)]
-    with Busy(1) as sink:
-        fill(s, to)
-        release(s)
-        sink.wait(9)
-        empty(s)
-        assert recipients(sink) == expected(to) and len(sink.connections) == 1, sink.connections
 
 
 @out
