@@ -40,6 +40,7 @@ def forwarding():
     zones = [Zone('elsewhere.example', '@ TXT "v=spf1 +all"\n' + MX % ip(1) + KEY.zone_line()),
              Zone('example.org', OWN.zone_line()),
              Zone('far.example', MX % ip(2)), Zone('other.example', MX % ip(3)),
+             Zone('victim.example', MX % ip(1)),
              Zone('strict.example', '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n')]
     with Internet(zones) as internet:
         s = Serve(env=dict(internet.env, MOX_SMTP_TIMEOUT_MS='5000')).start()
@@ -149,6 +150,20 @@ def a_failure_is_told_to_who_sent_it():
         assert b'one@far.example' in data and b'5.1.1' in data, data
         assert judge([{'do': 'verify', 'message': b64(data), 'records': RECORDS}]) == [[True]], data
         far.wait_line('RCPT TO:<ONE@FAR.EXAMPLE>')
+        # Nobody has proved that this one sent it: whoever is behind that address hears nothing.
+        incoming(s, 'al@victim.example', 'others@example.org', text('al@victim.example', 'in your name'))
+        s.wait_log('a message is gone and its sender not told')
+        assert other.wait(2)[1][1] == ['RCPT TO:<two@other.example>']
+        assert len(elsewhere.messages) == 1 and 'victim.example' not in s.command('queue', 'list')[1], elsewhere.messages
+        # Nor does anybody of a report that cannot be delivered (RFC 5321 4.5.5).
+        start = len(s.log_text())
+        elsewhere.says['RCPT'] = ['550 5.1.1 no such sender']
+        incoming(s, 'al@elsewhere.example', 'others@example.org', text('al@elsewhere.example', 'lost again'))
+        s.wait_log('a message is gone and its sender not told', start)
+        deadline = time.monotonic() + WAIT
+        while '(none)' not in (waiting := s.command('queue', 'list')[1]):
+            assert time.monotonic() < deadline, waiting
+            time.sleep(0.05)
 
 
 @test
