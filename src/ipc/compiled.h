@@ -267,6 +267,12 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     F(str, to, IPC_MAX_RECORD)                                                                     \
     F(u32, min_attempts, 0)                                                                        \
     F(str, transport, IPC_MAX_NAME)
+/* queue: a login whose messages have a return path of their own for each recipient (FromIDLoginAddresses). */
+#define ipc_fromid_login_FIELDS(F) F(str, login, IPC_MAX_ADDRESS)
+/* queue: the first LocalpartCatchallSeparator of a domain, in A-labels. */
+#define ipc_separator_FIELDS(F)                                                                    \
+    F(str, domain, IPC_MAX_ADDRESS)                                                                \
+    F(str, separator, 64)
 /* dial: a port of a transport. */
 #define ipc_dial_port_FIELDS(F) F(u32, port, UINT16_MAX)
 /* dial: a port of an ACME directory, which fetch may ask for as well as 443. */
@@ -317,6 +323,8 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(text_piece)                                                                                  \
     M(transport)                                                                                   \
     M(route)                                                                                       \
+    M(fromid_login)                                                                                \
+    M(separator)                                                                                   \
     M(dial_port)                                                                                   \
     M(web_port)
 

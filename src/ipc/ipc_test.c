@@ -192,6 +192,7 @@ TEST(only_these_may_say_it)
         {IPC_compiled, R_(CONFIG)},     {IPC_compiled_end, R_(CONFIG)},  {IPC_set_password, R_(ADMIN)},
         {IPC_queue_command, R_(ADMIN)}, {IPC_conn_new, R_(FRONT)},       {IPC_conn_resume, R_(FRONT)},
         {IPC_conn_gone, R_(FRONT)},     {IPC_park, R_(ACCOUNT)},         {IPC_parked_send, R_(ACCOUNT)},
+        {IPC_returned, R_(ACCOUNT)},
         {IPC_detached, R_(ACCOUNT)},    {IPC_signed, R_(KEYS)},          {IPC_auth_reply, R_(AUTH)},
         {IPC_rcpt_reply, R_(AUTH)},     {IPC_from_reply, R_(AUTH)},
         {IPC_resolved, R_(RESOLVE)},

@@ -600,6 +600,16 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, refused_enhanced, 16)                                                                   \
     F(str, refused_text, IPC_MAX_TEXT)                                                             \
     F(u32, relay, 0) /* not 0: the address of this relay_grant, and its reverse path */
+/*
+ * account -> queue: another server's report about a message of this account's, that came to this return path: what it
+ * says of its one recipient (enum dsn_action). Nobody answers.
+ */
+#define ipc_returned_FIELDS(F)                                                                     \
+    F(str, path, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, action, 4)                                                                               \
+    F(str, status, 16)                                                                             \
+    F(u32, code, 599)                                                                              \
+    F(str, text, IPC_MAX_TEXT)
 /* The message itself, a sealed memory file; the answer is a verdict. */
 #define ipc_submit_data_FIELDS(F) F(u64, size, 0)
 /*
@@ -1149,6 +1159,7 @@ enum ipc_sts_outcome {
     M(commit, R_(SESSION) | R_(QUEUE), R_(ACCOUNT), 0, 0)                                          \
     M(submit, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                            \
     M(submit_rcpt, R_(SESSION) | R_(ADMIN), R_(QUEUE), 0, 0)                                       \
+    M(returned, R_(ACCOUNT), R_(QUEUE), 0, 0)                                                      \
     M(submit_data, R_(SESSION) | R_(ADMIN), R_(QUEUE), 1, 1)                                       \
     M(queue_command, R_(ADMIN), R_(QUEUE), 0, 0)                                                      \
     M(sign, R_(FRONT) | R_(SESSION) | R_(WEB), R_(KEYS), 0, 0)                                      \

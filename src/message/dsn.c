@@ -30,6 +30,11 @@ static const struct {
                            "members.")},
 };
 
+struct str dsn_action_word(enum dsn_action action)
+{
+    return actions[action].word;
+}
+
 // Text of others on one line: runs of blanks and control characters are one space, no word is longer than a
 // line may be, and without is_utf8 everything is ASCII (RFC 6533 3, EmbeddedUnicodeChar).
 static void put_plain(struct buf *out, struct str s, bool is_utf8)

@@ -1,7 +1,7 @@
 /*
  * Delivery status notifications: what became of a message, for its sender (RFC 3461, 3464, 6522, 6533).
  *
- * A pure writer. All texts may be another server's or the sender's: what would end a line or a part is
+ * A pure writer, and a reader of others'. All texts may be another server's or the sender's: what would end a line or a part is
  * taken out, and what is too long is cut.
  */
 #pragma once
@@ -9,15 +9,21 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "message/mime.h"
 
 enum {
     DSN_MAX_ORIGINAL = 256 * 1024, // a longer original is not returned in full
     DSN_MAX_HEADER = 64 * 1024,    // of its header; the rest of the fields is left out
     DSN_MAX_TEXT = 4096,           // of a diagnostic
+    DSN_MAX_STATUS = 1 << 20,      // of the fields of a report that is read
+    DSN_MAX_RECIPIENTS = 1000,     // in it
 };
 
 /* RFC 3464 2.3.3. */
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED };
+
+/* "failed". */
+struct str dsn_action_word(enum dsn_action action);
 
 struct dsn_recipient {
     struct str address;
@@ -56,3 +62,24 @@ struct dsn {
  * the original has the boundary in it.
  */
 MUST_USE bool dsn_put(struct buf *out, const struct dsn *d, bool *has_8bit, struct err *e);
+
+/* What a report says. Texts are as they stand there, on one line each. */
+struct dsn_said {
+    struct str original;  // Original-Recipient with its type, or empty
+    struct str recipient; // address of Final-Recipient
+    enum dsn_action action;
+    struct str status;    // "5.1.1"
+    unsigned code;        // of the SMTP reply in Diagnostic-Code; 0: there is none
+    struct str text;      // that reply
+};
+struct dsn_report {
+    struct str envid;
+    struct dsn_said *items;
+    size_t n; // one at least
+};
+/*
+ * RFC 3464, 6522, 6533. ERR_NOT_FOUND when the message is no such report; ERR_SYNTAX when a field is missing,
+ * is there twice or says nothing that is known; ERR_LIMIT.
+ */
+MUST_USE bool dsn_read(struct arena *a, struct str message, const struct part *root, struct dsn_report *out,
+                       struct err *e);

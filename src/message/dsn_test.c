@@ -214,3 +214,64 @@ TEST(dsn_with_other_letters)
     d.is_full = true;
     CHECK(has(put(&a, &d), "Content-Type: message/global\r\n"));
 }
+
+static bool read_status(struct arena *a, const char *status, struct dsn_report *out, struct err *e)
+{
+    struct str message = arena_printf(a, "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n"
+                                         "\r\n--b\r\n\r\nsorry\r\n--b\r\nContent-Type: message/delivery-status\r\n"
+                                         "\r\n%s\r\n--b--\r\n", status);
+    AUTO_EXACT copy = exact_copy(message);
+    bool is_broken, is_read = dsn_read(a, copy.str, mime_parse(a, copy.str, &is_broken), out, e);
+
+    for (size_t i = 0; i < out->n; i++)
+        out->items[i].text = arena_dup(a, out->items[i].text);
+    return is_read;
+}
+
+TEST(dsn_reports_of_others)
+{
+#define MTA "Reporting-MTA: dns; mx.example\r\n\r\n"
+#define TO "Final-Recipient: rfc822; bob@x\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+    static const struct {
+        const char *status;
+        size_t n;
+        enum dsn_action action;
+        unsigned code;
+        const char *read; // status
+    } cases[] = {
+        {MTA TO, 1, DSN_FAILED, 0, "5.1.1"},
+        {"reporting-mta: dns;m\r\n\r\n\r\n\r\nfinal-recipient:RFC822;bob@x\r\naction: Delayed\r\nstatus: 4.2.2 (full)", 1,
+         DSN_DELAYED, 0, "4.2.2"},
+        {MTA "Action: delivered\r\nFinal-Recipient: utf-8; b\xc3\xb6\x62@x\r\nStatus: 2.0.0", 1, DSN_DELIVERED, 0, "2.0.0"},
+        {MTA TO "Diagnostic-Code: smtp; 550 5.1.1\r\n nobody here\r\n", 1, DSN_FAILED, 550, "5.1.1"},
+        {MTA TO "Diagnostic-Code: smtp;550-5.1.1 nobody\r\n", 1, DSN_FAILED, 550, "5.1.1"},
+        {MTA TO "Diagnostic-Code: x-unix; 550 no\r\n", 1, DSN_FAILED, 0, "5.1.1"},
+        {MTA TO "Diagnostic-Code: smtp; 5500 no\r\n", 1, DSN_FAILED, 0, "5.1.1"},
+        {MTA TO "\r\n" TO, 2, DSN_FAILED, 0, "5.1.1"},
+        {MTA TO "Action: failed\r\n", 0, 0, 0, ""},             // twice
+        {MTA "Action: failed\r\nStatus: 5.1.1\r\n", 0, 0, 0, ""}, // of whom
+        {MTA "Final-Recipient: rfc822; bob@x\r\nStatus: 5.1.1\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: rfc822; bob@x\r\nAction: failed\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: rfc822; bob@x\r\nAction: lost\r\nStatus: 5.1.1\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: rfc822; bob@x\r\nAction: failed\r\nStatus: 3.1.1\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: rfc822; bob@x\r\nAction: failed\r\nStatus: 5.1\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: rfc822; bob@x\r\nAction: failed\r\nStatus: 5.1.1000\r\n", 0, 0, 0, ""},
+        {MTA "Final-Recipient: x400; bob\r\nAction: failed\r\nStatus: 5.1.1\r\n", 0, 0, 0, ""},
+        {"Arrival-Date: x\r\n\r\n" TO, 0, 0, 0, ""},
+        {MTA, 0, 0, 0, ""},
+        {"", 0, 0, 0, ""},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+        struct dsn_report r;
+        struct err e = {0};
+
+        CHECK_CASE(read_status(&a, cases[i].status, &r, &e) == (cases[i].n > 0), i);
+        CHECK_CASE(e.kind == (cases[i].n ? ERR_NONE : ERR_SYNTAX), i);
+        if (!cases[i].n)
+            continue;
+        CHECK_CASE(r.n == cases[i].n && r.items[0].action == cases[i].action && r.items[0].code == cases[i].code, i);
+        CHECK_CASE(str_eq(r.items[0].status, str_of(cases[i].read)), i);
+    }
+}

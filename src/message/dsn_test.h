@@ -51,6 +51,34 @@ static inline void dsn_check_status(struct str s, const struct dsn *d)
         die("%zu groups of fields", groups);
 }
 
+static inline bool dsn_has_letter(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] > ' ' && s.p[i] < 0x7f)
+            return true;
+    return false;
+}
+
+// Read as a report of others is. Only an address of which nothing is left may make it none.
+static inline void dsn_check_read(struct arena *a, const struct dsn *d, struct str report,
+                                  const struct part *root)
+{
+    struct dsn_report read;
+    struct err e = {0};
+
+    if (!dsn_read(a, report, root, &read, &e)) {
+        for (size_t i = 0; i < d->n_recipients; i++)
+            if (!dsn_has_letter(d->recipients[i].address))
+                return;
+        die("our own report cannot be read: %s", e.text);
+    }
+    if (read.n != d->n_recipients)
+        die("%zu recipients were written, and %zu read", d->n_recipients, read.n);
+    for (size_t i = 0; i < read.n; i++)
+        if (read.items[i].action != d->recipients[i].action || read.items[i].code != d->recipients[i].code)
+            die("recipient %zu is another", i);
+}
+
 static inline void dsn_check(const struct dsn *d, struct str report, bool has_8bit)
 {
     AUTO_ARENA a = ARENA_LIMIT(256 << 20);
@@ -72,6 +100,7 @@ static inline void dsn_check(const struct dsn *d, struct str report, bool has_8b
     if (!str_eq(text->subtype, STR("plain")) || !str_eq(status->type, STR("message")) ||
         !str_eq(status->subtype, d->is_utf8 ? STR("global-delivery-status") : STR("delivery-status")))
         die("other types than written");
+    dsn_check_read(&a, d, report, root);
     dsn_check_lines(report);
     dsn_check_status(dsn_part_bytes(status, report), d);
     if (!d->is_utf8 && (!str_is_ascii(dsn_part_bytes(text, report)) ||

@@ -157,8 +157,8 @@ static bool insert_message(struct queue *q, const struct queue_new *m, size_t n,
     AUTO_STMT s = db_prepare(q->db,
                              "INSERT INTO message (account, reverse_path, queued_unix, size, "
                              "is_8bit, is_smtputf8, require_tls, is_binary, future_release, origin, "
-                             "entries, is_sender_real, message_id, ret, envid, keep_retired_s) "
-                             "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e);
+                             "entries, is_sender_real, message_id, ret, envid, keep_retired_s, "
+                             "has_own_path) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", e);
 
     if (!s)
         return false;
@@ -178,6 +178,7 @@ static bool insert_message(struct queue *q, const struct queue_new *m, size_t n,
     stmt_bind_u64(s, 14, m->ret);
     stmt_bind_str(s, 15, m->envid);
     stmt_bind_u64(s, 16, m->keep_retired_s);
+    stmt_bind_u64(s, 17, m->has_own_path);
     return stmt_run(s, e);
 }
 
@@ -202,10 +203,42 @@ bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
     return put_bytes(q, message, m, e);
 }
 
+// A message of its own for each recipient that has a reverse path of its own.
+static bool insert_all(struct queue *q, const struct queue_new *m, struct err *e)
+{
+    if (!m->reverse_paths)
+        return queue_insert(q, m, e);
+    for (size_t i = 0; i < m->n_recipients; i++) {
+        struct queue_new one = *m;
+
+        one.reverse_path = m->reverse_paths[i];
+        one.recipients = &m->recipients[i];
+        one.n_recipients = 1;
+        if (!queue_insert(q, &one, e))
+            return false;
+    }
+    return true;
+}
+
 static bool add(struct queue *q, const struct queue_new *m, struct err *e)
 {
-    return queue_limits_take(q, m, os_now_unix(), e) && queue_insert(q, m, e) &&
+    return queue_limits_take(q, m, os_now_unix(), e) && insert_all(q, m, e) &&
            report_put_refused(q, m, e);
+}
+
+bool queue_path_is_used(struct queue *q, struct str account, struct str path, bool *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM message WHERE has_own_path AND account = ?1 AND "
+                                    "reverse_path = ?2 COLLATE NOCASE UNION ALL "
+                                    "SELECT 1 FROM retired WHERE account = ?1 AND "
+                                    "reverse_path = ?2 COLLATE NOCASE", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, account);
+    stmt_bind_str(s, 2, path);
+    *out = stmt_step(s, e);
+    return !e->kind;
 }
 
 bool queue_add(struct queue *q, const struct queue_new *m, struct err *e)

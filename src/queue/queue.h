@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "message/dsn.h"
 
 /*
  * Changes gather in one transaction: nothing is durable, and no answer may be given, before
@@ -67,6 +68,8 @@ struct queue_new {
     // would go to somebody who has sent nothing.
     bool is_sender_real;
     struct str account, reverse_path, prefix;
+    bool has_own_path;               // the reverse path is of this message only
+    const struct str *reverse_paths; // one of its own for each recipient; NULL: they share reverse_path
     const struct queue_recipient *recipients;
     size_t n_recipients;
     bool is_8bit, is_binary, is_smtputf8;
@@ -84,6 +87,24 @@ struct queue_new {
 };
 /* ERR_TEMPORARY when the disk is full. */
 MUST_USE bool queue_add(struct queue *q, const struct queue_new *m, struct err *e);
+
+/* Whether a message of the account has this reverse path, or one that is remembered had it. */
+MUST_USE bool queue_path_is_used(struct queue *q, struct str account, struct str path, bool *out, struct err *e);
+
+/* What another server reports of a message that it had taken: it came to this return path. */
+struct queue_returned {
+    struct str account, path;
+    enum dsn_action action;
+    struct str status; // "5.1.1"
+    unsigned code;     // of an SMTP reply; 0: not said
+    struct str text;
+};
+/*
+ * Notes it with the message that is remembered; after a failure the recipient is suppressed as after one here.
+ * found: which one it was can be told.
+ */
+MUST_USE bool queue_returned(struct queue *q, struct arena *a, const struct queue_returned *r, struct str *recipient,
+                             bool *found, struct err *e);
 
 /* --- trying ------------------------------------------------------------------------------------- */
 

@@ -1,3 +1,5 @@
+#include "db/db.h"
+#include "db/sql.h"
 #include "message/dsn_test.h"
 #include "queue/manage.h"
 #include "queue/queue_test.h"
@@ -405,4 +407,91 @@ TEST(queue_forgets_retired_messages_in_time)
     CHECK(queue_forget_retired(f.q, 2, &n, &e) && n == 1);
     CHECK(queue_forget_retired(f.q, 2, &n, &e) && n == 0);
     queue_fixture_end(&f);
+}
+
+static struct queue_returned returned(struct str path, enum dsn_action action, unsigned code, struct str status)
+{
+    return (struct queue_returned){.account = STR("ann"), .path = path, .action = action, .code = code,
+                                   .status = status, .text = STR("said later")};
+}
+
+TEST(queue_hears_of_messages_later)
+{
+    static const struct queue_recipient both[] = {{.address = STR_("bob@other.example")},
+                                                  {.address = STR_("carl@other.example")}};
+    static const struct str paths[] = {STR_("ann+Xy1@mox.example"), STR_("ann+Xy2@mox.example")};
+    struct queue_new m = mail;
+    struct queue_fixture f;
+    struct queue_entry entry = {.origin = QUEUE_SUBMITTED, .account = STR("ann"), .recipient = both[1].address};
+    struct queue_returned r = returned(STR("ANN+xy2@mox.example"), DSN_DELAYED, 450, STR("4.2.2"));
+    struct str recipient;
+    struct err e = {0};
+    bool is;
+
+    queue_fixture_begin(&f);
+    m.recipients = both;
+    m.n_recipients = 2;
+    m.reverse_paths = paths;
+    m.has_own_path = true;
+    m.keep_retired_s = 3600;
+    add(&f, &m);
+    CHECK(queue_path_is_used(f.q, STR("ann"), STR("ann+xy2@mox.example"), &is, &e) && is);
+    CHECK(queue_path_is_used(f.q, STR("carl"), STR("ann+xy2@mox.example"), &is, &e) && !is);
+    CHECK(queue_path_is_used(f.q, STR("ann"), STR("ann+xy3@mox.example"), &is, &e) && !is);
+    CHECK(queue_returned(f.q, &f.a, &r, &recipient, &is, &e) && !is); // it waits still
+    for (size_t i = 0; i < 2; i++) {
+        struct queue_entry tried;
+
+        try(&f, &tried, &accepted);
+        CHECK_STR(tried.reverse_path, paths[tried.id - 1]);
+        CHECK_STR(tried.recipient, both[tried.id - 1].address);
+    }
+    CHECK(queue_path_is_used(f.q, STR("ann"), paths[0], &is, &e) && is);
+    CHECK(queue_returned(f.q, &f.a, &r, &recipient, &is, &e) && is);
+    CHECK_STR(recipient, both[1].address);
+    CHECK(queue_is_suppressed(f.q, &entry, &is, &e) && !is);
+    r.account = STR("carl"); // whose it is not
+    CHECK(queue_returned(f.q, &f.a, &r, &recipient, &is, &e) && !is);
+    r = returned(STR("ann+Xy2@mox.example"), DSN_FAILED, 0, STR("5.1.1"));
+    CHECK(queue_returned(f.q, &f.a, &r, &recipient, &is, &e) && is);
+    CHECK(queue_is_suppressed(f.q, &entry, &is, &e) && is);
+    entry.recipient = both[0].address;
+    CHECK(queue_is_suppressed(f.q, &entry, &is, &e) && !is);
+    // Two that have the same path: nobody can tell which.
+    m = mail;
+    m.keep_retired_s = 3600;
+    for (size_t i = 0; i < 2; i++) {
+        struct queue_entry tried;
+
+        add(&f, &m);
+        try(&f, &tried, &accepted);
+    }
+    r.path = mail.reverse_path;
+    CHECK(queue_returned(f.q, &f.a, &r, &recipient, &is, &e) && !is);
+    queue_fixture_end(&f);
+}
+
+// A file of a program that knew no such paths.
+TEST(queue_of_before_return_paths)
+{
+    char dir[] = "/tmp/mox-queue-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct queue_returned r = returned(STR("ann+1@mox.example"), DSN_FAILED, 550, STR("5.1.1"));
+    struct str recipient;
+    struct err e = {0};
+    struct queue *q;
+    struct db *old;
+    bool is;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    old = db_open("queue.db", sql_queue, 8, &e);
+    CHECK(old && db_exec(old, "INSERT INTO retired VALUES (7, 1, 'ann', 'ann+1@mox.example', 'bob@x', 'bob@x', '', '', "
+                              "'', 0, '', 1, 5, 1, 1, '', 5, 9999999999)", &e));
+    db_close(old);
+    q = queue_open(&e);
+    CHECK(q && queue_path_is_used(q, STR("ann"), STR("ann+1@mox.example"), &is, &e) && is);
+    CHECK(queue_returned(q, &a, &r, &recipient, &is, &e) && is);
+    CHECK_STR(recipient, STR("bob@x"));
+    queue_close(q);
+    CHECK(chdir("/") == 0);
 }

@@ -464,7 +464,7 @@ def a_captured_account_is_alone_with_its_mail():
 
 @root_test
 def a_captured_account_reports_about_its_own_domains_only():
-    """It may have a channel to admin, and to nobody else; admin knows whose it is, and whose the domains are."""
+    """It may have channels to admin and queue, and to nobody else; admin knows whose it is, and whose the domains are."""
     dmarc = '\t\tDMARC:\n\t\t\tLocalpart: reports\n\t\t\tAccount: %s\n\t\t\tMailbox: DMARC\n'
     with serving() as s:
         path = os.path.join(s.dir, 'domains.conf')
@@ -500,7 +500,12 @@ def a_captured_account_reports_about_its_own_domains_only():
             s.wait_log('peer misbehaves')
             assert c.receive(admin) is None
             admin = c.channel_to(monitor, 5)
-        assert c.send(monitor, message('grant', (1, 2))) > 0  # queue
+        # To the queue it may say what came of messages of its own, and nothing else.
+        for wrong in ('submit', 'submit_rcpt', 'queue_command', 'relay_grant'):
+            queue = c.channel_to(monitor, 2)
+            assert c.send(queue, message(wrong)) > 0
+            assert c.receive(queue) is None, wrong
+        assert c.send(monitor, message('grant', (1, 3))) > 0  # keys
         s.wait_log('account misbehaves')
         c.release()
         held.shutdown()

@@ -104,7 +104,7 @@ static void keep_reject(struct delivery *d, const struct rules *rules, struct ju
 }
 
 // The verdict, and what the session makes of it: see ipc_verdict.
-static bool conclude(struct delivery *d, const struct rules *rules, struct judged *j,
+static bool conclude(struct delivery *d, const struct rules *rules, struct judged *j, struct str rcpt,
                      struct store_new *m, struct err *e)
 {
     const struct decision *by = &j->decision;
@@ -136,7 +136,10 @@ static bool conclude(struct delivery *d, const struct rules *rules, struct judge
     judge_origin(j, by->is_accepted && by->is_reject, &origin);
     m->origin = &origin;
     m->rejects = rules_account(rules)->rejects_mailbox;
-    return answer_stored(d, mailbox, m, e);
+    if (!answer_stored(d, mailbox, m, e))
+        return false;
+    report_tell_returned(&j->returned, rcpt);
+    return true;
 }
 
 static bool decide_about(struct delivery *d, const struct ipc_findings *findings,
@@ -148,7 +151,7 @@ static bool decide_about(struct delivery *d, const struct ipc_findings *findings
     bool is_ok;
 
     judge(&a, rules, findings, offer, str_of(d->address), str_of(d->mailbox), m, j);
-    is_ok = conclude(d, rules, j, m, e);
+    is_ok = conclude(d, rules, j, offer->rcpt, m, e);
     free(j);
     arena_fini(&a);
     rules_put(rules);

@@ -364,6 +364,15 @@ static void refuse_broken(struct decision *d, const struct err *e)
                            .text = STR("temporary failure, try again later")};
 }
 
+// By its header alone: most messages need no second look.
+static bool is_report(struct str header)
+{
+    struct header_field field;
+
+    return header_find(header, STR("Content-Type"), &field) &&
+           str_starts_ci(str_trim(field.value), STR("multipart/report"));
+}
+
 void judge(struct arena *a, const struct rules *rules, const struct ipc_findings *findings,
            const struct ipc_offer *offer, struct str address, struct str mailbox,
            const struct store_new *m, struct judged *out)
@@ -401,6 +410,8 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
         store_read_end(source.reader);
     if (source.reader)
         give_reader(source.reader);
+    if (out->decision.is_accepted && !offer->reverse_path.n && !source.is_opaque && is_report(message.header))
+        report_read_returned(a, m, read_whole, &out->returned);
     store_look_end(account.store, suspect);
     out->is_report = source.is_report;
     out->prefix = with_reason(a, &out->decision, &source, offer);

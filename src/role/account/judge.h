@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ipc/messages.h"
+#include "role/account/report.h"
 #include "role/account/rules.h"
 #include "store/reputation.h"
 
@@ -11,6 +12,7 @@ struct judged {
     struct decision decision;
     bool is_report; // one that was taken
     bool is_report_optional; // the sender's domain need not hear of it (ipc_verdict)
+    struct report_returned returned;
     struct str prefix; // to put before the message: X-Mox-Reason, and what the offer has
     unsigned char digest[32];
     struct store_sign signs[STORE_MAX_SIGNS];

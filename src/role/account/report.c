@@ -22,7 +22,7 @@ enum {
 // One report at a time takes much memory, several would take several times as much.
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
-/* --- the channel to admin ------------------------------------------------------------------------- */
+/* --- the channel to admin or queue ------------------------------------------------------------------------- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of what follows
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
@@ -45,7 +45,7 @@ void report_granted(int fd, struct str reason)
 }
 
 // The main thread hears the answer.
-static bool open_admin(struct channel *out, struct err *e)
+static bool open_service(enum ipc_service service, enum role role, struct channel *out, struct err *e)
 {
     struct timespec end;
     bool is_sent;
@@ -56,14 +56,14 @@ static bool open_admin(struct channel *out, struct err *e)
     pthread_mutex_lock(&lock);
     is_asked = true;
     granted_fd = -1;
-    is_sent = IPC_SEND(&account.monitor, grant, NULL, 0, e, .service = IPC_SERVICE_ADMIN);
+    is_sent = IPC_SEND(&account.monitor, grant, NULL, 0, e, .service = (uint8_t)service);
     while (is_sent && is_asked && rc == 0)
         rc = pthread_cond_clockwait(&answered, &lock, CLOCK_MONOTONIC, &end);
-    *out = (struct channel){granted_fd, ROLE_ACCOUNT, ROLE_ADMIN};
+    *out = (struct channel){granted_fd, ROLE_ACCOUNT, role};
     if (is_sent && is_asked)
-        (void)fail(e, ERR_TEMPORARY, "no channel to admin in time");
+        (void)fail(e, ERR_TEMPORARY, "no channel to it in time");
     else if (is_sent && granted_fd < 0)
-        (void)fail(e, ERR_TEMPORARY, "no channel to admin: %s", refusal);
+        (void)fail(e, ERR_TEMPORARY, "no channel to it: %s", refusal);
     granted_fd = -1;
     is_asked = false;
     pthread_mutex_unlock(&lock);
@@ -91,7 +91,7 @@ static bool hand_over(struct arena *a, const struct report_mail *mail, bool is_t
     if (bytes->full)
         return fail(e, ERR_LIMIT, "the report is too large");
     if (fd < 0 || !os_write_all(fd, buf_str(bytes), e) || !os_memfile_seal(fd, e) ||
-        !open_admin(&admin, e))
+        !open_service(IPC_SERVICE_ADMIN, ROLE_ADMIN, &admin, e))
         return false;
     p = packet_new();
     is_ok = ask_admin(&admin, mail, is_tls, fd, p, &taken, e);
@@ -176,4 +176,55 @@ bool report_take(struct arena *a, const struct report_mail *mail, bool is_tls,
             LOG_S("account", account.name), LOG_S("kind", is_tls ? STR("tls") : STR("dmarc")),
             LOG_S("from", mail->findings->from_domain), LOG_S("why", *why));
     return is_ok;
+}
+
+/* --- reports about this account's own messages ---------------------------------------------------- */
+
+_Static_assert(DSN_EXPANDED == 4, "the limit of ipc_returned's action");
+
+static bool tell_queue(const struct report_returned *r, struct str path, struct err *e)
+{
+    struct channel queue;
+    bool is_ok;
+
+    if (!open_service(IPC_SERVICE_QUEUE, ROLE_QUEUE, &queue, e))
+        return false;
+    is_ok = IPC_SEND(&queue, returned, NULL, 0, e, .path = path, .action = (uint8_t)r->said.action,
+                     .status = str_sub(r->said.status, 0, 16), .code = r->said.code,
+                     .text = str_sub(r->said.text, 0, IPC_MAX_TEXT));
+    channel_close(&queue);
+    return is_ok;
+}
+
+void report_tell_returned(const struct report_returned *r, struct str path)
+{
+    struct err e = {0};
+
+    if (!r->is_one)
+        return;
+    pthread_mutex_lock(&turn);
+    if (!tell_queue(r, path, &e))
+        LOG(LOG_INFO, "store", "a report about a message is not noted", LOG_E(&e), LOG_S("account", account.name));
+    pthread_mutex_unlock(&turn);
+}
+
+void report_read_returned(struct arena *out_arena, const struct store_new *m, report_read_fn *read,
+                          struct report_returned *out)
+{
+    struct arena a = ARENA_LIMIT(MEMORY);
+    AUTO_BUF message = BUF_LIMIT(REPORT_MAX_MESSAGE + 1);
+    struct dsn_report report;
+    struct err e = {0};
+    bool is_broken;
+
+    pthread_mutex_lock(&turn);
+    // One about several recipients is not about a message that had a path of its own.
+    if (m->size <= REPORT_MAX_MESSAGE && read(m, &a, &message, &e) &&
+        dsn_read(&a, buf_str(&message), mime_parse(&a, buf_str(&message), &is_broken), &report, &e) && report.n == 1)
+        *out = (struct report_returned){.is_one = true, .said = {.action = report.items[0].action,
+                                        .status = arena_dup(out_arena, report.items[0].status),
+                                        .code = report.items[0].code,
+                                        .text = arena_dup(out_arena, report.items[0].text)}};
+    pthread_mutex_unlock(&turn);
+    arena_fini(&a);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ipc/messages.h"
+#include "message/dsn.h"
 #include "store/store.h"
 
 struct report_mail {
@@ -21,5 +22,16 @@ typedef bool report_read_fn(const struct store_new *m, struct arena *a, struct b
  */
 MUST_USE bool report_take(struct arena *a, const struct report_mail *mail, bool is_tls,
                           report_read_fn *read, struct str *why, struct err *e);
-/* The monitor's answer to a question for admin: a channel (the account's from now on), or -1. */
+/*
+ * What a message reports of one recipient of a message of this account's, as another server has it
+ * (mox-smtp-delivery.md 3.9); and telling the queue, once it is stored: it came to that address.
+ */
+struct report_returned {
+    bool is_one; // else it is none
+    struct dsn_said said;
+};
+void report_read_returned(struct arena *a, const struct store_new *m, report_read_fn *read,
+                          struct report_returned *out);
+void report_tell_returned(const struct report_returned *r, struct str path);
+/* The monitor's answer to a question for admin or queue: a channel (the account's from now on), or -1. */
 void report_granted(int fd, struct str reason);

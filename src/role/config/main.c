@@ -257,6 +257,24 @@ static void put_accounts(struct compile *c)
     compile_dkim(c->a, c->config, accounts.directory, &c->signing, &c->signing_files);
 }
 
+// Logins whose messages have return paths of their own, and what those are made with.
+static void put_fromid(struct compile *c)
+{
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Accounts"))
+        SCONF_EACH (login, sconf_get(n, "FromIDLoginAddresses"))
+            COMPILED_PUT(&c->transports, fromid_login, .login = login->value);
+    SCONF_EACH (n, sconf_get(c->config->domains.root, "Domains")) {
+        const struct sconf_node *list = sconf_get(n, "LocalpartCatchallSeparators");
+        struct str separator = sconf_text(n, "LocalpartCatchallSeparator"), domain;
+
+        SCONF_EACH (s, list)
+            if (!separator.n)
+                separator = s->value;
+        if (separator.n && domain_to_ascii(c->a, n->key, &domain, NULL))
+            COMPILED_PUT(&c->transports, separator, .domain = domain, .separator = separator);
+    }
+}
+
 // fetch asks the authorities, and nobody else, at other ports than 443.
 static void put_web_ports(struct compile *c)
 {
@@ -401,6 +419,7 @@ static void compile(struct compile *c)
     put_initial_mailboxes(c);
     compile_acme(c->a, c->config, &c->acme, &c->key_files);
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
+    put_fromid(c);
     put_web_ports(c);
     put_reports(c);
     compile_web_domains(c->a, c->config, &c->web);

@@ -81,19 +81,20 @@ static void account_free(struct account *a, bool has_crashed)
     free(a);
 }
 
-// For a report that came: the one service an account has a use for.
-static bool grant_admin(struct account *a, const struct ipc_grant *asked, struct err *e)
+// For a report that came, about a domain of ours or about a message of the account's own: the services that an account
+// has a use for.
+static bool grant_service(struct account *a, const struct ipc_grant *asked, struct err *e)
 {
-    struct process *admin = role_process(a->m, ROLE_ADMIN);
+    struct process *p = role_process(a->m, asked->service == IPC_SERVICE_QUEUE ? ROLE_QUEUE : ROLE_ADMIN);
     struct ipc_peer who = {.role = ROLE_ACCOUNT, .account = a->name};
     struct err why = {0};
     AUTO_FD fd = -1;
 
-    if (asked->service != IPC_SERVICE_ADMIN)
+    if (asked->service != IPC_SERVICE_ADMIN && asked->service != IPC_SERVICE_QUEUE)
         return fail(e, ERR_DENIED, "an account may not use that service");
-    if (!admin)
+    if (!p)
         (void)fail(&why, ERR_TEMPORARY, "a part of the server is starting again, try later");
-    else if (!role_connect(a->m, &admin->ch, &who, &fd, &why))
+    else if (!role_connect(a->m, &p->ch, &who, &fd, &why))
         fd = -1;
     a->sent++;
     return IPC_SEND(&a->ch, granted, &fd, fd >= 0, e,
@@ -126,7 +127,7 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
         return ipc_account_done_get(p->body, &done, e) &&
                answer_task(a, done.is_ok, done.text, e);
     case IPC_grant:
-        return ipc_grant_get(p->body, &grant, e) && grant_admin(a, &grant, e);
+        return ipc_grant_get(p->body, &grant, e) && grant_service(a, &grant, e);
     case IPC_account_idle:
         if (!ipc_account_idle_get(p->body, &idle, e))
             return false;

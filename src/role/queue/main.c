@@ -143,6 +143,8 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
         return local_rcpt_reply(m, e);
     case IPC_relay_grant:
         return passing_granted(m, e);
+    case IPC_returned:
+        return fromid_returned(p, m, e);
     case IPC_queue_command:
         return command_message(p, m, e);
     default:
@@ -157,7 +159,7 @@ static bool on_config(struct packet *m, struct err *e)
     struct str text;
 
     return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
-           transports_use(text, e) &&
+           transports_use(text, e) && fromid_use(text, e) &&
            IPC_SEND(&queue_role.start.monitor, config_done, NULL, 0, e, .number = config.number);
 }
 
@@ -250,7 +252,7 @@ _Noreturn void queue_main(void)
 
     role_start(&queue_role.start, ROLE_QUEUE);
     if (fchdir(queue_role.start.dirs[0]) || !(queue_role.queue = queue_open(&e)) ||
-        !transports_use(queue_role.start.config, &e)) {
+        !transports_use(queue_role.start.config, &e) || !fromid_use(queue_role.start.config, &e)) {
         LOG(LOG_ERROR, "queue", "cannot start", LOG_E(&e));
         exit(1);
     }

@@ -33,6 +33,21 @@ bool submit_is_waiting(void);
 /* What has gathered was committed, or was not. */
 void submit_committed(bool is_ok, const struct err *why);
 
+/* --- fromid.c: return paths that tell which recipient a report is about --------------------------- */
+
+/* Takes over the logins that want them, from a compiled configuration. */
+MUST_USE bool fromid_use(struct str config, struct err *e);
+/* Why a message is not taken; code 0: it is. */
+struct fromid_refusal {
+    unsigned code;
+    const char *enhanced, *text;
+};
+/* Gives the recipients of m paths of their own, in a, if the login wants that. */
+MUST_USE bool fromid_paths(struct arena *a, struct str login, struct queue_new *m, struct fromid_refusal *refusal,
+                           struct err *e);
+/* An account tells what came to one. */
+MUST_USE bool fromid_returned(struct service_peer *p, struct packet *m, struct err *e);
+
 /* --- passing.c: what auth lets through to other servers ------------------------------------------- */
 
 struct passing {

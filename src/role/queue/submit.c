@@ -160,6 +160,7 @@ void submit_committed(bool is_ok, const struct err *why)
 static bool on_submit_data(struct service_peer *p, struct packet *m, struct err *e)
 {
     struct submission *s = p->data;
+    struct fromid_refusal refusal = {0};
     struct ipc_submit_data data;
     AUTO_FD fd = -1;
     struct err why = {0};
@@ -176,6 +177,12 @@ static bool on_submit_data(struct service_peer *p, struct packet *m, struct err 
     s->message.n_recipients = s->n;
     s->message.fd = fd;
     s->message.size = data.size;
+    if (s->message.origin == QUEUE_SUBMITTED &&
+        !fromid_paths(&s->a, p->login, &s->message, &refusal, &why))
+        return answer(p, false, &why, e);
+    if (refusal.code)
+        return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = refusal.code, .enhanced = str_of(refusal.enhanced),
+                        .text = str_of(refusal.text));
     if (!queue_add(queue_role.queue, &s->message, &why))
         return answer(p, false, &why, e);
     s->is_waiting = true;
