@@ -60,6 +60,7 @@ struct check {
 
 /* --- findings -------------------------------------------------------------------------------------------- */
 
+static void put_finding(struct check *c, const char *kind, const char *format, va_list ap) PRINTF_LIKE(3, 0);
 static void put_finding(struct check *c, const char *kind, const char *format, va_list ap)
 {
     AUTO_BUF safe = BUF_LIMIT(8192);
