@@ -81,8 +81,9 @@ static void pump(struct web_exchange *x, struct backend *b)
         goes_on &= move(&down, &w, &c->stream, &e);
         if (!goes_on)
             break;
-        struct pollfd fds[3] = {{.fd = c->stream.fd, .events = w.client},
-                                {.fd = b->stream.fd, .events = w.server},
+        // Of whom nothing is wanted now, poll would tell that it has hung up, again and again.
+        struct pollfd fds[3] = {{.fd = w.client ? c->stream.fd : -1, .events = w.client},
+                                {.fd = w.server ? b->stream.fd : -1, .events = w.server},
                                 {.fd = c->monitor.fd, .events = POLLIN}}; // all it says unasked is stop
         if ((poll(fds, 3, -1) < 0 && errno != EINTR) || fds[2].revents)
             break;
