@@ -1,6 +1,5 @@
 """doc/*.md: their console blocks are run as they are printed."""
 import mailbox
-import sqlite3
 
 import upstream_writer
 from docs import *
@@ -56,15 +55,8 @@ def installing():
 
 @test
 def operation():
-    with directory() as d, serving_in(d) as s:
-        c = s.login('ann')
-        c.append('INBOX', None, None, b'Subject: kept\r\n\r\nhello\r\n')
-        c.logout()
-        with shell_in(d) as shell:
-            follow(os.path.join(DOC, 'operation.md'), shell, lambda text: text.replace('/home/mox', d))
-        drill = os.path.join(d, 'drill', 'data', 'accounts', 'ann', 'account.db')
-        with contextlib.closing(sqlite3.connect(drill)) as db:
-            assert db.execute("SELECT count(*) FROM email").fetchone() == (1,)
+    with directory() as d, serving_in(d), shell_in(d) as shell:
+        follow(os.path.join(DOC, 'operation.md'), shell, lambda text: text.replace('/home/mox', d))
 
 
 @test
