@@ -1,0 +1,155 @@
+#include "mailfile/upstream.h"
+
+#include "base/test.h"
+#include "mailfile/bolt.h"
+#include "mailfile/mailarchive.h"
+#include "os/file.h"
+#include "store/store.h"
+
+static struct str file_of(struct arena *a, const char *path)
+{
+    struct err e = {0};
+    struct str out;
+
+    CHECK(os_read_file(a, path, 1 << 20, &out, &e));
+    return out;
+}
+
+TEST(a_file_of_the_real_bbolt_is_read)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_EXACT file = exact_copy(file_of(&a, MOX_SOURCE "/test/data/upstream/index.db"));
+    struct upstream_account got;
+    struct err e = {0};
+
+    CHECK(upstream_read(file.str, &a, &got, &e));
+    CHECK(got.n_mailboxes == 5 && got.n_subscriptions == 4 && got.modseq == 950 &&
+          got.next_uidvalidity == 2000 && got.password_hash.n == 60);
+    CHECK_STR(got.mailboxes[1].name, STR("Sent"));
+    CHECK_STR(got.mailboxes[1].special_use, STR("Sent"));
+    CHECK(got.mailboxes[0].uidvalidity == 1000 && got.mailboxes[0].uidnext == 170);
+    CHECK(got.n_messages == 113);
+    for (size_t i = 1; i < got.n_messages; i++)
+        CHECK_CASE(got.messages[i - 1].mailbox < got.messages[i].mailbox ||
+                       got.messages[i - 1].uid < got.messages[i].uid, i);
+    // The first of Inbox is the second that came: the first one was moved away and back.
+    CHECK(got.messages[0].mailbox == 1 && got.messages[0].uid == 2 && got.messages[0].id == 2 &&
+          got.messages[0].received_unix > 1600000000);
+    CHECK_STR(got.messages[0].reverse_path, STR("a@b.example"));
+    for (size_t i = 0; i < got.n_messages; i++)
+        if (got.messages[i].uid == 10) {
+            CHECK(got.messages[i].flags == (FLAG_SEEN | FLAG_FLAGGED));
+            CHECK_STR(got.messages[i].keywords, STR("later urgent"));
+        }
+}
+
+TEST(what_is_cut_off_or_changed_is_an_error_or_less)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct str good = file_of(&a, MOX_SOURCE "/test/corpus/upstream/small");
+    struct upstream_account got;
+    struct err e = {0};
+
+    CHECK(upstream_read(good, &a, &got, &e) && got.n_messages == 6);
+    for (size_t n = 0; n < good.n; n += n < 3000 ? 1 : 97) {
+        AUTO_ARENA b = ARENA_LIMIT(64 << 20);
+        AUTO_EXACT cut = exact_copy(str_sub(good, 0, n));
+
+        e = (struct err){0};
+        CHECK_CASE(!upstream_read(cut.str, &b, &got, &e) && e.kind == ERR_SYNTAX, n);
+    }
+    for (size_t at = 2048; at < good.n; at += 7) {
+        AUTO_ARENA b = ARENA_LIMIT(64 << 20);
+        AUTO_EXACT bad = exact_copy(good);
+
+        bad.memory[at] = (char)~bad.memory[at];
+        e = (struct err){0};
+        (void)!upstream_read(bad.str, &b, &got, &e);
+    }
+}
+
+static bool count(void *ctx, struct str key, struct str value, const struct bolt_bucket *bucket, struct err *e)
+{
+    (void)key, (void)value, (void)bucket, (void)e;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+// A branch page that names itself, or its own parent, would be walked for ever.
+TEST(pages_in_a_circle_are_an_error)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_EXACT file = exact_copy(file_of(&a, MOX_SOURCE "/test/corpus/upstream/tree"));
+    struct err e = {0};
+    struct bolt b;
+    size_t n = 0, circles = 0;
+
+    CHECK(bolt_open(&b, file.str, &e) && bolt_each(&b, NULL, count, &n, &e) && n == 6);
+    for (uint64_t page = 2; page < b.n_pages; page++) {
+        char *p = file.memory + page * b.page_size;
+        struct bolt_bucket bucket = {.root = page};
+
+        if (p[8] != 1) // a branch
+            continue;
+        p[16 + 8] = (char)(page & 255);
+        p[16 + 9] = (char)(page >> 8);
+        e = (struct err){0};
+        CHECK_CASE(!bolt_each(&b, &bucket, count, &n, &e) && e.kind == ERR_SYNTAX, page);
+        circles++;
+    }
+    CHECK(circles > 0);
+}
+
+TEST(upstream_paths)
+{
+    static const struct {
+        uint64_t id;
+        const char *path;
+    } cases[] = {{0, "msg/a/0"}, {8191, "msg/a/8191"}, {8192, "msg/b/8192"}, {8192 * 63, "msg/_/516096"},
+                 {8192 * 64, "msg/ab/524288"}, {8192ull * 64 * 64 + 1, "msg/aab/33554433"}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char path[UPSTREAM_MAX_PATH];
+
+        CHECK_STR(upstream_path(cases[i].id, path), str_of(cases[i].path));
+    }
+}
+
+TEST(names_in_archives)
+{
+    static const struct {
+        const char *name;
+        bool is_dir;
+        enum mailarchive_what what;
+        const char *mailbox, *file;
+    } cases[] = {
+        {"a.mbox", false, MAILARCHIVE_MBOX, "a", "a.mbox"},
+        {"./x/a.mbox", false, MAILARCHIVE_MBOX, "x/a", "a.mbox"},
+        {".mbox", false, MAILARCHIVE_UNKNOWN, "", ".mbox"},
+        {"x/.mbox", false, MAILARCHIVE_UNKNOWN, "", ".mbox"},
+        {"a.mbox/", true, MAILARCHIVE_NOTHING, "", "a.mbox"},
+        {"Box/new/", true, MAILARCHIVE_MAILDIR, "Box", "new"},
+        {"new/", true, MAILARCHIVE_NOTHING, "", "new"},
+        {"new/1", false, MAILARCHIVE_UNKNOWN, "", "1"},
+        {"a/b/cur/1:2,S", false, MAILARCHIVE_MESSAGE, "a/b", "1:2,S"},
+        {"a/tmp/1", false, MAILARCHIVE_MESSAGE, "a", "1"},
+        {"a/b/1", false, MAILARCHIVE_UNKNOWN, "", "1"},
+        {"a/dovecot-keywords", false, MAILARCHIVE_KEYWORDS, "a", "dovecot-keywords"},
+        {"dovecot-keywords", false, MAILARCHIVE_UNKNOWN, "", "dovecot-keywords"},
+        {"/etc/cur/passwd", false, MAILARCHIVE_MESSAGE, "etc", "passwd"},
+        {"../../cur/x", false, MAILARCHIVE_MESSAGE, "../..", "x"}, // a mailbox's name, and none that can be
+        {"old/Box/new/1", false, MAILARCHIVE_MESSAGE, "Box", "1"}, // old/ is the prefix
+        {"old", true, MAILARCHIVE_NOTHING, "", ""},
+        {"", false, MAILARCHIVE_UNKNOWN, "", ""},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT name = exact_copy(str_of(cases[i].name));
+        struct mailarchive_place got;
+
+        mailarchive_place(name.str, cases[i].is_dir, STR("old/"), &got);
+        CHECK_CASE(got.what == cases[i].what, i);
+        CHECK_STR(got.mailbox, str_of(cases[i].mailbox));
+        CHECK_STR(got.file, str_of(cases[i].file));
+    }
+}
