@@ -117,7 +117,7 @@ static bool fit(int cert_fd, int key_fd, struct err *e)
     bool is_ok = os_read_fd(&a, cert_fd, 1 << 20, &cert, e) && os_read_fd(&a, key_fd, 1 << 20, &key, e) &&
                  cert_fits_key(cert, key, e);
 
-    if (key.n)
+    if (key.p)
         explicit_bzero((char *)(uintptr_t)key.p, key.n);
     return is_ok;
 }
