@@ -1,4 +1,5 @@
 """The web server of domains.conf: static files, redirects, the reverse proxy and WebSocket."""
+import atexit
 import gzip
 import http.server
 import json
@@ -34,11 +35,26 @@ def handler(path, kind, domain='site.example', **more):
     return ''.join('\t%s\n' % l for l in lines)
 
 
+_fresh = []  # a directory that no server has used, and its address: making keys takes longer than all else
+
+
+def prepare(s):
+    if not _fresh:
+        dir = tempfile.mkdtemp(prefix='mox-fresh-')
+        atexit.register(shutil.rmtree, dir, True)
+        run(MOX, 'localserve', '-initonly', '-dir', dir, '-ip', s.ip)
+        _fresh.extend((dir, s.ip))
+    shutil.copytree(_fresh[0], s.dir, dirs_exist_ok=True)
+    path = os.path.join(s.dir, 'mox.conf')
+    text = open(path).read()
+    open(path, 'w').write(text.replace(_fresh[1], s.ip))
+
+
 @contextlib.contextmanager
 def site(*handlers, more=(), **kw):
     """A server with these handlers."""
     s = Server(**kw)
-    run(MOX, 'localserve', '-initonly', '-dir', s.dir, '-ip', s.ip)
+    prepare(s)
     path = os.path.join(s.dir, 'domains.conf')
     text = open(path).read()
     for old, new in [(WORKDIR, ''.join(handlers)), *more]:
@@ -794,6 +810,28 @@ def services_of_ours_at_another_place():
         status, fields, _ = get(s, '/mail?x')
         assert (status, fields['location']) == (303, '/mail/?x')
         assert get(s, '/mail/x')[0] == 404 and get(s, '/mailing')[0] == 404 and get(s, '/webmail/')[0] == 404
+
+
+@test
+def with_the_rights_of_its_user():
+    """`mox serve` started by root: what its user cannot read is not served; the proxy works as with localserve."""
+    if os.geteuid():
+        return
+    from serving import Serve
+    with files(**{'a.txt': 'for all', 'b.txt': 'for root'}) as dir, http_server() as backend:
+        os.chmod(dir + '/b.txt', 0o600)
+        s = Serve().start()
+        try:
+            s.stop()
+            s.set_conf('\t\tIMAPS:\n', '\t\tWebserverHTTP:\n\t\t\tEnabled: true\n\t\t\tPort: %d\n\t\tIMAPS:\n' % HTTP)
+            with open(os.path.join(s.dir, 'domains.conf'), 'a') as f:
+                f.write('WebHandlers:\n' + handler('^/api/', forward(backend.server_address[1])) + handler('^/', static(dir)))
+            s.start()
+            assert get(s, '/a.txt')[2] == b'for all'
+            assert get(s, '/b.txt')[::2] == (403, b'403 - permission denied\n')
+            assert json.loads(get(s, '/api/x')[2])['line'] == 'GET /api/x HTTP/1.1'
+        finally:
+            s.close()
 
 
 main('web')

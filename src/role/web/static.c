@@ -57,6 +57,15 @@ static bool decline(const struct place *p, unsigned status)
     return true;
 }
 
+static bool deny(const struct place *p)
+{
+    struct web_reply r = {.status = 403, .body = STR("403 - permission denied\n")};
+
+    web_field(p->x, &r, STR("Content-Type"), STR("text/plain; charset=utf-8"));
+    web_reply(p->x, &r);
+    return true;
+}
+
 static bool fail_open(const struct place *p, int code)
 {
     switch (code) {
@@ -70,8 +79,7 @@ static bool fail_open(const struct place *p, int code)
         return decline(p, 404);
     case EACCES:
     case EPERM:
-        web_fail(p->x, 403, STR(""));
-        return true;
+        return deny(p);
     default:
         LOG(LOG_ERROR, "webserver", "opening a file", LOG_S("why", str_of(strerror(code))),
             LOG_S("path", str_sub(p->path, 0, 500)));
