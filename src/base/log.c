@@ -242,11 +242,20 @@ static void put_human(struct buf *b, enum log_level level, const char *message,
         }
 }
 
+static void (*count_line)(enum log_level level);
+
+void log_count_with(void (*fn)(enum log_level level))
+{
+    count_line = fn;
+}
+
 void log_write(enum log_level level, const char *package, const char *message,
                const struct log_field *fields, size_t n)
 {
     AUTO_BUF b = BUF_LIMIT(MAX_LINE - 1); // room for the line end
 
+    if (count_line)
+        count_line(level);
     if (is_human)
         put_human(&b, level, message, fields, n);
     else

@@ -51,6 +51,9 @@ bool log_is_on(enum log_level level, const char *package);
 void log_write(enum log_level level, const char *package, const char *message,
                const struct log_field *fields, size_t n);
 
+/* Calls fn for each line that is written, from now on. */
+void log_count_with(void (*fn)(enum log_level level));
+
 /* Adds " cid=<hex>" to every further line of this thread; 0 ends that. */
 void log_set_cid(uint64_t cid);
 

@@ -115,6 +115,9 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_received_key_FIELDS(F) F(str, key, RECEIVED_ID_KEY_BYTES)
 /* monitor -> auth: the key of policy/srs.h. */
 #define ipc_srs_key_FIELDS(F) F(str, key, SRS_KEY_BYTES)
+/* monitor -> role: the page that it counts in (ipc/metrics.h). monitor -> web template: one to read, of a role. */
+#define ipc_metrics_FIELDS(F)
+#define ipc_metrics_page_FIELDS(F) F(u8, role, ROLE_COUNT - 1)
 /* monitor -> role: all that belongs to the start has been said; close the sandbox and begin. */
 #define ipc_go_FIELDS(F)
 /* monitor -> role: finish what is begun and exit. */
@@ -1083,6 +1086,8 @@ enum ipc_sts_outcome {
     M(key_taken, R_(KEYS), R_(MONITOR), 0, 0)                                                      \
     M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 0, 0)                      \
     M(srs_key, R_(MONITOR), R_(AUTH), 0, 0)                                                        \
+    M(metrics, R_(MONITOR), R_STARTED, 1, 1)                                                       \
+    M(metrics_page, R_(MONITOR), R_(WEB_TEMPLATE), 1, 1)                                           \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \
     M(stop, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(SESSION) | R_(WEB) | R_(MONITOR), 0, 0) \
     M(log_level, R_(MONITOR) | R_(ADMIN), R_STARTED | R_(ACCOUNT) | R_(MONITOR), 0, 0)             \

@@ -33,6 +33,16 @@ const char *role_name(enum role role)
     return names[role];
 }
 
+enum role role_of_children(enum role role)
+{
+    return role == ROLE_SESSION_TEMPLATE   ? ROLE_SESSION
+           : role == ROLE_ACCOUNT_TEMPLATE ? ROLE_ACCOUNT
+           : role == ROLE_DELIVER_TEMPLATE ? ROLE_DELIVER
+           : role == ROLE_FETCH_TEMPLATE   ? ROLE_FETCH
+           : role == ROLE_WEB_TEMPLATE     ? ROLE_WEB
+                                           : role;
+}
+
 enum role role_of_name(struct str name)
 {
     for (enum role r = 0; r < ROLE_COUNT; r++)

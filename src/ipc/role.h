@@ -37,6 +37,9 @@ const char *role_name(enum role role);
 /* The role of that name; ROLE_COUNT when there is none. */
 enum role role_of_name(struct str name);
 
+/* The role of a template's children; that of any other is itself. */
+enum role role_of_children(enum role role);
+
 /* Sets of roles, for the table of who may say what. */
 typedef uint32_t role_set;
 #define ROLE_BIT(role) ((role_set)1 << (role))

@@ -194,6 +194,18 @@ bool os_memfile_seal(int fd, struct err *e)
     return true;
 }
 
+int os_memfile_sized(const char *name, size_t n, struct err *e)
+{
+    int fd = os_memfile(name, e);
+
+    if (fd >= 0 && (ftruncate(fd, (off_t)n) < 0 ||
+                    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)) {
+        fail_errno(e, "memory file");
+        fd_close(&fd);
+    }
+    return fd;
+}
+
 bool os_memfile_is_sealed(int fd)
 {
     int seals = fcntl(fd, F_GET_SEALS);

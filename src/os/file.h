@@ -36,6 +36,8 @@ MUST_USE bool os_remove_dir(int dir_fd, struct str name, struct err *e);
 int os_memfile(const char *name, struct err *e);
 /* No process can change it any more. */
 MUST_USE bool os_memfile_seal(int fd, struct err *e);
+/* One of n bytes for good, all 0, which may be written to. */
+int os_memfile_sized(const char *name, size_t n, struct err *e);
 /* True when fd is a memory file that nobody can change. */
 bool os_memfile_is_sealed(int fd);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/cur.h"
 #include "os/fd.h"
 
 extern char **environ;
@@ -110,6 +111,23 @@ pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct er
     if (pid == 0)
         exec_role(argv, fd, user, parent);
     return pid;
+}
+
+uint64_t os_resident_bytes(pid_t pid)
+{
+    char path[40], text[100];
+    uint64_t size, pages;
+    struct cur c;
+    ssize_t n;
+    AUTO_FD fd = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text);
+    c = cur_of(str_at(text, n > 0 ? (size_t)n : 0));
+    return cur_u64(&c, UINT32_MAX, &size) && cur_skip(&c, ' ') && cur_u64(&c, UINT32_MAX, &pages)
+               ? pages * (uint64_t)sysconf(_SC_PAGESIZE)
+               : 0;
 }
 
 void os_describe_status(int wait_status, char *out, size_t size)

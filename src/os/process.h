@@ -28,6 +28,9 @@ pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct er
 /* Whether user may execute this program. */
 bool os_may_execute_self(const struct os_user *user);
 
+/* Memory that a process has, what it shares included; 0 when that is not known. */
+uint64_t os_resident_bytes(pid_t pid);
+
 /* "exit code 3" or "signal 11 (Segmentation fault)". */
 void os_describe_status(int wait_status, char *out, size_t size);
 

@@ -80,6 +80,7 @@ static bool take_message(struct role_start *s, struct err *e)
     struct ipc_listen listen;
     struct ipc_received_key received;
     struct ipc_srs_key srs;
+    struct ipc_metrics_page shown;
 
     switch ((int)p->type) {
     case IPC_config:
@@ -108,6 +109,11 @@ static bool take_message(struct role_start *s, struct err *e)
             return fail(e, ERR_BUG, "the key of SRS is none");
         memcpy(s->srs_key, srs.key.p, srs.key.n);
         return true;
+    case IPC_metrics:
+        return metrics_use(p->fds[0], e);
+    case IPC_metrics_page:
+        return ipc_metrics_page_get(p->body, &shown, e) &&
+               (s->metrics[shown.role] = metrics_map(p->fds[0], e));
     case IPC_stop:
         exit(0);
     default:

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
+#include "ipc/metrics.h"
 
 enum { ROLE_MAX_GIVEN = 128, ROLE_MAX_CERTS = 1000, ROLE_MAX_DIRS = 256 };
 
@@ -43,6 +44,7 @@ struct role_start {
     struct ipc_settings settings;
     struct ipc_listener *ports; // all records of listeners
     size_t n_ports, cap_ports;
+    const struct metrics_page *metrics[ROLE_COUNT]; // of the web template: those to be shown
 };
 
 /* Receives everything up to `go`. Ends the process when the monitor is not there. */

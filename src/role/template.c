@@ -104,15 +104,6 @@ static uint64_t number_of(struct packet *p)
     return ipc_get_u64(&c, 0, &conn) ? conn : 0;
 }
 
-static enum role child_of(enum role template)
-{
-    return template == ROLE_SESSION_TEMPLATE   ? ROLE_SESSION
-           : template == ROLE_ACCOUNT_TEMPLATE ? ROLE_ACCOUNT
-           : template == ROLE_DELIVER_TEMPLATE ? ROLE_DELIVER
-           : template == ROLE_WEB_TEMPLATE     ? ROLE_WEB
-                                               : ROLE_FETCH;
-}
-
 // In the child nothing of the template's own is left.
 static pid_t fork_child(struct role_start *s, const struct child_kind *kind, int signal_fd)
 {
@@ -145,9 +136,9 @@ static void fork_spare(struct role_start *s, const struct child_kind *kind, int 
         return;
     pid = fork_child(s, kind, signal_fd);
     if (pid == 0) {
-        struct channel ch = {pair[1], child_of(s->role), s->role};
+        struct channel ch = {pair[1], role_of_children(s->role), s->role};
 
-        os_title_set("mox: spare %s", role_name(child_of(s->role)));
+        os_title_set("mox: spare %s", role_name(role_of_children(s->role)));
         fd_close(&pair[0]);
         if (channel_receive(&ch, s->packet, -1, &e) != CHANNEL_MESSAGE)
             _exit(0);
@@ -159,7 +150,7 @@ static void fork_spare(struct role_start *s, const struct child_kind *kind, int 
     if (pid < 0)
         fd_close(&pair[0]);
     else
-        spares[n_spares++] = (struct spare){pid, {pair[0], s->role, child_of(s->role)}};
+        spares[n_spares++] = (struct spare){pid, {pair[0], s->role, role_of_children(s->role)}};
 }
 
 // Forks or drops a spare child, if it is time; how long until there may be something to do again.
@@ -239,7 +230,7 @@ _Noreturn void template_loop(struct role_start *s, const struct child_kind *kind
     bool is_stopping = false;
     int timeout = 0;
 
-    child_box = sandbox_compile(role_profile(child_of(s->role)), &e);
+    child_box = sandbox_compile(role_profile(role_of_children(s->role)), &e);
     if (signal_fd < 0 || !child_box) {
         LOG(LOG_ERROR, "mox", "template cannot start", LOG_E(&e));
         exit(1);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -58,12 +59,24 @@ static bool store(struct str mailbox, const struct store_new *m, struct err *e)
     return true;
 }
 
-static bool answer_stored(struct delivery *d, struct str mailbox, const struct store_new *m,
+// What came to the server, not what the queue brings.
+static void count(const struct delivery *d, unsigned result, struct str reason)
+{
+    if (d->ch.peer == ROLE_SESSION)
+        METRIC(smtpserver_delivery_total, result, metric_word(METRIC_smtpserver_delivery_total, 1, reason));
+}
+
+static bool answer_stored(struct delivery *d, struct str mailbox, const struct store_new *m, struct str reason,
                           struct err *e)
 {
     struct err why = {0};
 
-    return store(mailbox, m, &why) ? answer(d, 250, "2.0.0", "", e) : answer_failure(d, &why, e);
+    if (!store(mailbox, m, &why)) {
+        count(d, METRIC_DELIVERY_ERROR, reason);
+        return answer_failure(d, &why, e);
+    }
+    count(d, METRIC_DELIVERY_DELIVERED, reason);
+    return answer(d, 250, "2.0.0", "", e);
 }
 
 /* --- mail from outside -------------------------------------------------------------------------- */
@@ -121,6 +134,7 @@ static bool conclude(struct delivery *d, const struct rules *rules, struct judge
     } else {
         switch (channel_receive(&d->ch, d->p, DELIVERY_MS, e)) {
         case CHANNEL_CLOSED:
+            count(d, METRIC_DELIVERY_REJECT, by->reason);
             keep_reject(d, rules, j, *m);
             return true;
         case CHANNEL_MESSAGE:
@@ -136,7 +150,7 @@ static bool conclude(struct delivery *d, const struct rules *rules, struct judge
     judge_origin(j, by->is_accepted && by->is_reject, &origin);
     m->origin = &origin;
     m->rejects = rules_account(rules)->rejects_mailbox;
-    if (!answer_stored(d, mailbox, m, e))
+    if (!answer_stored(d, mailbox, m, by->reason, e))
         return false;
     report_tell_returned(&j->returned, rcpt);
     return true;
@@ -206,7 +220,7 @@ static bool serve(struct delivery *d, struct err *e)
         return decide_about(d, &findings, &offer, &m, e);
     return answer(d, 250, "2.0.0", "", e) &&
            channel_expect(&d->ch, IPC_commit, d->p, DELIVERY_MS, e) &&
-           answer_stored(d, str_of(d->mailbox), &m, e);
+           answer_stored(d, str_of(d->mailbox), &m, STR(""), e);
 }
 
 static void run(void *ctx)

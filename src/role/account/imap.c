@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "proto/imap/capability.h"
@@ -51,6 +52,7 @@ void imap_id_put(struct buf *out, char type, uint64_t number)
 
 void imap_no(struct imap_conn *c, const char *code, struct str text)
 {
+    c->result = c->result == METRIC_IMAP_SERVER_ERROR ? c->result : METRIC_IMAP_USER_ERROR;
     put_tagged(c, "NO");
     if (code)
         buf_printf(&c->out, "[%s] ", code);
@@ -61,6 +63,7 @@ void imap_no(struct imap_conn *c, const char *code, struct str text)
 
 void imap_bad(struct imap_conn *c, struct str text)
 {
+    c->result = METRIC_IMAP_BAD_SYNTAX;
     put_tagged(c, "BAD");
     buf_put(&c->out, c->command);
     BUF_PUT(&c->out, " unrecognized syntax/command: ");
@@ -414,7 +417,7 @@ static void run_verb(struct imap_conn *c, struct imap_parser *p, const struct ve
     sync_before_reply(c, v, is_uid);
 }
 
-static void run_command(struct imap_conn *c, bool is_append)
+static void take_command(struct imap_conn *c, bool is_append)
 {
     struct imap_parser p = {cur_of(buf_str(&c->input.bytes)), &c->a, c->has_utf8, &c->e};
     const struct verb *v;
@@ -448,6 +451,16 @@ static void run_command(struct imap_conn *c, bool is_append)
         return;
     }
     run_verb(c, &p, v, is_uid);
+}
+
+static void run_command(struct imap_conn *c, bool is_append)
+{
+    int64_t began = os_monotonic_ms();
+
+    c->result = METRIC_IMAP_OK;
+    take_command(c, is_append);
+    METRIC_TIME(imap_command_duration_seconds, os_monotonic_ms() - began,
+                metric_word(METRIC_imap_command_duration_seconds, 0, c->command), c->result);
 }
 
 /*

@@ -44,6 +44,7 @@ struct imap_conn {
     struct imap_input input;
     struct buf in, out;
     bool is_ending;
+    unsigned result; // of the command in progress: METRIC_IMAP_..., for the metrics
     bool is_handed; // parked: the stream is front's business again
     bool has_condstore, has_utf8, has_qresync, has_rev2, has_utf8_accept;
     uint64_t told_modseq; // what happened to mailboxes has been told up to this

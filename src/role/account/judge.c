@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "ipc/metrics.h"
 #include "message/header.h"
 #include "os/clock.h"
 #include "role/account/account.h"
@@ -243,6 +244,9 @@ static bool ask_junk(void *ctx, struct arena *a, struct decide_junk *out, struct
         out->is_closed = !is_open;
         return none.kind == ERR_NOT_FOUND;
     }
+    METRIC(junk_classify_total, !result.is_significant     ? METRIC_JUNK_UNKNOWN
+                                : result.probability > 0.5 ? METRIC_JUNK_SPAM
+                                                           : METRIC_JUNK_HAM);
     put_words(&words, "junk words:", result.spam, result.n_spam_deciders, s->is_smtputf8);
     put_words(&words, "; others:", result.ham, result.n_ham_deciders, s->is_smtputf8);
     *out = (struct decide_junk){.probability = result.probability,

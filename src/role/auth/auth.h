@@ -55,6 +55,8 @@ void login_forget(void);
 /* --- record.c: attempts on their way to the database ----------------------------------------------- */
 
 /* What is the same for all attempts on a connection; texts in a. */
+/* "imap" or "submission". */
+struct str record_protocol(uint8_t protocol);
 struct login_attempt record_facts(struct arena *a, const struct service_peer *p,
                                   struct str mechanism);
 /* Logs an attempt and keeps it for the database. Empty account: unknown. */

@@ -10,6 +10,7 @@
 
 #include "base/die.h"
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "message/header.h"
 #include "os/clock.h"
 #include "role/auth/auth.h"
@@ -565,6 +566,12 @@ static bool is_limited(const struct service_peer *p)
     return !ratelimit_can(&per_minute, p->remote, 1) || !ratelimit_can(&per_day, p->remote, 1);
 }
 
+static bool reply_limited(struct service_peer *p, struct err *e)
+{
+    METRIC(authentication_ratelimited_total, metric_word(METRIC_authentication_ratelimited_total, 0, record_protocol(p->protocol)));
+    return reply(p, IPC_LIMITED, STR("too many failed logins, try again later"), e);
+}
+
 bool login_by_key(struct service_peer *p, struct packet *m, struct err *e)
 {
     struct client *client = p->data;
@@ -579,7 +586,7 @@ bool login_by_key(struct service_peer *p, struct packet *m, struct err *e)
     if (client->account.n || client->is_busy || client->exchange)
         return fail(e, ERR_DENIED, "a login is done or under way");
     if (is_limited(p))
-        return reply(p, IPC_LIMITED, STR("too many failed logins, try again later"), e);
+        return reply_limited(p, e);
     x = exchange_new(p, STR("tlsclientauth"));
     if (!use_key(p, x, &k, &why) || (p->protocol == IPC_PROTOCOL_IMAP && k.no_imap_preauth)) {
         exchange_free(x);
@@ -675,7 +682,7 @@ static bool begin(struct service_peer *p, const struct ipc_auth_step *step, stru
     if (mechanism == SASL_MECHANISMS)
         return reply(p, IPC_UNKNOWN, STR("mechanism not supported"), e);
     if (is_limited(p))
-        return reply(p, IPC_LIMITED, STR("too many failed logins, try again later"), e);
+        return reply_limited(p, e);
     if (sasl_info(mechanism)->needs_tls && !p->is_tls)
         return reply(p, IPC_NEEDS_TLS, STR("the mechanism needs TLS"), e);
     x = exchange_new(p, sasl_info(mechanism)->log_name);

@@ -2,6 +2,7 @@
  * Login attempts: a log line at once, a row in the database within a second.
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/auth/auth.h"
 #include "text/encode.h"
@@ -16,7 +17,7 @@ static struct login_attempt waiting[MAX_WAITING];
 static struct arena texts = ARENA_LIMIT(8 << 20);
 static size_t n_waiting;
 
-static struct str protocol_name(uint8_t protocol)
+struct str record_protocol(uint8_t protocol)
 {
     return protocol == IPC_PROTOCOL_IMAP ? STR("imap") : STR("submission");
 }
@@ -30,7 +31,7 @@ struct login_attempt record_facts(struct arena *a, const struct service_peer *p,
     return (struct login_attempt){.remote_ip = arena_dup(a, p->remote),
                                   .local_ip = arena_dup(a, p->local), .tls = arena_dup(a, p->tls),
                                   .client_key = arena_dup(a, buf_str(&key)),
-                                  .protocol = protocol_name(p->protocol), .mechanism = mechanism};
+                                  .protocol = record_protocol(p->protocol), .mechanism = mechanism};
 }
 
 void record_attempt(const struct login_attempt *facts, struct str account, struct str login,
@@ -44,6 +45,9 @@ void record_attempt(const struct login_attempt *facts, struct str account, struc
         LOG_S("account", account), LOG_S("mechanism", t->mechanism),
         LOG_S("remote", t->remote_ip), LOG_S("local", t->local_ip), LOG_S("tls", t->tls),
         LOG_S("key", t->client_key), LOG_S("protocol", t->protocol));
+    METRIC(authentication_total, metric_word(METRIC_authentication_total, 0, t->protocol),
+           metric_word(METRIC_authentication_total, 1, t->mechanism),
+           metric_word(METRIC_authentication_total, 2, str_of(result)));
     if (n_waiting == MAX_WAITING || texts.used > MAX_BYTES)
         return;
     waiting[n_waiting++] = (struct login_attempt){

@@ -8,6 +8,7 @@
 
 #include "base/ip.h"
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/net.h"
@@ -106,6 +107,10 @@ static void finish(struct attempt *a, int code)
         site_dial_next(site, code);
         return;
     }
+    if (p && p->role == ROLE_DELIVER)
+        METRIC(queue_connection_total, !code               ? METRIC_DIAL_OK
+                                       : code == ETIMEDOUT ? METRIC_DIAL_TIMEOUT
+                                                           : METRIC_DIAL_ERROR);
     if (p && !code && channel_has_room(&p->ch)) {
         net_local_text(a->fd, local);
         is_ok = IPC_SEND(&p->ch, dialed, &a->fd, 1, &e, .request = request,

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "crypto/crypto.h"
+#include "ipc/metrics.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "role/service.h"
@@ -298,7 +299,9 @@ static bool on_sign(struct service_peer *p, struct packet *packet, struct err *e
     if (!ipc_dkim_sign_get(packet->body, &m, e))
         return false;
     is_ok = sign(p, &m, &out, &why) && !out.full;
-    if (!is_ok)
+    if (is_ok)
+        METRIC(dkim_sign_total, loaded->selectors[m.key - 1].algorithm == DKIM_ED25519_SHA256);
+    else
         LOG(LOG_ERROR, "dkim", "cannot sign", LOG_E(&why), LOG_X("cid", p->conn));
     return IPC_SEND(&p->ch, dkim_signed, NULL, 0, e, .request = m.request, .is_ok = is_ok,
                     .signature = is_ok ? buf_str(&out) : STR(""));

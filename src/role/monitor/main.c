@@ -60,6 +60,7 @@ static void tick(void *ctx, int events)
         load_again(m);
         certificates_look(m);
         sites_look(m);
+        metrics_look(m);
     }
 }
 
@@ -100,7 +101,7 @@ static bool start(struct monitor *m, struct err *e)
     m->packet = packet_new();
     signal_fd = os_signal_fd(e);
     m->loop = event_loop_new(e);
-    if (signal_fd < 0 || !m->loop || !check_landlock(m, e) || !load_first(m, e))
+    if (signal_fd < 0 || !m->loop || !check_landlock(m, e) || !metrics_open(m, e) || !load_first(m, e))
         return false;
     if (m->options.log_level)
         level_set(m, STR(""), str_of(m->options.log_level));

@@ -141,6 +141,8 @@ struct monitor {
     struct event_loop *loop;
     struct arena arena; // what lives as long as the process
     unsigned char received_key[RECEIVED_ID_KEY_BYTES];
+    int metrics[ROLE_COUNT];      // memory files, by role: a template's are its children's
+    int metrics_read[ROLE_COUNT]; // the same, to be read only
     int main_copy;      // mox.conf as it was at start, sealed
     int config_dir, data_dir, accounts_dir, auth_dir, queue_dir, admin_dir, acme_dir, acme_state_dir, ctl_fd;
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
@@ -303,3 +305,12 @@ bool account_is_new(struct monitor *m, struct str name, struct err *e);
 void account_remove(struct monitor *m, struct str name);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
 void accounts_stop(struct monitor *m);
+
+/* --- metrics.c ------------------------------------------------------------------------------------- */
+
+/* Makes the pages of all roles. */
+MUST_USE bool metrics_open(struct monitor *m, struct err *e);
+/* Counts how a process ended. */
+void metrics_ended(enum role role, int wait_status);
+/* What there is now: processes, their memory, connections. */
+void metrics_look(struct monitor *m);

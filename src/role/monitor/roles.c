@@ -221,6 +221,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     case IPC_child_ended:
         if (!ipc_child_ended_get(m->body, &ended, e))
             return false;
+        metrics_ended(role_of_children(p->role), (int)ended.wait_status);
         if (p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE)
             conn_child_ended(p->m, ended.conn, ended.wait_status);
         else if (p->role == ROLE_ACCOUNT_TEMPLATE)
@@ -348,6 +349,17 @@ static enum role who_has_tls(const struct ipc_listener *port)
                                                  : ROLE_FRONT;
 }
 
+static bool send_metrics(struct monitor *m, struct process *p, struct err *e)
+{
+    if (!IPC_SEND(&p->ch, metrics, &m->metrics[role_of_children(p->role)], 1, e))
+        return false;
+    for (size_t role = 0; role < ROLE_COUNT && p->role == ROLE_WEB_TEMPLATE; role++)
+        if (m->metrics_read[role] >= 0 &&
+            !IPC_SEND(&p->ch, metrics_page, &m->metrics_read[role], 1, e, .role = (uint8_t)role))
+            return false;
+    return true;
+}
+
 bool role_send_certificates(struct monitor *m, struct process *p, struct err *e)
 {
     for (size_t i = 0; i < m->n_pairs; i++) {
@@ -413,7 +425,7 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;
     return IPC_SEND(&p->ch, config, fds, n, e, .number = m->config_number) &&
-           send_files(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
+           send_files(m, p, e) && send_metrics(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
 }
 
 struct process *process_start(struct monitor *m, enum role role)
@@ -480,6 +492,8 @@ static void forget(struct monitor *m, struct process *dead, int status)
     char how[100];
 
     os_describe_status(status, how, sizeof how);
+    if (!m->stopping_ms)
+        metrics_ended(dead->role, status);
     if (!m->stopping_ms && !dead->is_retired)
         LOG(LOG_ERROR, "mox", "role ended unexpectedly and will be started again",
             LOG_S("role", str_of(role_name(dead->role))), LOG_S("how", str_of(how)));

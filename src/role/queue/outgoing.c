@@ -7,6 +7,7 @@
  * whatever dies, at most one message of a connection may come twice.
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -461,6 +462,10 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
                                          .remote_address = arena_dup(&c->a, r.ip),
                                          .has_dsn_duty = r.is_dsn_passed};
         item->sending = ANSWERED;
+        METRIC_TIME(queue_delivery_duration_seconds, os_monotonic_ms() - item->started_ms, item->entry.attempts, c->has_transport,
+                    r.is_tls, r.outcome == IPC_DELIVERED          ? METRIC_ATTEMPT_OK
+                              : r.outcome == IPC_FAILED_FOR_GOOD ? METRIC_ATTEMPT_PERMERROR
+                                                                 : METRIC_ATTEMPT_TEMPERROR);
         return true;
     }
     return fail(e, ERR_DENIED, "a result for what it was not given");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -30,7 +31,7 @@ struct question {
     enum dns_type type;
     struct str name;           // lower case, behind the struct
     int id;
-    int64_t deadline_ms;
+    int64_t began_ms, deadline_ms;
     struct question *prev, *next;
 };
 
@@ -138,6 +139,16 @@ static void finish(struct question *q, const struct unbound_answer *a)
     }
 }
 
+static void measure(const struct question *q, enum dns_status status)
+{
+    METRIC_TIME(dns_lookup_duration_seconds, os_monotonic_ms() - q->began_ms, q->peer ? q->peer->role : ROLE_RESOLVE,
+                metric_word(METRIC_dns_lookup_duration_seconds, 1, str_of(dns_type_name(q->type))),
+                status == DNS_OK || status == DNS_NODATA ? METRIC_DNS_OK
+                : status == DNS_NXDOMAIN ? METRIC_DNS_NXDOMAIN
+                : status == DNS_TEMPORARY ? METRIC_DNS_TEMPORARY
+                                          : METRIC_DNS_ERROR);
+}
+
 static void answered(void *question, const struct unbound_answer *found)
 {
     struct question *q = question;
@@ -149,6 +160,7 @@ static void answered(void *question, const struct unbound_answer *found)
         LOG_S("type", str_of(dns_type_name(q->type))),
         LOG_S("status", str_of(dns_status_name(a.status))), LOG_N("secure", a.is_secure),
         LOG_S("why", a.why));
+    measure(q, a.status);
     if (a.is_failure)
         note_failure(q->name, q->type, a.why);
     else
@@ -169,7 +181,7 @@ static struct question *begin(struct service_peer *p, uint64_t request, enum dns
     memcpy(own, name.p, name.n);
     *q = (struct question){.peer = p, .request = request, .type = type,
                            .name = str_at(own, name.n), .next = questions,
-                           .deadline_ms = os_monotonic_ms() + deadline_ms()};
+                           .began_ms = os_monotonic_ms(), .deadline_ms = os_monotonic_ms() + deadline_ms()};
     if (!unbound_ask(q->name, q->type, q, &q->id, e)) {
         free(q);
         return NULL;

@@ -2,6 +2,7 @@
  * IMAP before login (RFC 9051 6.1, 6.2): what a stranger may say. After it, the account takes over.
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "proto/imap/imap.h"
@@ -381,6 +382,7 @@ void imap_session(struct session *s)
 {
     struct imap_stranger c = {.s = s, .is_first = true};
 
+    METRIC(imap_connection_total, s->port->tls == LISTENER_TLS_IMMEDIATE);
     imap_input_init(&c.input, &imap_limits_stranger);
     c.is_ending = !greet(&c);
     while (!c.is_ending && read_command(&c)) {

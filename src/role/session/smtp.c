@@ -4,6 +4,7 @@
 #include "role/session/smtp_verify.h"
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "text/date.h"
 
@@ -16,6 +17,8 @@ void smtp_reply(struct smtp_session *c, unsigned code, const char *enhanced, str
 {
     AUTO_BUF b = BUF_LIMIT(1 << 16);
 
+    c->code = code;
+    c->enhanced = enhanced;
     buf_put(&b, text);
     if (code >= 400)
         buf_printf(&b, " (%.*s)", STR_FMT(c->s->received_id));
@@ -78,6 +81,7 @@ static void reply_hello(struct smtp_session *c)
     }
     BUF_PUT(&b, "\nENHANCEDSTATUSCODES\n8BITMIME\nCHUNKING\nBINARYMIME\nLIMITS RCPTMAX=1000\nSMTPUTF8");
     smtp_reply_put(&c->s->out, 250, STR(""), buf_str(&b));
+    c->code = 250;
 }
 
 static void cmd_hello(struct smtp_session *c, const struct smtp_command *cmd)
@@ -120,7 +124,12 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
 
         buf_printf(&line, "go ahead (%.*s)", STR_FMT(c->s->received_id));
         smtp_reply_put(&reply, 220, STR("2.0.0"), buf_str(&line));
+        c->code = 220;
+        if (!c->is_submission)
+            METRIC(smtpserver_delivery_starttls_total);
         if (!session_start_tls(c->s, buf_str(&reply))) {
+            if (!c->is_submission)
+                METRIC(smtpserver_delivery_starttls_errors_total);
             c->is_ending = true;
             return;
         }
@@ -184,9 +193,12 @@ static const struct verb verbs[] = {
 
 static void run_command(struct smtp_session *c, struct str line)
 {
+    int64_t began = os_monotonic_ms();
     struct smtp_command cmd;
 
     smtp_parse_command(line, &cmd);
+    c->code = 0;
+    c->enhanced = "";
     if (cmd.verb == SMTP_AUTH)
         LOG(LOG_TRACEAUTH, smtp_package(c), "C:", LOG_S("line", line));
     else
@@ -201,6 +213,8 @@ static void run_command(struct smtp_session *c, struct str line)
         verbs[cmd.verb].run(c, &cmd);
     }
     c->is_first = false;
+    METRIC_TIME(smtpserver_command_duration_seconds, os_monotonic_ms() - began, c->is_submission, cmd.verb, c->code,
+                metric_enhanced(str_of(c->enhanced)));
 }
 
 // One line of the client. False when there is nobody to answer.
@@ -239,6 +253,7 @@ void smtp_session(struct session *s)
 
     buf_put(&greeting, s->port->hostname);
     BUF_PUT(&greeting, " ESMTP mox");
+    METRIC(smtpserver_connection_total, c.is_submission);
     smtp_reply_put(&s->out, 220, STR(""), buf_str(&greeting));
     smtp_login_by_key(&c);
     while (!c.is_ending)

@@ -51,6 +51,8 @@ struct smtp_session {
     unsigned bad, good;  // transactions
     bool is_first;       // no command yet
     bool is_ending;
+    unsigned code;       // of the last reply, and its enhanced code
+    const char *enhanced;
 
     bool has_mail; // a transaction is open
     struct arena a; // of the transaction

@@ -2,6 +2,7 @@
  * A message from outside, handed to the accounts of its recipients (mox-smtp-delivery.md 1.12).
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "role/session/smtp_verify.h"
 
 enum { MAX_REASONS = 100 }; // lines of a refusal
@@ -440,6 +441,9 @@ void smtp_deliver(struct smtp_session *c, struct smtp_message *m)
         smtp_reply_broken(c, "removing fields", &e);
         return;
     }
+    for (size_t i = 0; i < c->n_rcpts; i++)
+        if (!c->rcpts[i].n_grants && !c->rcpts[i].n_relays)
+            METRIC(smtpserver_delivery_total, METRIC_DELIVERY_UNKNOWN);
     all = plan(c, m, &n);
     committed = run_deliveries(c, m, all, n);
     LOG(LOG_INFO, "smtpserver", "message", LOG_S("from", c->reverse_path),

@@ -3,6 +3,7 @@
  * (mox-smtp-delivery.md 1.10).
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/session/smtp_verify.h"
 #include "text/date.h"
@@ -236,8 +237,14 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
     struct err e = {0};
     struct str from;
 
-    if (!check_header(c, m) || !check_from(c, m, &from) || !check_lists(c, m))
+    if (!check_header(c, m)) {
+        METRIC(smtpserver_submission_total, METRIC_SUBMISSION_BAD_HEADER);
         return;
+    }
+    if (!check_from(c, m, &from) || !check_lists(c, m)) {
+        METRIC(smtpserver_submission_total, METRIC_SUBMISSION_BAD_FROM);
+        return;
+    }
     for (size_t i = 0; i < c->n_rcpts; i++)
         if (smtp_fails_specially(c, c->rcpts[i].localpart, SPECIAL_SUBMIT))
             return;
@@ -249,10 +256,14 @@ void smtp_submit(struct smtp_session *c, const struct smtp_message *m)
     if (!put_prefix(c, m, from, &prefix, &e) ||
         !smtp_enqueue(c, m, buf_str(&prefix), rcpts, n, &v, &e)) {
         smtp_reply_broken(c, "queueing a message", &e);
+        METRIC(smtpserver_submission_total, METRIC_SUBMISSION_QUEUE_ERROR);
         return;
     }
     if (v.code == 250)
         smtp_accepted(c);
     else
         smtp_reply(c, v.code, arena_cstring(&c->a, v.enhanced), v.text);
+    METRIC(smtpserver_submission_total, v.code == 250   ? METRIC_SUBMISSION_OK
+                                        : v.code == 451 ? METRIC_SUBMISSION_QUEUE_ERROR
+                                                        : METRIC_SUBMISSION_LIMIT);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "policy/dnsbl.h"
 #include "policy/psl.h"
@@ -83,6 +84,7 @@ bool smtp_verify_hello(struct smtp_session *c, struct str name)
 
 void smtp_verify_spf(struct smtp_session *c)
 {
+    int64_t began = os_monotonic_ms();
     struct dns dns;
     struct spf_query q;
 
@@ -92,6 +94,7 @@ void smtp_verify_spf(struct smtp_session *c)
     q = spf_query(c);
     spf_check(&dns, &c->a, &q, SPF_MAILFROM, &c->sender->spf);
     c->sender->has_spf = true;
+    METRIC_TIME(spf_verify_duration_seconds, os_monotonic_ms() - began, c->sender->spf.status);
 }
 
 /* --- DKIM and ARC ------------------------------------------------------------------------------- */
@@ -115,6 +118,7 @@ static void verify_signatures(struct smtp_session *c, const struct smtp_message 
 {
     struct dkim_policy policy = {.now_unix = os_now_unix(), .is_public_suffix = psl_is_suffix};
     struct dns dns = session_dns(c->s);
+    int64_t began = os_monotonic_ms();
     struct dkim_bodies *bodies;
     struct dkim_header *header;
     struct err e = {0};
@@ -133,6 +137,12 @@ static void verify_signatures(struct smtp_session *c, const struct smtp_message 
     dkim_verify_end(&c->sender->dkim);
     arc_verify_end(&c->sender->arc);
     dkim_bodies_free(bodies);
+    for (size_t i = 0; i < c->sender->dkim.n; i++) {
+        const struct dkim_result *r = &c->sender->dkim.results[i];
+
+        if (r->has_signature)
+            METRIC_TIME(dkim_verify_duration_seconds, os_monotonic_ms() - began, r->signature.algorithm, r->status);
+    }
 }
 
 /* --- DMARC --------------------------------------------------------------------------------------- */
@@ -174,6 +184,7 @@ static void verify_dmarc(struct smtp_session *c, const struct smtp_message *m)
     struct dmarc_input *in = &who->dmarc_input;
     struct address from;
     unsigned char random[2];
+    int64_t began = os_monotonic_ms();
     struct err e = {0};
     bool is_strict;
 
@@ -197,6 +208,8 @@ static void verify_dmarc(struct smtp_session *c, const struct smtp_message *m)
     in->sample = (unsigned)(random[0] << 8 | random[1]) % 100;
     dmarc_evaluate(&dns, &c->a, in, &who->dmarc);
     verify_other_authors(c, m);
+    METRIC_TIME(dmarc_verify_duration_seconds, os_monotonic_ms() - began, who->dmarc.status, who->dmarc.is_reject,
+                !who->dmarc.is_sampled_out);
 }
 
 /* mox-smtp-delivery.md 1.12 (7). */
@@ -403,6 +416,7 @@ bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct er
 {
     AUTO_BUF fields = BUF_LIMIT(IPC_MAX_PREFIX / 2);
     struct smtp_sender *who = c->sender;
+    int64_t began = os_monotonic_ms();
     struct dns dns;
 
     if (!who)
@@ -410,6 +424,7 @@ bool smtp_verify(struct smtp_session *c, const struct smtp_message *m, struct er
     dns = dns_for_a_while(c);
     prefetch_policy(c, m, &dns);
     iprev_check(&dns, &c->a, &who->ip, &who->iprev);
+    METRIC_TIME(iprev_lookup_total, os_monotonic_ms() - began, who->iprev.status);
     smtp_verify_spf(c);
     verify_signatures(c, m);
     verify_dmarc(c, m);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "role/web/web.h"
@@ -77,6 +78,14 @@ void web_file_as_source(struct web_exchange *x, struct web_reply *r)
     r->has_length = true;
 }
 
+static void measure(const struct web_exchange *x, enum metric m)
+{
+    const unsigned labels[METRIC_LABELS] = {metric_word(m, 0, x->handler), x->conn->is_tls,
+                                            metric_word(m, 2, x->request->method_name), x->status};
+
+    metric_observe(m, labels, os_monotonic_ms() - x->began_ms);
+}
+
 void web_reply(struct web_exchange *x, const struct web_reply *r)
 {
     struct web_reply all = *r;
@@ -89,10 +98,12 @@ void web_reply(struct web_exchange *x, const struct web_reply *r)
     compress_reply(x, &all);
     if (all.file && !x->wire->sends_files)
         web_file_as_source(x, &all);
+    measure(x, METRIC_httpserver_request_duration_seconds);
     if (!x->wire->reply(x, &all, &e)) {
         LOG(LOG_DEBUG, "http", "writing to the client", LOG_E(&e));
         x->is_broken = true;
     }
+    measure(x, METRIC_httpserver_response_duration_seconds);
 }
 
 void web_field(struct web_exchange *x, struct web_reply *r, struct str name, struct str value)

@@ -1,6 +1,7 @@
 /*
  * The server's own services: a page for each, which says what to use while the web applications do not exist.
  */
+#include "ipc/metrics.h"
 #include "role/web/web.h"
 #include "web/pages.h"
 
@@ -38,18 +39,26 @@ void pages_index(struct web_exchange *x, const struct web_route *route)
     web_reply_text(x, STR("text/html; charset=utf-8"), arena_dup(x->arena, buf_str(&out)));
 }
 
+// All roles with all series that a server has in years; a role that was taken over may have more.
+enum { METRICS_BYTES = WEB_REQUEST_MEMORY / 2 };
+
 void pages_metrics(struct web_exchange *x, const struct web_route *route)
 {
+    AUTO_BUF out = BUF_LIMIT(METRICS_BYTES);
+
     if (!web_is_get(x))
         return;
-    if (str_eq(route->path, STR("/metrics")))
-        web_reply_text(x, STR("text/plain; version=0.0.4; charset=utf-8"),
-                       STR("# HELP mox_build_info Version of the server.\n# TYPE mox_build_info gauge\n"
-                           "mox_build_info{version=\"" MOX_VERSION "\"} 1\n"));
-    else if (str_eq(x->request->path, STR("/")))
+    if (str_eq(route->path, STR("/metrics"))) {
+        metrics_put(&out, x->conn->start->metrics);
+        if (out.full)
+            web_fail(x, 500, STR("more metrics than there should be"));
+        else
+            web_reply_text(x, STR("text/plain; version=0.0.4; charset=utf-8"), arena_dup(x->arena, buf_str(&out)));
+    } else if (str_eq(x->request->path, STR("/"))) {
         web_reply_text(x, STR("text/html; charset=utf-8"),
                        STR("<!doctype html>\n<html lang=\"en\"><title>mox: metrics</title>"
                            "<p>See <a href=\"metrics\">metrics</a>.</p></html>\n"));
-    else
+    } else {
         web_fail(x, 404, STR(""));
+    }
 }

@@ -1,0 +1,111 @@
+#include "ipc/metrics.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/test.h"
+#include "os/fd.h"
+
+static bool has_line(const struct buf *text, struct str line)
+{
+    struct str rest = buf_str(text), one;
+
+    while (str_next(&rest, '\n', &one))
+        if (str_eq(one, line))
+            return true;
+    return false;
+}
+
+// Two processes of a role count in one page, which outlives both; another role's is added.
+TEST(metrics_of_processes)
+{
+    const struct metrics_page *pages[ROLE_COUNT] = {0};
+    AUTO_BUF out = BUF_LIMIT(1 << 20);
+    struct err e = {0};
+
+    for (int role = ROLE_SESSION; role <= ROLE_QUEUE; role += ROLE_QUEUE - ROLE_SESSION) {
+        AUTO_FD fd = metrics_file(&e);
+        AUTO_FD reader = metrics_file_read_only(fd, &e);
+
+        CHECK(fd >= 0 && reader >= 0);
+        pages[role] = metrics_map(reader, &e);
+        CHECK(pages[role]);
+        CHECK(ftruncate(fd, 0) < 0 && write(reader, "x", 1) < 0);
+        for (int i = 0; i < 2; i++) {
+            pid_t pid = fork();
+            int status;
+
+            if (!pid) {
+                if (!metrics_use(fd, &e))
+                    _exit(1);
+                METRIC(smtpserver_connection_total, 1);
+                METRIC(logging_level_error_total);
+                METRIC_TIME(smtpserver_command_duration_seconds, 7, 0, metric_word(METRIC_smtpserver_command_duration_seconds, 1,
+                            STR("RCPT")), 550, metric_enhanced(STR("5.1.10")));
+                METRIC_TIME(smtpserver_command_duration_seconds, 1000000, 0, 5, 550, metric_enhanced(STR("5.1.10")));
+                METRIC_SET(connections_count, 3 + (uint64_t)i, 2);
+                _exit(0);
+            }
+            CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        }
+    }
+    metrics_put(&out, pages);
+    CHECK(has_line(&out, STR("# TYPE mox_smtpserver_connection_total counter")));
+    CHECK(has_line(&out, STR("mox_smtpserver_connection_total{kind=\"submission\"} 4")));
+    CHECK(has_line(&out, STR("mox_logging_level_error_total{role=\"session\"} 2")));
+    CHECK(has_line(&out, STR("mox_logging_level_error_total{role=\"queue\"} 2")));
+    CHECK(has_line(&out, STR("mox_connections_count{protocol=\"imap\"} 8"))); // 4 and 4
+    CHECK(has_line(&out, STR("mox_smtpserver_delivery_starttls_total 0")));
+    CHECK(str_find_str(buf_str(&out), STR("mox_imap")) == STR_NONE);
+#define SERIES "{kind=\"smtp\",cmd=\"rcpt\",code=\"550\",ecode=\"1.10\""
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_bucket" SERIES ",le=\"0.005\"} 0")));
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_bucket" SERIES ",le=\"0.01\"} 4")));
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_bucket" SERIES ",le=\"120\"} 4")));
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_bucket" SERIES ",le=\"+Inf\"} 8")));
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_sum" SERIES "} 4000.028")));
+    CHECK(has_line(&out, STR("mox_smtpserver_command_duration_seconds_count" SERIES "} 8")));
+}
+
+TEST(metric_values)
+{
+    CHECK(metric_word(METRIC_smtpserver_connection_total, 0, STR("submission")) == 1);
+    CHECK(metric_word(METRIC_smtpserver_connection_total, 0, STR("nobody knows")) == 1); // the last
+    CHECK(metric_word(METRIC_spf_verify_duration_seconds, 0, STR("PASS")) == 1);
+    CHECK(metric_enhanced(STR("4.3.0")) == 300 && metric_enhanced(STR("5.7.25")) == 725);
+    CHECK(!metric_enhanced(STR("")) && !metric_enhanced(STR("5.7")) && !metric_enhanced(STR("5.7.1000")));
+}
+
+// A page that somebody wrote what he liked into: as many series as fit, and no others than ours.
+TEST(metrics_of_a_role_that_was_taken_over)
+{
+    struct metrics_page *page = calloc(1, sizeof *page);
+    const struct metrics_page *pages[ROLE_COUNT] = {[ROLE_SESSION] = page};
+    AUTO_BUF out = BUF_LIMIT(16 << 20);
+    uint64_t key = 1;
+
+    for (size_t i = 0; i < METRICS_PLACES; i++) {
+        page->places[i] = (struct metrics_place){key, UINT64_MAX};
+        key = key * 6364136223846793005u + 1442695040888963407u;
+        key ^= i % 2 ? key << 53 : 0;
+    }
+    metrics_put(&out, pages);
+    CHECK(!out.full && out.n);
+    for (struct str rest = buf_str(&out), line; str_next(&rest, '\n', &line);)
+        CHECK(str_starts(line, STR("mox_")) || str_starts(line, STR("# ")));
+    free(page);
+}
+
+// More series than there is room for are not counted, and nothing stalls.
+TEST(metrics_page_that_is_full)
+{
+    const struct metrics_page *pages[ROLE_COUNT] = {[ROLE_SESSION] = metrics_own()};
+    AUTO_BUF out = BUF_LIMIT(16 << 20);
+
+    for (unsigned code = 0; code < 1000; code++)
+        for (unsigned ecode = 0; ecode < 20; ecode++)
+            METRIC_TIME(smtpserver_command_duration_seconds, 1, 0, 5, code, ecode);
+    metrics_put(&out, pages);
+    CHECK(out.n && !out.full);
+}
