@@ -180,14 +180,14 @@ class Postfix:
         assert len(found) == n, found
         return found
 
-    def mail(self, subject):
-        """The messages in its mailbox that have this subject, once there is one."""
+    def mail(self, subject, n=1):
+        """The messages in its mailbox that have this subject, once there are n."""
         deadline = time.monotonic() + WAIT
         new = self.path('mail/all/new')
         while True:
             texts = [open(os.path.join(new, name)).read() for name in (os.listdir(new) if os.path.isdir(new) else [])]
             found = [t for t in texts if '\nSubject: %s\n' % subject in t]
-            if found:
+            if len(found) >= n:
                 return found
             assert time.monotonic() < deadline, (subject, texts, self.log()[-3000:])
             time.sleep(0.02)
@@ -391,6 +391,16 @@ def mta_sts(w, s, start):
 
 
 @out
+def results_name_both_ends(w, s, start):
+    """RFC 8460 4.4: sending-mta-ip, receiving-ip, receiving-mx-hostname and -helo."""
+    db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/admin/admin.db'), uri=True, timeout=WAIT)
+    rows = db.execute('SELECT sending_ip, receiving_ip, mx_host, mx_helo FROM tls_failure JOIN tls_result ON result = id '
+                      "WHERE policy_domain = 'enforce-expired.example'").fetchall()
+    db.close()
+    assert rows == [(s.ip, ip(NUMBER['enforce-expired']), mx('enforce-expired'), 'mx.postfix.example')], rows
+
+
+@out
 def requiretls_where_it_is_not_offered(w, s, start):
     # Postfix 3.7 does not know it: to no such server, whatever it proves, and the sender hears so at once.
     fails(w, s, start, 'ta', '5.7.30', 'REQUIRETLS', to='many1', options=('REQUIRETLS',))
@@ -410,7 +420,7 @@ def greylisting(w, s, start):
     assert 'delivered' in outcome(s, to[1], start)
     assert 430 <= due_now(s, to[0])[0][1] <= 456
     assert 'delivered' in outcome(s, to[0], start, 2)
-    assert len(w.postfix.mail('grey')) == 2
+    assert len(w.postfix.mail('grey', 2)) == 2
 
 
 @out
@@ -467,7 +477,7 @@ def thirty_messages_over_few_connections(w, s, start):
     for i in range(30):
         assert 'delivered' in outcome(s, 'many%d@tls.example' % i, start)
         postfix.wait_log(r'to=<many%d@tls\.example>.*status=sent' % i, before)
-    assert len(postfix.mail('many')) == 30
+    assert len(postfix.mail('many', 30)) == 30
     connections = len(re.findall(r': connect from .*\[%s\]' % re.escape(s.ip), postfix.log(before)))
     print('# 30 messages over %d connections' % connections)
     assert connections <= 5, postfix.log(before)

@@ -86,7 +86,7 @@ struct conn {
 struct tls_seen {
     bool is_known; // it got so far that there is something to tell
     enum tls_failure host, domain; // as its TLSA records have it, and as the domain's policy has it
-    char reason[100], helo[200];
+    char reason[100], helo[200], local[65]; // local: our address
     size_t helo_n;
 };
 

@@ -102,6 +102,7 @@ static void tell(struct deliver *d, struct ipc_tls_result *m, enum tls_failure f
         m->mx_host = t->host;
         m->mx_helo = str_at(d->seen.helo, d->seen.helo_n);
         m->receiving_ip = buf_str(&ip);
+        m->sending_ip = str_of(d->seen.local);
         m->reason_code = str_sub(reason, 0, 256);
     }
     ipc_tls_result_put(&body, m);

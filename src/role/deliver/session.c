@@ -154,6 +154,7 @@ static bool dial(struct deliver *d, const struct target *t, int *fd, struct aren
         !channel_expect(&d->dial, IPC_dialed, d->packet, timeout_ms + IPC_MS, &e) ||
         !ipc_dialed_get(d->packet->body, &m, &e))
         return failed(f, a, false, "4.3.0", "connecting: %s", e.text);
+    snprintf(d->seen.local, sizeof d->seen.local, "%.*s", STR_FMT(m.local));
     *fd = packet_take_fd(d->packet, 0);
     packet_close_fds(d->packet);
     if (*fd >= 0)
