@@ -75,11 +75,9 @@ enum web_kind {
     F(str, imap_host, IPC_MAX_ADDRESS)                                                             \
     F(u32, imap_port, UINT16_MAX)                                                                  \
     F(u8, imap_socket, MAIL_SOCKET_TLS)                                                            \
-    F(u8, imap_on_https, 1)                                                                        \
     F(str, submission_host, IPC_MAX_ADDRESS)                                                       \
     F(u32, submission_port, UINT16_MAX)                                                            \
     F(u8, submission_socket, MAIL_SOCKET_TLS)                                                      \
-    F(u8, submission_on_https, 1)                                                                  \
     F(u8, has_sts, 1)                                                                              \
     F(u8, sts_mode, MTASTS_ENFORCE)                                                                \
     F(u32, sts_max_age, MTASTS_MAX_AGE)                                                            \

@@ -201,14 +201,20 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
 // What is switched on and this version does not have: better said at start than wondered about.
 static void note_not_served(const struct sconf_node *l)
 {
-    static const char *const services[] = {"PprofHTTP"};
+    static const struct {
+        const char *name, *key, *shown;
+    } services[] = {
+        {"PprofHTTP", "Enabled", "PprofHTTP"},
+        {"IMAPS", "EnabledOnHTTPS", "IMAPS.EnabledOnHTTPS"},
+        {"Submissions", "EnabledOnHTTPS", "Submissions.EnabledOnHTTPS"},
+    };
     AUTO_BUF names = BUF_LIMIT(1024);
 
     for (size_t i = 0; i < COUNT(services); i++)
-        if (sconf_bool(sconf_get(l, services[i]), "Enabled")) {
+        if (sconf_bool(sconf_get(l, services[i].name), services[i].key)) {
             if (names.n)
                 BUF_PUT(&names, " ");
-            buf_put(&names, str_of(services[i]));
+            buf_put(&names, str_of(services[i].shown));
         }
     if (names.n)
         LOG(LOG_WARN, "mox", "services that this version does not have are not served",

@@ -113,9 +113,9 @@ void compile_web_domains(struct arena *a, const struct config *config, struct bu
         config_mail_settings(config, a, n, &s);
         mtasts_mx_put(&mx, &sts);
         COMPILED_PUT(out, web_domain, .name = name, .client_settings = client, .imap_host = s.imap.host,
-                     .imap_port = s.imap.port, .imap_socket = (uint8_t)s.imap.socket, .imap_on_https = s.imap.is_on_https,
+                     .imap_port = s.imap.port, .imap_socket = (uint8_t)s.imap.socket,
                      .submission_host = s.submission.host, .submission_port = s.submission.port,
-                     .submission_socket = (uint8_t)s.submission.socket, .submission_on_https = s.submission.is_on_https,
+                     .submission_socket = (uint8_t)s.submission.socket,
                      .has_sts = has_sts, .sts_mode = (uint8_t)sts.mode, .sts_max_age = sts.max_age, .sts_mx = buf_str(&mx));
     }
 }
