@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "config/config_priv.h"
 #include "text/idna.h"
+#include "web/autoconfig.h"
 
 struct collect {
     struct arena *a;
@@ -52,8 +53,10 @@ static void add_domains(struct collect *c, const struct config *config, struct s
     SCONF_EACH (d, sconf_get(config->domains.root, "Domains")) {
         if (sconf_bool(d, "Disabled"))
             continue;
-        if (is_served(l, "AutoconfigHTTPS"))
+        if (is_served(l, "AutoconfigHTTPS")) {
             add_text(c, provider, STR("autoconfig."), d->key, true);
+            add_text(c, provider, STR(PACC_HOST_PREFIX), d->key, false);
+        }
         if (is_served(l, "MTASTSHTTPS") && sconf_get(d, "MTASTS"))
             add_text(c, provider, STR("mta-sts."), d->key, false);
         add_text(c, provider, STR(""), sconf_text(d, "ClientSettingsDomain"), false);

@@ -37,8 +37,9 @@ TEST(names_that_certificates_are_requested_for)
 {
     static const char *const want[] = {
         "ca mail.example 1", "other mail.example 1", "other xn--mnchen-3ya.example 1",
-        "ca imap.example.org 0", "ca autoconfig.example.org 1", "ca mta-sts.example.org 0",
-        "ca autoconfig.xn--mnchen-3ya.example 1", "ca old.example 0", "ca www.example 0", "other imap.example.org 0",
+        "ca imap.example.org 0", "ca autoconfig.example.org 1", "ca ua-auto-config.example.org 0", "ca mta-sts.example.org 0",
+        "ca autoconfig.xn--mnchen-3ya.example 1", "ca ua-auto-config.xn--mnchen-3ya.example 0",
+        "ca old.example 0", "ca www.example 0", "other imap.example.org 0",
     };
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
     struct config_hosts got;

@@ -109,6 +109,7 @@ class Internet:
         self.processes = []
         self.keys = {}  # names of files
         self.hosts = os.path.join(self.dir, 'hosts')
+        self.more_hosts = []  # (address, name)
         self.env = {'MOX_RESOLVER': 'root:%s hosts:%s %s' % (self.ips['root'], self.hosts, options),
                     'MOX_TRUST_ANCHOR': os.path.join(self.dir, 'anchor')}
 
@@ -239,7 +240,7 @@ remote-control:
             raise AssertionError('nsd does not answer: ' + f.read()[-2000:])
 
     def start(self):
-        open(self.hosts, 'w').write('127.0.0.1 localhost\n')
+        open(self.hosts, 'w').write('127.0.0.1 localhost\n' + ''.join('%s %s\n' % h for h in self.more_hosts))
         for z in sorted(self.zones.values(), key=lambda z: -(z.name.count('.') + bool(z.name))):
             if z.server in ('root', 'tld', 'host'):
                 self._write(z)

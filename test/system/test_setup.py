@@ -1,9 +1,11 @@
 """Setting up a server: quickstart, what it writes and prints, verbs for the administrator."""
 import pwd
 import stat
+import urllib.request
 
 from serving import *
 from https_server import Authority
+from pebble import Pebble
 
 DOMAIN, HOST = 'fresh.example', 'mx.fresh.example'
 
@@ -249,6 +251,16 @@ def uids_of(s):
     return found
 
 
+def deliver(s, to):
+    w = s.connect(SMTP)
+    w.smtp_hello()
+    for line, code in (('MAIL FROM:<>', '250'), ('RCPT TO:<%s>' % to, '250'), ('DATA', '354')):
+        w.cmd(line, code)
+    w.write('Subject: x\r\n\r\nhello\r\n.\r\n')
+    w.expect('250')
+    w.close()
+
+
 OWN, FIRST = 54321, 1879048192  # nobody's ids
 
 
@@ -259,7 +271,8 @@ def roles_have_ids_of_their_own():
         subuid.write('someone:100000:65536\n%d:165536:10\n%d:%d:64\n' % (OWN, OWN, FIRST))
         subuid.flush()
         with serving(env={'MOX_SUBUID': subuid.name}, conf=[('User: ' + USER, 'User: %d' % OWN)]) as s:
-            s.login('ann')
+            deliver(s, 'ann@example.org')
+            assert s.login('ann').select('INBOX')[1] == [b'1']
             w = s.connect(SMTP)
             w.expect('220')
             uids = uids_of(s)
@@ -377,6 +390,12 @@ class Fresh:
         self.env = dict(os.environ, **self.internet.env, MOX_DIAL_PRIVATE='1', SSL_CERT_FILE=self.authority.file)
         self.process = None
 
+    def certificates(self, public):
+        """The listener's section with certificates of the authority."""
+        pem = self.authority.issue(names=[p + DOMAIN for p in ('mx.', 'mail.', 'mta-sts.', 'autoconfig.', 'ua-auto-config.')])
+        return public.replace('\t\t\tACME: letsencrypt\n', '\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: %s\n'
+                              '\t\t\t\t\tKeyFile: %s\n' % (pem, pem))
+
     def zone(self, records, **how):
         # Records of tools have absolute names; what test/internet adds is relative.
         return Zone(DOMAIN, 'mx A %s\n%s' % (self.ip, records), **how)
@@ -396,9 +415,7 @@ class Fresh:
         self.conf = conf
         internal = conf.index('\tinternal:\n')
         inside = re.sub('(\t\t\t- .*\n)+', '\t\t\t- %s\n' % self.inside, conf[internal:], count=1)
-        pem = self.authority.issue(names=[p + DOMAIN for p in ('mx.', 'mail.', 'mta-sts.', 'autoconfig.', 'ua-auto-config.')])
-        public = conf[:internal].replace('\t\t\tACME: letsencrypt\n', '\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: %s\n'
-                                         '\t\t\t\t\tKeyFile: %s\n' % (pem, pem))
+        public = self.certificates(conf[:internal])
         with open(path, 'w') as f:
             f.write(public + inside)
         self.log_path = os.path.join(self.dir, 'log')
@@ -502,6 +519,99 @@ BROKEN = [
 def owner_and_type(entry):
     owner, kind = entry.split()[:2]
     return owner[:-len(DOMAIN) - 1].rstrip('.'), kind
+
+
+class WithPebble(Fresh):
+    """The same as quickstart left it, but that the authority is not Let's Encrypt."""
+
+    def __init__(self):
+        super().__init__()
+        self.pebble = Pebble(free_ip(), self.ip, httpPort=80, tlsPort=443, retryAfter={'authz': 1, 'order': 1})
+        self.internet.more_hosts.append((self.pebble.ip, 'ca.example'))
+        self.env['SSL_CERT_FILE'] = self.pebble.authority.file
+        self.pebble.start()
+
+    def certificates(self, public):
+        old = 'https://acme-v02.api.letsencrypt.org/directory'
+        assert old in public
+        return public.replace(old, 'https://ca.example:14000/dir')
+
+    def __exit__(self, *_):
+        super().__exit__()
+        self.pebble.__exit__()
+
+    def trust(self):
+        """Whoever trusts the authority, as browsers and servers do."""
+        roots = os.path.join(self.dir, 'roots.pem')
+        context = ssl._create_unverified_context()
+        with urllib.request.urlopen('https://%s:15000/roots/0' % self.pebble.ip, context=context, timeout=WAIT) as r:
+            with open(roots, 'wb') as f:
+                f.write(r.read())
+        self.env['SSL_CERT_FILE'] = roots
+        return roots
+
+
+def connect_tls(fresh, port, name, roots):
+    """The certificate of some names is asked for when they are wanted for the first time."""
+    context = ssl.create_default_context(cafile=roots)
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            return context.wrap_socket(socket.create_connection((fresh.ip, port), timeout=WAIT), server_hostname=name)
+        except ssl.SSLError as e:
+            assert time.monotonic() < deadline, (name, e)
+            time.sleep(0.1)
+
+
+def asked_for(fn):
+    """A test that takes most of a minute, for the authority: `make test-install` runs it by its name."""
+    return test(fn) if len(sys.argv) > 1 and sys.argv[1] and sys.argv[1] in fn.__name__ else fn
+
+
+@asked_for
+@needs_dns
+def from_an_empty_directory_to_mail():
+    """quickstart, its DNS records, certificates of an authority, and a mail program with the settings it is told."""
+    if not shutil.which('pebble'):
+        return print('SKIP from_an_empty_directory_to_mail: pebble is not installed (tools/install-deps)')
+    with WithPebble() as fresh:
+        roots = fresh.trust()
+        deadline = time.monotonic() + WAIT
+        while True:  # until every name that others use has its certificate
+            r = subprocess.run([MOX, 'config', 'dnscheck', DOMAIN], cwd=fresh.dir, env=fresh.env, capture_output=True, text=True)
+            if r.returncode == 0:
+                break
+            assert time.monotonic() < deadline, r.stdout + read(fresh.log_path)[-3000:]
+            time.sleep(0.2)
+        assert r.stdout == 'DNS OK\n', r.stdout
+        with connect_tls(fresh, 443, 'autoconfig.' + DOMAIN, roots) as s:
+            s.sendall(('GET /mail/config-v1.1.xml?emailaddress=ann@%s HTTP/1.1\r\nHost: autoconfig.%s\r\n'
+                       'Connection: close\r\n\r\n' % (DOMAIN, DOMAIN)).encode())
+            document = s.makefile('rb').read().decode()
+        servers = {kind: (host, int(port)) for kind, host, port in re.findall(
+            r'Server type="(imap|smtp)">\s*<hostname>([^<]+)</hostname>\s*<port>(\d+)</port>', document)}
+        assert servers == {'imap': ('mail.' + DOMAIN, 993), 'smtp': ('mail.' + DOMAIN, 465)}, document
+        host, port = servers['smtp']
+        smtp = smtplib.SMTP(timeout=WAIT)
+        smtp.sock = connect_tls(fresh, port, host, roots)
+        assert smtp.getreply()[0] == 220
+        smtp.login('ann@' + DOMAIN, fresh.password)
+        smtp.sendmail('ann@' + DOMAIN, ['ann@' + DOMAIN], 'From: ann@%s\r\nSubject: first\r\n\r\nhello\r\n' % DOMAIN)
+        smtp.quit()
+        host, port = servers['imap']
+        mail = os.path.join(fresh.dir, 'mail')
+        os.mkdir(mail)
+        with open(os.path.join(fresh.dir, 'mbsyncrc'), 'w') as f:
+            f.write('IMAPAccount a\nTunnel "openssl s_client -quiet -connect %s:%d -servername %s -verify_return_error '
+                    '-verify_hostname %s -CAfile %s 2>> %s/tunnel"\nUser ann@%s\nPass "%s"\n\nIMAPStore far\nAccount a\n\n'
+                    'MaildirStore near\nPath %s/\nInbox %s/INBOX\n\nChannel c\nFar :far:\nNear :near:\nPatterns INBOX\n'
+                    'Create Near\nSyncState *\n' % (fresh.ip, port, host, host, roots, fresh.dir, DOMAIN, fresh.password, mail, mail))
+        new = os.path.join(mail, 'INBOX', 'new')
+        while not os.path.exists(new) or not os.listdir(new):
+            run('mbsync', '-c', os.path.join(fresh.dir, 'mbsyncrc'), '-a')
+            assert time.monotonic() < deadline, read(fresh.log_path)[-3000:]
+        text = read(new, os.listdir(new)[0])
+        assert 'Subject: first' in text and 'DKIM-Signature: ' in text, text
 
 
 @test
