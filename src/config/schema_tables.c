@@ -37,6 +37,9 @@ static const struct field acme_fields[] = {
                    "port needs a redirect. Default: 443."),
     O("IssuerDomainName", STRING, "For suggested CAA records. Default for Let's Encrypt: "
                                   "letsencrypt.org."),
+    O("DNSHook", STRING, "Program that sets records for dns-01, which then is the only challenge that is used. It is run as "
+                         "User, in this file's directory, with the words set or clear, the record's name and its text, and "
+                         "ends when the record can be seen, within five minutes."),
     O_STRUCT("ExternalAccountBinding", eab, "Key for an existing account at the authority."),
 };
 TABLE(acme, acme_fields);

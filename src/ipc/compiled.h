@@ -106,6 +106,10 @@ enum web_kind {
     F(str, provider, IPC_MAX_NAME)                                                                 \
     F(str, host, IPC_MAX_ADDRESS)                                                                  \
     F(str, path, IPC_MAX_RECORD)
+/* monitor: the program that sets records for an authority's dns-01. */
+#define ipc_acme_hook_FIELDS(F)                                                                    \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, path, IPC_MAX_RECORD)
 /* keys, in a memory file of its own that the monitor writes: what that file contains. */
 #define ipc_key_text_FIELDS(F)                                                                     \
     F(str, provider, IPC_MAX_NAME)                                                                 \
@@ -300,6 +304,7 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(acme_provider)                                                                               \
     M(acme_host)                                                                                   \
     M(key_file)                                                                                    \
+    M(acme_hook)                                                                                   \
     M(key_text)                                                                                    \
     M(account_entry)                                                                               \
     M(account_junk)                                                                                \

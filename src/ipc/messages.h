@@ -745,6 +745,21 @@ enum ipc_challenge_status { IPC_CHALLENGE_OK = 1, IPC_CHALLENGE_NOT_OURS = 2, IP
     F(u8, status, IPC_CHALLENGE_UNKNOWN)                                                           \
     F(str, text, 512)
 
+/*
+ * acme -> monitor: have the administrator's program of this authority set the TXT record of _acme-challenge below the host,
+ * or remove it; and how that came out.
+ */
+#define ipc_dns_hook_FIELDS(F)                                                                     \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(str, text, 100)                                                                              \
+    F(u8, is_set, 1)
+#define ipc_dns_hooked_FIELDS(F)                                                                   \
+    F(u64, request, 0)                                                                             \
+    F(u8, is_ok, 1)                                                                                \
+    F(str, why, IPC_MAX_ANSWER)
+
 /* --- dkim -------------------------------------------------------------------------------------- */
 
 /*
@@ -1181,6 +1196,8 @@ enum ipc_sts_outcome {
     M(tls_cert, R_(MONITOR), R_(FRONT) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 1, 1)            \
     M(tls_use, R_(MONITOR), R_(FRONT), 0, 0)                                                       \
     M(cert_wanted, R_(FRONT) | R_(WEB), R_(ACME), 0, 0)                                            \
+    M(dns_hook, R_(ACME), R_(MONITOR), 0, 0)                                                       \
+    M(dns_hooked, R_(MONITOR), R_(ACME), 0, 0)                                                     \
     M(challenge_ask, R_(WEB), R_(ACME), 0, 0)                                                      \
     M(challenge_answer, R_(ACME), R_(WEB), 0, 0)                                                   \
     M(dkim_domain, R_(SESSION) | R_(QUEUE) | R_(ADMIN), R_(DKIM), 0, 0)                            \

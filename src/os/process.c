@@ -130,6 +130,30 @@ uint64_t os_resident_bytes(pid_t pid)
                : 0;
 }
 
+static _Noreturn void exec_program(int dir_fd, const char *path, char *const argv[], const struct os_user *user,
+                                   pid_t parent)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    os_signal_reset();
+    if (fchdir(dir_fd) || !os_user_become(user) || null < 0 || dup2(null, 0) < 0 || !os_die_with_parent(parent))
+        _exit(127);
+    close_range(3, ~0u, 0);
+    execv(path, argv);
+    _exit(127);
+}
+
+pid_t os_start_program(int dir_fd, const char *path, char *const argv[], const struct os_user *user, struct err *e)
+{
+    pid_t parent = getpid(), pid = fork();
+
+    if (pid < 0)
+        fail_errno(e, "fork");
+    if (pid == 0)
+        exec_program(dir_fd, path, argv, user, parent);
+    return pid;
+}
+
 void os_describe_status(int wait_status, char *out, size_t size)
 {
     if (WIFSIGNALED(wait_status))

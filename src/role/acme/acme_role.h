@@ -72,6 +72,8 @@ struct wanted *wanted_first(void);
 /* --- work.c: what is being done -------------------------------------------------------------------------- */
 
 void work_tick(int64_t now);
+/* The administrator's program has ended. */
+bool work_hooked(struct packet *m, struct err *e);
 /* What a challenge for this name is answered with: the text lives as long as the work. */
 enum ipc_challenge_status work_challenge(enum ipc_challenge kind, struct str host, struct str token, struct str *text);
 

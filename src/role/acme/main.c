@@ -141,6 +141,8 @@ static bool on_monitor(struct packet *m, struct err *e)
         return on_config(m, e);
     case IPC_fetch_made:
         return web_fetch_made(m, e);
+    case IPC_dns_hooked:
+        return work_hooked(m, e);
     default:
         return fail(e, ERR_BUG, "unexpected message");
     }

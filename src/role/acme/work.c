@@ -9,12 +9,17 @@
 #include "role/acme/acme_role.h"
 #include "role/web_fetch.h"
 
+enum { HOOK_TIMEOUT_MS = 330 * 1000 }; // the monitor ends it before
+
 static struct {
     struct wanted *wanted; // NULL: nothing is being done
     struct provider *provider;
     struct acme_job job;
     int64_t resume_ms; // when it waits: until then; 0: it does not wait
     bool is_asking;    // a request is under way
+    uint64_t hook;     // the request that is waited for; 0: none
+    int64_t hook_until_ms;
+    bool has_record;   // of dns-01, which is to be removed
     struct str authorization; // heap: what the challenge is answered with; empty: none
 } work;
 
@@ -22,8 +27,29 @@ static struct wanted *window_of; // whose window is being asked for
 
 static void go_on(void);
 
+// What dns-01 is answered with (RFC 8555 8.4).
+static bool run_hook(bool is_set, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    uint64_t request = acme_next_request();
+
+    if (!IPC_SEND(acme_monitor(), dns_hook, NULL, 0, e, .request = request, .provider = work.provider->name,
+                  .host = work.wanted->host, .text = acme_dns_text(&a, work.authorization), .is_set = is_set))
+        return false;
+    work.hook = is_set ? request : 0; // nobody waits for it to be gone
+    work.hook_until_ms = os_monotonic_ms() + HOOK_TIMEOUT_MS;
+    work.has_record = is_set;
+    return true;
+}
+
 static void end_work(void)
 {
+    struct err e = {0};
+
+    if (work.has_record && !run_hook(false, &e))
+        LOG(LOG_INFO, "autotls", "a record is not removed from the DNS", LOG_S("host", work.wanted->host), LOG_E(&e));
+    work.has_record = false;
+    work.hook = 0;
     acme_job_fini(&work.job);
     heap_free(&work.authorization);
     work.wanted = NULL;
@@ -157,6 +183,29 @@ static bool set_challenge(struct err *e)
     work.authorization = heap_dup(acme_key_authorization(&a, token, work.provider->jwk));
     LOG(LOG_DEBUG, "autotls", "challenge", LOG_S("host", work.wanted->host),
         LOG_S("kind", str_of(acme_kind_name(work.job.kind))));
+    if (work.job.kind == ACME_DNS)
+        return run_hook(true, e);
+    acme_job_challenge_set(&work.job);
+    return true;
+}
+
+bool work_hooked(struct packet *m, struct err *e)
+{
+    struct ipc_dns_hooked done;
+    struct err why = {0};
+
+    if (!ipc_dns_hooked_get(m->body, &done, e))
+        return false;
+    if (!work.wanted || !work.hook || work.hook != done.request)
+        return true; // given up meanwhile, or it removed a record
+    work.hook = 0;
+    if (done.is_ok) {
+        acme_job_challenge_set(&work.job);
+        go_on();
+    } else {
+        (void)fail(&why, ERR_TEMPORARY, "setting a record in the DNS: %.*s", STR_FMT(done.why));
+        fail_work(&why);
+    }
     return true;
 }
 
@@ -193,15 +242,13 @@ static void go_on(void)
     struct err e = {0};
     bool is_ok = true;
 
-    while (is_ok && work.wanted && !work.is_asking && !work.resume_ms)
+    while (is_ok && work.wanted && !work.is_asking && !work.resume_ms && !work.hook)
         switch (acme_job_next(&work.job, &request)) {
         case ACME_NEED_REQUEST:
             is_ok = send_request(&request, &e);
             break;
         case ACME_NEED_CHALLENGE:
             is_ok = set_challenge(&e);
-            if (is_ok)
-                acme_job_challenge_set(&work.job);
             break;
         case ACME_NEED_CSR:
             is_ok = make_csr(&e);
@@ -279,6 +326,12 @@ void work_tick(int64_t now)
     if (work.wanted && work.resume_ms && os_monotonic_ms() >= work.resume_ms) {
         work.resume_ms = 0;
         go_on();
+    }
+    if (work.wanted && work.hook && os_monotonic_ms() > work.hook_until_ms) {
+        struct err e = {0};
+
+        (void)fail(&e, ERR_TEMPORARY, "setting a record in the DNS takes too long");
+        fail_work(&e);
     }
     if (!work.wanted && (w = wanted_next(now)))
         begin_work(w);

@@ -61,10 +61,13 @@ void compile_acme(struct arena *a, const struct config *config, struct buf *out,
 
     SCONF_EACH (n, sconf_get(config->main.root, "ACME")) {
         const struct sconf_node *binding = sconf_get(n, "ExternalAccountBinding");
+        struct str hook = sconf_text(n, "DNSHook");
 
         COMPILED_PUT(out, acme_provider, .name = n->key, .directory_url = sconf_text(n, "DirectoryURL"),
                      .contact = sconf_text(n, "ContactEmail"), .renew_before_s = seconds_of(n, "RenewBefore"),
-                     .binding_key_id = sconf_text(binding, "KeyID"), .kinds = (uint8_t)kinds);
+                     .binding_key_id = sconf_text(binding, "KeyID"), .kinds = (uint8_t)(hook.n ? ACME_KIND_BIT(ACME_DNS) : kinds));
+        if (hook.n)
+            COMPILED_PUT(files, acme_hook, .provider = n->key, .path = hook);
         if (binding)
             COMPILED_PUT(files, key_file, .provider = n->key, .path = sconf_text(binding, "KeyFile"));
     }

@@ -113,12 +113,13 @@ static bool has_changed(struct monitor *m, const struct seen_file *f)
 static bool fit(int cert_fd, int key_fd, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    struct str cert, key = {0};
-    bool is_ok = os_read_fd(&a, cert_fd, 1 << 20, &cert, e) && os_read_fd(&a, key_fd, 1 << 20, &key, e) &&
-                 cert_fits_key(cert, key, e);
+    struct str cert, key;
+    bool is_ok;
 
-    if (key.p)
-        explicit_bzero((char *)(uintptr_t)key.p, key.n);
+    if (!os_read_fd(&a, cert_fd, 1 << 20, &cert, e) || !os_read_fd(&a, key_fd, 1 << 20, &key, e))
+        return false;
+    is_ok = cert_fits_key(cert, key, e);
+    explicit_bzero((char *)(uintptr_t)key.p, key.n);
     return is_ok;
 }
 

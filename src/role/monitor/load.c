@@ -587,6 +587,7 @@ static bool read_own_config(struct monitor *m, bool opens, struct err *e)
     struct ipc_level level;
     struct ipc_tls_pair pair;
     struct ipc_listener listener;
+    struct ipc_acme_hook hook;
     struct cur c;
 
     if (!os_read_fd(&m->arena, m->configs[ROLE_MONITOR], COMPILED_MAX_BYTES, &text, e))
@@ -601,6 +602,8 @@ static bool read_own_config(struct monitor *m, bool opens, struct err *e)
         else if (type == COMPILED_tls_pair && opens &&
                  (!ipc_tls_pair_get(body, &pair, e) || !certificate_open(m, &pair, e)))
             return false;
+        else if (type == COMPILED_acme_hook && ipc_acme_hook_get(body, &hook, e))
+            hook_know(m, &hook);
         else if (type == COMPILED_listener && opens &&
                  (!ipc_listener_get(body, &listener, e) || !open_port(m, &listener, e)))
             return false;

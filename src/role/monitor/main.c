@@ -61,6 +61,7 @@ static void tick(void *ctx, int events)
         certificates_look(m);
         sites_look(m);
         metrics_look(m);
+        hooks_look(m);
     }
 }
 

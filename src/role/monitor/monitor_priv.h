@@ -26,6 +26,7 @@ enum {
     MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
     MAX_KEYS = 128,
+    MAX_HOOKS = 16,       // programs for the DNS: authorities
     MAX_LEVELS = 64,
     MAX_CHANGES = 64,     // of domains.conf that auth has not taken over yet
     STOP_CLIENTS_MS = 3000, // at a graceful stop: for connections to go
@@ -127,6 +128,15 @@ struct cert {
     int fd; // the chain, a memory file
 };
 
+/* A program for dns-01, and its run. */
+struct hook {
+    struct str provider;
+    const char *path;
+    pid_t pid; // 0: it does not run
+    uint64_t request;
+    int64_t deadline_ms;
+};
+
 struct level {
     struct str package, level; // heap
 };
@@ -170,6 +180,8 @@ struct monitor {
     struct cert *certs; // heap
     size_t n_certs;
     bool are_certs_new; // and not passed on yet
+    struct hook hooks[MAX_HOOKS];
+    size_t n_hooks;
     struct level levels[MAX_LEVELS]; // set at run time or on the command line
     size_t n_levels;
     struct grant *queue_grants;
@@ -249,6 +261,14 @@ void sites_configure(struct monitor *m);
 void sites_look(struct monitor *m);
 /* keys has the key of that number. */
 void certificate_key_taken(struct monitor *m, uint32_t key);
+
+/* --- hooks.c: programs for the DNS ------------------------------------------------------------------- */
+
+void hook_know(struct monitor *m, const struct ipc_acme_hook *h);
+bool hook_run(struct process *acme, struct packet *p, struct err *e);
+/* A child has ended: false when it was none of these. */
+bool hook_ended(struct monitor *m, pid_t pid, int status);
+void hooks_look(struct monitor *m);
 
 /* --- demand.c: roles that are started when somebody wants them ------------------------------------ */
 

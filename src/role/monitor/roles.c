@@ -254,6 +254,8 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
     case IPC_certificate:
         return certificate_take(p->m, m, e);
+    case IPC_dns_hook:
+        return hook_run(p, m, e);
     case IPC_key_taken:
         if (!ipc_key_taken_get(m->body, &taken, e))
             return false;
@@ -518,7 +520,7 @@ void roles_reap(struct monitor *m)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        for (struct process *p = m->processes; p; p = p->next)
+        for (struct process *p = hook_ended(m, pid, status) ? NULL : m->processes; p; p = p->next)
             if (p->pid == pid) {
                 while (hear(p)) // its last words
                     ;
