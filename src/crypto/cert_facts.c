@@ -7,10 +7,11 @@
 
 #include "crypto/crypto.h"
 #include "crypto/private_key.h"
+#include "crypto/tls_priv.h"
 
 enum { MAX_CHAIN = 10 };
 
-static bool unix_of(const ASN1_TIME *t, int64_t *out)
+bool unix_of_asn1(const ASN1_TIME *t, int64_t *out)
 {
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
     int days, seconds;
@@ -49,8 +50,8 @@ static bool read_leaf(struct arena *a, X509 *x, struct cert_facts *out)
     out->serial = serial_of(a, x);
     out->authority_key = string_of(a, X509_get0_authority_key_id(x));
     out->is_rsa = EVP_PKEY_get_base_id(X509_get0_pubkey(x)) == EVP_PKEY_RSA;
-    return n > 0 && unix_of(X509_get0_notBefore(x), &out->not_before) &&
-           unix_of(X509_get0_notAfter(x), &out->not_after);
+    return n > 0 && unix_of_asn1(X509_get0_notBefore(x), &out->not_before) &&
+           unix_of_asn1(X509_get0_notAfter(x), &out->not_after);
 }
 
 bool cert_facts_of(struct arena *a, struct str chain_pem, struct str host, struct cert_facts *out, struct err *e)

@@ -27,6 +27,7 @@ struct tls_server {
     void *challenge_ctx;
     SSL_CTX *bare; // without a certificate, for challenges
     size_t n_users; // its owner, and connections
+    int64_t expiry; // Unix time at which the first of the certificates ends; 0: none
 };
 
 void tls_clear_errors(struct err *e, const char *what)
@@ -347,13 +348,21 @@ bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t ke
     X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
     STACK_OF(X509) *chain = leaf ? read_chain(bio) : NULL;
     bool ok = chain && add_cert(s, leaf, chain, key, e);
+    int64_t end;
 
+    if (ok && unix_of_asn1(X509_get0_notAfter(leaf), &end) && (!s->expiry || end < s->expiry))
+        s->expiry = end;
     if (!chain)
         tls_clear_errors(e, "certificate");
     sk_X509_pop_free(chain, X509_free);
     X509_free(leaf);
     BIO_free(bio);
     return ok;
+}
+
+int64_t tls_server_expiry(const struct tls_server *s)
+{
+    return s->expiry;
 }
 
 struct tls *tls_new(struct tls_server *s, int fd, struct err *e)

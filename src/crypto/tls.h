@@ -53,6 +53,8 @@ void tls_server_set_challenge(struct tls_server *s, tls_challenge *fn, void *ctx
  */
 MUST_USE bool tls_server_add_cert(struct tls_server *s, struct str chain_pem, uint32_t key,
                                   struct err *e);
+/* Unix time at which the first of its certificates ends; 0 when it has none. */
+int64_t tls_server_expiry(const struct tls_server *s);
 
 /*
  * Asks the client for a certificate, which it may refuse. What counts of one is its key alone: may_use

@@ -17,5 +17,7 @@ struct tls {
     bool is_closed, is_reset, is_not_tls;
 };
 
+/* A time of a certificate, as Unix time. */
+MUST_USE bool unix_of_asn1(const ASN1_TIME *t, int64_t *out);
 /* What OpenSSL has noted as an error, as text. */
 void tls_clear_errors(struct err *e, const char *what);

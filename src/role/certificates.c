@@ -1,6 +1,7 @@
 #include "role/certificates.h"
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/fd.h"
 #include "os/file.h"
 
@@ -56,6 +57,20 @@ static void load_given(struct role_start *s, const struct ipc_listener *port, co
         tls_server_set_names(servers[port->index], names_for(port->protocol), use->wanted, NULL);
 }
 
+static void show_expiry(struct tls_server *const servers[ROLE_MAX_GIVEN])
+{
+    int64_t first = 0;
+
+    for (size_t i = 0; i < ROLE_MAX_GIVEN; i++) {
+        int64_t end = servers[i] ? tls_server_expiry(servers[i]) : 0;
+
+        if (end && (!first || end < first))
+            first = end;
+    }
+    if (first)
+        METRIC_SET(tls_certificate_expiry_seconds, first > 0 ? (uint64_t)first : 0);
+}
+
 void certificates_load(struct role_start *s, const struct certificates_use *use,
                        struct tls_server *servers[ROLE_MAX_GIVEN])
 {
@@ -76,4 +91,5 @@ void certificates_load(struct role_start *s, const struct certificates_use *use,
         heap_free(&s->certs[i].host);
     }
     s->n_tls_files = s->n_certs = 0;
+    show_expiry(servers);
 }

@@ -87,6 +87,8 @@ def every_role_counts():
         assert value(found, 'logging_level_info_total', role='auth') > 0, text
         assert value(found, 'role_processes', role='queue') == 1, text
         assert 1 << 20 < value(found, 'role_resident_memory_bytes', role='queue') < 1 << 30, text
+        for role in ('front', 'session'):
+            assert time.time() < value(found, 'tls_certificate_expiry_seconds', role=role) < time.time() + 4000 * 86400, text
         assert value(found, 'httpserver_response_duration_seconds_count', handler='metrics', proto='http', method='get',
                      code='200') >= 1, scrape(s)[0]
         assert [k for k in found if k.startswith('mox_build_info{version="')], text
