@@ -38,6 +38,9 @@ Listeners:
 		IMAPS:
 			Enabled: true
 			Port: 1993
+		MetricsHTTP:
+			Enabled: true
+			Port: 1810
 		AccountHTTP:
 			Enabled: true
 			Port: %(http)d
@@ -168,6 +171,11 @@ def a_server_without_certificates_gets_both_kinds():
             assert 'registered at the authority' in log and 'tls-alpn-01' in log and 'http-01' not in log, log[-3000:]
             assert os.listdir(s.file('keycerts', 'test')) and os.path.exists(s.file('test.key'))
             assert sorted(os.listdir(s.file('keycerts', 'test'))) == ['mail.example.org', 'mail.example.org+rsa']
+            # The first to end of those in use, for an alarm.
+            shown = run('curl', '-s', 'http://%s:1810/metrics' % s.ip).stdout
+            for role in ('front', 'session', 'web'):
+                end = re.search(r'^mox_tls_certificate_expiry_seconds\{.*"%s"\} (\S+)' % role, shown, re.M)
+                assert end and float(end[1]) > time.time(), (role, re.findall('.*certificate_expiry.*', shown))
             # A name that only a client asks for is requested then.
             assert s.seen(TLS_PORT, name='imap.example.org') is None
             assert s.wait_seen(is_pebbles, TLS_PORT, name='imap.example.org')[2] == 'imap.example.org'

@@ -156,10 +156,10 @@ void wanted_failed(struct wanted *w, int64_t retry_after_s, const struct err *wh
     w->failures++;
     wait = acme_retry_in(w->failures, retry_after_s, chance());
     w->not_before_try = now + wait;
+    state_save();
     LOG(LOG_ERROR, "autotls", "no certificate from the authority", LOG_S("host", w->host), LOG_S("provider", w->provider),
         LOG_S("kind", w->kind == IPC_KEY_RSA ? STR("rsa") : STR("ecdsa")), LOG_E(why), LOG_N("failures", w->failures),
         LOG_N("retry_in_s", (uint64_t)wait));
-    state_save();
 }
 
 // Once a day for all that are near their end.
