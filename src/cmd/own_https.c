@@ -27,7 +27,7 @@ bool own_https_get(struct arena *a, const struct dns *dns, const struct url *url
     struct https_answer answer;
     struct ip used;
 
-    if (!https_open(e) || !own_addresses(dns, a, url->host, &addresses, e) ||
+    if (!https_open(STR(""), false, e) || !own_addresses(dns, a, url->host, &addresses, e) ||
         !own_connect(&addresses, url->port, &s, &used, e) || !confine(e))
         return false;
     request.fd = s.fd;

@@ -16,7 +16,8 @@
 
 static const struct field ca_fields[] = {
     O("AdditionalToSystem", BOOL, "Trust the system's authorities as well as those of CertFiles."),
-    O_STRINGS("CertFiles", "PEM files with certificates of authorities."),
+    O_STRINGS("CertFiles", "PEM files with certificates of authorities, relative to this file's directory. They are read once, "
+                           "when the server starts."),
 };
 TABLE(ca, ca_fields);
 static const struct field global_tls_fields[] = {

@@ -1,5 +1,6 @@
 #include "crypto/tls_client.h"
 
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
@@ -79,6 +80,39 @@ bool tls_client_use_roots(struct tls_client *c, const char *path, struct err *e)
         return true;
     tls_clear_errors(e, path);
     return false;
+}
+
+// All of them, or why not: an authority that is left out unsaid would be looked for elsewhere.
+static bool add_certificates(X509_STORE *store, BIO *in)
+{
+    bool has_any = false;
+    X509 *cert;
+
+    while ((cert = PEM_read_bio_X509(in, NULL, NULL, NULL))) {
+        bool is_ok = X509_STORE_add_cert(store, cert) == 1;
+
+        X509_free(cert);
+        if (!is_ok)
+            return false;
+        has_any = true;
+    }
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return false;
+    ERR_clear_error(); // the end of the text
+    return has_any;
+}
+
+bool tls_client_add_roots(struct tls_client *c, struct str pem, bool is_alone, struct err *e)
+{
+    X509_STORE *store = is_alone ? X509_STORE_new() : SSL_CTX_get_cert_store(c->ctx);
+    BIO *in = pem.n < INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+    bool is_ok = store && in && add_certificates(store, in);
+
+    BIO_free(in);
+    if (store && is_alone)
+        SSL_CTX_set_cert_store(c->ctx, store); // it is the context's
+    ERR_clear_error();
+    return is_ok || fail(e, ERR_SYNTAX, "the certificates of authorities are none that can be read");
 }
 
 /* A list with commas as OpenSSL has it, with each name put in its own words by `translate`. */

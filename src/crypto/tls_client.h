@@ -30,6 +30,8 @@ struct tls_client *tls_client_new(struct err *e);
 void tls_client_free(struct tls_client *c);
 /* Trusts the certificates of this file (PEM) instead. */
 MUST_USE bool tls_client_use_roots(struct tls_client *c, const char *path, struct err *e);
+/* Trusts these certificates (PEM) too, or alone. ERR_SYNTAX when there is one that cannot be read, or none. */
+MUST_USE bool tls_client_add_roots(struct tls_client *c, struct str pem, bool is_alone, struct err *e);
 /*
  * How TLS is spoken where DANE plays no part, for whoever tries servers out. Lists have commas: suites by IANA's or
  * OpenSSL's names, groups such as "X25519,P-256". ERR_TEMPORARY when a name is not known.

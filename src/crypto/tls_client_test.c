@@ -111,6 +111,19 @@ TEST(tls_client_verifies)
     CHECK(o.roots == TLS_HOST_MISMATCH);
     connect_to(s, trusting, &(struct tls_target){.name = STR("127.0.0.1")}, &a, &o);
     CHECK(o.roots == TLS_VERIFIED);
+    // What the configuration names, beside the system's and instead of them (TLS.CA).
+    for (int is_alone = 0; is_alone < 2; is_alone++) {
+        struct tls_client *own = tls_client_new(&e);
+
+        CHECK(own && tls_client_add_roots(own, arena_printf(&a, "said before\n%.*s\n", STR_FMT(cert)), is_alone, &e));
+        connect_to(s, own, &(struct tls_target){.name = STR("mx.example")}, &a, &o);
+        CHECK(o.roots == TLS_VERIFIED);
+        CHECK(!tls_client_add_roots(own, STR("no certificate"), is_alone, &e) && e.kind == ERR_SYNTAX);
+        e = (struct err){0};
+        CHECK(!tls_client_add_roots(own, arena_printf(&a, "%.*s%.*s", STR_FMT(cert), (int)cert.n / 2, cert.p), is_alone, &e));
+        e = (struct err){0};
+        tls_client_free(own);
+    }
     connect_to(s, client, &(struct tls_target){.name = STR("mx.example"), .associations = &right,
                                                .n_associations = 1}, &a, &o);
     CHECK(o.dane == TLS_VERIFIED);

@@ -25,6 +25,7 @@ enum {
     F(u8, reports_success, 1)   /* OutgoingTLSReportsForAllSuccess */                              \
     F(u8, no_fix_permissions, 1) /* NoFixPermissions */                                           \
     F(u8, has_mtasts, 1)        /* a listener serves policies of MTA-STS */                        \
+    F(u8, no_system_authorities, 1) /* those of TLS.CA alone are trusted */                        \
     F(str, postmaster, IPC_MAX_NAME) /* account: whose our own messages are */                     \
     F(u64, quota_bytes, 0)
 
@@ -110,6 +111,8 @@ enum web_kind {
 #define ipc_acme_hook_FIELDS(F)                                                                    \
     F(str, provider, IPC_MAX_NAME)                                                                 \
     F(str, path, IPC_MAX_RECORD)
+/* monitor: a file with certificates of authorities that are trusted when connecting to others (TLS.CA). */
+#define ipc_authority_file_FIELDS(F) F(str, path, IPC_MAX_RECORD)
 /* keys, in a memory file of its own that the monitor writes: what that file contains. */
 #define ipc_key_text_FIELDS(F)                                                                     \
     F(str, provider, IPC_MAX_NAME)                                                                 \
@@ -305,6 +308,7 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(acme_host)                                                                                   \
     M(key_file)                                                                                    \
     M(acme_hook)                                                                                   \
+    M(authority_file)                                                                              \
     M(key_text)                                                                                    \
     M(account_entry)                                                                               \
     M(account_junk)                                                                                \

@@ -26,6 +26,29 @@ bool role_read_config(struct packet *p, struct arena *a, struct str *out, struct
     return os_read_fd(a, fd, COMPILED_MAX_BYTES, out, e);
 }
 
+bool role_read_authorities(struct role_start *s, struct role_authorities *out, struct err *e)
+{
+    int fd = s->n_dirs ? s->dirs[0] : -1;
+    bool is_ok;
+
+    *out = (struct role_authorities){.is_alone = s->settings.no_system_authorities};
+    is_ok = fd < 0 || os_read_fd(&s->arena, fd, COMPILED_MAX_BYTES, &out->pem, e);
+    fd_close(&fd);
+    s->n_dirs = 0; // it was no directory
+    return is_ok;
+}
+
+struct tls_client *role_tls_client(struct role_start *s, struct err *e)
+{
+    struct role_authorities trusted;
+    struct tls_client *c = role_read_authorities(s, &trusted, e) ? tls_client_new(e) : NULL;
+
+    if (!c || (!trusted.pem.n && !trusted.is_alone) || tls_client_add_roots(c, trusted.pem, trusted.is_alone, e))
+        return c;
+    tls_client_free(c);
+    return NULL;
+}
+
 static bool read_records(struct role_start *s, struct err *e)
 {
     struct cur c = cur_of(s->config);

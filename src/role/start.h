@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "crypto/tls_client.h"
 #include "ipc/channel.h"
 #include "ipc/compiled.h"
 #include "ipc/metrics.h"
@@ -55,6 +56,17 @@ MUST_USE bool role_keep_certificate(struct role_start *s, struct packet *p, stru
 void role_ready(struct role_start *s);
 /* Reads a `config` message's memory file into the arena. */
 MUST_USE bool role_read_config(struct packet *p, struct arena *a, struct str *out, struct err *e);
+/*
+ * The certificates of TLS.CA (PEM), for who connects to others: before role_ready. Empty when the configuration names
+ * none; then, or with is_alone false, the system's are trusted.
+ */
+struct role_authorities {
+    struct str pem;
+    bool is_alone;
+};
+MUST_USE bool role_read_authorities(struct role_start *s, struct role_authorities *out, struct err *e);
+/* A client of TLS that trusts them. NULL on failure. */
+struct tls_client *role_tls_client(struct role_start *s, struct err *e);
 /* The listener record of that number, or NULL. */
 const struct ipc_listener *role_port(const struct role_start *s, uint32_t index);
 

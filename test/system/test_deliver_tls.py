@@ -4,6 +4,7 @@ from https_server import Web
 
 PATH = '/.well-known/mta-sts.txt'
 WEB, HOSTS = 200, {}  # number of the web server's address; domain -> number of its mail server's
+TRUSTED = 'TLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- %s\nListeners:\n'
 WRONG = 'TLSA 3 1 1 ' + '00' * 32
 
 
@@ -77,8 +78,9 @@ class World:
 
     def __enter__(self):
         self.internet.start()
-        env = dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='5000', MOX_DIAL_PRIVATE='1')
-        self.serving = serving(env=env)
+        env = dict(self.internet.env, MOX_SMTP_TIMEOUT_MS='5000', MOX_DIAL_PRIVATE='1')
+        # Which authorities are trusted, for mail and for policies, the configuration says.
+        self.serving = serving(env=env, conf=[('Listeners:\n', TRUSTED % self.ca.file)])
         self.s = self.serving.__enter__()
         return self
 

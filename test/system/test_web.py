@@ -51,10 +51,13 @@ def prepare(s):
 
 
 @contextlib.contextmanager
-def site(*handlers, more=(), **kw):
-    """A server with these handlers."""
+def site(*handlers, more=(), trusted=None, **kw):
+    """A server with these handlers, which trusts what this file has besides the system's authorities."""
     s = Server(**kw)
     prepare(s)
+    if trusted:
+        with open(os.path.join(s.dir, 'mox.conf'), 'a') as f:
+            f.write('TLS:\n\tCA:\n\t\tAdditionalToSystem: true\n\t\tCertFiles:\n\t\t\t- %s\n' % trusted)
     path = os.path.join(s.dir, 'domains.conf')
     text = open(path).read()
     for old, new in [(WORKDIR, ''.join(handlers)), *more]:
@@ -757,7 +760,7 @@ def a_server_behind_with_https():
                 server.socket = context.wrap_socket(server.socket, server_side=True)
             to = lambda s: forward(s.server_address[1], host='localhost').replace('http:', 'https:')
             handlers = handler('^/good', to(good)), handler('^/bad', to(bad))
-            with site(*handlers, env={'SSL_CERT_FILE': trusted}) as s:
+            with site(*handlers, trusted=trusted) as s:
                 w = wire(s, 'GET /good/1 HTTP/1.1\r\nHost: site.example\r\n\r\n' * 2)
                 assert [json.loads(reply(w)[2])['line'] for _ in range(2)] == ['GET /good/1 HTTP/1.1'] * 2
                 w.close()

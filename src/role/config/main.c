@@ -58,7 +58,7 @@ static bool has_service(const struct sconf_node *root, const char *service)
 
 static void put_common(struct compile *c)
 {
-    const struct sconf_node *root = c->config->main.root;
+    const struct sconf_node *root = c->config->main.root, *authorities = sconf_get(sconf_get(root, "TLS"), "CA");
     struct str level = sconf_text(root, "LogLevel"), user = sconf_text(root, "User");
 
     COMPILED_PUT(&c->common, settings, .hostname = c->config->hostname,
@@ -70,6 +70,7 @@ static void put_common(struct compile *c)
                  .reports_success = sconf_bool(root, "OutgoingTLSReportsForAllSuccess"),
                  .no_fix_permissions = sconf_bool(root, "NoFixPermissions"),
                  .has_mtasts = has_service(root, "MTASTSHTTPS"),
+                 .no_system_authorities = authorities && !sconf_bool(authorities, "AdditionalToSystem"),
                  .postmaster = sconf_text(sconf_get(root, "Postmaster"), "Account"),
                  .quota_bytes = sconf_u64(root, "QuotaMessageSize", 0));
     COMPILED_PUT(&c->common, level, .package = STR(""), .level = level);
@@ -281,6 +282,12 @@ static void put_fromid(struct compile *c)
     }
 }
 
+static void put_authority_files(struct compile *c)
+{
+    SCONF_EACH (file, sconf_get(sconf_get(sconf_get(c->config->main.root, "TLS"), "CA"), "CertFiles"))
+        COMPILED_PUT(&c->pairs, authority_file, .path = file->value);
+}
+
 // fetch asks the authorities, and nobody else, at other ports than 443.
 static void put_web_ports(struct compile *c)
 {
@@ -427,6 +434,7 @@ static void compile(struct compile *c)
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
     put_fromid(c);
     put_web_ports(c);
+    put_authority_files(c);
     put_reports(c);
     compile_web_domains(c->a, c->config, &c->web);
     compile_web_sites(c->a, c->config, &c->web, &c->dial_ports);

@@ -245,7 +245,7 @@ _Noreturn void deliver_template_main(void)
 
     role_start(&s, ROLE_DELIVER_TEMPLATE);
     crypto_warm();
-    tls = tls_client_new(&e);
+    tls = role_tls_client(&s, &e);
     if (!tls) {
         LOG(LOG_ERROR, "deliver", "cannot start", LOG_E(&e));
         exit(1);

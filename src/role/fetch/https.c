@@ -29,7 +29,7 @@ static struct {
     FUNCTIONS(MEMBER)
 } curl;
 
-static struct arena memory = ARENA_LIMIT(16 << 20);
+static struct arena memory = ARENA_LIMIT(128 << 20);
 static struct str authorities; // PEM
 
 static const char *const authority_files[] = {
@@ -52,20 +52,30 @@ static bool load_library(struct err *e)
     return true;
 }
 
-static bool load_authorities(struct err *e)
+static bool load_system(struct str *out, struct err *e)
 {
     const char *path = getenv("SSL_CERT_FILE");
 
     for (size_t i = 0; !path && i < COUNT(authority_files); i++)
         if (access(authority_files[i], R_OK) == 0)
             path = authority_files[i];
-    return path ? os_read_file(&memory, path, 8 << 20, &authorities, e)
+    return path ? os_read_file(&memory, path, 8 << 20, out, e)
                 : fail(e, ERR_NOT_FOUND, "no file of certificate authorities");
 }
 
-bool https_open(struct err *e)
+static bool load_authorities(struct str more, bool is_alone, struct err *e)
 {
-    return load_library(e) && load_authorities(e) &&
+    struct str system = {0};
+
+    if (!is_alone && !load_system(&system, e))
+        return false;
+    authorities = arena_printf(&memory, "%.*s\n%.*s", STR_FMT(system), STR_FMT(more));
+    return true;
+}
+
+bool https_open(struct str more, bool is_alone, struct err *e)
+{
+    return load_library(e) && load_authorities(more, is_alone, e) &&
            (curl.curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ||
             fail(e, ERR_BUG, "libcurl does not start"));
 }

@@ -7,8 +7,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Loads libcurl and the certificate authorities: the system's, or those of SSL_CERT_FILE. Before the sandbox. */
-MUST_USE bool https_open(struct err *e);
+/*
+ * Loads libcurl and the certificate authorities: the system's, or those of SSL_CERT_FILE, and `more` (PEM), or with
+ * is_alone these only. Before the sandbox.
+ */
+MUST_USE bool https_open(struct str more, bool is_alone, struct err *e);
 
 enum https_status {
     HTTPS_ANSWER,        // with any status code

@@ -327,11 +327,12 @@ _Noreturn void fetch_template_main(void)
 {
     static const struct child_kind kind = {IPC_fetch_start, NULL, run_fetch};
     static struct role_start s;
+    struct role_authorities trusted;
     struct err e = {0};
 
     role_start(&s, ROLE_FETCH_TEMPLATE);
     crypto_warm();
-    if (!https_open(&e)) {
+    if (!role_read_authorities(&s, &trusted, &e) || !https_open(trusted.pem, trusted.is_alone, &e)) {
         LOG(LOG_ERROR, "fetch", "cannot start", LOG_E(&e));
         exit(1);
     }

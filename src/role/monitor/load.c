@@ -20,7 +20,7 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-enum { LOAD_TIMEOUT_MS = 30000, DKIM_RSA_BITS = 2048 };
+enum { LOAD_TIMEOUT_MS = 30000, DKIM_RSA_BITS = 2048, MAX_AUTHORITIES = 8 << 20 };
 
 static const char domains_name[] = "domains.conf";
 
@@ -578,6 +578,27 @@ static bool open_port(struct monitor *m, const struct ipc_listener *info, struct
     return true;
 }
 
+/*
+ * Certificates of authorities (TLS.CA), one file after the other: read here, since who connects need not be able to
+ * open them, and once, since a template that is started again is to trust whom the one before did.
+ */
+static bool read_authorities(struct monitor *m, const struct ipc_authority_file *f, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    const char *path = arena_cstring(&a, f->path);
+    AUTO_FD fd = path ? openat(m->config_dir, path, O_RDONLY | O_CLOEXEC) : -1;
+    struct str pem;
+
+    if (fd < 0)
+        return fail_errno(e, "opening certificates of authorities %.*s", STR_FMT(f->path));
+    if (m->authorities < 0 && (m->authorities = os_memfile("authorities", e)) < 0)
+        return false;
+    // A file need not end with a line's end.
+    return (os_read_fd(&a, fd, MAX_AUTHORITIES, &pem, e) && os_write_all(m->authorities, pem, e) &&
+            os_write_all(m->authorities, STR("\n"), e)) ||
+           fail_in(e, "certificates of authorities %.*s", STR_FMT(f->path));
+}
+
 // Settings and levels first: with them it is known who runs, and where. Then, with opens, what it opens: a second
 // server is told so by the lock, and not by a port that is in use.
 static bool read_own_config(struct monitor *m, bool opens, struct err *e)
@@ -587,6 +608,7 @@ static bool read_own_config(struct monitor *m, bool opens, struct err *e)
     struct ipc_level level;
     struct ipc_tls_pair pair;
     struct ipc_listener listener;
+    struct ipc_authority_file authorities;
     struct ipc_acme_hook hook;
     struct cur c;
 
@@ -602,12 +624,15 @@ static bool read_own_config(struct monitor *m, bool opens, struct err *e)
         else if (type == COMPILED_tls_pair && opens &&
                  (!ipc_tls_pair_get(body, &pair, e) || !certificate_open(m, &pair, e)))
             return false;
-        else if (type == COMPILED_acme_hook && ipc_acme_hook_get(body, &hook, e))
+        else if (type == COMPILED_authority_file && opens &&
+                 (!ipc_authority_file_get(body, &authorities, e) || !read_authorities(m, &authorities, e)))
+            return false;
+        else if (type == COMPILED_acme_hook && opens && ipc_acme_hook_get(body, &hook, e))
             hook_know(m, &hook);
         else if (type == COMPILED_listener && opens &&
                  (!ipc_listener_get(body, &listener, e) || !open_port(m, &listener, e)))
             return false;
-    return e->kind == ERR_NONE;
+    return e->kind == ERR_NONE && (m->authorities < 0 || !opens || os_memfile_seal(m->authorities, e));
 }
 
 static bool copy_main(struct monitor *m, struct err *e)

@@ -98,7 +98,7 @@ static bool start(struct monitor *m, struct err *e)
 {
     for (size_t i = 0; i < ROLE_COUNT; i++)
         m->configs[i] = -1;
-    m->signing_keys = m->host_keys = -1;
+    m->signing_keys = m->host_keys = m->authorities = -1;
     m->packet = packet_new();
     signal_fd = os_signal_fd(e);
     m->loop = event_loop_new(e);

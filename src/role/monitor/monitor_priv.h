@@ -158,6 +158,7 @@ struct monitor {
     int configs[ROLE_COUNT]; // compiled configuration per role, -1 when it has none
     int signing_keys;        // the private keys of DKIM, a memory file of records
     int host_keys;           // those of hosts, and for authorities, another
+    int authorities;         // certificates of TLS.CA, PEM, a memory file; -1: none are configured
     bool has_acme;           // a listener has certificates of an authority
     uint64_t config_number;
     int64_t domains_changed_ns; // of domains.conf when it was last read

@@ -423,6 +423,9 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
         fds[n++] = m->acme_dir;
         fds[n++] = m->host_keys;
     }
+    if (m->authorities >= 0 &&
+        (p->role == ROLE_DELIVER_TEMPLATE || p->role == ROLE_FETCH_TEMPLATE || p->role == ROLE_WEB_TEMPLATE))
+        fds[n++] = m->authorities;
     // What a template may not open, its children may not either; each child then has its own.
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;

@@ -10,9 +10,9 @@ enum { MAX_INTERIM = 20 }; // responses with 1xx
 
 static struct tls_client *tls;
 
-bool backend_load(struct err *e)
+bool backend_load(struct role_start *s, struct err *e)
 {
-    tls = tls_client_new(e);
+    tls = role_tls_client(s, e);
     return tls;
 }
 

@@ -178,7 +178,7 @@ bool sites_load(struct role_start *s, struct err *e)
             return false;
     for (size_t i = 0; i < site.n; i++)
         has_https |= site.handlers[i].kind == SITE_FORWARD && site.handlers[i].target.is_https;
-    return e->kind == ERR_NONE && open_roots(s, e) && (!has_https || backend_load(e));
+    return e->kind == ERR_NONE && open_roots(s, e) && (!has_https || backend_load(s, e));
 }
 
 /* --- a request ----------------------------------------------------------------------------------- */

@@ -150,7 +150,7 @@ bool static_serve(struct web_exchange *x, const struct site_handler *h, int root
 /* forward.c: the reverse proxy. */
 void forward_serve(struct web_exchange *x, const struct site_handler *h);
 /* backend.c: loads what https behind the proxy needs; in the template. */
-MUST_USE bool backend_load(struct err *e);
+MUST_USE bool backend_load(struct role_start *s, struct err *e);
 /* websocket.c */
 void websocket_serve(struct web_exchange *x, const struct site_handler *h);
 
