@@ -18,7 +18,7 @@ void smtp_reply(struct smtp_session *c, unsigned code, const char *enhanced, str
     AUTO_BUF b = BUF_LIMIT(1 << 16);
 
     c->code = code;
-    c->enhanced = enhanced;
+    c->enhanced = metric_enhanced(str_of(enhanced));
     buf_put(&b, text);
     if (code >= 400)
         buf_printf(&b, " (%.*s)", STR_FMT(c->s->received_id));
@@ -198,7 +198,7 @@ static void run_command(struct smtp_session *c, struct str line)
 
     smtp_parse_command(line, &cmd);
     c->code = 0;
-    c->enhanced = "";
+    c->enhanced = 0;
     if (cmd.verb == SMTP_AUTH)
         LOG(LOG_TRACEAUTH, smtp_package(c), "C:", LOG_S("line", line));
     else
@@ -214,7 +214,7 @@ static void run_command(struct smtp_session *c, struct str line)
     }
     c->is_first = false;
     METRIC_TIME(smtpserver_command_duration_seconds, os_monotonic_ms() - began, c->is_submission, cmd.verb, c->code,
-                metric_enhanced(str_of(c->enhanced)));
+                c->enhanced);
 }
 
 // One line of the client. False when there is nobody to answer.

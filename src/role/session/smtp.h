@@ -51,8 +51,8 @@ struct smtp_session {
     unsigned bad, good;  // transactions
     bool is_first;       // no command yet
     bool is_ending;
-    unsigned code;       // of the last reply, and its enhanced code
-    const char *enhanced;
+    unsigned code;       // of the last reply,
+    unsigned enhanced;   // and its enhanced code as metrics have it: the text may be gone by then
 
     bool has_mail; // a transaction is open
     struct arena a; // of the transaction
