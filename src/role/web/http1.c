@@ -56,8 +56,9 @@ static bool await_request(struct web_conn *c)
 {
     struct err e = {0};
 
+    // Replies to requests that came all at once are written together, but not without end: each may be a page.
     if (c->in.n)
-        return true;
+        return c->out.n < WEB_BUFFER || web_flush(c, &e);
     // All the monitor says unasked is stop.
     if (!web_flush(c, &e) ||
         stream_wait(&c->stream, c->monitor.fd,
