@@ -206,6 +206,23 @@ def heads_have_a_size():
 
 
 @test
+def pieces_of_cookies_take_no_more_than_they_say():
+    """HPACK: pieces that are a byte each, on requests that stay open."""
+    s = server()
+    c = Client(s)
+    crumbs = b'\x40' + field('cookie', 'x' * 38)[1:] + b'\xbe' * 415
+    again = b'\xbe' * 415
+    c.many([(HEADERS, END_HEADERS, 1 + 2 * i, head('/nothing') + (again if i else crumbs)) for i in range(30)])
+    assert c.status(59) == 404
+    peak = 0
+    for pid in s.pids('mox: web 127'):
+        with open('/proc/%d/status' % pid) as f:
+            peak = max([peak] + [int(l.split()[1]) for l in f if l.startswith('VmHWM')])
+    c.sock.close()
+    assert 0 < peak < 64 * 1024, peak
+
+
+@test
 def rapid_reset_ends_the_connection():
     """CVE-2023-44487: requests that are taken back as soon as they are made."""
     s = server()

@@ -494,6 +494,10 @@ def requests_are_passed_on():
             assert ' 200 ' in curl('-I', '-H', 'Host: site.example', 'http://%s:%d/' % (s.ip, HTTP)).stdout
             got = json.loads(get(s, '/', '-X', 'DELETE', port=HTTPS, https=True)[2])
             assert dict(got['fields'])['X-Forwarded-Proto'] == 'https' and got['line'] == 'DELETE / HTTP/1.1'
+            # Pieces of a cookie are one field again (RFC 9113 8.2.3).
+            r = subprocess.run(['nghttp', '-H', ':authority: site.example', '-H', 'cookie: a=b', '-H', 'cookie: c=d',
+                                'https://%s:%d/' % (s.ip, HTTPS)], capture_output=True, timeout=WAIT)
+            assert [v for n, v in json.loads(r.stdout)['fields'] if n.lower() == 'cookie'] == ['a=b; c=d'], r
             # One connection of the client is one to the server behind.
             backend.connections.clear()
             w = wire(s, 'GET /1 HTTP/1.1\r\nHost: site.example\r\n\r\n' * 3)

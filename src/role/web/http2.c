@@ -88,6 +88,7 @@ struct stream_state {
     int32_t id;
     size_t header_bytes;
     struct str path, authority;
+    struct buf cookie; // of its pieces so far
     unsigned refused;  // status to answer instead of asking a handler; 0: none
     bool is_ready;     // its head is there
     bool is_started;   // a handler has it or had it
@@ -145,6 +146,7 @@ static void free_stream(struct stream_state *st)
             break;
         }
     s->n_streams--;
+    buf_fini(&st->cookie);
     buf_fini(&st->body);
     arena_fini(&st->arena);
     free(st);
@@ -166,6 +168,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         return 0;
     st = heap_alloc(sizeof *st);
     st->arena = (struct arena)ARENA_LIMIT(WEB_REQUEST_MEMORY);
+    st->cookie = (struct buf)BUF_LIMIT(HTTP_MAX_HEAD);
     st->body = (struct buf)BUF_LIMIT(2 * STREAM_WINDOW);
     st->session = s;
     st->id = frame->hd.stream_id;
@@ -182,16 +185,15 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return 0;
 }
 
-// RFC 9113 8.2.3: pieces of Cookie are one field for everybody else.
+// RFC 9113 8.2.3: pieces of Cookie are one field for everybody else. HPACK makes each of them a byte: they are put
+// together where that takes no more memory than they have.
 static bool add_field(struct stream_state *st, struct str name, struct str value)
 {
-    struct http_field *f = (struct http_field *)(uintptr_t)http_field_find(&st->request.fields, STR("cookie"));
-
-    if (f && str_eq(name, STR("cookie"))) {
-        if (!http_is_field_value(value))
-            return false;
-        f->value = arena_printf(&st->arena, "%.*s; %.*s", STR_FMT(f->value), STR_FMT(value));
-        return true;
+    if (str_eq(name, STR("cookie"))) {
+        if (st->cookie.n)
+            BUF_PUT(&st->cookie, "; ");
+        buf_put(&st->cookie, value);
+        return !st->cookie.full && http_is_field_value(value);
     }
     return http_field_add(&st->arena, &st->request.fields, arena_dup(&st->arena, name), arena_dup(&st->arena, value));
 }
@@ -245,6 +247,9 @@ static bool take_head(struct stream_state *st, bool has_body, struct err *e)
         st->refused = 501;
         return fail(e, ERR_SYNTAX, "this is no proxy");
     }
+    if (st->cookie.n && !http_field_add(&st->arena, &r->fields, STR("cookie"), arena_dup(&st->arena, buf_str(&st->cookie))))
+        return fail(e, ERR_SYNTAX, "a byte in a field that cannot be there");
+    buf_fini(&st->cookie);
     if (!st->authority.n && !host)
         return fail(e, ERR_SYNTAX, "no host");
     if (!http_request_set_host(&st->arena, r, st->authority.n ? st->authority : host->value, e))
