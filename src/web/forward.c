@@ -11,8 +11,10 @@ static const struct str of_connection[] = {
     STR_("Proxy-Authorization"), STR_("TE"),            STR_("Trailer"),          STR_("Transfer-Encoding"),
     STR_("Upgrade"),             STR_("HTTP2-Settings"), STR_("Content-Length"),
 };
-// What we say ourselves.
-static const struct str of_request[] = {STR_("Host"), STR_("Expect"), STR_("Forwarded"), STR_("X-Forwarded")};
+// What we say ourselves; and Proxy, which no standard has, and which CGI makes the variable HTTP_PROXY of: programs
+// behind us would send their own requests to where a stranger says (CVE-2016-5385).
+static const struct str of_request[] = {STR_("Host"), STR_("Expect"), STR_("Forwarded"), STR_("X-Forwarded"),
+                                        STR_("Proxy")};
 
 // As programs see it that get fields as variables: CGI and its kin make '-' and '_' one.
 static bool is_name(struct str name, struct str other, bool is_prefix)

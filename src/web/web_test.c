@@ -488,7 +488,7 @@ TEST(fields_behind_the_proxy)
     struct http_request r = request_of(&a, STR("POST /x HTTP/1.1\r\nHost: Site.Example:8443\r\nAccept: a/b\r\n"
                                                "Connection: close, X-Mine, Accept-Language\r\nX-Mine: 1\r\n"
                                                "accept-language: x\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
-                                               "Proxy-Authorization: x\r\nX-Forwarded-For: 1.2.3.4\r\n"
+                                               "Proxy-Authorization: x\r\nProxy: http://192.0.2.9\r\nX-Forwarded-For: 1.2.3.4\r\n"
                                                "x_forwarded_for: 1.2.3.4\r\nX-Forwarded-Prefix: /\r\n"
                                                "Forwarded: for=1.2.3.4\r\nX-Forwarded: x\r\nUpgrade: h2c\r\n"
                                                "HTTP2-Settings: x\r\nContent_Length: 9\r\n"
