@@ -6,6 +6,8 @@
 #include "base/ip.h"
 #include "role/service.h"
 
+enum { DIAL_MAX_OF_ONE = 8 }; // connections that are being made for one asker
+
 /* main.c */
 
 /* Addresses that are nobody's. */

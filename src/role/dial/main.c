@@ -16,7 +16,6 @@
 
 enum {
     MAX_OPEN = 2000,       // connections being made, of all askers
-    MAX_OPEN_OF_ONE = 8,
     MAX_TIMEOUT_MS = 60000,
     MAX_PORTS = 100,       // of transports, of ACME directories
     SMTP_PORT = 25,
@@ -162,7 +161,7 @@ static bool source_for(const struct ip *to, struct ip *out)
 
 bool dial_has_room(const struct service_peer *p)
 {
-    return n_open < MAX_OPEN && ((struct asker *)p->data)->n_open < MAX_OPEN_OF_ONE;
+    return n_open < MAX_OPEN && ((struct asker *)p->data)->n_open < DIAL_MAX_OF_ONE;
 }
 
 bool dial_begin(struct service_peer *p, uint64_t request, const struct ip *to, unsigned port, const struct ip *from,

@@ -193,6 +193,16 @@ static void begin(struct site_dial *d, struct str host)
     site_dial_next(d, 0);
 }
 
+// Those whose addresses are not known yet too: one asker takes no places of all others.
+static bool has_room(const struct service_peer *p)
+{
+    unsigned n_own = 0;
+
+    for (const struct site_dial *d = dials; d; d = d->next_dial)
+        n_own += d->peer == p;
+    return n_own < DIAL_MAX_OF_ONE && n_dials < MAX_DIALS && dial_has_room(p);
+}
+
 bool site_dial(struct service_peer *p, struct packet *packet, struct err *e)
 {
     struct ipc_dial_site m;
@@ -202,7 +212,7 @@ bool site_dial(struct service_peer *p, struct packet *packet, struct err *e)
         return false;
     if (!is_target(m.host, m.port))
         return dial_answer(p, m.request, IPC_DIAL_FORBIDDEN, STR("no server that the configuration names"), e);
-    if (!dial_has_room(p) || n_dials >= MAX_DIALS)
+    if (!has_room(p))
         return dial_answer(p, m.request, IPC_DIAL_FAILED, STR("too many connections at once"), e);
     d = heap_alloc(sizeof *d);
     *d = (struct site_dial){.peer = p, .request = m.request, .port = m.port,
