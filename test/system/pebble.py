@@ -20,8 +20,8 @@ class Pebble:
     """At https://ca.example:14000/dir on `ip`; whom it is asked about is at `target`. Started again it knows nothing of
     before."""
 
-    def __init__(self, ip, target, **config):
-        self.ip, self.target, self.config = ip, target, config
+    def __init__(self, ip, target, settings={}, **config):
+        self.ip, self.target, self.settings, self.config = ip, target, settings, config
         self.dir = tempfile.mkdtemp(prefix='mox-pebble-')
         os.chmod(self.dir, 0o755)
         self.authority = Authority()
@@ -58,7 +58,7 @@ class Pebble:
         self._run(['pebble-challtestsrv', '-management', self.ip + ':8055', '-dns01', self.ip + ':8053', '-http01', '',
                    '-https01', '', '-tlsalpn01', '', '-defaultIPv4', self.target, '-defaultIPv6', ''], {}, 8055)
         self._run(['pebble', '-strict', '-config', os.path.join(self.dir, 'config.json'), '-dnsserver', self.ip + ':8053'],
-                  {'PEBBLE_VA_NOSLEEP': '1', 'PEBBLE_WFE_NONCEREJECT': '0', **env}, DIRECTORY)
+                  {'PEBBLE_VA_NOSLEEP': '1', 'PEBBLE_WFE_NONCEREJECT': '0', **self.settings, **env}, DIRECTORY)
         return self
 
     def stop(self):

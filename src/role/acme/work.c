@@ -25,6 +25,10 @@ static struct {
 
 static struct wanted *window_of; // whose window is being asked for
 
+/* A program that removes a record: the next one begins when it has ended, since one runs at a time. */
+static uint64_t removing; // its request; 0: none
+static int64_t removing_until_ms;
+
 static void go_on(void);
 
 // What dns-01 is answered with (RFC 8555 8.4).
@@ -36,8 +40,9 @@ static bool run_hook(bool is_set, struct err *e)
     if (!IPC_SEND(acme_monitor(), dns_hook, NULL, 0, e, .request = request, .provider = work.provider->name,
                   .host = work.wanted->host, .text = acme_dns_text(&a, work.authorization), .is_set = is_set))
         return false;
-    work.hook = is_set ? request : 0; // nobody waits for it to be gone
-    work.hook_until_ms = os_monotonic_ms() + HOOK_TIMEOUT_MS;
+    work.hook = is_set ? request : 0;
+    removing = is_set ? 0 : request;
+    work.hook_until_ms = removing_until_ms = os_monotonic_ms() + HOOK_TIMEOUT_MS;
     work.has_record = is_set;
     return true;
 }
@@ -196,6 +201,8 @@ bool work_hooked(struct packet *m, struct err *e)
 
     if (!ipc_dns_hooked_get(m->body, &done, e))
         return false;
+    if (removing == done.request)
+        removing = 0;
     if (!work.wanted || !work.hook || work.hook != done.request)
         return true; // given up meanwhile, or it removed a record
     work.hook = 0;
@@ -333,7 +340,9 @@ void work_tick(int64_t now)
         (void)fail(&e, ERR_TEMPORARY, "setting a record in the DNS takes too long");
         fail_work(&e);
     }
-    if (!work.wanted && (w = wanted_next(now)))
+    if (removing && os_monotonic_ms() > removing_until_ms)
+        removing = 0;
+    if (!work.wanted && !removing && (w = wanted_next(now)))
         begin_work(w);
     if (!window_of && !work.wanted && (w = wanted_window(now)))
         ask_window(w);
