@@ -51,6 +51,8 @@ static void check_fields(struct check *c, const struct sconf_node *fields)
             note(c, n, "the name of a header is letters, digits and hyphens");
         else if (!http_is_field_value(n->value))
             note(c, n, "the value of a header must not have control characters");
+        else if (str_eq_ci(n->key, STR("Content-Length")) || str_eq_ci(n->key, STR("Transfer-Encoding")))
+            note(c, n, "where a reply ends cannot be configured"); // who reads two words about it may see another reply
 }
 
 static void check_redirect(struct check *c, const struct sconf_node *to)

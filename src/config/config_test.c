@@ -82,6 +82,7 @@ TEST(config_rules)
         {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebForward:\n\t\t\tURL: //x.example/"), STR_("begin with http"), false},
         {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebForward:\n\t\t\tURL: http://x.example:70000/"), STR_("no number from 1"), false},
         {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebForward:\n\t\t\tURL: http://x.example/\n\t\t\tResponseHeaders:\n\t\t\t\tX Y: z"), STR_("name of a header"), false},
+        {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebForward:\n\t\t\tURL: http://x.example/\n\t\t\tResponseHeaders:\n\t\t\t\tcontent-length: 5"), STR_("where a reply ends"), false},
         {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebStatic:\n\t\t\tRoot: web\n\t\t\tStripPrefix: x"), STR_("begin with a slash"), false},
         {STR_("WebStatic:\n\t\t\tStripPrefix: /workdir/\n\t\t\tRoot: web\n\t\t\tListFiles: true"), STR_("WebStatic:\n\t\t\tRoot: web\n\t\tWebForward:\n\t\t\tURL: http://x.example"), STR_("one of WebStatic"), false},
         {STR_("\t\tWebserverHTTP:\n\t\t\tEnabled: true\n\t\t\tPort: 1080\n\t\tWebserverHTTPS:\n\t\t\tEnabled: true\n"), STR_("\t\tWebserverHTTPS:\n"), STR_("no listener of mox.conf"), true},
