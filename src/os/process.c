@@ -136,7 +136,8 @@ static _Noreturn void exec_program(int dir_fd, const char *path, char *const arg
     int null = open("/dev/null", O_RDWR);
 
     os_signal_reset();
-    if (fchdir(dir_fd) || !os_user_become(user) || null < 0 || dup2(null, 0) < 0 || !os_die_with_parent(parent))
+    if (fchdir(dir_fd) || !os_user_become(user) || null < 0 || dup2(null, 0) < 0 || setpgid(0, 0) ||
+        !os_die_with_parent(parent))
         _exit(127);
     close_range(3, ~0u, 0);
     execv(path, argv);

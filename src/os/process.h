@@ -27,7 +27,8 @@ void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);
 pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct err *e);
 /*
  * Starts another program, whose path may be relative to dir_fd, with the words of argv, as user. Of ours it inherits the
- * environment, output and error. It dies with its parent. -1 on failure; exit code 127: it cannot be executed.
+ * environment, output and error. It dies with its parent, and has a
+ * process group of its own, to be killed with what it starts. -1 on failure; exit code 127: it cannot be executed.
  */
 pid_t os_start_program(int dir_fd, const char *path, char *const argv[], const struct os_user *user, struct err *e);
 /* Whether user may execute this program. */

@@ -102,5 +102,5 @@ void hooks_look(struct monitor *m)
 
     for (size_t i = 0; i < m->n_hooks; i++)
         if (m->hooks[i].pid && now > m->hooks[i].deadline_ms)
-            kill(m->hooks[i].pid, SIGKILL);
+            kill(-m->hooks[i].pid, SIGKILL); // and what it started
 }
