@@ -66,16 +66,26 @@ void tls_server_free(struct tls_server *s)
     free(s);
 }
 
-void tls_server_set_protocols(struct tls_server *s, struct str names)
+static void set_protocols(struct buf *out, struct str names)
 {
     struct str one;
 
-    buf_reset(&s->protocols);
-    s->protocols.limit = 256;
+    buf_reset(out);
+    out->limit = 256;
     while (str_next(&names, ' ', &one)) {
-        buf_put_char(&s->protocols, (char)one.n);
-        buf_put(&s->protocols, one);
+        buf_put_char(out, (char)one.n);
+        buf_put(out, one);
     }
+}
+
+void tls_server_set_protocols(struct tls_server *s, struct str names)
+{
+    set_protocols(&s->protocols, names);
+}
+
+void tls_set_protocols(struct tls *t, struct str names)
+{
+    set_protocols(&t->protocols, names);
 }
 
 void tls_server_set_names(struct tls_server *s, enum tls_names names, tls_unknown_name *unknown, void *ctx)
@@ -187,6 +197,7 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 {
     const struct tls *t = SSL_get_app_data(ssl);
     const struct tls_server *s = arg;
+    const struct buf *ours = t && t->protocols.n ? &t->protocols : &s->protocols;
     unsigned char *found, n;
 
     if (t && t->is_challenge) {
@@ -194,9 +205,9 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
         *out_n = sizeof challenge_protocol - 1;
         return SSL_TLSEXT_ERR_OK;
     }
-    if (!s->protocols.n)
+    if (!ours->n)
         return SSL_TLSEXT_ERR_NOACK;
-    if (SSL_select_next_proto(&found, &n, (const unsigned char *)s->protocols.p, (unsigned)s->protocols.n, in, in_n) !=
+    if (SSL_select_next_proto(&found, &n, (const unsigned char *)ours->p, (unsigned)ours->n, in, in_n) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; // RFC 7301 3.2
     *out = found;
@@ -433,6 +444,7 @@ void tls_free(struct tls *t)
     if (!t)
         return;
     SSL_free(t->ssl);
+    buf_fini(&t->protocols);
     tls_server_free(t->server);
     free(t);
 }

@@ -81,6 +81,8 @@ enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_CLOSED, TLS_FAILE
 /* A connection on fd, which stays the caller's. NULL on failure. The server may be freed before it. */
 struct tls *tls_new(struct tls_server *s, int fd, struct err *e);
 void tls_free(struct tls *t);
+/* For this connection other protocols than the server's. Before the handshake. */
+void tls_set_protocols(struct tls *t, struct str names);
 enum tls_result tls_handshake(struct tls *t, struct err *e);
 /* TLS_DONE with *got > 0, or why not. */
 enum tls_result tls_read(struct tls *t, char *p, size_t n, size_t *got, struct err *e);

@@ -9,6 +9,7 @@ struct tls {
     SSL *ssl;
     struct tls_server *server; // of a server
     bool is_challenge;         // of a server: tls-alpn-01 is being answered
+    struct buf protocols;      // of a server: as ALPN has them; empty: the server's
     tls_may_use_key *may_use; // of a server; NULL: no certificate is asked for
     void *ctx;
     // What ended it, for tls_end_put: an alert, the other side's or ours, or something else.

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
+#include <limits.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -224,6 +225,20 @@ int net_accept(int listener)
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     return fd;
+}
+
+size_t net_peek(int fd, char *p, size_t n)
+{
+    ssize_t got = recv(fd, p, n, MSG_PEEK | MSG_DONTWAIT);
+
+    return got > 0 ? (size_t)got : 0;
+}
+
+bool net_wake_at(int fd, size_t n)
+{
+    int value = (int)n;
+
+    return n <= INT_MAX && setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof value) == 0;
 }
 
 static void address_text(const struct sockaddr_storage *a, char out[NET_ADDRESS_TEXT])

@@ -18,6 +18,14 @@ int net_listen(struct str ip, unsigned port, struct err *e);
 int net_accept(int listener);
 
 /*
+ * Looks at what has come on a connection without taking any of it: how many bytes, at most n. net_wake_at says with how
+ * many such bytes the connection is ready to be read (SO_RCVLOWAT; a loop would be called for the same ones again and
+ * again); at first, and before somebody else gets it, with one.
+ */
+size_t net_peek(int fd, char *p, size_t n);
+bool net_wake_at(int fd, size_t n);
+
+/*
  * Begins a TCP connection, from an address of the same family if from is not NULL. The socket does not
  * block; it becomes writable when net_dial_result can tell. -1 on failure, with *code the errno.
  */
