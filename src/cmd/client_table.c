@@ -8,12 +8,13 @@ struct client_service {
     const char *name, *protocol;
     uint64_t port;
     bool is_tls;
+    const char *alpn;
 };
 static const struct client_service services[] = {
-    {"Submissions", "Submission (SMTP)", 465, true},
-    {"Submission", "Submission (SMTP)", 587, false},
-    {"IMAPS", "IMAP", 993, true},
-    {"IMAP", "IMAP", 143, false},
+    {"Submissions", "Submission (SMTP)", 465, true, "smtp"},
+    {"Submission", "Submission (SMTP)", 587, false, NULL},
+    {"IMAPS", "IMAP", 993, true, "imap"},
+    {"IMAP", "IMAP", 143, false, NULL},
 };
 
 static void put_row(struct buf *out, const char *protocol, struct str host, const char *port, struct str listener,
@@ -23,11 +24,13 @@ static void put_row(struct buf *out, const char *protocol, struct str host, cons
                STR_FMT(note));
 }
 
-static struct str note_of(const struct client_service *s, const struct sconf_node *listener,
+static struct str note_of(struct arena *a, const struct client_service *s, const struct sconf_node *listener,
                           const struct sconf_node *node)
 {
     if (s->is_tls)
-        return STR("with TLS");
+        return sconf_bool(node, "EnabledOnHTTPS")
+                   ? arena_printf(a, "with TLS; also served on port 443 with TLS ALPN \"%s\"", s->alpn)
+                   : STR("with TLS");
     if (!sconf_get(listener, "TLS"))
         return STR("plain text, no STARTTLS configured");
     return sconf_bool(node, "NoRequireSTARTTLS") ? STR("STARTTLS optional") : STR("STARTTLS required");
@@ -72,7 +75,7 @@ bool client_table_put(struct arena *a, const struct config *config, const struct
                 return false;
             buf_printf(&port, "%u", (unsigned)sconf_u64(node, "Port", services[j].port));
             put_row(out, services[j].protocol, host, arena_cstring(a, buf_str(&port)), listeners[i]->key,
-                    note_of(&services[j], listeners[i], node));
+                    note_of(a, &services[j], listeners[i], node));
         }
     BUF_PUT(out, "\nThe user name is the email address. If the client lets you choose how to log in, choose the\n"
                  "first of these that it has, so that nobody in between can make it choose less: SCRAM-SHA-256-PLUS,\n"

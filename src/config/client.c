@@ -17,10 +17,11 @@ static void take(const struct sconf_node *listener, const struct pair *p, struct
     if (out->host.n)
         return;
     if (sconf_bool(immediate, "Enabled"))
-        *out = (struct mail_server){host, (uint32_t)sconf_u64(immediate, "Port", p->immediate_port), MAIL_SOCKET_TLS};
+        *out = (struct mail_server){host, (uint32_t)sconf_u64(immediate, "Port", p->immediate_port), MAIL_SOCKET_TLS,
+                                    sconf_bool(immediate, "EnabledOnHTTPS")};
     else if (sconf_bool(starttls, "Enabled"))
         *out = (struct mail_server){host, (uint32_t)sconf_u64(starttls, "Port", p->starttls_port),
-                                    sconf_get(listener, "TLS") ? MAIL_SOCKET_STARTTLS : MAIL_SOCKET_PLAIN};
+                                    sconf_get(listener, "TLS") ? MAIL_SOCKET_STARTTLS : MAIL_SOCKET_PLAIN, false};
 }
 
 static void take_both(const struct config *c, struct arena *a, const struct sconf_node *domain,

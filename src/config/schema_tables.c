@@ -90,7 +90,7 @@ TABLE(submission, submission_fields);
 static const struct field submissions_fields[] = {
     R("Enabled", BOOL, NULL),
     O("Port", INT, "Default: 465."),
-    O("EnabledOnHTTPS", BOOL, "Also answer on port 443, for clients that ask for it with ALPN. Not served by this version."),
+    O("EnabledOnHTTPS", BOOL, "Also answer on port 443, for clients that ask for \"smtp\" with ALPN."),
 };
 TABLE(submissions, submissions_fields);
 static const struct field imap_fields[] = {
@@ -102,7 +102,7 @@ TABLE(imap, imap_fields);
 static const struct field imaps_fields[] = {
     R("Enabled", BOOL, NULL),
     O("Port", INT, "Default: 993."),
-    O("EnabledOnHTTPS", BOOL, "Also answer on port 443, for clients that ask for it with ALPN. Not served by this version."),
+    O("EnabledOnHTTPS", BOOL, "Also answer on port 443, for clients that ask for \"imap\" with ALPN."),
 };
 TABLE(imaps, imaps_fields);
 static const struct field web_service_fields[] = {

@@ -48,6 +48,8 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u8, is_forwarded, 1)               /* HTTP: X-Forwarded-For is believed */                   \
     F(u8, no_rate_limit, 1)              /* HTTP: of requests */                                   \
     F(str, proxies, IPC_MAX_RECORD)      /* HTTP: networks, with a space between them */           \
+    F(u32, alpn_smtp, 0)                 /* HTTP: 1 + index of the port that ALPN leads to; or 0 */ \
+    F(u32, alpn_imap, 0)                                                                           \
     F(u32, first_time_delay_ms, 0)       /* for a message of an unknown sender */                  \
     F(u64, max_message_bytes, 0)
 /* web: what is served on a port of a listener, and at which path (mox-web-http-api.md 5.1). */
@@ -76,9 +78,11 @@ enum web_kind {
     F(str, imap_host, IPC_MAX_ADDRESS)                                                             \
     F(u32, imap_port, UINT16_MAX)                                                                  \
     F(u8, imap_socket, MAIL_SOCKET_TLS)                                                            \
+    F(u8, imap_on_https, 1)                                                                        \
     F(str, submission_host, IPC_MAX_ADDRESS)                                                       \
     F(u32, submission_port, UINT16_MAX)                                                            \
     F(u8, submission_socket, MAIL_SOCKET_TLS)                                                      \
+    F(u8, submission_on_https, 1)                                                                  \
     F(u8, has_sts, 1)                                                                              \
     F(u8, sts_mode, MTASTS_ENFORCE)                                                                \
     F(u32, sts_max_age, MTASTS_MAX_AGE)                                                            \

@@ -39,19 +39,27 @@ static void put_number(struct buf *out, const char *name, uint32_t n)
 /* --- Thunderbird ------------------------------------------------------------------------------- */
 
 static void put_server(struct buf *out, const char *element, const char *type, const struct mail_server *s,
-                       struct str email)
+                       uint32_t port, enum mail_socket socket, struct str email)
 {
     static const char *const names[] = {"plain", "STARTTLS", "SSL"};
 
-    if (!s->host.n)
-        return;
     buf_printf(out, "<%s type=\"%s\">\n", element, type);
     put_element(out, "hostname", s->host);
-    put_number(out, "port", s->port);
-    put_element(out, "socketType", str_of(names[s->socket]));
+    put_number(out, "port", port);
+    put_element(out, "socketType", str_of(names[socket]));
     put_element(out, "username", email);
     BUF_PUT(out, "<authentication>password-encrypted</authentication>\n");
     buf_printf(out, "</%s>\n", element);
+}
+
+static void put_servers(struct buf *out, const char *element, const char *type, const struct mail_server *s,
+                        struct str email)
+{
+    if (!s->host.n)
+        return;
+    put_server(out, element, type, s, s->port, s->socket, email);
+    if (s->is_on_https)
+        put_server(out, element, type, s, 443, MAIL_SOCKET_TLS, email);
 }
 
 void autoconfig_put(struct buf *out, const struct mail_settings *s, struct str email)
@@ -64,8 +72,8 @@ void autoconfig_put(struct buf *out, const struct mail_settings *s, struct str e
     put_element(out, "domain", s->domain);
     put_element(out, "displayName", user);
     put_element(out, "displayShortName", s->domain);
-    put_server(out, "incomingServer", "imap", &s->imap, user);
-    put_server(out, "outgoingServer", "smtp", &s->submission, user);
+    put_servers(out, "incomingServer", "imap", &s->imap, user);
+    put_servers(out, "outgoingServer", "smtp", &s->submission, user);
     BUF_PUT(out, "</emailProvider>\n<clientConfigUpdate url=\"https://autoconfig.");
     html_put(out, s->domain);
     BUF_PUT(out, "/mail/config-v1.1.xml\"/>\n</clientConfig>\n");

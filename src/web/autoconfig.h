@@ -13,6 +13,7 @@ struct mail_server {
     struct str host; // empty: there is none
     uint32_t port;
     enum mail_socket socket;
+    bool is_on_https; // also at port 443, for those who ask by ALPN
 };
 struct mail_settings {
     struct str domain; // A-labels

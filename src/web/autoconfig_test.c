@@ -4,8 +4,8 @@
 
 static const struct mail_settings settings = {
     .domain = STR_("example.org"),
-    .imap = {STR_("mail.example.org"), 993, MAIL_SOCKET_TLS},
-    .submission = {STR_("mail.example.org"), 465, MAIL_SOCKET_TLS},
+    .imap = {STR_("mail.example.org"), 993, MAIL_SOCKET_TLS, true},
+    .submission = {STR_("mail.example.org"), 465, MAIL_SOCKET_TLS, false},
 };
 
 static bool has(const struct buf *b, const char *part)
@@ -43,7 +43,7 @@ TEST(web_autoconfig)
 
     autoconfig_put(&b, &settings, STR(""));
     CHECK(has(&b, "<emailProvider id=\"example.org\">") && has(&b, "<username>%EMAILADDRESS%</username>"));
-    CHECK(has(&b, "<port>993</port>\n<socketType>SSL</socketType>"));
+    CHECK(has(&b, "<port>993</port>\n<socketType>SSL</socketType>") && has(&b, "<port>443</port>"));
     buf_reset(&b);
     autoconfig_put(&b, &settings, STR("<x>&\"@example.org")); // no text is markup
     CHECK(has(&b, "&lt;x&gt;&amp;&quot;@example.org") && !has(&b, "<x>"));

@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct mail_settings settings = {.domain = STR_("example.org"), .imap = {STR_("a"), 993, MAIL_SOCKET_TLS}};
+    static const struct mail_settings settings = {.domain = STR_("example.org"), .imap = {STR_("a"), 993, MAIL_SOCKET_TLS, false}};
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     AUTO_BUF out = BUF_LIMIT(1 << 20);
     struct mail_address address;

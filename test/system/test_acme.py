@@ -38,6 +38,7 @@ Listeners:
 		IMAPS:
 			Enabled: true
 			Port: 1993
+			EnabledOnHTTPS: true
 		MetricsHTTP:
 			Enabled: true
 			Port: 1810
@@ -162,6 +163,10 @@ def a_server_without_certificates_gets_both_kinds():
             # Whoever trusts the authority is content, with the whole chain.
             with socket.create_connection((s.ip, 1993), timeout=WAIT) as c:
                 ca.wrap_socket(c, server_hostname='mail.example.org').close()
+            # Where the challenges were answered there is also IMAP, for those who ask for it.
+            ca.set_alpn_protocols(['imap'])
+            with socket.create_connection((s.ip, TLS_PORT), timeout=WAIT) as c:
+                assert ca.wrap_socket(c, server_hostname='mail.example.org').recv(100).startswith(b'* OK ')
             # mox-web-http-api.md 6.3: who names nobody, or somebody else.
             assert s.seen(TLS_PORT, name=None) is None and s.seen(TLS_PORT, name='other.example') is None
             assert s.seen(1993, name=None)[2] == 'mail.example.org' and s.seen(1993, name='other.example') is None

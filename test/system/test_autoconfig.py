@@ -44,6 +44,7 @@ def web():
         if os.geteuid() == 0:  # PACC knows no other ports than the usual ones
             s.set_conf('Port: 1993', 'Port: 993')
             s.set_conf('Port: 1465', 'Port: 465')
+            s.set_conf('\t\tIMAPS:\n\t\t\tEnabled: true\n', '\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tEnabledOnHTTPS: true\n')
         path = os.path.join(s.dir, 'domains.conf')
         text = open(path).read()
         open(path, 'w').write(text.replace('\texample.org:\n', '\texample.org:\n' + POLICY, 1))
@@ -67,6 +68,7 @@ def get(url, *args):
 
 
 IMAPS_PORT = 993 if os.geteuid() == 0 else 1993
+IMAP_ON_HTTPS = [443] if os.geteuid() == 0 else []
 SUBMISSIONS_PORT = 465 if os.geteuid() == 0 else 1465
 
 
@@ -76,12 +78,15 @@ def check_thunderbird(body, user, domain):
     provider = root.find('emailProvider')
     assert provider.get('id') == domain and provider.findtext('domain') == domain
     assert root.find('clientConfigUpdate').get('url') == 'https://autoconfig.%s/mail/config-v1.1.xml' % domain
-    for tag, kind, port in (('incomingServer', 'imap', IMAPS_PORT), ('outgoingServer', 'smtp', SUBMISSIONS_PORT)):
-        server = provider.find(tag)
-        assert server.get('type') == kind
-        assert {c.tag: c.text for c in server} == {
-            'hostname': 'mail.example.org', 'port': str(port), 'socketType': 'SSL', 'username': user,
-            'authentication': 'password-encrypted'}
+    for tag, kind, ports in (('incomingServer', 'imap', [IMAPS_PORT] + IMAP_ON_HTTPS),
+                             ('outgoingServer', 'smtp', [SUBMISSIONS_PORT])):
+        servers = provider.findall(tag)
+        assert len(servers) == len(ports)
+        for server, port in zip(servers, ports):
+            assert server.get('type') == kind
+            assert {c.tag: c.text for c in server} == {
+                'hostname': 'mail.example.org', 'port': str(port), 'socketType': 'SSL', 'username': user,
+                'authentication': 'password-encrypted'}
 
 
 @test

@@ -2,6 +2,7 @@
 Logins: every SASL mechanism, with clients from outside and with one that says what none would.
 """
 import base64
+import functools
 import hashlib
 import hmac
 import smtplib
@@ -46,8 +47,8 @@ class Smtp:
 
     protocol = 'submission'
 
-    def __init__(self, s, tls=None, source=None):
-        self.w = dial(s, SUBMISSIONS if tls else SUBMISSION, tls, source)
+    def __init__(self, s, tls=None, source=None, port=None):
+        self.w = dial(s, port or (SUBMISSIONS if tls else SUBMISSION), tls, source)
         self.w.expect('220')
         self.hello = self.w.cmd('EHLO client.example', '250')
 
@@ -72,8 +73,8 @@ class Smtp:
 class Imap:
     protocol = 'imap'
 
-    def __init__(self, s, tls=None, source=None):
-        self.w = dial(s, IMAPS if tls else IMAP, tls, source)
+    def __init__(self, s, tls=None, source=None, port=None):
+        self.w = dial(s, port or (IMAPS if tls else IMAP), tls, source)
         self.hello = self.w.line()
 
     def begin(self, mechanism, initial=None):
@@ -994,6 +995,234 @@ def auth_that_dies_is_started_again():
         c = Imap(s, with_key(key))  # front has been introduced to the new one
         assert c.hello.startswith('* PREAUTH'), c.hello
         c.close()
+
+
+# --- ALPN on the HTTPS port ---------------------------------------------------------------------------
+
+HTTPS = 443
+ON_HTTPS = [('Port: 1443', 'Port: 443')] + [
+    ('\t\t%s:\n\t\t\tEnabled: true\n' % name, '\t\t%s:\n\t\t\tEnabled: true\n\t\t\tEnabledOnHTTPS: true\n' % name)
+    for name in ('IMAPS', 'Submissions')]
+
+
+def needs_port_443(fn):
+    """Root's, as the port is. Without, test_acme.py has IMAP on another port."""
+    @functools.wraps(fn)
+    def wrapped():
+        if os.geteuid() == 0:
+            fn()
+    return wrapped
+
+
+def asking_for(*protocols, context=None):
+    c = context or insecure_context()
+    c.set_alpn_protocols(list(protocols))
+    return c
+
+
+def agreed(s, *protocols, context=None):
+    """What the server takes of them; None: it refuses."""
+    try:
+        with asking_for(*protocols, context=context).wrap_socket(
+                socket.create_connection((s.ip, HTTPS), timeout=WAIT)) as c:
+            return c.selected_alpn_protocol()
+    except ssl.SSLError as e:
+        assert 'no application protocol' in str(e).lower().replace('_', ' '), e
+        return None
+
+
+def page(s, *args):
+    return run('curl', '-sS', '--max-time', str(WAIT), '--cacert', os.path.join(s.dir, 'localhost.crt'), '--connect-to',
+               '::%s:' % s.ip, '-w', 'HTTP/%{http_version}', *args, 'https://localhost/admin/').stdout
+
+
+@test
+@needs_port_443
+def alpn_leads_to_mail():
+    with configured(ON_HTTPS) as s:
+        for version in VERSIONS:
+            for carrier, name in ((Imap, 'imap'), (Smtp, 'smtp')):
+                context = insecure_context()
+                context.maximum_version = version
+                c = carrier(s, asking_for(name, context=context), port=HTTPS)
+                assert c.w.sock.selected_alpn_protocol() == name
+                if version == VERSIONS[0]:
+                    binding = c.w.sock.get_channel_binding('tls-unique')
+                    x = Scram(c, gs2='p=tls-unique,,', binding=binding, plus='-PLUS')
+                else:
+                    assert 'SCRAM-SHA-256-PLUS' in c.hello, c.hello
+                    x = Scram(c)
+                assert x.run(), c.end
+                row = wait_attempt(s, mechanism=x.mechanism.lower(), protocol=c.protocol, result='ok')
+                assert row['tls'].endswith(' alpn=' + name), row
+                c.close()
+        # Others, from outside; with a certificate that they believe.
+        for name, greeting, end in (('imap', '* OK ', 'a LOGOUT\r\n'), ('smtp', '220 ', 'QUIT\r\n')):
+            r = run('openssl', 's_client', '-alpn', name, '-connect', '%s:%d' % (s.ip, HTTPS), '-servername', 'localhost',
+                    '-CAfile', os.path.join(s.dir, 'localhost.crt'), '-verify_return_error', '-ign_eof', input=end)
+            assert 'ALPN protocol: ' + name in r.stdout and '\n' + greeting in r.stdout, r.stdout + r.stderr
+        assert 'Administration' in page(s) and page(s).endswith('HTTP/2')
+        assert 'Administration' in page(s, '--no-alpn') and page(s, '--http1.1').endswith('HTTP/1.1')
+
+
+@test
+@needs_port_443
+def alpn_that_is_not_for_mail():
+    """A browser is not led to mail, whatever it is made to say (ALPACA), nor is anybody to what is not there."""
+    with configured(ON_HTTPS) as s:
+        for asked, answer in ((['imap', 'http/1.1'], 'http/1.1'), (['smtp', 'imap', 'h2'], 'h2'), (['imap', 'smtp'], 'smtp'),
+                              (['pop3', 'imap'], 'imap'), (['IMAP'], None), (['pop3'], None), (['acme-tls/1'], None)):
+            assert agreed(s, *asked) == answer, asked
+        with asking_for('imap').wrap_socket(socket.create_connection((s.ip, HTTPS), timeout=WAIT)) as c:
+            w = Wire(c)
+            assert w.line().startswith('* OK ')
+            w.write('GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a LOGIN x y\r\n\r\n')
+            assert 'LOGIN' not in w.line() and w.at_end()  # the first line of HTTP is the last that is read
+            w.close()
+        w = Wire(socket.create_connection((s.ip, HTTPS), timeout=WAIT))  # no TLS at all
+        w.write('a LOGIN x y\r\n')
+        assert w.at_end()
+        w.close()
+        text = open(os.path.join(s.dir, 'mox.conf')).read()
+        s.stop()
+        open(os.path.join(s.dir, 'mox.conf'), 'w').write(text.replace('EnabledOnHTTPS: true', 'EnabledOnHTTPS: false', 1))
+        s.start()
+        assert (agreed(s, 'smtp'), agreed(s, 'imap'), agreed(s, 'smtp', 'imap')) == (None, 'imap', 'imap')
+
+
+@test
+@needs_port_443
+def alpn_with_a_key_and_parked():
+    with configured(ON_HTTPS) as s:
+        key, cert, _ = generate(s, 'laptop')
+        assert s.command('config', 'tlspubkey', 'add', LOGIN, input=cert)[0] == 0
+        c = Imap(s, asking_for('imap', context=with_key(key)), port=HTTPS)
+        assert c.hello.startswith('* PREAUTH'), c.hello
+        c.w.imap_cmd('a SELECT INBOX')
+        c.w.write('b IDLE\r\n')
+        assert c.w.line().startswith('+ ')
+        wait_parked(s, 1)
+        c.w.write('DONE\r\n')
+        assert c.w.imap_until('b')[-1].startswith('b OK')
+        c.w.imap_cmd('c LOGOUT')
+        c.close()
+
+
+class Pieces:
+    """A client of TLS whose first message is sent as it is told."""
+
+    def __init__(self, s, context, cut):
+        self.sock = socket.create_connection((s.ip, HTTPS), timeout=WAIT)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname='localhost')
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        for piece in cut(self.outgoing.read()):
+            self.sock.sendall(piece)
+
+    def call(self, fn, *args):
+        while True:
+            try:
+                r = fn(*args)
+                self.sock.sendall(self.outgoing.read())
+                return r
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                got = self.sock.recv(65536)
+                self.incoming.write(got) if got else self.incoming.write_eof()
+
+    def hello(self):
+        self.call(self.tls.do_handshake)
+        return self.call(self.tls.read, 1000)
+
+
+def one_by_one(hello):
+    return [hello[i:i + 1] for i in range(len(hello))]
+
+
+def in_records(hello):
+    return [b'\x16\x03\x01' + len(p).to_bytes(2, 'big') + p for p in (hello[i:i + 50] for i in range(5, len(hello), 50))]
+
+
+@test
+@needs_port_443
+def alpn_in_pieces():
+    with configured(ON_HTTPS) as s:
+        for cut in (one_by_one, in_records, lambda hello: one_by_one(b''.join(in_records(hello)))):
+            c = Pieces(s, asking_for('imap'), cut)
+            assert c.hello().startswith(b'* OK ')
+            c.sock.close()
+            c = Pieces(s, asking_for('http/1.1'), cut)
+            c.call(c.tls.do_handshake)
+            c.call(c.tls.write, b'GET /admin/ HTTP/1.1\r\nHost: localhost\r\n\r\n')
+            assert c.call(c.tls.read, 1000).startswith(b'HTTP/1.1 200 ')
+            c.sock.close()
+
+
+def cpu(pid):
+    return sum(map(int, open('/proc/%d/stat' % pid).read().rsplit(')', 1)[1].split()[11:13])) / os.sysconf('SC_CLK_TCK')
+
+
+@test
+@needs_port_443
+def alpn_of_those_who_say_too_little():
+    """They get what there was before ALPN: a web process, which has deadlines of its own."""
+    with configured(ON_HTTPS) as s:
+        front, = s.pids('mox: front')
+        n_files = len(os.listdir('/proc/%d/fd' % front))
+        w = Wire(socket.create_connection((s.ip, HTTPS), timeout=WAIT))
+        w.write(b'\x16\x03\x01\x02\x00\x01')
+        w.sock.shutdown(socket.SHUT_WR)
+        assert w.at_end()  # nothing is waited for that cannot come
+        w.close()
+        began, used = time.monotonic(), cpu(front)
+        held = [Pieces(s, asking_for('imap'), lambda hello: [hello[:100]])]
+        held.append(Pieces(s, asking_for('http/1.1'), lambda hello: []))
+        deadline = time.monotonic() + WAIT
+        while len(s.pids('mox: web 127')) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert cpu(front) - used < (time.monotonic() - began) / 4  # it did not look all the time
+        # Who comes too late is served, but with pages only.
+        held[1].tls = asking_for('http/1.1').wrap_bio(held[1].incoming, held[1].outgoing, server_hostname='localhost')
+        held[1].call(held[1].tls.do_handshake)
+        held[1].call(held[1].tls.write, b'GET /admin/ HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        assert held[1].call(held[1].tls.read, 1000).startswith(b'HTTP/1.1 200 ')
+        for c in held:
+            c.sock.close()
+        deadline = time.monotonic() + WAIT
+        while len(os.listdir('/proc/%d/fd' % front)) > n_files + 2:  # what it has of new processes
+            assert time.monotonic() < deadline, os.listdir('/proc/%d/fd' % front)
+            time.sleep(0.1)
+
+
+@test
+@needs_port_443
+def alpn_counts_as_mail():
+    """30 connections of mail from one address at once, also when they come by way of the HTTPS port."""
+    with serving(conf=[(old, new) for old, new in ON_HTTPS if 'Port' not in old]) as s:
+        where = source()
+
+        def come():
+            sock = socket.create_connection((s.ip, HTTPS), timeout=WAIT, source_address=(where, 0))
+            return asking_for('imap').wrap_socket(sock)
+
+        for _ in range(2):  # those that ended are not counted any more
+            held = [come() for _ in range(30)]
+            for c in held:
+                assert Wire(c).line().startswith('* OK ')
+            try:
+                come()
+                raise AssertionError('one too many')
+            except OSError:
+                pass
+            for c in map(Wire, held):
+                c.imap_cmd('a LOGOUT')
+                assert c.at_end()
+                c.close()
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
  * into a sealed memory file, and exits.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "base/map.h"
@@ -37,6 +38,7 @@ struct compile {
     struct buf web; // services on ports, and domains
     struct buf signing, signing_files; // who signs what; where the keys are
     uint32_t n_ports, n_keys;
+    uint32_t on_https[IPC_LAST_PROTOCOL + 1]; // of this listener, by protocol: 1 + index of its port at the first address; or 0
 };
 
 static _Noreturn void finish(bool is_ok, struct str problems)
@@ -139,6 +141,7 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
     };
     const struct sconf_node *tls = sconf_get(l, "TLS");
 
+    memset(c->on_https, 0, sizeof c->on_https);
     for (size_t i = 0; i < COUNT(services); i++) {
         const struct sconf_node *s = sconf_get(l, services[i].name);
         bool is_smtp = services[i].protocol == IPC_PROTOCOL_SMTP;
@@ -147,6 +150,8 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
 
         if (!sconf_bool(s, "Enabled"))
             continue;
+        if (sconf_bool(s, "EnabledOnHTTPS"))
+            c->on_https[services[i].protocol] = c->n_ports + 1;
         SCONF_EACH (ip, sconf_get(l, "IPs")) {
             COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = (uint8_t)services[i].protocol,
                          .tls = services[i].is_immediate ? LISTENER_TLS_IMMEDIATE
@@ -174,19 +179,22 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
     AUTO_BUF proxies = BUF_LIMIT(IPC_MAX_RECORD);
     struct web_port ports[WEB_MAX_PORTS];
     size_t n = web_ports_of(c->a, l, acme_port_of(c->config, l), ports);
+    uint32_t smtp = c->on_https[IPC_PROTOCOL_SUBMISSION], imap = c->on_https[IPC_PROTOCOL_IMAP], nth = 0;
 
     SCONF_EACH (network, sconf_get(l, "ProxyProtocolFrom")) {
         buf_put(&proxies, network->value);
         BUF_PUT(&proxies, " ");
     }
-    SCONF_EACH (ip, sconf_get(l, "IPs"))
+    SCONF_EACH (ip, sconf_get(l, "IPs")) {
         for (size_t i = 0; i < n; i++) {
             COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = IPC_PROTOCOL_HTTP, .proxies = buf_str(&proxies),
                          .tls = ports[i].has_tls ? LISTENER_TLS_IMMEDIATE : LISTENER_TLS_NONE,
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = ports[i].port, .ip = ip->value, .hostname = listener_hostname(c, l),
                          .acme = sconf_text(tls, "ACME"), .is_forwarded = ports[i].is_forwarded,
-                         .no_rate_limit = ports[i].no_rate_limit);
+                         .no_rate_limit = ports[i].no_rate_limit,
+                         .alpn_smtp = smtp && ports[i].has_mail ? smtp + nth : 0,
+                         .alpn_imap = imap && ports[i].has_mail ? imap + nth : 0);
             if (!ports[i].has_tls && sconf_get(c->config->main.root, "ACME"))
                 COMPILED_PUT(&c->web, web_service, .listener = c->n_ports, .kind = WEB_ACME,
                              .path = STR("/.well-known/acme-challenge/"));
@@ -197,25 +205,21 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
                 put_key_pairs(c, tls, c->n_ports);
             c->n_ports++;
         }
+        nth++;
+    }
 }
 
 // What is switched on and this version does not have: better said at start than wondered about.
 static void note_not_served(const struct sconf_node *l)
 {
-    static const struct {
-        const char *name, *key, *shown;
-    } services[] = {
-        {"PprofHTTP", "Enabled", "PprofHTTP"},
-        {"IMAPS", "EnabledOnHTTPS", "IMAPS.EnabledOnHTTPS"},
-        {"Submissions", "EnabledOnHTTPS", "Submissions.EnabledOnHTTPS"},
-    };
+    static const char *const services[] = {"PprofHTTP"};
     AUTO_BUF names = BUF_LIMIT(1024);
 
     for (size_t i = 0; i < COUNT(services); i++)
-        if (sconf_bool(sconf_get(l, services[i].name), services[i].key)) {
+        if (sconf_bool(sconf_get(l, services[i]), "Enabled")) {
             if (names.n)
                 BUF_PUT(&names, " ");
-            buf_put(&names, str_of(services[i].shown));
+            buf_put(&names, str_of(services[i]));
         }
     if (names.n)
         LOG(LOG_WARN, "mox", "services that this version does not have are not served",

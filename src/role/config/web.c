@@ -22,6 +22,11 @@ static struct str path_of(struct arena *a, const struct sconf_node *service, str
     return str_ends(path, STR("/")) ? path : arena_printf(a, "%.*s/", STR_FMT(path));
 }
 
+static bool is_on_https(const struct sconf_node *service)
+{
+    return sconf_bool(service, "Enabled") && sconf_bool(service, "EnabledOnHTTPS");
+}
+
 size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t acme_port,
                     struct web_port out[WEB_MAX_PORTS])
 {
@@ -46,6 +51,7 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t
         {"WebserverHTTP", WEB_SITES, STR_(""), 80, false},
         {"WebserverHTTPS", WEB_SITES, STR_(""), 443, true},
     };
+    bool has_mail = is_on_https(sconf_get(listener, "Submissions")) || is_on_https(sconf_get(listener, "IMAPS"));
     size_t n = 0;
 
     _Static_assert(COUNT(services) < WEB_MAX_PORTS, "every service, and ACME, may have a port of its own");
@@ -62,11 +68,12 @@ size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t
         p->services[p->n_services++] =
             (struct web_on_port){services[i].kind, path_of(a, s, services[i].path)};
     }
-    if (acme_port) {
+    if (acme_port || has_mail) {
         size_t n_before = n;
-        struct web_port *p = port_of(out, &n, acme_port);
+        struct web_port *p = port_of(out, &n, acme_port ? acme_port : 443);
 
         p->has_tls |= n > n_before;
+        p->has_mail = has_mail && p->has_tls;
     }
     return n;
 }
@@ -113,9 +120,9 @@ void compile_web_domains(struct arena *a, const struct config *config, struct bu
         config_mail_settings(config, a, n, &s);
         mtasts_mx_put(&mx, &sts);
         COMPILED_PUT(out, web_domain, .name = name, .client_settings = client, .imap_host = s.imap.host,
-                     .imap_port = s.imap.port, .imap_socket = (uint8_t)s.imap.socket,
+                     .imap_port = s.imap.port, .imap_socket = (uint8_t)s.imap.socket, .imap_on_https = s.imap.is_on_https,
                      .submission_host = s.submission.host, .submission_port = s.submission.port,
-                     .submission_socket = (uint8_t)s.submission.socket,
+                     .submission_socket = (uint8_t)s.submission.socket, .submission_on_https = s.submission.is_on_https,
                      .has_sts = has_sts, .sts_mode = (uint8_t)sts.mode, .sts_max_age = sts.max_age, .sts_mx = buf_str(&mx));
     }
 }

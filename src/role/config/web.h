@@ -11,6 +11,7 @@ enum { WEB_MAX_PORTS = 16 };
 struct web_port {
     uint32_t port;
     bool has_tls, is_forwarded, no_rate_limit;
+    bool has_mail; // ALPN may lead to submission or IMAP
     struct web_on_port {
         enum web_kind kind;
         struct str path;
@@ -20,7 +21,8 @@ struct web_port {
 
 /*
  * The ports of a listener on which HTTP is spoken; the configuration has been checked. acme_port: where tls-alpn-01 is
- * answered, whether there is a service or not; 0: nowhere.
+ * answered, whether there is a service or not; 0: nowhere. That is where clients come who mean port 443; where there is
+ * none, it is 443, and EnabledOnHTTPS has it opened, too.
  */
 size_t web_ports_of(struct arena *a, const struct sconf_node *listener, uint32_t acme_port,
                     struct web_port out[WEB_MAX_PORTS]);

@@ -33,6 +33,7 @@ struct relay {
     enum relay_state state;
     const struct ipc_listener *port;
     int client;  // socket
+    struct str alpn; // the protocol that TLS must agree on, which lives on; empty: none is asked for
     int server;  // our end of the stream to whoever serves it, or -1
     uint64_t server_inode; // of the other end, which proves who has it
     struct tls *tls;       // NULL while plain
@@ -49,8 +50,8 @@ struct relay {
     struct relay *next, **link;
 };
 
-/* Takes over the client's socket. */
-void relay_new(uint64_t conn, const struct ipc_listener *port, int client);
+/* Takes over the client's socket. alpn lives on. */
+void relay_new(uint64_t conn, const struct ipc_listener *port, int client, struct str alpn);
 struct relay *relay_find(uint64_t conn);
 void relay_close(struct relay *r);
 /* Closes those whose handshake takes too long. */
@@ -74,6 +75,16 @@ void front_conn_closed(const char *remote);
 void front_web_closed(const char *remote);
 /* Whether no limits are for this address. */
 bool front_is_exempt(const char *remote);
+
+/* The client of a connection on an HTTPS port wants that protocol, or, when it is empty, HTTP. Takes over the socket. */
+void front_has_chosen(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote, struct str alpn);
+
+/* hello.c: connections on HTTPS ports where ALPN may lead to submission and IMAP, until their first bytes say so. */
+void hello_new(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote);
+size_t hello_count(void);
+/* Those who have said too little for too long get HTTP. */
+void hellos_tick(void);
+void hellos_end(void);
 
 /* handed.c: connections whose socket a session has (port 25) or a web process (HTTP): only counted here. */
 void handed_new(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote);

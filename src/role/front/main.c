@@ -188,7 +188,7 @@ static const char *reason_to_refuse(const struct ipc_listener *port, const char 
 
     if (is_stopping)
         return "shutting down";
-    if (relay_count() >= MAX_RELAYS)
+    if (relay_count() + hello_count() >= MAX_RELAYS)
         return "too many connections";
     if (front_is_exempt(remote) || ip_in_networks(str_of(remote), port->proxies))
         return NULL;
@@ -222,10 +222,37 @@ static void on_accept(void *ctx, int events)
     conn = next_conn++;
     LOG(LOG_DEBUG, "front", "new connection", LOG_S("remote", str_of(remote)),
         LOG_N("port", port->port), LOG_X("cid", conn));
-    if (port->protocol == IPC_PROTOCOL_SMTP || port->protocol == IPC_PROTOCOL_HTTP)
+    if ((port->alpn_smtp || port->alpn_imap) && !ip_in_networks(str_of(remote), port->proxies))
+        hello_new(conn, port, fd, remote);
+    else if (port->protocol == IPC_PROTOCOL_SMTP || port->protocol == IPC_PROTOCOL_HTTP)
         handed_new(conn, port, fd, remote);
     else
-        relay_new(conn, port, fd);
+        relay_new(conn, port, fd, STR(""));
+}
+
+// From here on it is as if it had come on the port of that protocol, whose limits it was not counted by yet.
+void front_has_chosen(uint64_t conn, const struct ipc_listener *port, int fd, const char *remote, struct str alpn)
+{
+    uint32_t index = str_eq(alpn, STR("imap")) ? port->alpn_imap : port->alpn_smtp;
+    const struct ipc_listener *mail = alpn.n && index ? role_port(&self, index - 1) : NULL;
+    const char *why;
+
+    if (!mail) {
+        handed_new(conn, port, fd, remote);
+        return;
+    }
+    front_web_closed(remote);
+    why = reason_to_refuse(mail, remote);
+    if (why)
+        refuse(fd, mail, remote, why);
+    else
+        relay_new(conn, mail, fd, alpn);
+}
+
+static void tick(void)
+{
+    relays_tick();
+    hellos_tick();
 }
 
 static void pause_address(const char *remote)
@@ -299,6 +326,7 @@ static void on_stop(void)
     if (is_stopping)
         exit(0);
     is_stopping = true;
+    hellos_end();
     park_end_all();
 }
 
@@ -306,7 +334,7 @@ _Noreturn void front_main(void)
 {
     static const struct service_handlers handlers = {.message = on_message, .opened = park_opened,
                                                      .writable = park_writable,
-                                                     .monitor = on_monitor, .tick = relays_tick,
+                                                     .monitor = on_monitor, .tick = tick,
                                                      .stop = on_stop};
 
     role_start(&self, ROLE_FRONT);

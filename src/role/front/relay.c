@@ -137,9 +137,9 @@ static void take_facts(const struct relay *r, struct facts *f)
     *f = (struct facts){0};
     if (!r->tls)
         return;
-    snprintf(f->text, sizeof f->text, "version=%.*s ciphersuite=%.*s resumed=%s",
+    snprintf(f->text, sizeof f->text, "version=%.*s ciphersuite=%.*s resumed=%s%s%.*s",
              STR_FMT(tls_version(r->tls)), STR_FMT(tls_cipher(r->tls)),
-             tls_is_resumed(r->tls) ? "yes" : "no");
+             tls_is_resumed(r->tls) ? "yes" : "no", r->alpn.n ? " alpn=" : "", STR_FMT(r->alpn));
     f->tls = str_of(f->text);
     if (tls_binding(r->tls, &f->binding_type, f->binding, &n))
         f->binding_data = str_at(f->binding, n);
@@ -208,6 +208,12 @@ static bool shake_hands(struct relay *r)
 
     switch (tls_handshake(r->tls, &e)) {
     case TLS_DONE:
+        // The hello that was looked at is not one that was agreed on: a second one may have asked for nothing.
+        if (r->alpn.n && !str_eq(tls_protocol(r->tls), r->alpn)) {
+            LOG(LOG_INFO, "front", "the protocol was not agreed on", LOG_X("cid", r->conn), LOG_S("remote", str_of(r->remote)));
+            relay_close(r);
+            return false;
+        }
         if (!is_key_welcome(r)) {
             LOG(LOG_INFO, "front", "client's key is not known any more", LOG_X("cid", r->conn),
                 LOG_S("remote", str_of(r->remote)));
@@ -246,17 +252,19 @@ static bool begin_tls(struct relay *r)
         relay_close(r);
         return false;
     }
+    if (r->alpn.n)
+        tls_set_protocols(r->tls, r->alpn);
     if (!r->port->no_client_auth)
         tls_ask_client_key(r->tls, may_use_key, r);
     return true;
 }
 
-void relay_new(uint64_t conn, const struct ipc_listener *port, int client)
+void relay_new(uint64_t conn, const struct ipc_listener *port, int client, struct str alpn)
 {
     struct relay *r = heap_alloc(sizeof *r);
     struct err e = {0};
 
-    *r = (struct relay){.conn = conn, .port = port, .client = client, .server = -1,
+    *r = (struct relay){.conn = conn, .port = port, .client = client, .alpn = alpn, .server = -1,
                         .control = {-1}, .client_events = EVENT_READ};
     net_remote_text(client, r->remote);
     net_local_text(client, r->local);

@@ -32,8 +32,9 @@ static struct mail_settings settings_of(const struct ipc_web_domain *d)
 {
     return (struct mail_settings){
         .domain = d->name,
-        .imap = {d->imap_host, d->imap_port, (enum mail_socket)d->imap_socket},
-        .submission = {d->submission_host, d->submission_port, (enum mail_socket)d->submission_socket},
+        .imap = {d->imap_host, d->imap_port, (enum mail_socket)d->imap_socket, d->imap_on_https},
+        .submission = {d->submission_host, d->submission_port, (enum mail_socket)d->submission_socket,
+                       d->submission_on_https},
     };
 }
 
