@@ -105,6 +105,8 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     if (t && t->is_challenge)
         return SSL_TLSEXT_ERR_OK;
+    if (!name && s->unknown)
+        s->unknown(s->ctx, STR(""));
     if (!name)
         return s->names == TLS_NAMES_KNOWN ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
     for (size_t i = 0; i < s->n; i++)

@@ -35,7 +35,7 @@ void tls_server_set_protocols(struct tls_server *s, struct str names);
 /*
  * Clients that name no server, or one that there is no certificate for (mox-web-http-api.md 6.3): both get the default
  * certificate; only the former; or neither, but the alert unrecognized_name. Without this call, both. unknown, which may
- * be NULL, hears which name was asked for.
+ * be NULL, hears which name was asked for, empty for none.
  */
 enum tls_names { TLS_NAMES_ANY, TLS_NAMES_KNOWN_OR_NONE, TLS_NAMES_KNOWN };
 typedef void tls_unknown_name(void *ctx, struct str name);

@@ -59,6 +59,25 @@ static const char *const dial_results[] = {"ok", "timeout", "error", NULL};
 static const char *const transports[] = {"", "(transport)", NULL};
 static const char *const tls_modes[] = {"skip", "opportunistic", NULL}; // what came of it
 static const char *const attempt_results[] = {"ok", "temperror", "permerror", NULL};
+static const char *const requiretls_reasons[] = {"nopolicy", "norequiretls", NULL};
+static const char *const tlsrequiredno_ignored[] = {"mtastspolicy", "mtastsmx", "badtls", "badtlsa", NULL};
+static const char *const client_commands[] = {"ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "bdat", ".",
+                                              "rset", "quit", "greeting", "(other)", NULL};
+static const char *const client_ignored[] = {"daneverification", NULL};
+static const char *const sts_kept[] = {"nopolicy", "ok", "temporary", "fetch", NULL}; // as enum sts_status, from 1
+static const char *const sts_results[] = {"ok", "lookuperror", "fetcherror", NULL};
+static const char *const client_results[] = {"ok", "error", NULL};
+static const char *const dispositions[] = {"none", "quarantine", "reject", "other", NULL};
+static const char *const evaluated[] = {"pass", "fail", "other", NULL};
+static const char *const report_results[] = {"none", "pass", "fail", "softfail", "neutral", "policy", "temperror",
+                                             "permerror", "other", NULL};
+static const char *const session_types[] = { // RFC 8460 4.3
+    "success", "starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted",
+    "validation-failure", "tlsa-invalid", "dnssec-invalid", "dane-required", "sts-policy-fetch-error",
+    "sts-policy-invalid", "sts-webpki-invalid", "other", NULL};
+static const char *const update_results[] = {"ok", "error", NULL};
+static const char *const subjectpass_results[] = {"ok", "fail", NULL};
+static const char *const server_errors[] = {"dkimsign", NULL};
 static const char *const web_handlers[] = {"account", "admin", "webmail", "webapi", "metrics", "autoconfig", "mtasts",
                                            "index", "(nomatch)", "(badrequest)", "other", NULL};
 static const char *const web_protocols[] = {"http", "https", "ws", "wss", NULL};
@@ -74,6 +93,8 @@ struct buckets {
 #define NO_BUCKETS {NULL, 0}
 #define TO_20 BUCKETS(1, 5, 10, 50, 100, 500, 1000, 5000, 10000, 20000)
 #define TO_30 BUCKETS(1, 5, 10, 50, 100, 500, 1000, 5000, 10000, 20000, 30000)
+#define TO_20_COARSE BUCKETS(10, 50, 100, 500, 1000, 5000, 10000, 20000)
+#define TO_30_COARSE BUCKETS(10, 50, 100, 500, 1000, 5000, 10000, 20000, 30000)
 #define TO_120 BUCKETS(1, 5, 10, 50, 100, 500, 1000, 5000, 10000, 20000, 30000, 60000, 120000)
 #define TO_120_COARSE BUCKETS(10, 50, 100, 500, 1000, 5000, 10000, 20000, 30000, 60000, 120000)
 
@@ -125,6 +146,18 @@ unsigned metric_enhanced(struct str code)
                    cur_u64(&c, 99, &detail)
                ? (unsigned)(subject * 100 + detail)
                : 0;
+}
+
+unsigned metric_code(unsigned code)
+{
+    static const uint16_t known[] = {200, 201, 202, 204, 220, 221, 235, 250, 251, 252, 301, 302, 303, 304, 307, 308, 334,
+                                     354, 400, 401, 403, 404, 405, 408, 409, 410, 413, 421, 429, 450, 451, 452, 454, 455,
+                                     500, 501, 502, 503, 504, 521, 530, 535, 550, 551, 552, 553, 554, 555, 556};
+
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (known[i] == code)
+            return code;
+    return code >= 100 && code < 600 ? code / 100 * 100 : 0;
 }
 
 /* --- counting -------------------------------------------------------------------------------------- */

@@ -59,6 +59,53 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(queue_connection_total, COUNTER, "Connections to other mail servers.", NO_BUCKETS, {"result", dial_results}) \
     M(queue_delivery_duration_seconds, HISTOGRAM, "Attempts to deliver to other servers.", TO_120_COARSE, \
       {"attempt", NUMBER}, {"transport", transports}, {"tlsmode", tls_modes}, {"result", attempt_results})                    \
+    M(queue_hold, GAUGE, "Recipients in the queue that are on hold.", NO_BUCKETS)                  \
+    M(queue_destinations_total, COUNTER, "Attempts at domains whose servers are known.", NO_BUCKETS) \
+    M(queue_destinations_authentic_total, COUNTER, "Those of them that DNSSEC proves.", NO_BUCKETS) \
+    M(queue_destination_dane_required_total, COUNTER, "Servers with TLSA records: TLS must be.", NO_BUCKETS) \
+    M(queue_destination_dane_gathertlsa_errors_total, COUNTER, "Servers whose TLSA records the DNS does not give.", \
+      NO_BUCKETS)                                                                                  \
+    M(queue_destination_dane_starttlsunverified_total, COUNTER, \
+      "Servers whose TLSA records cannot be used: TLS with any certificate.", NO_BUCKETS) \
+    M(queue_plaintext_fallback_total, COUNTER, "Connections made once more without TLS, after it failed.", NO_BUCKETS) \
+    M(queue_dmarcreport_failure_total, COUNTER, "DMARC reports of ours that were not taken.", NO_BUCKETS) \
+    M(queue_requiretls_unsupported_total, COUNTER, "Servers that cannot get a message with REQUIRETLS.", NO_BUCKETS, \
+      {"reason", requiretls_reasons})                                                              \
+    M(queue_tlsrequiredno_ignored_total, COUNTER, "What was passed over since a message says TLS-Required: No.", NO_BUCKETS, \
+      {"ignored", tlsrequiredno_ignored})                                                          \
+    M(smtpclient_command_duration_seconds, HISTOGRAM, "SMTP commands to other servers, until their reply.", TO_120, \
+      {"cmd", client_commands}, {"code", NUMBER})                                                  \
+    M(smtpclient_tlsrequiredno_ignored_total, COUNTER, \
+      "Certificates that were not looked at since a message says TLS-Required: No.", NO_BUCKETS, {"ignored", client_ignored}) \
+    M(dane_verify_total, COUNTER, "Certificates compared with TLSA records.", NO_BUCKETS)          \
+    M(dane_verify_errors_total, COUNTER, "Certificates that match no TLSA record.", NO_BUCKETS)    \
+    M(mtastsdb_get_total, COUNTER, "MTA-STS policies asked for, by what is kept of them.", NO_BUCKETS, \
+      {"result", sts_kept})                                                                        \
+    M(mtasts_get_duration_seconds, HISTOGRAM, "MTA-STS policies, looked up and fetched.", TO_20_COARSE, \
+      {"result", sts_results})                                                                     \
+    M(httpclient_request_duration_seconds, HISTOGRAM, "Requests to web servers.", TO_30_COARSE, {"pkg", roles}, \
+      {"method", methods}, {"code", NUMBER}, {"result", client_results})                           \
+    M(dmarcdb_policy_evaluated_total, COUNTER, "Messages in DMARC reports about our domains.", NO_BUCKETS, \
+      {"disposition", dispositions}, {"dkim", evaluated}, {"spf", evaluated})                      \
+    M(dmarcdb_dkim_result_total, COUNTER, "DKIM in DMARC reports about our domains.", NO_BUCKETS, {"result", report_results}) \
+    M(dmarcdb_spf_result_total, COUNTER, "SPF in DMARC reports about our domains.", NO_BUCKETS, {"result", report_results}) \
+    M(dmarcdb_report_queued_total, COUNTER, "DMARC reports of ours that were queued.", NO_BUCKETS) \
+    M(dmarcdb_report_error_total, COUNTER, "DMARC reports of ours that were not made or not queued.", NO_BUCKETS) \
+    M(tlsrptdb_session_total, COUNTER, "Sessions in TLS reports about our domains.", NO_BUCKETS, {"type", session_types}) \
+    M(tlsrptsend_report_queued_total, COUNTER, "TLS reports of ours that were queued.", NO_BUCKETS) \
+    M(tlsrptsend_report_error_total, COUNTER, "TLS reports of ours that were not made or not queued.", NO_BUCKETS) \
+    M(updates_lookup_duration_seconds, HISTOGRAM, "Looking for a newer version in the DNS.", TO_30, {"result", update_results}) \
+    M(updates_fetchchangelog_duration_seconds, HISTOGRAM, "Fetching what changed in a newer version.", TO_30, \
+      {"result", update_results})                                                                  \
+    M(subjectpass_generate_total, COUNTER, "Words for the subject given to senders who are not known.", NO_BUCKETS) \
+    M(subjectpass_verify_total, COUNTER, "Such words that came back.", NO_BUCKETS, {"result", subjectpass_results}) \
+    M(autotls_certput_total, COUNTER, "Certificates that came from an authority.", NO_BUCKETS)     \
+    M(autotls_cert_request_errors_total, COUNTER, "Certificates that no authority gave.", NO_BUCKETS) \
+    M(autotls_missing_servername_total, COUNTER, "Clients that named no server where there are several.", NO_BUCKETS) \
+    M(autotls_unknown_servername_total, COUNTER, "Clients that named a server without a certificate.", NO_BUCKETS) \
+    M(autoconf_request_total, COUNTER, "Requests for settings in Thunderbird's format.", NO_BUCKETS) \
+    M(autodiscover_request_total, COUNTER, "Requests for settings in Microsoft's format.", NO_BUCKETS) \
+    M(smtpserver_errors_total, COUNTER, "Errors of this server that were worked around.", NO_BUCKETS, {"error", server_errors}) \
     M(httpserver_request_duration_seconds, HISTOGRAM, "HTTP requests, until the head of the reply is written.", TO_120, \
       {"handler", web_handlers}, {"proto", web_protocols}, {"method", methods}, {"code", NUMBER})  \
     M(httpserver_response_duration_seconds, HISTOGRAM, "HTTP requests, until all of the reply is written.", TO_120, \
@@ -82,10 +129,22 @@ enum { METRIC_DNS_OK, METRIC_DNS_NXDOMAIN, METRIC_DNS_TEMPORARY, METRIC_DNS_ERRO
 enum { METRIC_DIAL_OK, METRIC_DIAL_TIMEOUT, METRIC_DIAL_ERROR };
 enum { METRIC_ATTEMPT_OK, METRIC_ATTEMPT_TEMPERROR, METRIC_ATTEMPT_PERMERROR };
 enum { METRIC_JUNK_HAM, METRIC_JUNK_SPAM, METRIC_JUNK_UNKNOWN };
+enum { METRIC_REQUIRETLS_NO_POLICY, METRIC_REQUIRETLS_NOT_OFFERED };
+enum { METRIC_IGNORED_STS_POLICY, METRIC_IGNORED_STS_MX, METRIC_IGNORED_BAD_TLS, METRIC_IGNORED_BAD_TLSA };
+enum { METRIC_STS_OK, METRIC_STS_LOOKUP_ERROR, METRIC_STS_FETCH_ERROR };
+enum { METRIC_UPDATE_OK, METRIC_UPDATE_ERROR };
+enum { METRIC_SUBJECTPASS_OK, METRIC_SUBJECTPASS_FAIL };
+enum { METRIC_ERROR_DKIM_SIGN };
 
 enum { METRIC_LABELS = 4, METRIC_MAX_NUMBER = 999 };
 /* Number of the label for an enhanced status code (RFC 3463) such as "5.7.1"; 0 when it is none. */
 unsigned metric_enhanced(struct str code);
+
+/*
+ * The label for a status of SMTP or HTTP that somebody else chose: the code, if it is one that is in use, else the first
+ * of its class, 0 when it is none.
+ */
+unsigned metric_code(unsigned code);
 
 /*
  * Counts one. The labels' values are numbers: those of a list by place (metric_word), others themselves.
@@ -94,6 +153,8 @@ unsigned metric_enhanced(struct str code);
  */
 #define METRIC(name, ...)                                                                          \
     metric_add(METRIC_##name, (const unsigned[METRIC_LABELS]){__VA_ARGS__}, 1)
+#define METRIC_ADD(name, n, ...)                                                                   \
+    metric_add(METRIC_##name, (const unsigned[METRIC_LABELS]){__VA_ARGS__}, (n))
 /* A time that something took. */
 #define METRIC_TIME(name, ms, ...)                                                                 \
     metric_observe(METRIC_##name, (const unsigned[METRIC_LABELS]){__VA_ARGS__}, (ms))

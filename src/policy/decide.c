@@ -206,6 +206,7 @@ static bool has_token(struct decide *d, bool *out, struct err *e)
         return false;
     *out = subjectpass_verify(subject.value, key, d->from, d->m->now_unix,
                               d->account->subjectpass_seconds);
+    d->out->token = *out ? DECIDE_TOKEN_VALID : DECIDE_TOKEN_INVALID;
     decide_note(d, "subjectpass", *out ? STR("valid") : STR("invalid"), "%s", "");
     return true;
 }

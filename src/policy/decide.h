@@ -151,6 +151,7 @@ struct decision {
     bool is_first_time;       // nothing is known of the sender
     bool is_reject;           // to be kept as a reject: in Rejects, or accepted by a ruleset
     bool is_list, is_forward;
+    enum { DECIDE_NO_TOKEN, DECIDE_TOKEN_VALID, DECIDE_TOKEN_INVALID } token; // in the subject
     enum dmarc_override dmarc_override;
     struct str details;       // for X-Mox-Reason
     struct str why;           // the record, see why.h

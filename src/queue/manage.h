@@ -71,6 +71,8 @@ MUST_USE bool queue_hold_rules_list(struct queue *q, struct buf *out, struct err
 MUST_USE bool queue_hold_rules_add(struct queue *q, struct str account, struct str sender_domain,
                                    struct str recipient_domain, size_t *n_held, struct err *e);
 MUST_USE bool queue_hold_rules_remove(struct queue *q, uint64_t id, struct err *e);
+/* How many recipients are on hold: no more work for many than for few. */
+MUST_USE bool queue_count_held(struct queue *q, uint64_t *out, struct err *e);
 
 /* The suppression list; account empty: of all. */
 MUST_USE bool queue_suppress_list(struct queue *q, struct str account, uint64_t after,

@@ -1,4 +1,6 @@
+#include "db/db.h"
 #include "queue/manage.h"
+#include "queue/queue_priv.h"
 #include "queue/queue_test.h"
 
 static void add(struct queue_fixture *f, const char *account, const char *from, const char *to)
@@ -43,6 +45,15 @@ static size_t change(struct queue_fixture *f, enum queue_change what, const char
 
     CHECK(queue_filter_parse(&f->a, str_of(text), f->now_unix, &filter, &e));
     CHECK(queue_change(f->q, what, &filter, str_of(value), 0, 100, &n, &last, &e) && !last);
+    return n;
+}
+
+static uint64_t held(struct queue_fixture *f)
+{
+    struct err e = {0};
+    uint64_t n = 0;
+
+    CHECK(queue_count_held(f->q, &n, &e));
     return n;
 }
 
@@ -210,14 +221,28 @@ TEST(queue_hold_rules)
     CHECK_STR(buf_str(&out), STR("id 1: account \"ann\", sender domain \"mox.example\", recipient domain "
                                  "\"other.example\"\n"));
     CHECK_STR(listed(&f, "hold=true"), STR("1 "));
+    CHECK(held(&f) == 1);
     add(&f, "ann", "ann@mox.example", "dora@other.example"); // all three fields
     add(&f, "bob", "ann@mox.example", "dora@other.example"); // two of them
     CHECK_STR(listed(&f, "hold=true"), STR("4 1 "));
+    CHECK(held(&f) == 2);
     CHECK(queue_hold_rules_remove(f.q, 1, &e) && !queue_hold_rules_remove(f.q, 1, &e));
     CHECK_STR(listed(&f, "hold=true"), STR("4 1 ")); // until somebody says so
     e = (struct err){0};
     CHECK(queue_hold_rules_add(f.q, STR(""), STR(""), STR(""), &n, &e) && n == 3);
     add(&f, "x", "y@z", "a@b");
+    CHECK(held(&f) == 6);
+    CHECK(change(&f, QUEUE_UNHOLD, "ids=1", "") == 1 && change(&f, QUEUE_HOLD, "ids=2", "") == 1);
+    CHECK(change(&f, QUEUE_DROP, "ids=3", "") == 1 && held(&f) == 4);
+    // What is undone is not counted, and after a restart it is the same.
+    CHECK(queue_commit(f.q, &e) && change(&f, QUEUE_UNHOLD, "", "") == 5 && held(&f) == 0);
+    db_rollback(f.q->db);
+    f.q->has_changes = false;
+    CHECK(held(&f) == 4);
+    queue_close(f.q);
+    f.q = queue_open(&e);
+    CHECK(f.q && held(&f) == 4);
+    CHECK(change(&f, QUEUE_HOLD, "ids=1", "") == 1);
     CHECK(!queue_fixture_next(&f, &entry));
     buf_reset(&out);
     CHECK(queue_hold_rules_list(f.q, &out, &e));

@@ -16,7 +16,7 @@ struct queue *queue_open(struct err *e)
     struct queue *q = heap_alloc(sizeof *q);
 
     q->db = db_open("queue.db", sql_queue, sql_queue_count, e);
-    if (!q->db || !db_limit_memory(q->db, KEPT_KIB, e)) {
+    if (!q->db || !db_limit_memory(q->db, KEPT_KIB, e) || !hold_count_begin(q, e)) {
         db_close(q->db);
         free(q);
         return NULL;

@@ -89,6 +89,8 @@ MUST_USE bool suppress_add(struct queue *q, struct str account, struct str addre
 /* The address without what people put into it to tell mail apart; in a. */
 struct str suppress_base(struct arena *a, struct str address);
 
-/* hold.c: whether a rule holds a new entry. */
+/* hold.c: begins to count what is on hold. */
+MUST_USE bool hold_count_begin(struct queue *q, struct err *e);
+/* Whether a rule holds a new entry. */
 MUST_USE bool hold_is_due(struct queue *q, const struct queue_new *m, struct str recipient_domain,
                           bool *out, struct err *e);

@@ -43,6 +43,18 @@ static bool is_for(const struct given_cert *c, const struct ipc_listener *port)
     return str_eq(c->provider, port->acme) && (!c->is_temporary || port->protocol == IPC_PROTOCOL_SMTP);
 }
 
+static tls_unknown_name *wanted; // of certificates_use
+
+static void on_name(void *ctx, struct str name)
+{
+    if (!name.n)
+        METRIC(autotls_missing_servername_total);
+    else
+        METRIC(autotls_unknown_servername_total);
+    if (name.n && wanted)
+        wanted(ctx, name);
+}
+
 // That of the listener's own name is the first.
 static void load_given(struct role_start *s, const struct ipc_listener *port, const struct certificates_use *use,
                        struct tls_server **servers)
@@ -54,7 +66,7 @@ static void load_given(struct role_start *s, const struct ipc_listener *port, co
     if (use->challenge)
         tls_server_set_challenge(server_of(port, use, servers), use->challenge, NULL);
     if (servers[port->index])
-        tls_server_set_names(servers[port->index], names_for(port->protocol), use->wanted, NULL);
+        tls_server_set_names(servers[port->index], names_for(port->protocol), on_name, NULL);
 }
 
 static void show_expiry(struct tls_server *const servers[ROLE_MAX_GIVEN])
@@ -74,6 +86,7 @@ static void show_expiry(struct tls_server *const servers[ROLE_MAX_GIVEN])
 void certificates_load(struct role_start *s, const struct certificates_use *use,
                        struct tls_server *servers[ROLE_MAX_GIVEN])
 {
+    wanted = use->wanted;
     for (size_t i = 0; i < s->n_tls_files; i++) {
         const struct ipc_listener *port = role_port(s, s->tls_files[i].listener);
 

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "ipc/dkim.h"
+#include "ipc/metrics.h"
 #include "role/service.h"
 
 void own_mail_sign(struct str domain, struct str header, struct str body, struct buf *out)
@@ -22,5 +23,6 @@ void own_mail_sign(struct str domain, struct str header, struct str body, struct
         if (out->n > start || dkim_client_sign(&client, &m, out, &e))
             return;
     }
+    METRIC(smtpserver_errors_total, METRIC_ERROR_DKIM_SIGN);
     LOG(LOG_ERROR, "dkim", "a message of this server is not signed", LOG_E(&e));
 }

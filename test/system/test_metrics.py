@@ -2,6 +2,9 @@
 import json
 import smtplib
 
+import outside
+from https_server import Web
+from outside import ip, Authority, Sink
 from world import *
 
 METRICS = 1081
@@ -17,15 +20,16 @@ def scrape(s, port=METRICS):
     return text, dict(l.rsplit(' ', 1) for l in text.splitlines() if not l.startswith('#'))
 
 
-def wait_for(s, *wanted):
-    """Until these lines are there: what was counted before is shown at once, some is by a process that has yet to end."""
+def wait_for(s, *wanted, port=METRICS, value=None):
+    """Until these lines are there, with this value or any but 0: what was counted before is shown at once, some is by a process that has yet to end."""
     deadline = time.monotonic() + WAIT
     while True:
-        text, found = scrape(s)
-        missing = [w for w in wanted if '%s %s' % (w, found.get(w)) not in text or found.get(w) == '0']
+        text, found = scrape(s, port)
+        missing = [w for w in wanted if (found.get(w) != value if value else found.get(w) in (None, '0'))]
         if not missing:
             return text, found
         assert time.monotonic() < deadline, (missing, text)
+        time.sleep(0.2)  # there is a limit for connections
 
 
 def value(found, name, **labels):
@@ -69,9 +73,10 @@ def every_role_counts():
         except imaplib.IMAP4.error:
             pass
         c.logout()
-        text, found = wait_for(s, 'mox_smtpserver_submission_total{result="ok"}',
-                               'mox_imap_command_duration_seconds_count{cmd="logout",result="ok"}',
-                               'mox_connections_count{protocol="http"}')
+        with contextlib.closing(s.connect(METRICS)):
+            text, found = wait_for(s, 'mox_smtpserver_submission_total{result="ok"}',
+                                   'mox_imap_command_duration_seconds_count{cmd="logout",result="ok"}',
+                                   'mox_connections_count{protocol="http"}')
         assert value(found, 'smtpserver_connection_total', kind='smtp') == 2, text
         assert value(found, 'smtpserver_connection_total', kind='submission') == 1, text
         assert value(found, 'smtpserver_command_duration_seconds_count', kind='smtp', cmd='mail', code='250') == 1, text
@@ -120,6 +125,143 @@ def what_is_found_out_about_senders():
         assert value(found, 'dns_lookup_duration_seconds_count', pkg='session', type='txt', result='ok') >= 1, text
         assert value(found, 'smtpserver_delivery_total', result='delivered', reason='no-bad-signals') == 1, text
         assert value(found, 'smtpserver_delivery_total', result='unknownuser') == 1, text
+
+
+class Others:
+    """Domains that want TLS in several ways, their web server, and mox with an authority that nobody reaches."""
+    ZONES = (('d1', '_25._tcp.mx %(right)s', True), ('d2', '_25._tcp.mx TLSA 3 1 1 ' + '00' * 32, True),
+             ('d3', '_25._tcp.mx TLSA 0 0 1 ' + '00' * 32, True), ('plain', '', False),
+             ('sts', '_mta-sts TXT "v=STSv1; id=1;"\nmta-sts A ' + ip(50), False),
+             ('badsts', '_mta-sts TXT "v=STSv1; id=1;"\nmta-sts A ' + ip(50), False))
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='mox-others-')
+        os.chmod(self.dir, 0o755)
+        self.ca = Authority(self.dir)
+        self.good = self.ca.certificate('mx.d1.example', 'mx.sts.example')
+        right = outside.tlsa(3, 1, 1, self.good[0])
+        self.hosts = {name: i + 1 for i, (name, _, _) in enumerate(self.ZONES)}
+        self.internet = Internet([Zone(name + '.example', '@ MX 10 mx\nmx A %s\n%s\n' % (
+            ip(self.hosts[name]), text % {'right': right} if '%(' in text else text), signed=signed)
+            for name, text, signed in self.ZONES])
+        chain = os.path.join(self.dir, 'web.pem')
+        with open(chain, 'w') as f:
+            for part in self.ca.certificate('mta-sts.sts.example', 'mta-sts.badsts.example'):
+                f.write(open(part).read())
+        policy = b'version: STSv1\r\nmode: enforce\r\nmx: mx.sts.example\r\nmax_age: 86400\r\n'
+        self.web = Web(ip(50), {None: chain}, {('mta-sts.sts.example', '/.well-known/mta-sts.txt'): (200, {}, policy)})
+
+    def __enter__(self):
+        self.internet.start()
+        env = dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='5000', MOX_DIAL_PRIVATE='1')
+        self.acme_ip = ip(60)
+        conf = [('Hostname: mail.example.org\n', 'Hostname: mail.example.org\nACME:\n\ttest:\n\t\tDirectoryURL: '
+                 'https://ca.nowhere.example:14000/dir\n\t\tContactEmail: ann@example.org\n\t\tPort: 1443\n'),
+                ('\t\tSMTP:\n', '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tAutoconfigHTTPS:\n\t\t\tEnabled: true\n'
+                 '\t\t\tPort: 1080\n\t\t\tNonTLS: true\n\t\tSMTP:\n'),
+                ('Postmaster:\n', '\tacme:\n\t\tIPs:\n\t\t\t- %s\n\t\tHostname: acme.example.org\n\t\tTLS:\n\t\t\tACME: test\n'
+                 '\t\tAccountHTTPS:\n\t\t\tEnabled: true\n\t\t\tPort: 1443\nPostmaster:\n' % self.acme_ip)]
+        self.serving = serving(env=env, conf=conf)
+        self.s = self.serving.__enter__()
+        return self
+
+    def __exit__(self, *args):
+        self.serving.__exit__(*args)
+        self.web.__exit__()
+        self.internet.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def sink(self, name, has_tls=False, **options):
+        context = None
+        if has_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self.good)
+        return Sink(self.hosts[name], tls=context, **options)
+
+    def goes(self, name, word, has_tls=False, **options):
+        start = len(self.s.log_text())
+        with self.sink(name, has_tls) as sink:
+            outside.submit(self.s, 'bob@%s.example' % name, **options)
+            line = outside.outcome(self.s, 'bob@%s.example' % name, start)
+            assert word in line, line
+            return sink
+
+
+@test
+@needs_dns
+def what_is_found_out_about_others():
+    with Others() as w:
+        s = w.s
+        w.goes('d1', 'delivered', True)
+        w.goes('d2', 'put off', True)
+        w.goes('d3', 'delivered', True)
+        w.goes('plain', 'delivered')
+        w.goes('sts', 'delivered', True)
+        w.goes('badsts', 'delivered', True)
+        w.goes('d2', 'delivered', True, headers='TLS-Required: No\r\n')
+        w.goes('plain', 'delivery failed', True, options=['REQUIRETLS'])
+        text, found = scrape(s, 8010)
+        ok = dict(result='ok', attempt='1', transport='')
+        assert value(found, 'queue_delivery_duration_seconds_count', tlsmode='opportunistic', **ok) == 5, text
+        assert value(found, 'queue_delivery_duration_seconds_count', tlsmode='skip', **ok) == 1, text
+        assert value(found, 'queue_delivery_duration_seconds_count', result='temperror') == 1, text
+        assert value(found, 'queue_delivery_duration_seconds_count', result='permerror') == 1, text
+        assert value(found, 'queue_connection_total', result='ok') >= 7, text
+        assert value(found, 'dkim_sign_total') == 0, text
+        assert value(found, 'smtpserver_submission_total', result='ok') == 8, text
+        assert value(found, 'queue_destinations_total') == 8, text
+        assert value(found, 'queue_destinations_authentic_total') == 4, text
+        assert value(found, 'queue_destination_dane_required_total') == 4, text
+        assert value(found, 'queue_destination_dane_starttlsunverified_total') == 1, text
+        assert value(found, 'queue_destination_dane_gathertlsa_errors_total') == 0, text
+        assert value(found, 'dane_verify_total') == 2 and value(found, 'dane_verify_errors_total') == 1, text
+        assert value(found, 'smtpclient_tlsrequiredno_ignored_total', ignored='daneverification') == 1, text
+        assert value(found, 'queue_requiretls_unsupported_total', reason='nopolicy') == 1, text
+        assert value(found, 'smtpclient_command_duration_seconds_count', cmd='starttls', code='220') == 6, text
+        assert value(found, 'smtpclient_command_duration_seconds_count', cmd='.', code='250') == 6, text
+        assert value(found, 'smtpclient_command_duration_seconds_count', cmd='rcpt', code='250') == 6, text
+        assert value(found, 'smtpclient_command_duration_seconds_count', cmd='greeting', code='220') >= 7, text
+        assert value(found, 'mtasts_get_duration_seconds_count', result='ok') == 1, text
+        assert value(found, 'mtasts_get_duration_seconds_count', result='fetcherror') == 1, text
+        assert value(found, 'mtastsdb_get_total', result='fetch') == 2, text
+        assert value(found, 'mtastsdb_get_total', result='nopolicy') >= 4, text
+        assert value(found, 'httpclient_request_duration_seconds_count', pkg='queue', method='get', code='200', result='ok') == 1, text
+        assert value(found, 'httpclient_request_duration_seconds_count', pkg='queue', method='get', code='404') == 1, text
+
+        # A server that cannot do TLS after all.
+        with w.sink('plain', True, says={'STARTTLS': '454 4.7.0 not now'}):
+            start = len(s.log_text())
+            outside.submit(s, 'bob@plain.example')
+            assert 'delivered' in outside.outcome(s, 'bob@plain.example', start)
+        wait_for(s, 'mox_queue_plaintext_fallback_total', port=8010)
+
+        # On hold, and no longer.
+        assert value(found, 'queue_hold') == 0, text
+        outside.fill(s, ['bob@plain.example', 'tom@plain.example'])
+        wait_for(s, 'mox_queue_hold', port=8010, value='3')  # with the one that waits
+        outside.queue_command(s, 'drop', '-hold', 'true')
+        wait_for(s, 'mox_queue_hold', port=8010, value='0')
+
+        # Settings of mail programs.
+        run('curl', '-sS', '--max-time', str(WAIT), '-H', 'Host: autoconfig.example.org',
+            'http://%s:1080/mail/config-v1.1.xml?emailaddress=ann@example.org' % s.ip)
+        run('curl', '-sS', '--max-time', str(WAIT), '-H', 'Host: autodiscover.example.org', '-d', '<x/>',
+            'http://%s:1080/autodiscover/autodiscover.xml' % s.ip)
+        wait_for(s, 'mox_autoconf_request_total', 'mox_autodiscover_request_total', port=8010)
+
+        # Names in TLS, and an authority that is not there.
+        for name in (['-noservername'], ['-servername', 'nobody.example']):
+            r = subprocess.run(['openssl', 's_client', '-connect', w.acme_ip + ':1443', *name], input='', capture_output=True,
+                               text=True, timeout=WAIT)
+            assert 'unrecognized name' in r.stderr, r.stderr
+        text, found = wait_for(s, 'mox_autotls_missing_servername_total', 'mox_autotls_unknown_servername_total',
+                               'mox_autotls_cert_request_errors_total', port=8010)
+        assert value(found, 'autotls_missing_servername_total') == 1, text
+        assert value(found, 'autotls_unknown_servername_total') == 1, text
+        assert value(found, 'autotls_certput_total') == 0, text
+        r = run('promtool', 'check', 'metrics', input=text, ok=False)
+        complaints = [l for l in r.stderr.splitlines() if l.strip() and not l.split()[0] in KNOWN]
+        assert r.returncode in (0, 3) and not complaints, (r.returncode, r.stderr)
 
 
 @test

@@ -319,6 +319,15 @@ static struct str with_reason(struct arena *a, const struct decision *d, const s
     return arena_dup(a, buf_str(&out));
 }
 
+static void count_token(const struct decision *d)
+{
+    if (d->token)
+        METRIC(subjectpass_verify_total,
+               d->token == DECIDE_TOKEN_VALID ? METRIC_SUBJECTPASS_OK : METRIC_SUBJECTPASS_FAIL);
+    if (str_eq(d->reason, STR("give-subjectpass")))
+        METRIC(subjectpass_generate_total);
+}
+
 static bool digest_of(struct arena *a, const struct store_new *m, unsigned char out[SHA256_BYTES],
                       struct err *e)
 {
@@ -407,6 +416,7 @@ void judge(struct arena *a, const struct rules *rules, const struct ipc_findings
                                findings->from_org_domain, &out->decision);
         if (out->decision.is_reject && !digest_of(a, m, out->digest, &e))
             refuse_broken(&out->decision, &e);
+        count_token(&out->decision);
     } else {
         refuse_broken(&out->decision, &e);
     }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/acme/acme_role.h"
 
@@ -153,6 +154,7 @@ void wanted_failed(struct wanted *w, int64_t retry_after_s, const struct err *wh
 {
     int64_t now = os_now_unix_ms() / 1000, wait;
 
+    METRIC(autotls_cert_request_errors_total);
     w->failures++;
     wait = acme_retry_in(w->failures, retry_after_s, chance());
     w->not_before_try = now + wait;

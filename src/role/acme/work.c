@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/acme/acme_role.h"
 #include "role/web_fetch.h"
@@ -87,6 +88,7 @@ static void finish(void)
         fail_work(&e);
         return;
     }
+    METRIC(autotls_certput_total);
     wanted_have(w->provider, w->host, w->kind, work.job.chain);
     w->failures = 0;
     w->not_before_try = 0;

@@ -3,6 +3,7 @@
  * (mox-smtp-delivery.md 5).
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "ipc/report.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -22,6 +23,41 @@ struct reports *admin_reports;
 
 /* --- reports that came ---------------------------------------------------------------------------- */
 
+// What somebody writes into a report makes no number run over.
+static uint64_t at_most(uint64_t n)
+{
+    return n < UINT32_MAX ? n : UINT32_MAX;
+}
+
+static void count_dmarc(const struct dmarc_report *report)
+{
+    const enum metric m = METRIC_dmarcdb_policy_evaluated_total;
+
+    for (size_t i = 0; i < report->n; i++) {
+        const struct dmarc_report_record *row = &report->records[i];
+        uint64_t n = at_most(row->count);
+
+        METRIC_ADD(dmarcdb_policy_evaluated_total, n, metric_word(m, 0, row->disposition), metric_word(m, 1, row->dkim),
+                   metric_word(m, 2, row->spf));
+        for (size_t j = 0; j < row->n_dkim; j++)
+            METRIC_ADD(dmarcdb_dkim_result_total, n,
+                       metric_word(METRIC_dmarcdb_dkim_result_total, 0, row->dkim_results[j].result));
+        for (size_t j = 0; j < row->n_spf; j++)
+            METRIC_ADD(dmarcdb_spf_result_total, n,
+                       metric_word(METRIC_dmarcdb_spf_result_total, 0, row->spf_results[j].result));
+    }
+}
+
+static void count_tls(const struct tlsrpt_policy *policy)
+{
+    const enum metric m = METRIC_tlsrptdb_session_total;
+
+    METRIC_ADD(tlsrptdb_session_total, at_most(policy->total_successful_session_count), metric_word(m, 0, STR("success")));
+    for (size_t i = 0; i < policy->n_failures; i++)
+        METRIC_ADD(tlsrptdb_session_total, at_most(policy->failures[i].failed_session_count),
+                   metric_word(m, 0, policy->failures[i].result_type));
+}
+
 static bool store_dmarc(struct arena *a, const struct service_peer *p,
                         const struct report_origin *from, struct str bytes, struct err *e)
 {
@@ -33,7 +69,10 @@ static bool store_dmarc(struct arena *a, const struct service_peer *p,
     if (!admin_is_reporting(p->account, report->domain, false, &is_host))
         return fail(e, ERR_DENIED, "it is about %.*s, whose reports do not come here",
                     STR_FMT(str_sub(report->domain, 0, 100)));
-    return reports_add_dmarc(admin_reports, from, report, e);
+    if (!reports_add_dmarc(admin_reports, from, report, e))
+        return false;
+    count_dmarc(report);
+    return true;
 }
 
 // Each domain of ours in it once.
@@ -55,6 +94,7 @@ static bool store_tls(struct arena *a, const struct service_peer *p,
             is_seen = str_eq(report->policies[j].policy_domain, domain);
         if (!is_seen && !reports_add_tls(admin_reports, from, domain, is_host, report, e))
             return false;
+        count_tls(&report->policies[i]);
         n++;
     }
     return n || fail(e, ERR_DENIED, "it is about no domain whose reports come here");

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "ipc/dkim.h"
+#include "ipc/metrics.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -296,6 +297,10 @@ static bool send_letter(struct arena *a, struct letter *l, const struct recipien
     if (!submit(l, buf_str(&fields), buf_str(&message), e))
         return false;
     queue.n_sent++;
+    if (l->m.kind == REPORT_TLS)
+        METRIC(tlsrptsend_report_queued_total);
+    else
+        METRIC(dmarcdb_report_queued_total);
     LOG(LOG_INFO, "admin", "report sent", LOG_S("kind", l->m.kind == REPORT_TLS ? STR("tls") : STR("dmarc")),
         LOG_S("domain", l->m.domain), LOG_N("recipients", l->m.n_to), LOG_N("size", message.n));
     return true;
@@ -562,6 +567,10 @@ static void finish(struct arena *a, enum wanted wanted, struct recipients *to)
         is_ok = job->is_tls ? finish_tls(a, job, to, &e) : finish_dmarc(a, job, to, &e);
     if (is_ok)
         is_ok = reports_commit(admin_reports, &e);
+    if (!is_ok && job->is_tls)
+        METRIC(tlsrptsend_report_error_total);
+    else if (!is_ok)
+        METRIC(dmarcdb_report_error_total);
     if (!is_ok)
         LOG(LOG_ERROR, "admin", "a report is not sent", LOG_E(&e), LOG_S("domain", job->domain));
     else if (wanted == ASK_LATER)

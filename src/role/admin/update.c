@@ -3,6 +3,7 @@
  * what changed comes by https with signatures, and the postmaster gets it as a message, once for each version.
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
 #include "policy/dns_later.h"
@@ -27,6 +28,7 @@ static struct {
     struct dns_later later;
     uint64_t request;      // to resolve
     int64_t asked_ms;      // when
+    int64_t began_ms;      // this step
     int64_t not_before_ms; // the next attempt
     struct update_version known; // the newest that needs no telling: ours, or what was told
 } check;
@@ -60,6 +62,12 @@ static void end_check(void)
         dns_later_fini(&check.later);
     check.state = IDLE;
     check.request = 0;
+}
+
+// How long one of the two steps of a check took.
+static void measure(enum metric m, unsigned result)
+{
+    metric_observe(m, (const unsigned[METRIC_LABELS]){result}, os_monotonic_ms() - check.began_ms);
 }
 
 static void end_failed(const struct err *why)
@@ -134,11 +142,14 @@ static bool take_changelog(const struct ipc_web_fetched *m, struct err *e)
 static void on_changelog(void *ctx, const struct ipc_web_fetched *m)
 {
     struct err e = {0};
+    bool is_ok;
 
     (void)ctx;
     if (check.state != FETCHING)
         return;
-    if (take_changelog(m, &e))
+    is_ok = take_changelog(m, &e);
+    measure(METRIC_updates_fetchchangelog_duration_seconds, is_ok ? METRIC_UPDATE_OK : METRIC_UPDATE_ERROR);
+    if (is_ok)
         end_checked();
     else
         end_failed(&e);
@@ -154,6 +165,7 @@ static void fetch_changelog(void)
     update_version_put(&version, &check.known);
     r.url = update_changelog_url(&a, source.url, buf_str(&version));
     end_check();
+    check.began_ms = os_monotonic_ms();
     if (web_fetch(admin_monitor(), &r, on_changelog, &check, &e))
         check.state = FETCHING;
     else
@@ -187,9 +199,12 @@ static void run_check(void)
 
     dns_later_begin(&check.later);
     is_found = update_find(&dns, &a, source.domain, &latest, &e);
-    if (check.later.is_missing)
+    if (check.later.is_missing) {
         ask();
-    else if (!is_found)
+        return;
+    }
+    measure(METRIC_updates_lookup_duration_seconds, is_found ? METRIC_UPDATE_OK : METRIC_UPDATE_ERROR);
+    if (!is_found)
         end_failed(&e);
     else if (update_version_compare(&latest, &check.known) <= 0)
         end_checked();
@@ -253,6 +268,7 @@ void admin_update_tick(void)
     else if (due) {
         dns_later_init(&check.later);
         check.state = ASKING_DNS;
+        check.began_ms = now;
         run_check();
     }
 }

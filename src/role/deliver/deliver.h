@@ -80,6 +80,7 @@ struct conn {
     unsigned n_messages;
     bool has_transaction; // that was not completed
     int64_t end_ms;
+    int64_t said_ms;      // when the last of what is to be answered was written
 };
 
 /* What the TLS of a connection came to, for reports. */
@@ -165,11 +166,14 @@ void conn_quit(struct deliver *d);
 /* At once. */
 void conn_close(struct deliver *d);
 
-/* False: the connection is spent and *f says why. is_stale: it was closed before it said a word. */
+/*
+ * False: the connection is spent and *f says why. is_stale: it was closed before it said a word. A reply is to what
+ * command says, for the metrics.
+ */
 MUST_USE bool conn_write(struct deliver *d, struct str bytes, int timeout_ms, struct arena *a,
                          struct failure *f);
-MUST_USE bool conn_reply(struct deliver *d, int timeout_ms, struct arena *a, struct failure *f,
-                         bool *is_stale);
+MUST_USE bool conn_reply(struct deliver *d, struct str command, int timeout_ms, struct arena *a,
+                         struct failure *f, bool *is_stale);
 /* Both, of one command. */
 MUST_USE bool conn_command(struct deliver *d, struct str line, int timeout_ms, struct arena *a,
                            struct failure *f);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/deliver/deliver.h"
 #include "text/idna.h"
@@ -56,6 +57,32 @@ static size_t tried_before(const struct message *m, struct str host, struct ip *
     return n;
 }
 
+static void count_tls(const struct tls_input *in, const struct tls_rule *rule)
+{
+    switch (in->dane.status) {
+    case DANE_NONE:
+        break;
+    case DANE_UNUSABLE:
+        METRIC(queue_destination_dane_starttlsunverified_total);
+        METRIC(queue_destination_dane_required_total);
+        break;
+    case DANE_USABLE:
+        METRIC(queue_destination_dane_required_total);
+        break;
+    case DANE_FAILED:
+        METRIC(queue_destination_dane_gathertlsa_errors_total);
+        break;
+    }
+    if (in->wish == TLS_WISH_REQUIRED && rule->is_unusable && rule->code >= 500)
+        METRIC(queue_requiretls_unsupported_total, METRIC_REQUIRETLS_NO_POLICY);
+    if (in->wish != TLS_WISH_OPTIONAL)
+        return;
+    if (in->sts && in->sts->mode == MTASTS_ENFORCE)
+        METRIC(queue_tlsrequiredno_ignored_total, rule->sts_failure ? METRIC_IGNORED_STS_MX : METRIC_IGNORED_STS_POLICY);
+    if (rule->tlsa_failure)
+        METRIC(queue_tlsrequiredno_ignored_total, METRIC_IGNORED_BAD_TLSA);
+}
+
 // In the form of the message's own list, where it is looked for again.
 static void note_tried(struct message *m, struct str host, const struct ip *ip)
 {
@@ -83,6 +110,9 @@ static bool try_addresses(struct attempt *t, struct target *target, const struct
         if (t->reported.n)
             results_tell(d, t->m, t->reported, target);
         if (opened == OPEN_PLAIN) {
+            METRIC(queue_plaintext_fallback_total);
+            if (target->wish == TLS_WISH_OPTIONAL)
+                METRIC(queue_tlsrequiredno_ignored_total, METRIC_IGNORED_BAD_TLS);
             LOG(LOG_INFO, "deliver", "TLS failed, going on without", LOG_S("host", target->host),
                 LOG_S("why", f.text));
             target->is_plain = true;
@@ -146,6 +176,7 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
                                     .is_address_secure = found.is_secure, .port = SMTP_PORT},
               &in.dane);
     tls_rule_make(&t->m->a, &in, &rule);
+    count_tls(&in, &rule);
     target.dane = &in.dane;
     t->reported = d->way.way == IPC_WAY_DIRECT ? domain : STR("");
     if (rule.is_unusable) {
@@ -192,6 +223,7 @@ static bool try_literal(struct attempt *t, struct mx_addresses *found)
     target.has_proxy = t->d->way.way == IPC_WAY_SOCKS;
     target.proxy = t->proxy;
     tls_rule_make(&t->m->a, &in, &rule);
+    count_tls(&in, &rule);
     if (rule.is_unusable) {
         failed(&f, &t->m->a, rule.code >= 500, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
         f.code = rule.code;
@@ -262,6 +294,9 @@ static bool try_direct(struct attempt *t)
         no_hosts(t, &mx, domain);
         return false;
     }
+    METRIC(queue_destinations_total);
+    if (mx.is_secure)
+        METRIC(queue_destinations_authentic_total);
     for (size_t i = 0; i < mx.n && os_monotonic_ms() < t->end_ms; i++)
         if (try_host(t, &mx, domain, &mx.hosts[i]))
             return true;

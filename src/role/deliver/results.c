@@ -4,6 +4,7 @@
  * TLSA records or none. The queue passes it on; nobody answers.
  */
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "role/deliver/deliver.h"
 
 enum { MAX_HELO = 200 };
@@ -65,6 +66,8 @@ void results_tls(struct deliver *d, const struct target *t)
         enum tls_worth worth = tls_verify_dane(d->conn.stream.tls, &e);
 
         d->seen.host = failure_of(worth);
+        if (worth != TLS_VERIFIED && t->wish == TLS_WISH_OPTIONAL)
+            METRIC(smtpclient_tlsrequiredno_ignored_total);
         if (worth == TLS_DANE_MISMATCH)
             snprintf(d->seen.reason, sizeof d->seen.reason, "dane-no-match");
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "role/deliver/deliver.h"
@@ -71,15 +72,17 @@ bool conn_write(struct deliver *d, struct str bytes, int timeout_ms, struct aren
     struct conn *c = &d->conn;
     struct err e = {0};
 
-    if (stream_write(&c->stream, bytes, until_end(d, timeout_ms), &e))
+    if (stream_write(&c->stream, bytes, until_end(d, timeout_ms), &e)) {
+        c->said_ms = os_monotonic_ms();
         return true;
+    }
     c->is_spent = true;
     return failed_here(c, f, a, "4.4.2", "writing to the server", &e);
 }
 
 // One reply, whose lines all come before the deadline: a byte now and then keeps nobody waiting.
-bool conn_reply(struct deliver *d, int timeout_ms, struct arena *a, struct failure *f,
-                bool *is_stale)
+bool conn_reply(struct deliver *d, struct str command, int timeout_ms, struct arena *a,
+                struct failure *f, bool *is_stale)
 {
     int64_t deadline = os_monotonic_ms() + until_end(d, timeout_ms);
     struct conn *c = &d->conn;
@@ -116,6 +119,8 @@ bool conn_reply(struct deliver *d, int timeout_ms, struct arena *a, struct failu
         }
         buf_claim(&c->in, got);
     }
+    METRIC_TIME(smtpclient_command_duration_seconds, os_monotonic_ms() - c->said_ms,
+                metric_word(METRIC_smtpclient_command_duration_seconds, 0, command), metric_code(c->reply.code));
     LOG(LOG_DEBUG, "deliver", "reply", LOG_S("host", c->host), LOG_N("code", c->reply.code),
         LOG_S("text", buf_str(&c->reply.text)));
     // RFC 5321 3.8: the server is going.
@@ -127,16 +132,20 @@ bool conn_command(struct deliver *d, struct str line, int timeout_ms, struct are
                   struct failure *f)
 {
     struct conn *c = &d->conn;
+    struct str command = line;
     struct err e = {0};
     bool is_stale;
 
+    for (size_t i = 0; i < line.n && command.n == line.n; i++)
+        if (line.p[i] == ' ' || line.p[i] == '\r')
+            command = str_sub(line, 0, i);
     // What was said before it was asked would be taken for the answer.
     if (c->in.n) {
         c->is_spent = true;
         fail(&e, ERR_SYNTAX, "more than was asked for");
         return failed_here(c, f, a, "4.5.0", "the server's reply", &e);
     }
-    return conn_write(d, line, timeout_ms, a, f) && conn_reply(d, timeout_ms, a, f, &is_stale);
+    return conn_write(d, line, timeout_ms, a, f) && conn_reply(d, command, timeout_ms, a, f, &is_stale);
 }
 
 /* --- the beginning ------------------------------------------------------------------------------ */
@@ -199,9 +208,13 @@ static bool is_proved(struct deliver *d, const struct target *t, struct arena *a
     struct conn *c = &d->conn;
     struct err e = {0};
 
-    if (t->rule->proof == TLS_PROOF_DANE)
+    if (t->rule->proof == TLS_PROOF_DANE) {
         worth = tls_verify_dane(c->stream.tls, &e);
-    else if (t->rule->proof == TLS_PROOF_PKIX)
+        METRIC(dane_verify_total);
+        if (worth != TLS_VERIFIED)
+            METRIC(dane_verify_errors_total);
+    }
+    if (t->rule->proof == TLS_PROOF_PKIX)
         worth = tls_verify_roots(d->tls, c->stream.tls, t->host, &e);
     return worth == TLS_VERIFIED ||
            failed_here(c, f, a, "4.7.5",
@@ -294,7 +307,7 @@ static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failur
 
     if (t->is_immediate && (!handshake(d, t, a, f) || !is_proved(d, t, a, f)))
         return false;
-    if (!conn_reply(d, GREETING_MS, a, f, &is_stale))
+    if (!conn_reply(d, STR("greeting"), GREETING_MS, a, f, &is_stale))
         return false;
     if (c->in.n) {
         fail(&e, ERR_SYNTAX, "more than a greeting");
@@ -312,6 +325,7 @@ static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failur
         return false;
     if (t->rule->must_offer_requiretls && !c->offer.requiretls) {
         // RFC 8689 4.2.1
+        METRIC(queue_requiretls_unsupported_total, METRIC_REQUIRETLS_NOT_OFFERED);
         failed(f, a, true, "5.7.30", "the server does not support REQUIRETLS");
         f->mta = arena_dup(a, c->host);
         f->has_ip = c->has_ip;
@@ -343,7 +357,8 @@ enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a
     c->ip = t->ip;
     c->is_dual = t->is_dual;
     c->wish = t->wish;
-    c->end_ms = os_monotonic_ms() + SESSION_MS;
+    c->said_ms = os_monotonic_ms();
+    c->end_ms = c->said_ms + SESSION_MS;
     if (t->has_proxy && !socks_connect(d, &t->ip, t->port, a, f)) {
         conn_close(d);
         return OPEN_NEXT_ADDRESS;

@@ -329,7 +329,7 @@ static enum said hear_envelope(struct deliver *d, struct message *m, size_t n, b
     size_t heard = 0;
 
     *may_send = false;
-    if (!conn_reply(d, COMMAND_MS, &m->a, f, &is_stale))
+    if (!conn_reply(d, STR("MAIL"), COMMAND_MS, &m->a, f, &is_stale))
         return is_stale && c->n_messages ? SAID_STALE : SAID_NEXT_HOST;
     if (c->reply.code == 421 && c->n_messages)
         return SAID_STALE;
@@ -345,7 +345,7 @@ static enum said hear_envelope(struct deliver *d, struct message *m, size_t n, b
             continue;
         heard++;
         // mox-smtp-delivery.md 3.4: the answer to MAIL counts, even if the server goes after it.
-        if (!conn_reply(d, COMMAND_MS, &m->a, &lost, &is_stale)) {
+        if (!conn_reply(d, STR("RCPT"), COMMAND_MS, &m->a, &lost, &is_stale)) {
             if (is_mail_refused)
                 break;
             *f = lost;
@@ -356,12 +356,12 @@ static enum said hear_envelope(struct deliver *d, struct message *m, size_t n, b
             heard_rcpt(d, m, &m->rcpts[i], &has_accepted);
     }
     if (is_mail_refused && (c->is_spent || !has_data ||
-                            !conn_reply(d, DATA_MS, &m->a, &(struct failure){0}, &is_stale))) {
+                            !conn_reply(d, STR("DATA"), DATA_MS, &m->a, &(struct failure){0}, &is_stale))) {
         // nothing more to hear
     } else if (has_data && !is_mail_refused) {
         struct failure lost;
 
-        if (!conn_reply(d, DATA_MS, &m->a, &lost, &is_stale)) {
+        if (!conn_reply(d, STR("DATA"), DATA_MS, &m->a, &lost, &is_stale)) {
             *f = lost;
             return gone(d, m, f, true);
         }
@@ -399,7 +399,7 @@ static enum said say_slowly(struct deliver *d, struct message *m, struct str com
 
     *may_send = false;
     if (!cur_line(&lines, &line) || !conn_write(d, str_at(commands.p, line.n + 2), COMMAND_MS, &m->a, f) ||
-        !conn_reply(d, COMMAND_MS, &m->a, f, &is_stale))
+        !conn_reply(d, STR("MAIL"), COMMAND_MS, &m->a, f, &is_stale))
         return c->n_messages && !c->reply.n_bytes ? SAID_STALE : SAID_NEXT_HOST;
     if (c->reply.code == 421 && c->n_messages)
         return SAID_STALE;
@@ -445,7 +445,7 @@ static enum said say_data(struct deliver *d, struct message *m, bool has_data, s
     // A server that refuses in the midst of it may say so before it hangs up.
     if (!is_ok)
         c->is_spent = true;
-    if (is_ok && conn_reply(d, END_MS, &m->a, f, &is_stale)) {
+    if (is_ok && conn_reply(d, is_chunked ? STR("BDAT") : STR("."), END_MS, &m->a, f, &is_stale)) {
         if (c->reply.code == 354) {
             c->is_spent = true;
             failed(f, &m->a, false, "4.5.0", "the server asks for the message again");

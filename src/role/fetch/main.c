@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "ipc/metrics.h"
 #include "ipc/resolve.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -146,12 +147,22 @@ static enum ipc_sts_outcome take_answer(struct fetch *f, const struct https_answ
     return mtasts_policy_parse(&f->arena, answer->body, policy, e) ? IPC_STS_POLICY : IPC_STS_INVALID;
 }
 
+static void count(struct fetch *f, const struct https_request *request, const struct https_answer *answer, int64_t began_ms)
+{
+    static const char *const names[] = {[HTTPS_GET] = "get", [HTTPS_HEAD] = "head", [HTTPS_POST] = "post"};
+
+    METRIC_TIME(httpclient_request_duration_seconds, os_monotonic_ms() - began_ms, f->asker.peer,
+                metric_word(METRIC_httpclient_request_duration_seconds, 1, str_of(names[request->method])),
+                metric_code((unsigned)answer->code), answer->status != HTTPS_ANSWER);
+}
+
 static void fetch_policy(struct fetch *f, struct str domain, struct sts_result *out, struct err *e)
 {
     struct str host = arena_printf(&f->arena, MTASTS_HOST_PREFIX "%.*s", STR_FMT(domain));
     struct https_request request = {.host = arena_cstring(&f->arena, host), .path = MTASTS_PATH,
                                     .max_body = MTASTS_MAX_POLICY};
     struct https_answer answer;
+    int64_t began_ms;
 
     request.fd = connect_to(f, host, HTTPS_PORT, e);
     if (request.fd < 0) {
@@ -160,7 +171,9 @@ static void fetch_policy(struct fetch *f, struct str domain, struct sts_result *
     }
     *e = (struct err){0}; // of addresses that did not answer
     request.timeout_ms = time_left(f) + 1; // 0 would be for ever
+    began_ms = os_monotonic_ms();
     https_ask(&f->arena, &request, &answer, e);
+    count(f, &request, &answer, began_ms);
     out->outcome = take_answer(f, &answer, &out->policy, e);
 }
 
@@ -191,9 +204,15 @@ static void answer_sts(struct fetch *f, const struct ipc_sts_fetch *asked)
     struct sts_result r = {.outcome = IPC_STS_NOT_FETCHED};
     struct err e = {0}, failed = {0};
     struct str domain = asked->domain;
+    int64_t began_ms = os_monotonic_ms();
+    bool has_lookup = true; // deliver has looked
 
-    if (!asked->is_refresh || check_record(f, asked, &r, &e))
+    if (!asked->is_refresh || (has_lookup = check_record(f, asked, &r, &e)))
         fetch_policy(f, domain, &r, &e);
+    METRIC_TIME(mtasts_get_duration_seconds, os_monotonic_ms() - began_ms,
+                r.outcome == IPC_STS_POLICY || r.outcome == IPC_STS_UNCHANGED ? METRIC_STS_OK
+                : has_lookup                                                  ? METRIC_STS_FETCH_ERROR
+                                                                              : METRIC_STS_LOOKUP_ERROR);
     mtasts_mx_put(&mx, &r.policy);
     LOG(LOG_DEBUG, "mtasts", "policy fetched", LOG_S("domain", domain),
         LOG_N("outcome", r.outcome), LOG_S("mode", str_of(mtasts_mode_name(r.policy.mode))),
@@ -231,13 +250,16 @@ static enum ipc_web_outcome ask_web(struct fetch *f, const struct ipc_web_fetch 
     struct https_request request = {.method = methods[asked->method], .port = url->port, .body = body,
                                     .host = arena_cstring(&f->arena, url->host), .fields = asked->fields,
                                     .path = arena_cstring(&f->arena, url->target), .max_body = asked->max_body};
+    int64_t began_ms;
 
     request.fd = connect_to(f, url->host, url->port, e);
     if (request.fd < 0)
         return e->kind == ERR_NOT_FOUND ? IPC_WEB_NO_HOST : IPC_WEB_FAILED;
     *e = (struct err){0}; // of addresses that did not answer
     request.timeout_ms = time_left(f) + 1; // 0 would be for ever
+    began_ms = os_monotonic_ms();
     https_ask(&f->arena, &request, out, e);
+    count(f, &request, out, began_ms);
     return outcome_of(out->status);
 }
 

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
+#include "queue/manage.h"
 #include "role/own_mail.h"
 #include "role/queue/queue_role.h"
 
@@ -210,8 +212,20 @@ static void forget_retired(void)
         next_ms = os_monotonic_ms() + EVERY_MS;
 }
 
+static void show_held(void)
+{
+    struct err e = {0};
+    uint64_t n;
+
+    if (queue_count_held(queue_role.queue, &n, &e))
+        METRIC_SET(queue_hold, n, 0);
+    else
+        LOG(LOG_ERROR, "queue", "counting what is on hold", LOG_E(&e));
+}
+
 static void on_tick(void)
 {
+    show_held();
     forget_retired();
     passing_tick();
     local_tick();

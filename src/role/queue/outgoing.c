@@ -356,6 +356,12 @@ static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
     return true;
 }
 
+// Those about TLS say that they do not need it.
+static bool is_dmarc_report(const struct queue_entry *entry)
+{
+    return entry->origin == QUEUE_OWN_REPORT && entry->max_attempts && entry->require_tls != OPTIONAL_TLS;
+}
+
 // The message of this item, for all its recipients that are ready here.
 static bool send_message(struct courier *c, const struct queue_entry *entry, struct err *e)
 {
@@ -370,8 +376,7 @@ static bool send_message(struct courier *c, const struct queue_entry *entry, str
                   .reverse_path = entry->reverse_path, .recipients = recipients,
                   .size = entry->size, .is_binary = entry->is_binary,
                   .is_smtputf8 = entry->is_smtputf8, .require_tls = entry->require_tls,
-                  .is_dmarc_report = entry->origin == QUEUE_OWN_REPORT && entry->max_attempts &&
-                                     entry->require_tls != OPTIONAL_TLS,
+                  .is_dmarc_report = is_dmarc_report(entry),
                   .is_own_report = entry->origin == QUEUE_OWN_REPORT,
                   .ret = (uint8_t)entry->ret, .envid = str_sub(entry->envid, 0, 100),
                   .tried = entry->dialed) ||
@@ -466,6 +471,8 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
                     r.is_tls, r.outcome == IPC_DELIVERED          ? METRIC_ATTEMPT_OK
                               : r.outcome == IPC_FAILED_FOR_GOOD ? METRIC_ATTEMPT_PERMERROR
                                                                  : METRIC_ATTEMPT_TEMPERROR);
+        if (r.outcome == IPC_FAILED_FOR_GOOD && is_dmarc_report(&item->entry))
+            METRIC(queue_dmarcreport_failure_total);
         return true;
     }
     return fail(e, ERR_DENIED, "a result for what it was not given");

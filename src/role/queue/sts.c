@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "ipc/metrics.h"
 #include "os/clock.h"
 #include "role/queue/queue_role.h"
 
@@ -261,6 +262,7 @@ void sts_want(struct str domain, enum sts_record record, struct str id, sts_know
 
     if (!queue_sts_ask(queue_role.queue, &a, domain, record, id, &known, &e))
         LOG(LOG_ERROR, "mtasts", "reading the policies", LOG_E(&e), LOG_S("domain", domain));
+    METRIC(mtastsdb_get_total, known.status - STS_NONE);
     if (known.status == STS_FETCH && !(f = running(domain, id)) && !(f = begin(domain, id, false)) &&
         !queue_sts_ask(queue_role.queue, &a, domain, STS_RECORD_UNKNOWN, STR(""), &known, &e))
         LOG(LOG_ERROR, "mtasts", "reading the policies", LOG_E(&e), LOG_S("domain", domain));

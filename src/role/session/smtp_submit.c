@@ -107,6 +107,7 @@ static void sign(struct smtp_session *c, const struct smtp_message *m, struct st
         (void)fail(&e, ERR_LIMIT, "the header is too long");
     else if (session_sign(c->s, &letter, out, &e))
         return;
+    METRIC(smtpserver_errors_total, METRIC_ERROR_DKIM_SIGN);
     LOG(LOG_ERROR, smtp_package(c), "a message is not signed", LOG_E(&e),
         LOG_S("domain", letter.domain));
 }

@@ -1,6 +1,7 @@
 /*
  * Settings of mail programs (mox-web-http-api.md 5.8) and policies of MTA-STS (5.9).
  */
+#include "ipc/metrics.h"
 #include "policy/mtasts.h"
 #include "role/web/web.h"
 #include "web/autoconfig.h"
@@ -78,6 +79,7 @@ static void serve_thunderbird(struct web_exchange *x)
     struct mail_settings s;
     struct err e = {0};
 
+    METRIC(autoconf_request_total);
     if (!http_query_get(x->arena, x->request->query, STR("emailaddress"), &email) &&
         x->request->method == HTTP_POST) {
         if (!web_body_all(x, WEB_MAX_FORM, &form, &e)) {
@@ -109,6 +111,7 @@ static void serve_microsoft(struct web_exchange *x)
     struct str body, email;
     struct err e = {0};
 
+    METRIC(autodiscover_request_total);
     if (x->request->method != HTTP_POST) {
         web_field(x, &not_allowed, STR("Allow"), STR("POST"));
         web_field(x, &not_allowed, STR("Content-Type"), STR("text/plain; charset=utf-8"));
