@@ -135,7 +135,7 @@ bool paths_lock(struct arena *a, struct str data_dir, int *lock, struct err *e)
     struct flock wanted = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     const char *path = arena_cstring(a, arena_printf(a, "%.*s/lock", STR_FMT(data_dir)));
 
-    *lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    *lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     if (*lock < 0)
         return fail_errno(e, "opening %s", path ? path : "the lock");
     if (fcntl(*lock, F_OFD_SETLK, &wanted) == 0)

@@ -70,6 +70,34 @@ int os_open_beneath(int dir_fd, const char *path, struct err *e)
     return fd;
 }
 
+int os_open_dir_of_root(int dir_fd, const char *name, struct err *e)
+{
+    AUTO_FD link = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char target[MAX_PATH] = {0};
+    struct stat st;
+    ssize_t n;
+    int fd;
+
+    if (link < 0 || fstat(link, &st)) {
+        (void)fail_errno(e, "opening directory %s", name);
+        return -1;
+    }
+    // What is looked at and what is followed are the same, whoever puts another in its place meanwhile.
+    if (S_ISLNK(st.st_mode) && st.st_uid) {
+        (void)fail(e, ERR_DENIED, "%s is a link that another user than root has made: if it is right, \"chown -h root\" it", name);
+        return -1;
+    }
+    if (S_ISLNK(st.st_mode)) {
+        n = readlinkat(link, "", target, sizeof target - 1);
+        fd = n < 0 ? -1 : openat(dir_fd, target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } else {
+        fd = openat(link, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (fd < 0)
+        (void)fail_errno(e, "opening directory %s", name);
+    return fd;
+}
+
 bool os_write_all(int fd, struct str bytes, struct err *e)
 {
     while (bytes.n) {

@@ -20,6 +20,11 @@ int os_open_beneath(int dir_fd, const char *path, struct err *e);
  * stay below, those of /proc never.
  */
 int os_open_beneath_flags(int dir_fd, const char *path, unsigned flags);
+/*
+ * Opens a directory that lies in one that another user may write to. A link is followed if it is root's; ERR_DENIED when it
+ * is another's, who could have it lead anywhere. -1 on failure.
+ */
+int os_open_dir_of_root(int dir_fd, const char *name, struct err *e);
 
 /* Replaces path whole or not at all: temporary file in the same directory, sync, rename, sync. */
 MUST_USE bool os_write_file(const char *path, struct str bytes, mode_t mode, struct err *e);

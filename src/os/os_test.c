@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/test.h"
@@ -29,6 +30,35 @@ TEST(files_are_replaced_whole)
     snprintf(deep, sizeof deep, "%s/a", dir);
     rmdir(deep);
     unlink(path);
+    rmdir(dir);
+}
+
+TEST(links_of_others_are_not_followed)
+{
+    char dir[] = "/tmp/mox-test-XXXXXX";
+    struct err e = {0}, denied = {0};
+    AUTO_FD at = -1;
+    AUTO_FD plain = -1;
+    AUTO_FD linked = -1;
+    AUTO_FD other = -1;
+    bool is_root = geteuid() == 0;
+
+    CHECK(mkdtemp(dir) != NULL);
+    at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(at >= 0 && mkdirat(at, "real", 0700) == 0 && symlinkat("real", at, "link") == 0 &&
+          symlinkat("real", at, "other") == 0);
+    CHECK(!is_root || fchownat(at, "other", 1, 1, AT_SYMLINK_NOFOLLOW) == 0);
+    plain = os_open_dir_of_root(at, "real", &e);
+    CHECK(plain >= 0);
+    if (is_root)
+        linked = os_open_dir_of_root(at, "link", &e);
+    CHECK(!is_root || linked >= 0);
+    other = os_open_dir_of_root(at, "other", &denied);
+    CHECK(other < 0 && denied.kind == ERR_DENIED);
+    CHECK(os_open_dir_of_root(at, "none", &e) < 0 && e.kind == ERR_NOT_FOUND);
+    unlinkat(at, "link", 0);
+    unlinkat(at, "other", 0);
+    unlinkat(at, "real", AT_REMOVEDIR);
     rmdir(dir);
 }
 

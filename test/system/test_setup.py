@@ -330,6 +330,19 @@ def permissions_are_put_right():
         assert (os.stat(d + '/data').st_uid, mode(d, 'data')) == (user.pw_uid, 0o750)
         assert os.stat(d + '/data/auth/auth.db').st_uid == user.pw_uid
         s.login('ann')
+        # A link in the directory of User's, that it could have made, has nothing given away; one of root's is followed.
+        s.stop()
+        os.rename(d + '/data/queue', d + '/elsewhere')
+        os.symlink('../elsewhere', d + '/data/queue')
+        os.lchown(d + '/data/queue', user.pw_uid, user.pw_gid)
+        os.chown(d + '/elsewhere', 0, 0)
+        s.start(expect_failure=True)
+        assert s.process.wait(WAIT) == 1
+        assert 'queue is a link that another user than root has made' in s.log_text(), s.log_text()
+        assert os.stat(d + '/elsewhere').st_uid == 0
+        os.lchown(d + '/data/queue', 0, 0)
+        s.start()
+        assert os.stat(d + '/elsewhere').st_uid == user.pw_uid
         # It is said once, and never when that is not wanted.
         s.stop()
         os.chown(d, user.pw_uid, user.pw_gid)

@@ -495,6 +495,18 @@ static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err
     return *out >= 0 || fail_errno(e, "opening directory %s", name);
 }
 
+// Below the data directory, which is User's: what is opened there is given to the roles, with all that is in it. A link
+// that User could have made could have root give away any other directory.
+static bool open_data_dir(struct monitor *m, int at, const char *name, mode_t mode, int *out, struct err *e)
+{
+    if (!m->user.is_set || m->settings.no_fix_permissions)
+        return open_dir(at, name, mode, out, e);
+    if (mkdirat(at, name, mode) && errno != EEXIST)
+        return fail_errno(e, "making directory %s", name);
+    *out = os_open_dir_of_root(at, name, e);
+    return *out >= 0;
+}
+
 static bool give_data(struct monitor *m, struct err *e)
 {
     // Databases that a command of root made while no server ran are given too.
@@ -509,18 +521,18 @@ static bool open_data(struct monitor *m, struct err *e)
     const char *path = arena_cstring(&m->arena, m->settings.data_dir);
 
     return path && open_dir(m->config_dir, path, 0750, &m->data_dir, e) &&
-           open_dir(m->data_dir, "accounts", 0711, &m->accounts_dir, e) &&
-           open_dir(m->data_dir, "auth", 0700, &m->auth_dir, e) &&
-           open_dir(m->data_dir, "queue", 0700, &m->queue_dir, e) &&
-           open_dir(m->data_dir, "admin", 0700, &m->admin_dir, e) &&
-           open_dir(m->data_dir, "acme", 0711, &m->acme_dir, e) &&
-           open_dir(m->acme_dir, "state", 0700, &m->acme_state_dir, e);
+           open_data_dir(m, m->data_dir, "accounts", 0711, &m->accounts_dir, e) &&
+           open_data_dir(m, m->data_dir, "auth", 0700, &m->auth_dir, e) &&
+           open_data_dir(m, m->data_dir, "queue", 0700, &m->queue_dir, e) &&
+           open_data_dir(m, m->data_dir, "admin", 0700, &m->admin_dir, e) &&
+           open_data_dir(m, m->data_dir, "acme", 0711, &m->acme_dir, e) &&
+           open_data_dir(m, m->acme_dir, "state", 0700, &m->acme_state_dir, e);
 }
 
 // Two servers on one directory would each believe that they own its databases.
 static bool lock_data(struct monitor *m, struct err *e)
 {
-    int fd = openat(m->data_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = openat(m->data_dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     if (fd < 0)
