@@ -368,16 +368,25 @@ static bool is_key_name(struct str name)
 static bool make_key(struct monitor *m, struct arena *a, const char *path, struct err *e)
 {
     struct str pem = {0};
+    AUTO_FD dir = -1;
     AUTO_FD fd = -1;
 
     if (!key_rsa(a, DKIM_RSA_BITS, &pem, e))
         return false;
     if (mkdirat(m->config_dir, "dkim", 0770) && errno != EEXIST)
         return fail_errno(e, "making the directory dkim");
+    dir = openat(m->config_dir, "dkim", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return fail_errno(e, "opening the directory dkim");
     fd = openat(m->config_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
     if (fd < 0)
         return fail_errno(e, "making %s", path);
-    return os_write_all(fd, pem, e) && (fsync(fd) == 0 || fail_errno(e, "syncing %s", path));
+    // A domains.conf that names it must not outlive it.
+    if (os_write_all(fd, pem, e) &&
+        ((fsync(fd) == 0 && fsync(dir) == 0) || fail_errno(e, "syncing %s", path)))
+        return true;
+    (void)unlinkat(m->config_dir, path, 0);
+    return false;
 }
 
 static void drop_keys(struct monitor *m, struct arena *a, struct str names)
