@@ -259,11 +259,14 @@ static void fix_account(struct verify *v)
     AUTO_BUF told = BUF_LIMIT(MOST_TOLD);
     struct err e = {0};
     struct store *st = store_open(&options, &e);
+    bool is_ok = st && store_repair(st, REPAIR_ALL, &told, &e);
 
-    if (!st || !store_repair(st, REPAIR_ALL, &told, &e))
-        buf_printf(&told, "cannot be repaired: %s\n", e.text);
     store_close(st);
     print_lines(v->account, &told);
+    if (is_ok)
+        return;
+    printf("%s: cannot be repaired: %s\n", v->account, e.text);
+    ++*v->problems;
 }
 
 // In the child: the account whose directory is the current one.
@@ -312,7 +315,7 @@ static bool verify_accounts(struct arena *a, struct str data, bool fixes, size_t
     for (size_t i = 0; i < accounts.n; i++) {
         AUTO_FD dir = -1;
         struct err why = {0};
-        int code;
+        int code = 0;
 
         v.account = accounts.items[i];
         if (isatty(2))
@@ -322,6 +325,8 @@ static bool verify_accounts(struct arena *a, struct str data, bool fixes, size_t
         if (!confine_run(dir, -1, verify_account, &v, &code, &why)) {
             printf("%s: %s\n", v.account, why.text);
             ++*problems;
+        } else if (code) {
+            ++*problems; // it could not begin, and has said why
         }
     }
     *n = accounts.n;
