@@ -550,9 +550,13 @@ static bool make_account(struct quickstart *q, struct str account, struct err *e
     dir = arena_printf(q->a, "%.*s/auth", STR_FMT(data));
     if (here < 0 || !make_dir(q, data, 0750, e) || !make_dir(q, dir, 0700, e))
         return here >= 0 ? false : fail_errno(e, "opening the current directory");
-    for (size_t i = 0; i < COUNT(files); i++)
-        if (!note_made(q, arena_printf(q->a, "%.*s/%s", STR_FMT(dir), files[i]), false, e))
+    // Passwords of accounts that were here before stay, whatever becomes of this one.
+    for (size_t i = 0; i < COUNT(files); i++) {
+        struct str file = arena_printf(q->a, "%.*s/%s", STR_FMT(dir), files[i]);
+
+        if (access(arena_cstring(q->a, file), F_OK) && !note_made(q, file, false, e))
             return false;
+    }
     if (chdir(arena_cstring(q->a, dir)))
         return fail_errno(e, "entering %.*s", STR_FMT(dir));
     c = credentials_open(e);

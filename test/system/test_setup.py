@@ -1,5 +1,6 @@
 """Setting up a server: quickstart, what it writes and prints, verbs for the administrator."""
 import pwd
+import sqlite3
 import stat
 import urllib.request
 
@@ -85,6 +86,14 @@ def quickstart_takes_back_what_it_made():
         assert r.stderr.endswith('mox.service is there already\n'), r.stderr
         assert tree(d) == ['mox.service'] and os.listdir(d) == ['mox.service'], tree(d)
         assert read(d, 'mox.service') == 'mine'
+        # Passwords that were there before are not what it made.
+        old = os.path.join(d, 'data', 'auth', 'auth.db')
+        os.makedirs(os.path.dirname(old))
+        with sqlite3.connect(old):
+            pass
+        mox('quickstart', '-skipdial', '-hostname', HOST, 'ann@' + DOMAIN, USER, cwd=d, code=1)
+        assert os.path.exists(old) and tree(d)[-1] == 'mox.service', tree(d)
+        shutil.rmtree(os.path.join(d, 'data'))
         os.mkdir(os.path.join(d, 'config'))
         open(os.path.join(d, 'config', 'adminpasswd'), 'w').write('mine')
         r = mox('quickstart', '-skipdial', '-hostname', HOST, 'ann@' + DOMAIN, USER, cwd=d, code=1)
