@@ -59,9 +59,11 @@ bool bolt_open(struct bolt *b, struct str file, struct err *e)
 
     if (read_meta(file, 0, &meta))
         best = meta;
-    // Where the second one is, the first would say; it may be the one that is broken.
+    // Where the second one is, the first says; it may be the one that is broken. Elsewhere are bytes of mail, in
+    // which a sender could have put one.
     for (size_t at = LEAST_PAGE; at <= MOST_PAGE && at < file.n; at *= 2)
-        if (read_meta(file, at, &meta) && (!best.page_size || meta.transaction > best.transaction))
+        if ((!best.page_size || at == best.page_size) && read_meta(file, at, &meta) &&
+            (!best.page_size || meta.transaction > best.transaction))
             best = meta;
     if (!best.page_size)
         return fail(e, ERR_SYNTAX, "this is no bbolt database, or it is damaged");

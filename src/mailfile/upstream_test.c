@@ -68,6 +68,42 @@ TEST(what_is_cut_off_or_changed_is_an_error_or_less)
     }
 }
 
+static void put(char *p, uint64_t number, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (char)(number >> 8 * i);
+}
+
+// A large value goes on at the beginning of a page: a message could have the second meta page of a database with larger
+// pages there, and a root of its own.
+TEST(a_meta_page_in_the_middle_is_none)
+{
+    enum { AT = 16384, META = 16, META_SUMMED = 56 };
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct str good = file_of(&a, MOX_SOURCE "/test/data/upstream/index.db");
+    AUTO_EXACT file = exact_copy(good);
+    struct bolt before, after;
+    char *forged = file.memory + AT;
+    uint64_t sum = 14695981039346656037u;
+    struct err e = {0};
+
+    CHECK(bolt_open(&before, good, &e) && before.page_size < AT && good.n > 2 * AT);
+    memcpy(forged, good.p, META + 64);
+    put(forged + META + 8, AT, 4);                 // the size of pages
+    put(forged + META + 16, 2, 8);                 // the root
+    put(forged + META + 40, 2, 8);                 // how many pages there are
+    put(forged + META + 48, UINT64_MAX / 2, 8);    // the newest
+    for (size_t i = 0; i < META_SUMMED; i++)
+        sum = (sum ^ (unsigned char)forged[META + i]) * 1099511628211u;
+    put(forged + META + META_SUMMED, sum, 8);
+    CHECK(bolt_open(&after, file.str, &e));
+    CHECK(after.page_size == before.page_size && after.root == before.root);
+    // Where the first is broken, any may be the second.
+    file.memory[META] = 'x';
+    file.memory[before.page_size + META] = 'x';
+    CHECK(bolt_open(&after, file.str, &e) && after.page_size == AT);
+}
+
 static bool count(void *ctx, struct str key, struct str value, const struct bolt_bucket *bucket, struct err *e)
 {
     (void)key, (void)value, (void)bucket, (void)e;
