@@ -10,7 +10,7 @@
 
 enum { ID_BYTES = 16 };
 
-static struct arena arena = ARENA_LIMIT(16 << 20);
+static struct arena arena = ARENA_LIMIT(4 * COMPILED_MAX_BYTES);
 static struct str *logins;
 static size_t n_logins, cap_logins;
 static struct ipc_separator *separators;
@@ -87,16 +87,17 @@ static bool is_wanted(struct str login, struct str reverse_path)
 bool fromid_paths(struct arena *a, struct str login, struct queue_new *m, struct fromid_refusal *refusal,
                   struct err *e)
 {
-    struct str *paths;
+    struct str *paths, separator;
     bool is_used;
 
     *refusal = (struct fromid_refusal){0};
     if (!is_wanted(login, m->reverse_path))
         return true;
     if (!has_id(m->reverse_path)) {
+        separator = separator_of(m->reverse_path);
         paths = ARENA_ARRAY(a, m->n_recipients, struct str);
         for (size_t i = 0; i < m->n_recipients; i++)
-            paths[i] = with_id(a, m->reverse_path, separator_of(m->reverse_path));
+            paths[i] = with_id(a, m->reverse_path, separator);
         m->reverse_paths = paths;
         m->has_own_path = true;
         return true;

@@ -5,7 +5,7 @@
 #include "role/queue/queue_role.h"
 #include "text/idna.h"
 
-static struct arena arena = ARENA_LIMIT(64 << 20);
+static struct arena arena = ARENA_LIMIT(4 * COMPILED_MAX_BYTES);
 static struct ipc_transport *transports;
 static size_t n_transports, cap_transports;
 static struct ipc_route *routes;
