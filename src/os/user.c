@@ -130,6 +130,24 @@ static bool is_protected(const struct stat *st)
 
 static bool protect_all(int dir, const struct stat *except, int depth, struct err *e);
 
+// A program is no secret: User runs those that set records in the DNS.
+static mode_t mask_of(const struct stat *st)
+{
+    return S_ISDIR(st->st_mode) ? 02751 : st->st_mode & S_IXUSR ? 0755 : 0640;
+}
+
+// Not /etc, /usr/local/etc or somebody's home: all that is there would be taken from its users.
+static bool is_for_us(int dir, const struct stat *st, uid_t user)
+{
+    char link[64], path[1024] = {0};
+    struct stat above, root;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", dir);
+    return (st->st_uid == 0 || st->st_uid == user) && fstatat(dir, "..", &above, 0) == 0 && stat("/", &root) == 0 &&
+           (above.st_dev != root.st_dev || above.st_ino != root.st_ino) &&
+           readlink(link, path, sizeof path - 1) > 0 && !str_ends(str_of(path), STR("/etc"));
+}
+
 static bool protect_entry(int dir, const char *name, const struct stat *except, int depth, struct err *e)
 {
     AUTO_FD fd = -1;
@@ -140,7 +158,7 @@ static bool protect_entry(int dir, const char *name, const struct stat *except, 
     if ((st.st_dev == except->st_dev && st.st_ino == except->st_ino) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return true;
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fchown(fd, 0, (gid_t)-1) || fchmod(fd, st.st_mode & (S_ISDIR(st.st_mode) ? 02751 : 0640)))
+    if (fd < 0 || fchown(fd, 0, (gid_t)-1) || fchmod(fd, st.st_mode & mask_of(&st)))
         return fail_errno(e, "taking care of the permissions of %s", name);
     return !S_ISDIR(st.st_mode) || depth == MAX_DEPTH || protect_all(fd, except, depth + 1, e);
 }
@@ -162,16 +180,19 @@ static bool protect_all(int dir, const struct stat *except, int depth, struct er
     return is_ok;
 }
 
-bool os_protect(int dir_fd, int except_fd, bool *changed, struct err *e)
+bool os_protect(int dir_fd, int except_fd, uid_t user, enum os_protected *how, struct err *e)
 {
     struct stat st, except = {0};
 
-    *changed = false;
+    *how = OS_WAS_PROTECTED;
     if (fstat(dir_fd, &st) || (except_fd >= 0 && fstat(except_fd, &except)))
         return fail_errno(e, "looking at the directory of the configuration");
     if (is_protected(&st))
         return true;
-    *changed = true;
+    *how = OS_NOT_PROTECTED;
+    if (!is_for_us(dir_fd, &st, user))
+        return true;
+    *how = OS_IS_PROTECTED_NOW;
     if (fchown(dir_fd, 0, (gid_t)-1) || fchmod(dir_fd, st.st_mode & 02751))
         return fail_errno(e, "taking care of the permissions of the directory of the configuration");
     return protect_all(dir_fd, &except, 0, e);

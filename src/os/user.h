@@ -28,10 +28,16 @@ bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first);
 /* Whether the user may be become, and may then use the directory by its path. ERR_DENIED with a sentence. */
 MUST_USE bool os_user_may_use(const struct os_user *u, int dir_fd, struct err *e);
 /*
- * The directory and all in it belong to root, who alone may write, and others may not read; what lies in except (or -1)
- * stays as it is. *changed: whether it was otherwise.
+ * The directory and all in it belong to root, who alone may write, and others may not read, but programs; what lies in
+ * except (or -1) stays as it is. One that is another's than root's or user's, or lies where a system has all its
+ * files, is left alone.
  */
-MUST_USE bool os_protect(int dir_fd, int except_fd, bool *changed, struct err *e);
+enum os_protected {
+    OS_WAS_PROTECTED,
+    OS_IS_PROTECTED_NOW,
+    OS_NOT_PROTECTED,
+};
+MUST_USE bool os_protect(int dir_fd, int except_fd, uid_t user, enum os_protected *how, struct err *e);
 /* Becomes the user for good, without further groups. */
 MUST_USE bool os_user_become(const struct os_user *u);
 /* The directory and all that is in it belong to the user from now on; links are not followed. */

@@ -325,6 +325,9 @@ def permissions_are_put_right():
                 pass
             os.chmod(os.path.join(d, name), 0o666)
             os.chown(os.path.join(d, name), user.pw_uid, user.pw_gid)
+        with open(os.path.join(d, 'hook'), 'w'):
+            pass
+        os.chmod(os.path.join(d, 'hook'), 0o777)
         os.symlink('/etc/hostname', os.path.join(d, 'link'))
         before = os.stat('/etc/hostname')
         os.chown(d, user.pw_uid, user.pw_gid)
@@ -332,13 +335,22 @@ def permissions_are_put_right():
         os.chown(os.path.join(d, 'data', 'auth', 'auth.db'), 0, 0)
         s.start()
         assert 'could be read or changed by others' in s.log_text()
-        for name, wanted in (('', 0o711), ('mox.conf', 0o640), ('keys', 0o751), ('keys/x.pem', 0o640)):
+        for name, wanted in (('', 0o711), ('mox.conf', 0o640), ('keys', 0o751), ('keys/x.pem', 0o640), ('hook', 0o755)):
             path = os.path.join(d, name)
             assert (os.stat(path).st_uid, mode(path)) == (0, wanted), (name, oct(mode(path)))
         assert os.stat('/etc/hostname') == before
         assert (os.stat(d + '/data').st_uid, mode(d, 'data')) == (user.pw_uid, 0o750)
         assert os.stat(d + '/data/auth/auth.db').st_uid == user.pw_uid
         s.login('ann')
+        # What lies in a directory that is another's stays his.
+        s.stop()
+        os.chown(d, OWN + 5, 0)
+        os.chown(os.path.join(d, 'keys'), OWN + 5, 0)
+        start = len(s.log_text())
+        s.start()
+        assert 'does not lie in a directory of its own' in s.log_text(start), s.log_text(start)
+        assert os.stat(d).st_uid == os.stat(d + '/keys').st_uid == OWN + 5
+        os.chown(d, 0, 0)
         # A link in the directory of User's, that it could have made, has nothing given away; one of root's is followed.
         s.stop()
         os.rename(d + '/data/queue', d + '/elsewhere')

@@ -54,13 +54,16 @@ bool owners_choose(struct monitor *m, struct err *e)
 
 bool owners_protect_config(struct monitor *m, struct err *e)
 {
-    bool was_open;
+    enum os_protected how;
 
     if (!m->user.is_set || m->settings.no_fix_permissions)
         return true;
-    if (!os_protect(m->config_dir, m->data_dir, &was_open, e))
+    if (!os_protect(m->config_dir, m->data_dir, m->user.uid, &how, e))
         return false;
-    if (was_open)
+    if (how == OS_NOT_PROTECTED)
+        LOG(LOG_WARN, "mox", "the configuration can be read or changed by others, and does not lie in a directory of its own, "
+                             "which would be made root's: move it into one");
+    if (how == OS_IS_PROTECTED_NOW)
         LOG(LOG_WARN, "mox", "the directory of the configuration could be read or changed by others: it is root's from now on");
     return true;
 }
