@@ -293,7 +293,8 @@ int net_listen_unix(const char *path, struct err *e)
         return -1;
     unlink(path); // what a killed server left behind
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || chmod(path, 0600) < 0 ||
+    // Of the socket, which bind takes over: the path could lead to another file by then.
+    if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
         listen(fd, 16) < 0) {
         fail_errno(e, "control socket %s", path);
         return -1;

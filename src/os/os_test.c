@@ -62,6 +62,23 @@ TEST(links_of_others_are_not_followed)
     rmdir(dir);
 }
 
+TEST(a_control_socket_is_its_owners)
+{
+    char dir[] = "/tmp/mox-test-XXXXXX", path[100];
+    struct err e = {0};
+    struct stat st;
+    mode_t old = umask(0);
+    AUTO_FD fd = -1;
+
+    CHECK(mkdtemp(dir) != NULL);
+    snprintf(path, sizeof path, "%s/ctl", dir);
+    fd = net_listen_unix(path, &e);
+    CHECK(fd >= 0 && stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
+    umask(old);
+    unlink(path);
+    rmdir(dir);
+}
+
 TEST(sealed_memory_files_cannot_change)
 {
     struct err e = {0};
