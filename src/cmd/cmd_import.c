@@ -50,9 +50,10 @@ struct maildir_files {
     size_t n, cap;
 };
 
+// Whoever has the maildir need not be who runs this: a link to what only root may read is not followed.
 static bool list_files(int dir_fd, const char *folder, struct maildir_files *out, struct err *e)
 {
-    int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(dir_fd, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
@@ -67,8 +68,12 @@ static bool list_files(int dir_fd, const char *folder, struct maildir_files *out
         struct mailfile_message m = {0};
         struct stat st;
 
-        if (entry->d_name[0] == '.' || fstatat(fd, entry->d_name, &st, 0) || !S_ISREG(st.st_mode))
+        if (entry->d_name[0] == '.' || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
+        if (!S_ISREG(st.st_mode)) {
+            fprintf(stderr, "problem: %.*s: not a file, skipped\n", STR_FMT(name));
+            continue;
+        }
         maildir_name(&out->a, str_of(entry->d_name), &none, &m);
         *ARENA_PUSH(&out->a, out->items, &out->n, &out->cap) =
             (struct maildir_file){name, m.received_unix ? m.received_unix : st.st_mtim.tv_sec};
@@ -86,17 +91,28 @@ static int by_time(const void *a, const void *b)
     return str_cmp(x->name, y->name);
 }
 
+static int open_file(int dir_fd, const char *name, struct err *e)
+{
+    char folder[] = {name[0], name[1], name[2], '\0'};
+    AUTO_FD in = openat(dir_fd, folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = in < 0 ? -1 : openat(in, name + sizeof folder, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        (void)fail_errno(e, "opening %s", name);
+    return fd;
+}
+
 static bool import_file(struct import *im, int dir_fd, const struct maildir_file *file,
                         const struct maildir_keywords *keywords, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(2 * (size_t)IMAP_APPEND_LIMIT);
     AUTO_BUF message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + PIECE);
-    AUTO_FD fd = openat(dir_fd, arena_cstring(&a, file->name), O_RDONLY | O_CLOEXEC);
+    AUTO_FD fd = open_file(dir_fd, arena_cstring(&a, file->name), e);
     struct mailfile_message m = {0};
     struct str bytes, unique;
 
     if (fd < 0)
-        return fail_errno(e, "opening %.*s", STR_FMT(file->name));
+        return false;
     if (!os_read_fd(&a, fd, IMAP_APPEND_LIMIT, &bytes, e))
         return fail_in(e, "%.*s", STR_FMT(file->name));
     unique = maildir_name(&a, str_from(file->name, 4), keywords, &m);
@@ -115,7 +131,7 @@ static bool read_maildir(struct import *im, int dir, struct err *e)
     bool is_ok;
     int fd;
 
-    fd = openat(dir, "dovecot-keywords", O_RDONLY | O_CLOEXEC);
+    fd = openat(dir, "dovecot-keywords", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     is_ok = fd < 0 || os_read_fd(&a, fd, 64 * 1024, &text, e);
     if (fd >= 0 && is_ok)
         maildir_keywords_parse(text, &keywords);

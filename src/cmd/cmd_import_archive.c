@@ -19,7 +19,7 @@
 #include "proto/imap/imap.h"
 #include "text/encode.h"
 
-enum { MOST_KEYWORDS = 64 * 1024, MOST_PROBLEMS = 100 };
+enum { MOST_KEYWORDS = 64 * 1024, MOST_KEYWORD = 255, MOST_PROBLEMS = 100 };
 
 struct archive_import {
     struct import im;
@@ -102,6 +102,10 @@ static bool look_at_keywords(struct archive_import *x, struct mailarchive_reader
 {
     AUTO_BUF text = BUF_LIMIT(MOST_KEYWORDS);
 
+    if (b->has_keywords) {
+        problem(x, name, "there are keywords of this mailbox already");
+        return skip(r, e);
+    }
     if (!read_whole(r, &text, e)) {
         if (e->kind != ERR_LIMIT || !text.full)
             return false;
@@ -110,7 +114,9 @@ static bool look_at_keywords(struct archive_import *x, struct mailarchive_reader
         return true;
     }
     b->has_keywords = true;
-    maildir_keywords_parse(arena_dup(&x->a, buf_str(&text)), &b->keywords);
+    maildir_keywords_parse(buf_str(&text), &b->keywords);
+    for (size_t i = 0; i < COUNT(b->keywords.names); i++)
+        b->keywords.names[i] = arena_dup(&x->a, str_sub(b->keywords.names[i], 0, MOST_KEYWORD));
     return true;
 }
 
@@ -187,6 +193,10 @@ static bool take_message(struct archive_import *x, struct mailarchive_reader *r,
     if (!m.received_unix)
         m.received_unix = entry->mtime;
     import_put_crlf(&message, buf_str(&bytes));
+    if (message.n > IMAP_APPEND_LIMIT) { // with its line ends
+        problem(x, entry->name, "too large a message");
+        return true;
+    }
     return import_add(&x->im, &a, buf_str(&message), &m, unique, e);
 }
 

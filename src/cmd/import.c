@@ -22,6 +22,7 @@ enum {
     BATCH_MS = 10 * 60 * 1000,
     PIECE = 256 * 1024,
     PROGRESS = 1000, // messages
+    MOST_DATE = 1000, // of the bytes of a field; a date is shorter
 };
 
 static void init(struct import *im, const char *mailbox)
@@ -183,8 +184,8 @@ static int64_t received(struct arena *a, const struct mailfile_message *m, struc
 
     if (m->received_unix > 0)
         return m->received_unix;
-    if (header_find(header, STR("Date"), &f) && date_parse(header_unfold(a, f.value), &d) &&
-        d.unix_seconds > 0)
+    if (header_find(header, STR("Date"), &f) &&
+        date_parse(header_unfold(a, str_sub(f.value, 0, MOST_DATE)), &d) && d.unix_seconds > 0)
         return d.unix_seconds;
     return os_now_unix();
 }

@@ -2,6 +2,8 @@
 #include "message/header.h"
 #include "text/date.h"
 
+enum { MOST_KEYWORDS = 64 * 1024 }; // bytes of a field with them
+
 static const struct str from_ = STR_("From ");
 
 void mailfile_keyword(struct arena *a, struct mailfile_message *m, struct str word)
@@ -138,7 +140,7 @@ void mbox_flags(struct arena *a, struct str header, struct mailfile_message *out
             out->flags |= letters[i].flag;
     if (!header_find(header, STR("X-Keywords"), &f))
         return;
-    rest = header_unfold(a, f.value);
+    rest = header_unfold(a, str_sub(f.value, 0, MOST_KEYWORDS));
     while (str_next(&rest, ',', &one)) {
         mailfile_keyword(a, out, one);
     }

@@ -2,6 +2,7 @@
 import email
 import io
 import mailbox
+import random
 import signal
 import subprocess
 import tarfile
@@ -206,6 +207,19 @@ def hostile_archives():
             i = tarfile.TarInfo('L/new/3')
             i.type = tarfile.FIFOTYPE
             t.addfile(i)
+        # Fields as long as a message may be: one message is one, and the others come.
+        long = b'Date: ' + bytes(random.choices(b'abcdefgh', k=3 << 20)) + b'\nSubject: long\n\nlong\n'
+        words = b'X-Keywords: ' + b','.join(b'k%d' % i for i in range(3 << 20)) + b'\nSubject: words\n\nwords\n'
+        code, out, err = s.command('import', 'archive', 'mox', packed(d + '/long.tgz', [
+            ('Long/new/1', long), ('Long/new/2', message(2)),
+            ('Words.mbox', b'From a@b.example Mon Jan  1 00:00:00 2024\n' + words + b'\nFrom a@b.example Mon Jan  1 00:00:00 2024\n' + quoted(3))]))
+        assert code == 0 and out == 'Long: 2\nWords: 2\n', (out, err)
+        # The keywords of a mailbox are there once.
+        code, out, err = s.command('import', 'archive', 'mox', packed(d + '/twice.tgz', [
+            ('Twice/dovecot-keywords', b'0 one\n'), ('Twice/dovecot-keywords', b'0 two\n'), ('Twice/cur/1:2,a', message(1))]))
+        assert code == 0 and err.count('problem: ') == 1, (out, err)
+        c.select('Twice', readonly=True)
+        assert b'one' in c.fetch('1', '(FLAGS)')[1][0], c.fetch('1', '(FLAGS)')
         code, out, err = s.command('import', 'archive', 'mox', path)
         assert code == 0 and out == 'etc/B: 1\n' and err.count('problem: ') == 3 and '1 imported' in err, (out, err)
         code, out, err = s.command('import', 'archive', 'mox', d + '/links.tar')

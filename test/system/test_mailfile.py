@@ -100,8 +100,13 @@ def maildir_in_and_out():
         for folder in ('new', 'cur'):  # the time of arrival is the file's when its name has none
             for n in os.listdir(f'{path}/{folder}'):
                 os.rename(f'{path}/{folder}/{n}', f'{path}/{folder}/' + n.replace('.', '-', 1).replace('.', '-', 1))
+        # Links could lead to what the maildir's owner may not read.
+        with open(d + '/secret', 'w') as f:
+            f.write(a_message(99, 'secret').as_string())
+        os.symlink('../../secret', path + '/new/link')
         code, out, err = s.command('import', 'maildir', 'mox', 'Dir', path)
-        assert code == 0 and err == '60 imported\n', (out, err)
+        assert code == 0 and err == 'problem: new/link: not a file, skipped\n60 imported\n', (out, err)
+        os.unlink(path + '/new/link')
         c = s.imap()
         seen = listed(c, 'Dir')
         assert [m[0] for m in seen] == ['number %d' % i for i in range(60)]
