@@ -401,6 +401,7 @@ static void check_block_lists(struct quickstart *q)
     for (size_t i = 0; i < q->host.n; i++)
         for (size_t j = 0; j < COUNT(zones); j++) {
             struct str ip = ip_text(q, &q->host.ips[i]);
+            AUTO_BUF safe = BUF_LIMIT(4096); // others have written it
             struct dnsbl_result r;
 
             if (os_monotonic_ms() > q->dns_end_ms)
@@ -410,9 +411,10 @@ static void check_block_lists(struct quickstart *q)
             if (r.status == DNSBL_NOT_LISTED)
                 continue;
             is_good = false;
+            own_dns_put_text(&safe, r.explanation);
             if (r.status == DNSBL_LISTED)
                 say(q, "\n\nWARNING: %.*s is in %s: %.*s\nMany servers will refuse your mail. See also "
-                       "https://multirbl.valli.org/lookup/%.*s.html\n", STR_FMT(ip), zones[j], STR_FMT(r.explanation),
+                       "https://multirbl.valli.org/lookup/%.*s.html\n", STR_FMT(ip), zones[j], STR_FMT(buf_str(&safe)),
                     STR_FMT(ip));
             else
                 say(q, "\n%s does not say: %.*s\n", zones[j], STR_FMT(r.why));
