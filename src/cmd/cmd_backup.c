@@ -42,12 +42,16 @@ static bool is_skipped(const struct copy *c, const struct stat *st)
     return false;
 }
 
-// What belongs to a running server or to SQLite beside its databases.
-static bool is_passing(struct str name)
+// What belongs to a running server or to SQLite beside its databases. Files: an account may have any such name.
+static bool is_passing(int dir_fd, const struct dirent *entry)
 {
     static const struct str names[] = {STR_("ctl"), STR_("lock"), STR_("parsing"), STR_("restoring"),
                                        STR_("tmp")};
+    struct str name = str_of(entry->d_name);
+    struct stat st;
 
+    if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+        return false;
     for (size_t i = 0; i < COUNT(names); i++)
         if (str_eq(name, names[i]))
             return true;
@@ -141,7 +145,7 @@ static bool list(struct copy *c, const char *path, struct entries *out, struct e
         return fail_errno(e, "opening %s", path);
     while ((entry = readdir(d)))
         if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
-            !is_passing(str_of(entry->d_name)))
+            !is_passing(dirfd(d), entry))
             *ARENA_PUSH(&c->a, out->items, &out->n, &out->cap) = arena_dup(&c->a, str_of(entry->d_name));
     closedir(d);
     if (out->n)

@@ -35,7 +35,12 @@ def backup_while_mail_comes_and_back():
         c.create('Kept')
         c.select('INBOX')
         c.uid('COPY', '1:2', 'Kept')
+        # An account may have the name of a file that is left out.
+        os.mkdir(os.path.join(s.dir, 'data/accounts/joe.new'))
+        with open(os.path.join(s.dir, 'data/accounts/joe.new/his'), 'w') as f:
+            f.write('his')
         assert s.command('backup', backup) == (0, '', '')
+        assert os.path.exists(backup + '/data/accounts/joe.new/his')
         assert {'mox.conf', 'domains.conf', 'localhost.key'} <= set(os.listdir(backup + '/config'))
         assert not os.path.exists(backup + '/config/data')
         assert {'accounts', 'auth', 'queue', 'receivedid.key'} <= set(os.listdir(backup + '/data'))
