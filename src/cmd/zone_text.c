@@ -8,7 +8,7 @@
 #include "crypto/tlsa.h"
 #include "text/idna.h"
 
-enum { MAX_KEY_FILE = 64 * 1024, STRING_BYTES = 100 };
+enum { MAX_KEY_FILE = 64 * 1024, STRING_BYTES = 100, MOST_STRING = 255 };
 
 struct zone {
     struct arena *a;
@@ -159,7 +159,10 @@ static void put_spf(struct zone *z)
         }
     }
     BUF_PUT(&text, "mx ~all");
-    put(z, below(z, "", z->name), "TXT \"%.*s\"", STR_FMT(buf_str(&text)));
+    if (text.n <= MOST_STRING)
+        put(z, below(z, "", z->name), "TXT \"%.*s\"", STR_FMT(buf_str(&text)));
+    else // of many addresses
+        put_txt(z, below(z, "", z->name), buf_str(&text));
 }
 
 static struct str report_address(struct zone *z, const char *section)

@@ -101,10 +101,26 @@ def quickstart_takes_back_what_it_made():
         assert tree(d) == ['config/adminpasswd', 'mox.service'], tree(d)
         for words, say in ((['ann'], 'is no email address'), (['ann@a..b'], 'ann@a..b'),
                            (['-hostname', 'short', 'ann@' + DOMAIN], 'must be a full name'),
-                           (['a:b@' + DOMAIN], 'a:b@')):
+                           (['a:b@' + DOMAIN], 'a:b@'), (['ann@' + DOMAIN, 'root'], 'another than root')):
             r = mox('quickstart', '-skipdial', *words, cwd=d, code=1)
             assert say in r.stderr, (words, r.stderr)
         assert tree(d) == ['config/adminpasswd', 'mox.service'], tree(d)
+
+
+@test
+def strings_of_records_are_not_too_long():
+    with directory() as d:
+        mox('quickstart', '-skipdial', '-hostname', HOST, 'ann@' + DOMAIN, USER, cwd=d)
+        path = os.path.join(d, 'config', 'mox.conf')
+        text = read(path)
+        ips = ['2001:db8:1:2:3:4:5:%x' % i for i in range(1, 13)]
+        with open(path, 'w') as f:  # of the first listener
+            f.write(re.sub(r'(\t\tIPs:\n)(\t\t\t- .*\n)+', lambda m: m[1] + ''.join('\t\t\t- %s\n' % ip for ip in ips), text, count=1))
+        out = mox('config', 'dnsrecords', DOMAIN, cwd=d).stdout
+        assert all(len(s) <= 255 for s in re.findall('"([^"]*)"', out)), out
+        blocks = [''.join(re.findall('"([^"]*)"', b)) for b in re.findall(r'TXT \(((?:\s+"[^"]*")+) \)', out)]
+        spf = next(b for b in blocks if b.startswith('v=spf1'))
+        assert spf == 'v=spf1 ' + ''.join('ip6:%s ' % ip for ip in ips) + 'mx ~all', spf
 
 
 @test
