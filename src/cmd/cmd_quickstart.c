@@ -31,6 +31,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
+#include "os/user.h"
 #include "policy/dnsbl.h"
 #include "role/auth/credentials.h"
 #include "text/idna.h"
@@ -660,6 +661,18 @@ static bool take_address(struct quickstart *q, const char *text, struct err *e)
     return domain_to_ascii(q->a, address.domain, &q->domain, e) && domain_to_unicode(q->a, q->domain, &q->domain_text, e);
 }
 
+// One that there is not yet can be made; root, the server would refuse when it starts.
+static bool check_user(struct quickstart *q, struct err *e)
+{
+    const char *name = arena_cstring(q->a, q->user);
+    struct os_user unused;
+    struct err why = {0};
+
+    if (name && (os_user_find(name, &unused, &why) || why.kind != ERR_DENIED))
+        return true;
+    return fail(e, ERR_DENIED, "the server's user must be another than root");
+}
+
 // What is there belongs to somebody: better now than after all questions.
 static bool check_is_new(struct quickstart *q, struct err *e)
 {
@@ -704,7 +717,7 @@ static bool run(struct quickstart *q, const char *address, const char *hostname,
 {
     struct str account;
 
-    if (!take_address(q, address, e) || !check_is_new(q, e) || !find_dirs(q, e) || !open_log(q, e))
+    if (!take_address(q, address, e) || !check_user(q, e) || !check_is_new(q, e) || !find_dirs(q, e) || !open_log(q, e))
         return false;
     account = q->localpart;
     if (!str_is_ascii(account))
