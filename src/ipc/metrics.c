@@ -45,6 +45,7 @@ static const char *const auth_results[] = {"none", "pass", "fail", "softfail", "
 static const char *const algorithms[] = {"rsa-sha256", "ed25519-sha256", "rsa-sha1", NULL}; // as enum dkim_algorithm
 static const char *const key_types[] = {"rsa", "ed25519", NULL};
 static const char *const yes_no[] = {"no", "yes", NULL};
+static const char *const dnsbl_results[] = {"pass", "fail", "temperror", NULL}; // as enum dnsbl_status
 static const char *const junk_results[] = {"ham", "spam", "unknown", NULL};
 static const char *const imap_services[] = {"imap", "imaps", NULL};
 static const char *const imap_commands[] = {

@@ -49,6 +49,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(dmarc_verify_duration_seconds, HISTOGRAM, "DMARC, of incoming messages.", TO_20, {"status", auth_results}, \
       {"reject", yes_no}, {"use", yes_no})                                                         \
     M(iprev_lookup_total, HISTOGRAM, "Names of clients' addresses, looked up and back.", TO_30, {"status", auth_results}) \
+    M(dnsbl_lookup_duration_seconds, HISTOGRAM, "Clients' addresses, looked up in block lists.", TO_20, \
+      {"status", dnsbl_results})                                                                   \
     M(junk_classify_total, COUNTER, "Messages the junk filter looked at, at delivery.", NO_BUCKETS, {"result", junk_results}) \
     M(imap_connection_total, COUNTER, "Incoming IMAP connections.", NO_BUCKETS, {"service", imap_services}) \
     M(imap_command_duration_seconds, HISTOGRAM, "IMAP commands after login.", TO_20, {"cmd", imap_commands}, \

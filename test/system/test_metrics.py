@@ -106,25 +106,30 @@ def every_role_counts():
 @test
 @needs_dns
 def what_is_found_out_about_senders():
-    conf = [('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n')]
+    conf = [('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\t\tDNSBLs:\n\t\t\t\t- bl.example\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n')]
     with World() as world, serving(env=world.internet.env, conf=conf) as s:
         send(s, world.signed(MESSAGE % ('right', 'r1')))
-        w = s.connect(SMTP, source=GOOD)
-        w.smtp_hello()
-        w.cmd('MAIL FROM:<ann@sender.example>', '250')
-        w.cmd('RCPT TO:<nobody@example.org>', '250')
-        w.cmd('DATA', '354')
-        w.write('From: <ann@sender.example>\r\n\r\nhello\r\n.\r\n')
-        w.expect('550')
-        w.close()
-        text, found = scrape(s, 8010)
+        refused = []
+        for source, sender in ((GOOD, 'ann@sender.example'), (LISTED, 'x@plain.example')):
+            w = s.connect(SMTP, source=source)
+            w.smtp_hello()
+            w.cmd('MAIL FROM:<%s>' % sender, '250')
+            w.cmd('RCPT TO:<nobody@example.org>', '250')
+            w.cmd('DATA', '354')
+            w.write('From: <%s>\r\n\r\nhello\r\n.\r\n' % sender)
+            refused.append(w)  # it is refused a byte a second, which need not be waited for
+        text, found = wait_for(s, 'mox_smtpserver_delivery_total{result="unknownuser",reason=""}', port=8010, value='2')
+        for w in refused:
+            w.close()
         assert value(found, 'spf_verify_duration_seconds_count', status='pass') == 2, text
         assert value(found, 'dkim_verify_duration_seconds_count', status='pass', algorithm='rsa-sha256') >= 1, text
         assert value(found, 'dmarc_verify_duration_seconds_count', status='pass') >= 1, text
         assert value(found, 'iprev_lookup_total_count', status='pass') == 2, text
+        assert value(found, 'dnsbl_lookup_duration_seconds_count', status='pass') == 2, text
+        assert value(found, 'dnsbl_lookup_duration_seconds_count', status='fail') == 1, text
         assert value(found, 'dns_lookup_duration_seconds_count', pkg='session', type='txt', result='ok') >= 1, text
         assert value(found, 'smtpserver_delivery_total', result='delivered', reason='no-bad-signals') == 1, text
-        assert value(found, 'smtpserver_delivery_total', result='unknownuser') == 1, text
+        assert value(found, 'smtpserver_delivery_total', result='unknownuser') == 2, text
 
 
 class Others:

@@ -267,13 +267,16 @@ static void ask_lists(struct smtp_session *c, struct buf *listed)
 
     while (next_zone(&zones, &zone)) {
         struct dnsbl_result r;
+        int64_t began;
 
         if (dnsbl_check_health(&dns, &c->a, zone, c->sender->ip.family, &why) == DNSBL_UNHEALTHY) {
             LOG(LOG_INFO, "smtpserver", "list is not healthy and is passed over", LOG_S("zone", zone),
                 LOG_S("why", why));
             continue;
         }
+        began = os_monotonic_ms();
         dnsbl_check(&dns, &c->a, zone, &c->sender->ip, &r);
+        METRIC_TIME(dnsbl_lookup_duration_seconds, os_monotonic_ms() - began, r.status);
         if (r.status == DNSBL_ERROR)
             LOG(LOG_INFO, "smtpserver", "list gives no answer", LOG_S("zone", zone),
                 LOG_S("why", r.why));
