@@ -15,7 +15,8 @@ from signing import Key, b64, judge
 from world import *
 
 VECTORS = os.path.join(ROOT, 'test', 'vectors')
-CONF = [('Postmaster:\n', 'HostTLSRPT:\n\tAccount: bob\n\tMailbox: TLSRPT\n\tLocalpart: tlsreports\nPostmaster:\n')]
+CONF = [('\t\tSMTP:\n', '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n'),
+        ('Postmaster:\n', 'HostTLSRPT:\n\tAccount: bob\n\tMailbox: TLSRPT\n\tLocalpart: tlsreports\nPostmaster:\n')]
 SECTIONS = ('\t\tDMARC:\n\t\t\tLocalpart: dmarcreports\n\t\t\tAccount: ann\n\t\t\tMailbox: DMARC\n'
             '\t\tTLSRPT:\n\t\t\tLocalpart: tlsreports\n\t\t\tAccount: ann\n\t\t\tMailbox: TLSRPT\n')
 BOBS = '\tbobs.example:\n\t\tDMARC:\n\t\t\tLocalpart: reports\n\t\t\tAccount: bob\n\t\t\tMailbox: DMARC\n'
@@ -31,6 +32,12 @@ def reporting(conf=()):
             f.write(text.replace('\texample.org:\n', '\texample.org:\n' + SECTIONS).replace('\trest.example', BOBS + '\trest.example'))
         s.wait_log('domains config reloaded')
         yield world, s
+
+
+def counted(s):
+    """The metrics: name with labels -> value."""
+    text = run('curl', '-sS', '--max-time', str(WAIT), 'http://%s:8010/metrics' % s.ip).stdout
+    return dict(l.rsplit(' ', 1) for l in text.splitlines() if not l.startswith('#'))
 
 
 def database(s):
@@ -105,6 +112,10 @@ def dmarc_reports_of_others_are_kept():
         assert s.command('dmarc', 'listreports', 'other.example')[1] == ''
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM dmarc_row').fetchone()[0] > 4
+        numbers = counted(s)
+        assert int(numbers['mox_dmarcdb_policy_evaluated_total{disposition="none",dkim="pass",spf="fail"}']) >= 2 + 6 + 6, numbers
+        assert int(numbers['mox_dmarcdb_dkim_result_total{result="pass"}']) >= 2 + 6 + 6, numbers
+        assert [k for k in numbers if k.startswith('mox_dmarcdb_spf_result_total')], numbers
         # It is all there after a restart.
         s.stop()
         s.start()
@@ -173,6 +184,8 @@ def tls_reports_of_others_are_kept():
         code, out, err = s.command('tlsrpt', 'listreports')
         lines = out.splitlines()
         assert code == 0 and len(lines) == 2 and 'domain "example.org"' in lines[0] and 'id "host"' in lines[1], (out, err)
+        numbers = counted(s)
+        assert int(numbers['mox_tlsrptdb_session_total{type="success"}']) > 0, numbers
         # Reports about TLS must not need it.
         assert s.command('tlsrpt', 'listreports', 'mail.example.org')[1] == lines[1] + '\n'
 
@@ -322,6 +335,8 @@ def dmarc_reports_are_sent_to_those_who_agree():
         assert code == 0, err
         raw = eventually(letters, s, 'ann', 'Report Domain: wants.example')
         assert len(raw) == 1
+        numbers = counted(s)
+        assert int(numbers['mox_dmarcdb_report_queued_total']) >= 1 and numbers['mox_dmarcdb_report_error_total'] == '0', numbers
         assert not letters(s, 'bob', 'Report Domain')  # more than he takes
         queued = s.command('queue', 'list')[1]
         assert 'plain.example' not in queued, queued  # never said yes
