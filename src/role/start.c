@@ -28,14 +28,8 @@ bool role_read_config(struct packet *p, struct arena *a, struct str *out, struct
 
 bool role_read_authorities(struct role_start *s, struct role_authorities *out, struct err *e)
 {
-    int fd = s->n_dirs ? s->dirs[0] : -1;
-    bool is_ok;
-
     *out = (struct role_authorities){.is_alone = s->settings.no_system_authorities};
-    is_ok = fd < 0 || os_read_fd(&s->arena, fd, COMPILED_MAX_BYTES, &out->pem, e);
-    fd_close(&fd);
-    s->n_dirs = 0; // it was no directory
-    return is_ok;
+    return s->authorities < 0 || os_read_fd(&s->arena, s->authorities, COMPILED_MAX_BYTES, &out->pem, e);
 }
 
 struct tls_client *role_tls_client(struct role_start *s, struct err *e)
@@ -96,6 +90,12 @@ bool role_keep_certificate(struct role_start *s, struct packet *p, struct err *e
     return true;
 }
 
+// To these the file of authorities is given, and no directories.
+static bool connects_to_others(enum role role)
+{
+    return role == ROLE_DELIVER_TEMPLATE || role == ROLE_FETCH_TEMPLATE || role == ROLE_WEB_TEMPLATE;
+}
+
 static bool take_message(struct role_start *s, struct err *e)
 {
     struct packet *p = s->packet;
@@ -111,7 +111,9 @@ static bool take_message(struct role_start *s, struct err *e)
             !role_read_config(p, &s->arena, &s->config, e) || !read_records(s, e))
             return false;
         s->config_number = config.number;
-        for (size_t i = 1; i < p->n_fds && s->n_dirs < ROLE_MAX_DIRS; i++)
+        if (connects_to_others(s->role) && p->n_fds > 1)
+            s->authorities = packet_take_fd(p, 1);
+        for (size_t i = 1; i < p->n_fds && !connects_to_others(s->role) && s->n_dirs < ROLE_MAX_DIRS; i++)
             s->dirs[s->n_dirs++] = packet_take_fd(p, i);
         return true;
     case IPC_listen:
@@ -149,7 +151,7 @@ void role_start(struct role_start *s, enum role role)
     struct err e = {0};
     uint64_t seed[2];
 
-    *s = (struct role_start){.role = role, .monitor = {3, role, ROLE_MONITOR}};
+    *s = (struct role_start){.role = role, .monitor = {3, role, ROLE_MONITOR}, .authorities = -1};
     s->arena = (struct arena)ARENA_LIMIT(256 << 20);
     s->packet = packet_new();
     os_random(seed, sizeof seed);
@@ -176,6 +178,7 @@ void role_ready(struct role_start *s)
     struct err e = {0};
     struct sandbox *box = sandbox_compile(role_profile(s->role), &e);
 
+    fd_close(&s->authorities);
     if (!box || !sandbox_enter(box, s->dirs, s->n_dirs, &e) ||
         !IPC_SEND(&s->monitor, config_done, NULL, 0, &e, .number = s->config_number))
         give_up(s, &e);

@@ -34,6 +34,7 @@ struct role_start {
     uint64_t config_number;
     int dirs[ROLE_MAX_DIRS]; // those given with the configuration
     size_t n_dirs;
+    int authorities; // a memory file, for role_read_authorities; -1: the configuration names none
     struct given_file listeners[ROLE_MAX_GIVEN]; // listening sockets; key unused
     size_t n_listeners;
     struct given_file tls_files[ROLE_MAX_GIVEN];
