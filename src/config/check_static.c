@@ -7,6 +7,7 @@
 #include "config/config_priv.h"
 #include "crypto/crypto.h"
 #include "os/net.h"
+#include "policy/dns.h"
 #include "text/encode.h"
 #include "text/url.h"
 
@@ -298,6 +299,25 @@ static bool is_file_name(struct str name)
     return name.n && name.n <= 100 && name.p[0] != '.';
 }
 
+static void check_dns_update(struct check *c, const struct sconf_node *acme)
+{
+    const struct sconf_node *update = sconf_get(acme, "DNSUpdate");
+    struct str path = sconf_text(update, "KeyFile");
+    struct ip ip;
+
+    if (!update)
+        return;
+    if (sconf_text(acme, "DNSHook").n)
+        problem_add(c->problems, c->file, update, "DNSHook and DNSUpdate exclude each other");
+    if (!ip_parse(sconf_text(update, "Server"), &ip))
+        problem_add(c->problems, c->file, update, "Server of DNSUpdate is no address");
+    check_port(c, sconf_get(update, "Port"));
+    if (!dns_name_is_ok(sconf_text(update, "Zone")) || !dns_name_is_ok(sconf_text(update, "KeyName")))
+        problem_add(c->problems, c->file, update, "Zone and KeyName of DNSUpdate are names of the DNS, without a dot at the end");
+    if (!path.n || path.p[0] == '/')
+        problem_add(c->problems, c->file, update, "KeyFile of DNSUpdate is a file below the configuration directory");
+}
+
 static void check_acme(struct check *c, const struct sconf_node *acme)
 {
     const struct sconf_node *mail = sconf_get(acme, "ContactEmail");
@@ -310,6 +330,7 @@ static void check_acme(struct check *c, const struct sconf_node *acme)
         problem_add(c->problems, c->file, acme, "the name of an ACME section has letters, digits, \".\", \"_\" and \"-\" only");
     check_not_negative(c, sconf_get(acme, "RenewBefore"));
     check_port(c, sconf_get(acme, "Port"));
+    check_dns_update(c, acme);
     if (issuer)
         check_domain(c, issuer, issuer->value);
 }

@@ -30,6 +30,14 @@ static const struct field eab_fields[] = {
     R("KeyFile", STRING, "File with the key in base64url, relative to this file's directory."),
 };
 TABLE(eab, eab_fields);
+static const struct field dns_update_fields[] = {
+    R("Server", STRING, "Address of the server that takes updates, by TCP."),
+    O("Port", INT, "Default: 53."),
+    R("Zone", STRING, "Zone that is updated. It must have all names that certificates are requested for."),
+    R("KeyName", STRING, "Name of the key, as the server knows it."),
+    R("KeyFile", STRING, "File with the key in base64, relative to this file's directory and below it."),
+};
+TABLE(dns_update, dns_update_fields);
 static const struct field acme_fields[] = {
     R("DirectoryURL", STRING, "For example https://acme-v02.api.letsencrypt.org/directory."),
     O("RenewBefore", DURATION, "How long before the end a certificate is renewed. Default: 720h."),
@@ -41,6 +49,8 @@ static const struct field acme_fields[] = {
     O("DNSHook", STRING, "Program that sets records for dns-01, which then is the only challenge that is used. It is run as "
                          "User, in this file's directory, with the words set or clear, the record's name and its text, and "
                          "ends when the record can be seen, within five minutes."),
+    O_STRUCT("DNSUpdate", dns_update, "Server that takes updates of the DNS (RFC 2136), signed with a key for hmac-sha256 (TSIG), for "
+                                      "dns-01, which then is the only challenge that is used."),
     O_STRUCT("ExternalAccountBinding", eab, "Key for an existing account at the authority."),
 };
 TABLE(acme, acme_fields);

@@ -106,10 +106,24 @@ enum web_kind {
     F(str, provider, IPC_MAX_NAME)                                                                 \
     F(str, host, IPC_MAX_ADDRESS)                                                                  \
     F(u8, is_proactive, 1)
-/* monitor: a file with the private key of a host, or, without a host, the key of ExternalAccountBinding. */
+/*
+ * acme, keys, dial: the server that takes updates of the DNS for an authority's dns-01, an address; the zone, and what the
+ * key is called that they are signed with.
+ */
+#define ipc_acme_dns_FIELDS(F)                                                                     \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, server, 64)                                                                             \
+    F(u32, port, UINT16_MAX)                                                                       \
+    F(str, zone, IPC_MAX_ADDRESS)                                                                  \
+    F(str, key_name, IPC_MAX_ADDRESS)
+/*
+ * monitor: a file with the private key of a host, or, without a host, the key of ExternalAccountBinding, or that which
+ * updates of the DNS are signed with.
+ */
 #define ipc_key_file_FIELDS(F)                                                                     \
     F(str, provider, IPC_MAX_NAME)                                                                 \
     F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, is_tsig, 1)                                                                              \
     F(str, path, IPC_MAX_RECORD)
 /* monitor: the program that sets records for an authority's dns-01. */
 #define ipc_acme_hook_FIELDS(F)                                                                    \
@@ -121,6 +135,7 @@ enum web_kind {
 #define ipc_key_text_FIELDS(F)                                                                     \
     F(str, provider, IPC_MAX_NAME)                                                                 \
     F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(u8, is_tsig, 1)                                                                              \
     F(str, text, IPC_MAX_RECORD)
 /* monitor: an account that exists. */
 #define ipc_account_entry_FIELDS(F)                                                                \
@@ -310,6 +325,7 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(tls_pair)                                                                                    \
     M(acme_provider)                                                                               \
     M(acme_host)                                                                                   \
+    M(acme_dns)                                                                                    \
     M(key_file)                                                                                    \
     M(acme_hook)                                                                                   \
     M(authority_file)                                                                              \

@@ -704,6 +704,21 @@ enum { IPC_MAX_CHAIN = IPC_MAX_WEB_BODY, IPC_MAX_JOSE = IPC_MAX_WEB_BODY };
     F(str, host, IPC_MAX_ADDRESS)                                                                  \
     F(u8, kind, IPC_KEY_RSA)                                                                       \
     F(str, chain, IPC_MAX_CHAIN)
+/*
+ * For dns-01 by updates of the DNS (DNSUpdate): acme_update has the whole message written and signed that sets the TXT record
+ * of _acme-challenge below the host, or removes it; acme_verify asks whether this is the MAC of these bytes, of an answer.
+ */
+#define ipc_acme_update_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, host, IPC_MAX_ADDRESS)                                                                  \
+    F(str, text, 100)                                                                              \
+    F(u8, is_set, 1)
+#define ipc_acme_verify_FIELDS(F)                                                                  \
+    F(u64, request, 0)                                                                             \
+    F(str, provider, IPC_MAX_NAME)                                                                 \
+    F(str, bytes, 8192)                                                                            \
+    F(str, mac, SHA256_BYTES)
 #define ipc_acme_made_FIELDS(F)                                                                    \
     F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
@@ -887,7 +902,7 @@ enum ipc_dial_outcome {
     IPC_DIAL_FORBIDDEN = 5, // not for this asker
     IPC_DIAL_FAILED = 6,    // here: no descriptors, no such address
 };
-/* deliver -> dial: connect to this address, of 4 or 16 octets. */
+/* deliver, fetch, acme -> dial: connect to this address, of 4 or 16 octets. */
 #define ipc_dial_FIELDS(F)                                                                         \
     F(u64, request, 0)                                                                             \
     F(str, address, 16)                                                                            \
@@ -1091,7 +1106,7 @@ enum ipc_sts_outcome {
 #define R_TEMPLATES (R_(SESSION_TEMPLATE) | R_(ACCOUNT_TEMPLATE) | R_(DELIVER_TEMPLATE) |             \
                      R_(FETCH_TEMPLATE) | R_(WEB_TEMPLATE))
 #define R_FETCHERS (R_(QUEUE) | R_(ADMIN) | R_(ACME))
-#define R_DIALERS (R_(DELIVER) | R_(FETCH))
+#define R_DIALERS (R_(DELIVER) | R_(FETCH) | R_(ACME))
 #define R_ASKERS (R_(SESSION) | R_(QUEUE) | R_(AUTH) | R_(ADMIN) | R_(DIAL) | R_DIALERS)
 
 #define IPC_MESSAGES(M)                                                                            \
@@ -1191,6 +1206,8 @@ enum ipc_sts_outcome {
     M(acme_bind, R_(ACME), R_(KEYS), 0, 0)                                                         \
     M(acme_csr, R_(ACME), R_(KEYS), 0, 0)                                                          \
     M(acme_store, R_(ACME), R_(KEYS), 0, 0)                                                        \
+    M(acme_update, R_(ACME), R_(KEYS), 0, 0)                                                       \
+    M(acme_verify, R_(ACME), R_(KEYS), 0, 0)                                                       \
     M(acme_made, R_(KEYS), R_(ACME), 0, 0)                                                         \
     M(certificate, R_(KEYS), R_(MONITOR), 0, 0)                                                    \
     M(tls_cert, R_(MONITOR), R_(FRONT) | R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 1, 1)            \

@@ -28,6 +28,7 @@ class Pebble:
         both = self.authority.issue(['ca.example'])
         for name, mark in (('cert', 'CERTIFICATE'), ('key', 'PRIVATE KEY')):
             shutil.copy(both, os.path.join(self.dir, name))
+        self.dns = ip + ':8053'  # that the authority asks
         self.processes = []
         self.log_path = os.path.join(self.dir, 'log')
         os.chmod(self.authority.dir, 0o755)  # fetch is nobody
@@ -57,7 +58,7 @@ class Pebble:
             json.dump({'pebble': config}, f)
         self._run(['pebble-challtestsrv', '-management', self.ip + ':8055', '-dns01', self.ip + ':8053', '-http01', '',
                    '-https01', '', '-tlsalpn01', '', '-defaultIPv4', self.target, '-defaultIPv6', ''], {}, 8055)
-        self._run(['pebble', '-strict', '-config', os.path.join(self.dir, 'config.json'), '-dnsserver', self.ip + ':8053'],
+        self._run(['pebble', '-strict', '-config', os.path.join(self.dir, 'config.json'), '-dnsserver', self.dns],
                   {'PEBBLE_VA_NOSLEEP': '1', 'PEBBLE_WFE_NONCEREJECT': '0', **self.settings, **env}, DIRECTORY)
         return self
 

@@ -314,6 +314,54 @@ def dns_01_by_a_program_of_the_administrator():
             s.close()
 
 
+UPDATES = '''		DNSUpdate:
+			Server: %s
+			Port: 5301
+			Zone: example.org
+			KeyName: Acme-Key.example
+			KeyFile: tsig.key
+'''
+
+
+@scenario
+def dns_01_by_updates_of_the_dns():
+    """The server (dnspython) verifies what is signed, and its answers are believed only when they are signed with the key."""
+    import base64
+    import dns.tsig
+    from dns_update import UpdateServer
+    secret = os.urandom(32)
+    key, wrong = (dns.tsig.Key('acme-key.example.', s, 'hmac-sha256') for s in (secret, os.urandom(32)))
+    pebble = Pebble(other_ip(), '127.0.0.1', {'PEBBLE_AUTHZREUSE': '0'}, httpPort=9, tlsPort=9)
+    server = UpdateServer(other_ip(), 'example.org', key, '127.0.0.1', 5301)
+    pebble.dns = '%s:5301' % server.ip
+    pebble.env['MOX_RESOLVER'] = 'root:%s hosts:%s' % (server.ip, pebble.hosts)
+    pebble.env['MOX_TRUST_ANCHOR'] = 'none'
+    del pebble.env['SSL_CERT_FILE']  # which authorities are trusted, the configuration says
+    s = Served(pebble, [('\t\tPort: %d\nListeners' % TLS_PORT, '\t\tPort: %d\n' % TLS_PORT + UPDATES % server.ip +
+                         'TLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- %s\nListeners' % pebble.authority.file)])
+    with open(os.path.join(s.dir, 'tsig.key'), 'w') as f:
+        f.write(base64.b64encode(secret).decode() + '\n')
+    with pebble:
+        try:
+            s.start()
+            s.wait_log('kind=rsa not_after')
+            s.wait_seen(is_pebbles, 1993)
+            s.wait_log_count('does=clear', 2)
+            name = '_acme-challenge.mail.example.org.'
+            assert server.updates == [(name, 'clear'), (name, 'set'), (name, 'clear')] * 2, server.updates
+            assert not any(server.records.values()), server.records
+            log = s.log_text()
+            assert log.count('the record can be seen') == 2 and 'kind=dns-01' in log and 'tls-alpn-01' not in log, log[-3000:]
+            # An answer that somebody else has signed.
+            server.signs = wrong
+            start = len(log)
+            assert s.seen(TLS_PORT, name='imap.example.org') is None
+            s.wait_log("updating the DNS: the answer's signature is wrong", start)
+        finally:
+            s.close()
+            server.close()
+
+
 @scenario
 def attempts_that_failed_are_known_after_a_restart():
     pebble = Pebble(other_ip(), None)  # nobody is there

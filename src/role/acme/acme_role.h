@@ -11,6 +11,7 @@ struct provider {
     struct str name; // heap
     struct ipc_acme_provider info; // texts in the arena of the configuration
     struct acme_authority authority;
+    struct ipc_acme_dns dns; // who takes updates of the DNS; server empty: nobody
     struct str jwk; // heap: the public key of its account; empty: not asked yet
     bool is_configured;
     struct provider *next;
@@ -74,8 +75,21 @@ struct wanted *wanted_first(void);
 void work_tick(int64_t now);
 /* The administrator's program has ended. */
 bool work_hooked(struct packet *m, struct err *e);
+/* An update that it had begun is done, or why not. */
+void work_updated(uint64_t number, const struct err *why);
 /* What a challenge for this name is answered with: the text lives as long as the work. */
 enum ipc_challenge_status work_challenge(enum ipc_challenge kind, struct str host, struct str token, struct str *text);
+
+/* --- update.c: records by updates of the DNS ----------------------------------------------------------------- */
+
+/*
+ * Sets or removes the record of a challenge at the provider's server; work_updated hears of it later, with the number that
+ * is returned: when it is set and can be seen, when it is removed, or when it failed. 0 on failure, and it hears nothing.
+ */
+MUST_USE uint64_t update_begin(const struct provider *p, struct str host, struct str text, bool is_set, struct err *e);
+MUST_USE bool update_dialed(struct packet *m, struct err *e);
+MUST_USE bool update_resolved(struct packet *m, struct err *e);
+void update_tick(void);
 
 /* --- state.c ------------------------------------------------------------------------------------------------- */
 

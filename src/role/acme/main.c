@@ -98,7 +98,16 @@ static void take_provider(const struct ipc_acme_provider *info)
         providers = p;
     }
     p->info = *info;
+    p->dns = (struct ipc_acme_dns){0}; // it comes after this, if there is one
     p->is_configured = true;
+}
+
+static void take_dns(const struct ipc_acme_dns *dns)
+{
+    struct provider *p = acme_provider(dns->provider);
+
+    if (p)
+        p->dns = *dns;
 }
 
 static bool use_configuration(struct str text, struct err *e)
@@ -115,9 +124,12 @@ static bool use_configuration(struct str text, struct err *e)
     while (compiled_next(&c, &type, &body, e)) {
         struct ipc_acme_provider provider;
         struct ipc_acme_host host;
+        struct ipc_acme_dns dns;
 
         if (type == COMPILED_acme_provider && ipc_acme_provider_get(body, &provider, e))
             take_provider(&provider);
+        if (type == COMPILED_acme_dns && ipc_acme_dns_get(body, &dns, e))
+            take_dns(&dns);
         if (type == COMPILED_acme_host && ipc_acme_host_get(body, &host, e))
             wanted_name(host.provider, host.host, host.is_proactive);
     }
@@ -176,6 +188,10 @@ static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
             return false;
         wanted_by_client(arena_lower(&a, want.host));
         return true;
+    case IPC_dialed:
+        return update_dialed(m, e);
+    case IPC_resolved:
+        return update_resolved(m, e);
     case IPC_acme_made:
     case IPC_acme_have:
         return true; // too late: nobody waits for it any more
@@ -200,6 +216,7 @@ static void on_tick(void)
     int64_t now = os_now_unix_ms() / 1000;
 
     web_fetch_tick();
+    update_tick();
     if (!has_certificates && service_peer_of(ROLE_KEYS))
         learn_certificates();
     if (!has_certificates)

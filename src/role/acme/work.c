@@ -10,7 +10,7 @@
 #include "role/acme/acme_role.h"
 #include "role/web_fetch.h"
 
-enum { HOOK_TIMEOUT_MS = 330 * 1000 }; // the monitor ends it before
+enum { HOOK_TIMEOUT_MS = 330 * 1000 }; // the monitor ends it before, and an update takes less
 
 static struct {
     struct wanted *wanted; // NULL: nothing is being done
@@ -18,7 +18,7 @@ static struct {
     struct acme_job job;
     int64_t resume_ms; // when it waits: until then; 0: it does not wait
     bool is_asking;    // a request is under way
-    uint64_t hook;     // the request that is waited for; 0: none
+    uint64_t hook;     // the request to set a record that is waited for; 0: none
     int64_t hook_until_ms;
     bool has_record;   // of dns-01, which is to be removed
     struct str authorization; // heap: what the challenge is answered with; empty: none
@@ -26,20 +26,33 @@ static struct {
 
 static struct wanted *window_of; // whose window is being asked for
 
-/* A program that removes a record: the next one begins when it has ended, since one runs at a time. */
+/* A record is being removed: the next one is set when that has ended, since one program runs at a time. */
 static uint64_t removing; // its request; 0: none
 static int64_t removing_until_ms;
 
 static void go_on(void);
 
+// By an update of the DNS, or the administrator's program. The number of the request, or 0.
+static uint64_t ask_for_record(struct str text, bool is_set, struct err *e)
+{
+    uint64_t request;
+
+    if (work.provider->dns.server.n)
+        return update_begin(work.provider, work.wanted->host, text, is_set, e);
+    request = acme_next_request();
+    return IPC_SEND(acme_monitor(), dns_hook, NULL, 0, e, .request = request, .provider = work.provider->name,
+                    .host = work.wanted->host, .text = text, .is_set = is_set)
+               ? request
+               : 0;
+}
+
 // What dns-01 is answered with (RFC 8555 8.4).
-static bool run_hook(bool is_set, struct err *e)
+static bool put_record(bool is_set, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    uint64_t request = acme_next_request();
+    uint64_t request = ask_for_record(acme_dns_text(&a, work.authorization), is_set, e);
 
-    if (!IPC_SEND(acme_monitor(), dns_hook, NULL, 0, e, .request = request, .provider = work.provider->name,
-                  .host = work.wanted->host, .text = acme_dns_text(&a, work.authorization), .is_set = is_set))
+    if (!request)
         return false;
     work.hook = is_set ? request : 0;
     removing = is_set ? 0 : request;
@@ -52,7 +65,7 @@ static void end_work(void)
 {
     struct err e = {0};
 
-    if (work.has_record && !run_hook(false, &e))
+    if (work.has_record && !put_record(false, &e))
         LOG(LOG_INFO, "autotls", "a record is not removed from the DNS", LOG_S("host", work.wanted->host), LOG_E(&e));
     work.has_record = false;
     work.hook = 0;
@@ -191,9 +204,24 @@ static bool set_challenge(struct err *e)
     LOG(LOG_DEBUG, "autotls", "challenge", LOG_S("host", work.wanted->host),
         LOG_S("kind", str_of(acme_kind_name(work.job.kind))));
     if (work.job.kind == ACME_DNS)
-        return run_hook(true, e);
+        return put_record(true, e);
     acme_job_challenge_set(&work.job);
     return true;
+}
+
+void work_updated(uint64_t number, const struct err *why)
+{
+    if (removing == number)
+        removing = 0;
+    if (!work.wanted || !work.hook || work.hook != number)
+        return; // given up meanwhile, or a record was removed
+    work.hook = 0;
+    if (why) {
+        fail_work(why);
+    } else {
+        acme_job_challenge_set(&work.job);
+        go_on();
+    }
 }
 
 bool work_hooked(struct packet *m, struct err *e)
@@ -203,18 +231,9 @@ bool work_hooked(struct packet *m, struct err *e)
 
     if (!ipc_dns_hooked_get(m->body, &done, e))
         return false;
-    if (removing == done.request)
-        removing = 0;
-    if (!work.wanted || !work.hook || work.hook != done.request)
-        return true; // given up meanwhile, or it removed a record
-    work.hook = 0;
-    if (done.is_ok) {
-        acme_job_challenge_set(&work.job);
-        go_on();
-    } else {
+    if (!done.is_ok)
         (void)fail(&why, ERR_TEMPORARY, "setting a record in the DNS: %.*s", STR_FMT(done.why));
-        fail_work(&why);
-    }
+    work_updated(done.request, done.is_ok ? NULL : &why);
     return true;
 }
 

@@ -54,18 +54,35 @@ static void put_host(struct arena *a, const struct config *config, const struct 
         COMPILED_PUT(files, key_file, .provider = h->provider, .host = h->host, .path = keys.items[i]);
 }
 
-void compile_acme(struct arena *a, const struct config *config, struct buf *out, struct buf *files)
+static void put_dns(struct arena *a, const struct sconf_node *provider, struct buf *out)
+{
+    const struct sconf_node *update = sconf_get(provider, "DNSUpdate");
+
+    if (update)
+        COMPILED_PUT(out, acme_dns, .provider = provider->key, .server = sconf_text(update, "Server"),
+                     .port = (uint32_t)sconf_u64(update, "Port", 53),
+                     .zone = arena_lower(a, sconf_text(update, "Zone")),
+                     .key_name = arena_lower(a, sconf_text(update, "KeyName")));
+}
+
+void compile_acme(struct arena *a, const struct config *config, struct buf *out, struct buf *files, struct buf *dial)
 {
     unsigned kinds = ACME_KIND_BIT(ACME_TLS_ALPN) | (has_plain_port(a, config) ? ACME_KIND_BIT(ACME_HTTP) : 0);
     struct config_hosts hosts;
 
     SCONF_EACH (n, sconf_get(config->main.root, "ACME")) {
         const struct sconf_node *binding = sconf_get(n, "ExternalAccountBinding");
+        const struct sconf_node *update = sconf_get(n, "DNSUpdate");
         struct str hook = sconf_text(n, "DNSHook");
 
         COMPILED_PUT(out, acme_provider, .name = n->key, .directory_url = sconf_text(n, "DirectoryURL"),
                      .contact = sconf_text(n, "ContactEmail"), .renew_before_s = seconds_of(n, "RenewBefore"),
-                     .binding_key_id = sconf_text(binding, "KeyID"), .kinds = (uint8_t)(hook.n ? ACME_KIND_BIT(ACME_DNS) : kinds));
+                     .binding_key_id = sconf_text(binding, "KeyID"), 
+                     .kinds = (uint8_t)(hook.n || update ? ACME_KIND_BIT(ACME_DNS) : kinds));
+        put_dns(a, n, out);
+        put_dns(a, n, dial);
+        if (update)
+            COMPILED_PUT(files, key_file, .provider = n->key, .path = sconf_text(update, "KeyFile"), .is_tsig = true);
         if (hook.n)
             COMPILED_PUT(files, acme_hook, .provider = n->key, .path = hook);
         if (binding)

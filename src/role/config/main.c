@@ -434,7 +434,7 @@ static void compile(struct compile *c)
     }
     put_accounts(c);
     put_initial_mailboxes(c);
-    compile_acme(c->a, c->config, &c->acme, &c->key_files);
+    compile_acme(c->a, c->config, &c->acme, &c->key_files, &c->dial_ports);
     compile_transports(c->a, c->config, &c->transports, &c->dial_ports);
     put_fromid(c);
     put_web_ports(c);

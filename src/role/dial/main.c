@@ -1,6 +1,6 @@
 /*
- * dial: connects to addresses for `deliver` and `fetch`, from the addresses that the configuration names, and to
- * the servers behind the reverse proxy for `web`.
+ * dial: connects to addresses for `deliver` and `fetch`, from the addresses that the configuration names, to the
+ * servers behind the reverse proxy for `web`, and to those that take updates of the DNS for `acme`.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -44,6 +44,11 @@ static uint32_t transport_ports[MAX_PORTS];
 static size_t n_transport_ports;
 static uint32_t web_ports[MAX_PORTS]; // of ACME directories
 static size_t n_web_ports;
+static struct {
+    struct ip ip;
+    unsigned port;
+} update_servers[MAX_PORTS]; // that take updates of the DNS from acme
+static size_t n_update_servers;
 static unsigned n_open;
 static bool is_private_allowed; // tests have their Internet on loopback
 
@@ -209,6 +214,19 @@ static bool begin(struct service_peer *p, const struct ipc_dial *m, const struct
            dial_answer(p, m->request, dial_outcome(code), str_of(why.text), e);
 }
 
+static bool add_update_server(struct str body, struct err *e)
+{
+    struct ipc_acme_dns m;
+
+    if (!ipc_acme_dns_get(body, &m, e))
+        return false;
+    if (n_update_servers == MAX_PORTS || !ip_parse(m.server, &update_servers[n_update_servers].ip))
+        return fail(e, ERR_LIMIT, "a server for updates of the DNS that is no address, or more than %d", MAX_PORTS);
+    update_servers[n_update_servers].ip = ip_unmapped(&update_servers[n_update_servers].ip);
+    update_servers[n_update_servers++].port = m.port;
+    return true;
+}
+
 static bool read_ports(struct err *e)
 {
     struct cur c = cur_of(self.config);
@@ -230,6 +248,8 @@ static bool read_ports(struct err *e)
             if (n_web_ports == MAX_PORTS)
                 return fail(e, ERR_LIMIT, "more than %d ACME directories", MAX_PORTS);
             web_ports[n_web_ports++] = web.port;
+        } else if (type == COMPILED_acme_dns && !add_update_server(body, e)) {
+            return false;
         }
     return e->kind == ERR_NONE;
 }
@@ -250,11 +270,21 @@ static bool is_web_port(unsigned port)
     return port == HTTPS_PORT;
 }
 
+static bool is_update_server(const struct ip *to, unsigned port)
+{
+    for (size_t i = 0; i < n_update_servers; i++)
+        if (update_servers[i].port == port && ip_eq(&update_servers[i].ip, to))
+            return true;
+    return false;
+}
+
 // What a captured asker could reach in the name of this machine.
 static bool may_reach(const struct service_peer *p, const struct ip *to, unsigned port)
 {
     if (p->role == ROLE_FETCH)
         return is_web_port(port) && (is_private_allowed || ip_is_public(to));
+    if (p->role == ROLE_ACME)
+        return is_update_server(to, port);
     return is_mail_port(port) && !dial_is_nobody(to);
 }
 

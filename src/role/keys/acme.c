@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "policy/acme/acme.h"
+#include "policy/dns_update.h"
 #include "role/keys/keys.h"
 #include "text/encode.h"
 
@@ -41,7 +43,8 @@ static struct {
     struct ipc_acme_provider *providers;
     struct ipc_acme_host *hosts;
     struct ipc_key_text *texts; // of keys
-    size_t n_providers, cap_providers, n_hosts, cap_hosts, n_texts, cap_texts;
+    struct ipc_acme_dns *dns;   // who takes updates of the DNS
+    size_t n_providers, cap_providers, n_hosts, cap_hosts, n_texts, cap_texts, n_dns, cap_dns;
 } configured = {.arena = ARENA_LIMIT(128 << 20)};
 
 static struct role_start *self;
@@ -286,6 +289,9 @@ static bool take_records(struct str text, struct err *e)
             (type == COMPILED_acme_host &&
              !ipc_acme_host_get(body, ARENA_PUSH(&configured.arena, configured.hosts, &configured.n_hosts,
                                                  &configured.cap_hosts), e)) ||
+            (type == COMPILED_acme_dns &&
+             !ipc_acme_dns_get(body, ARENA_PUSH(&configured.arena, configured.dns, &configured.n_dns,
+                                                &configured.cap_dns), e)) ||
             (type == COMPILED_key_text &&
              !ipc_key_text_get(body, ARENA_PUSH(&configured.arena, configured.texts, &configured.n_texts,
                                                 &configured.cap_texts), e)))
@@ -303,6 +309,8 @@ static bool read_configuration(struct str config, int host_keys, struct err *e)
     configured.texts = NULL;
     configured.n_providers = configured.cap_providers = configured.n_hosts = configured.cap_hosts = 0;
     configured.n_texts = configured.cap_texts = 0;
+    configured.dns = NULL;
+    configured.n_dns = configured.cap_dns = 0;
     config = arena_dup(&configured.arena, config);
     return take_records(config, e) &&
            (host_keys < 0 || os_read_fd(&configured.arena, host_keys, COMPILED_MAX_BYTES, &texts, e)) &&
@@ -432,7 +440,7 @@ static bool on_bind(struct arena *a, const struct ipc_acme_bind *m, struct buf *
     const struct ipc_key_text *t = NULL;
 
     for (size_t i = 0; i < configured.n_texts; i++)
-        if (!configured.texts[i].host.n && str_eq(configured.texts[i].provider, m->provider))
+        if (!configured.texts[i].host.n && !configured.texts[i].is_tsig && str_eq(configured.texts[i].provider, m->provider))
             t = &configured.texts[i];
     if (!provider || !t || !base64url_decode(&mac_key, str_trim(t->text)) || !mac_key.n)
         return fail(e, ERR_NOT_FOUND, "no usable key of ExternalAccountBinding for this authority");
@@ -507,6 +515,60 @@ static bool tell_all(struct service_peer *p, struct err *e)
     return true;
 }
 
+/* --- updates of the DNS ------------------------------------------------------------------------------------------------- */
+
+// What updates are signed with, to be wiped.
+static bool tsig_secret(struct str provider, struct buf *out, struct err *e)
+{
+    for (size_t i = 0; i < configured.n_texts; i++) {
+        const struct ipc_key_text *t = &configured.texts[i];
+
+        if (t->is_tsig && str_eq(t->provider, provider) && base64_decode_strict(out, str_trim(t->text)) && out->n)
+            return true;
+    }
+    return fail(e, ERR_NOT_FOUND, "no usable key for updates of the DNS");
+}
+
+// Written here as a whole: what is signed can be nothing but a challenge for a name of ours.
+static bool on_update(struct arena *a, const struct ipc_acme_update *m, struct buf *out, struct err *e)
+{
+    AUTO_BUF secret = BUF_LIMIT(4096);
+    const struct ipc_acme_dns *dns = NULL;
+    struct dns_update u;
+    bool is_ok;
+
+    for (size_t i = 0; i < configured.n_dns; i++)
+        if (str_eq(configured.dns[i].provider, m->provider))
+            dns = &configured.dns[i];
+    if (!dns || !is_ours(m->provider, m->host))
+        return fail(e, ERR_DENIED, "not a name for this authority");
+    u = (struct dns_update){.time = os_now_unix_ms() / 1000, .zone = dns->zone, .text = m->text, .is_set = m->is_set,
+                            .name = arena_printf(a, "_acme-challenge.%.*s", STR_FMT(m->host)),
+                            .key_name = dns->key_name};
+    os_random(&u.id, sizeof u.id);
+    is_ok = tsig_secret(m->provider, &secret, e) && dns_update_put(out, &u, buf_str(&secret), e);
+    if (secret.p)
+        explicit_bzero(secret.p, secret.n);
+    return is_ok;
+}
+
+// Yes or no: a MAC that acme could sign with is not given away.
+static bool on_verify(const struct ipc_acme_verify *m, struct err *e)
+{
+    AUTO_BUF secret = BUF_LIMIT(4096);
+    unsigned char mac[SHA256_BYTES];
+    int differs = m->mac.n != sizeof mac;
+
+    if (!tsig_secret(m->provider, &secret, e))
+        return false;
+    hmac_sha256(buf_str(&secret), m->bytes, mac);
+    explicit_bzero(secret.p, secret.n);
+    // To the end, whichever octet is wrong: how long it takes says nothing.
+    for (size_t i = 0; i < sizeof mac && i < m->mac.n; i++)
+        differs |= mac[i] ^ (unsigned char)m->mac.p[i];
+    return !differs || fail(e, ERR_DENIED, "the answer's signature is wrong");
+}
+
 bool acme_message(struct service_peer *p, struct packet *packet, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(8 << 20);
@@ -517,6 +579,8 @@ bool acme_message(struct service_peer *p, struct packet *packet, struct err *e)
     struct ipc_acme_bind bind;
     struct ipc_acme_csr csr;
     struct ipc_acme_store store;
+    struct ipc_acme_update update;
+    struct ipc_acme_verify verify;
     struct err why = {0};
     uint64_t request;
     bool is_ok;
@@ -557,6 +621,18 @@ bool acme_message(struct service_peer *p, struct packet *packet, struct err *e)
             return false;
         request = store.request;
         is_ok = on_store(&a, &store, &why);
+        break;
+    case IPC_acme_update:
+        if (!ipc_acme_update_get(packet->body, &update, e))
+            return false;
+        request = update.request;
+        is_ok = on_update(&a, &update, &out, &why);
+        break;
+    case IPC_acme_verify:
+        if (!ipc_acme_verify_get(packet->body, &verify, e))
+            return false;
+        request = verify.request;
+        is_ok = on_verify(&verify, &why);
         break;
     default:
         return fail(e, ERR_DENIED, "unexpected message");

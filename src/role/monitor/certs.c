@@ -22,12 +22,14 @@ static bool write_key(struct monitor *m, const struct ipc_key_file *f, int out, 
     struct arena a = ARENA_LIMIT(1 << 20);
     struct buf record = BUF_LIMIT(1 << 20);
     const char *path = arena_cstring(&a, f->path);
-    AUTO_FD fd = path ? openat(m->config_dir, path, O_RDONLY | O_CLOEXEC) : -1;
+    AUTO_FD fd = !path        ? -1
+                 : f->is_tsig ? os_open_beneath(m->config_dir, path, e)
+                              : openat(m->config_dir, path, O_RDONLY | O_CLOEXEC);
     struct str text = {0};
     bool is_ok = (fd >= 0 || fail_errno(e, "opening")) && os_read_fd(&a, fd, IPC_MAX_RECORD, &text, e);
 
     if (is_ok) {
-        COMPILED_PUT(&record, key_text, .provider = f->provider, .host = f->host, .text = text);
+        COMPILED_PUT(&record, key_text, .provider = f->provider, .host = f->host, .is_tsig = f->is_tsig, .text = text);
         is_ok = os_write_all(out, buf_str(&record), e);
         explicit_bzero((char *)(uintptr_t)text.p, text.n);
         explicit_bzero(record.p, record.n);

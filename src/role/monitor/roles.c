@@ -22,7 +22,7 @@ static const enum role acquainted[][2] = {
     {ROLE_QUEUE, ROLE_AUTH}, {ROLE_ADMIN, ROLE_AUTH}, {ROLE_ADMIN, ROLE_QUEUE},
     {ROLE_FRONT, ROLE_KEYS}, {ROLE_FRONT, ROLE_AUTH}, {ROLE_ADMIN, ROLE_RESOLVE},
     {ROLE_QUEUE, ROLE_DKIM}, {ROLE_ADMIN, ROLE_DKIM},  {ROLE_ACME, ROLE_KEYS},
-    {ROLE_FRONT, ROLE_ACME},
+    {ROLE_FRONT, ROLE_ACME}, {ROLE_ACME, ROLE_DIAL}, {ROLE_ACME, ROLE_RESOLVE},
 };
 
 // Who shakes hands begins when keys has said which certificates there are.
