@@ -106,6 +106,16 @@ def fetch_reaches_public_addresses_and_https_only():
 
 
 @test
+def acme_reaches_servers_for_updates_of_the_dns_only():
+    """None is configured here; that one is reached, `acme` dns_01_by_updates_of_the_dns shows."""
+    with LoneRole('dial', MOX_DIAL_PRIVATE='1') as d:
+        p = d.peer('ACME')
+        for address, port in ((HOST, 53), (HOST, 443), ('1.1.1.1', 53), ('1.1.1.1', 443), ('1.1.1.1', 25)):
+            dial(p, address, port)
+            assert answer(p)[0]['outcome'] == DENIED, (address, port)
+
+
+@test
 def dial_takes_no_nonsense():
     for values in ({'address': b''}, {'address': b'12345'}, {'port': 70000}):
         with LoneRole('dial') as d:
