@@ -125,7 +125,7 @@ uint64_t os_resident_bytes(pid_t pid)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     n = fd < 0 ? -1 : read(fd, text, sizeof text);
     c = cur_of(str_at(text, n > 0 ? (size_t)n : 0));
-    return cur_u64(&c, UINT32_MAX, &size) && cur_skip(&c, ' ') && cur_u64(&c, UINT32_MAX, &pages)
+    return cur_u64(&c, UINT64_MAX, &size) && cur_skip(&c, ' ') && cur_u64(&c, UINT32_MAX, &pages)
                ? pages * (uint64_t)sysconf(_SC_PAGESIZE)
                : 0;
 }
