@@ -1,7 +1,10 @@
 """A DNS server that takes updates: of one zone, signed with one key. It is asked for names as the root of the DNS is."""
 import socket
 import struct
+import sys
 import threading
+
+sys.path.append('/usr/lib/python3/dist-packages')  # dnspython
 
 import dns.message
 import dns.name
