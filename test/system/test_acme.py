@@ -327,8 +327,7 @@ UPDATES = '''		DNSUpdate:
 def dns_01_by_updates_of_the_dns():
     """The server (dnspython) verifies what is signed, and its answers are believed only when they are signed with the key."""
     import base64
-    import dns.tsig
-    from dns_update import UpdateServer
+    from dns_update import UpdateServer, dns
     secret = os.urandom(32)
     key, wrong = (dns.tsig.Key('acme-key.example.', s, 'hmac-sha256') for s in (secret, os.urandom(32)))
     pebble = Pebble(other_ip(), '127.0.0.1', {'PEBBLE_AUTHZREUSE': '0'}, httpPort=9, tlsPort=9)
