@@ -164,7 +164,8 @@ struct acme_job {
     unsigned tried;            // of those, what the authority has refused
     int step;
     int64_t wait_ms;
-    unsigned retries;          // of requests that were refused for their nonce
+    unsigned nonce_retries;    // of a request that was refused for its nonce
+    unsigned account_retries;  // for authorities that do not know us any more
     unsigned orders, polls;
     bool has_waited;
     struct str order_url;

@@ -167,6 +167,8 @@ TEST(nonces_are_used_once_and_refused_ones_replaced)
         ASK("account", NULL, 400, PROBLEM("badNonce"), NULL, NULL, true),
         ASK("nonce", "", 200),
         ASK("account", NULL, 200, "{}", "https://ca.example/account/7"),
+        ASK("order", AN_ORDER, 400, PROBLEM("badNonce")), // each request has its own tries
+        ASK("order", AN_ORDER, 400, PROBLEM("badNonce")),
         ASK("order", AN_ORDER, 400, PROBLEM("badNonce")),
         ASK("order", AN_ORDER, 400, PROBLEM("badNonce")),
         ASK("order", AN_ORDER, 400, PROBLEM("badNonce")),

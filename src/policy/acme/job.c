@@ -7,7 +7,8 @@
 #include "text/encode.h"
 
 enum {
-    MAX_NONCE_RETRIES = 5,
+    MAX_NONCE_RETRIES = 5, // of one request
+    MAX_ACCOUNT_RETRIES = 5,
     MAX_ORDERS = 4,  // one for each kind of challenge, and one for what had become invalid
     MAX_POLLS = 60,  // of an authorization or an order: a quarter of an hour
     POLL_MS = 500,   // the first; each takes so much longer than the one before
@@ -267,11 +268,11 @@ static bool may_repeat(struct acme_job *j, enum step step, const struct acme_pro
 {
     // RFC 8555 6.5: the answer has a fresh nonce.
     if (str_eq(p->type, STR("badNonce")))
-        return j->retries++ < MAX_NONCE_RETRIES;
+        return j->nonce_retries++ < MAX_NONCE_RETRIES;
     // The authority has forgotten us, or the administrator has named another one.
     if (str_eq(p->type, STR("accountDoesNotExist")) && step != STEP_ACCOUNT) {
         j->authority->account = STR("");
-        return j->retries++ < MAX_NONCE_RETRIES;
+        return j->account_retries++ < MAX_ACCOUNT_RETRIES;
     }
     // RFC 9773 5: an authority that does not know the certificate it would replace.
     if (step == STEP_ORDER && j->replaces.n && !str_eq(p->type, STR("rateLimited"))) {
@@ -285,8 +286,10 @@ static bool refused(struct acme_job *j, enum step step, const struct acme_answer
 {
     struct acme_problem problem;
 
-    if (a->code >= 200 && a->code < 300)
+    if (a->code >= 200 && a->code < 300) {
+        j->nonce_retries = 0;
         return false;
+    }
     acme_problem_parse(&j->arena, a->body, &problem);
     if (a->code >= 400 && may_repeat(j, step, &problem))
         return true;
