@@ -12,30 +12,26 @@
 #include "os/process.h"
 #include "policy/psl.h"
 #include "role/certificates.h"
+#include "role/granted.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
 static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
 static struct session *current;                    // the one session of a forked child
 
-// The private key is in `keys`; this asks for one operation.
-static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest,
-                 struct buf *out, struct err *e)
+static struct granted granted(struct session *s)
 {
-    struct session *s = current;
-    struct ipc_signed m;
+    return (struct granted){ROLE_SESSION, &s->monitor, s->packet, SESSION_IPC_TIMEOUT_MS};
+}
+
+static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest, struct buf *out,
+                 struct err *e)
+{
+    const struct granted_operation op = {key, type, parameter, digest};
+    struct granted g = granted(current);
 
     (void)ctx;
-    if (!session_grant(s, IPC_SERVICE_KEYS, &s->keys, ROLE_KEYS, e) ||
-        !IPC_SEND(&s->keys, sign, NULL, 0, e, .key = key, .type = (uint8_t)type,
-                  .parameter = parameter, .digest = digest) ||
-        !channel_expect(&s->keys, IPC_signed, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
-        !ipc_signed_get(s->packet->body, &m, e))
-        return false;
-    if (!m.is_ok)
-        return fail(e, ERR_DENIED, "the key process refused");
-    buf_put(out, m.signature);
-    return true;
+    return granted_sign(&g, &current->keys, &op, out, e);
 }
 
 static const struct key_signer signer = {NULL, sign};
@@ -43,32 +39,17 @@ static const struct key_signer signer = {NULL, sign};
 bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
                    enum role peer, struct err *e)
 {
-    struct ipc_granted m;
+    struct granted g = granted(s);
 
-    if (out->fd >= 0)
-        return true;
-    if (!IPC_SEND(&s->monitor, grant, NULL, 0, e, .service = (uint8_t)service) ||
-        !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
-        !ipc_granted_get(s->packet->body, &m, e))
-        return false;
-    if (!s->packet->n_fds)
-        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
-    *out = (struct channel){packet_take_fd(s->packet, 0), ROLE_SESSION, peer};
-    return true;
+    return granted_service(&g, service, peer, out, e);
 }
 
 bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)
 {
-    struct ipc_granted m;
+    struct granted g = granted(s);
 
-    if (!IPC_SEND(&s->monitor, deliver_open, NULL, 0, e, .grant = grant) ||
-        !channel_expect(&s->monitor, IPC_granted, s->packet, SESSION_IPC_TIMEOUT_MS, e) ||
-        !ipc_granted_get(s->packet->body, &m, e))
-        return false;
-    if (!s->packet->n_fds)
-        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
-    *out = (struct channel){packet_take_fd(s->packet, 0), ROLE_SESSION, ROLE_ACCOUNT};
-    return true;
+    return IPC_SEND(&s->monitor, deliver_open, NULL, 0, e, .grant = grant) &&
+           granted_take(&g, ROLE_ACCOUNT, out, e);
 }
 
 static const char *protocol_name(uint8_t protocol)

@@ -14,46 +14,33 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "role/certificates.h"
+#include "role/granted.h"
 #include "role/template.h"
 #include "role/web/web.h"
 
 static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
 static struct web_conn *current;                   // the one connection of a forked child
 
-bool web_grant(struct web_conn *c, enum ipc_service service, struct channel *out, enum role peer, struct err *e)
+static struct granted granted(struct web_conn *c)
 {
-    struct ipc_granted m;
-
-    if (out->fd >= 0)
-        return true;
-    if (!IPC_SEND(&c->monitor, grant, NULL, 0, e, .service = (uint8_t)service) ||
-        !channel_expect(&c->monitor, IPC_granted, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
-        !ipc_granted_get(c->packet->body, &m, e))
-        return false;
-    if (!c->packet->n_fds)
-        return fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(m.reason));
-    *out = (struct channel){packet_take_fd(c->packet, 0), ROLE_WEB, peer};
-    return true;
+    return (struct granted){ROLE_WEB, &c->monitor, c->packet, WEB_IPC_TIMEOUT_MS};
 }
 
-// The private key is in `keys`; this asks for one operation.
+bool web_grant(struct web_conn *c, enum ipc_service service, struct channel *out, enum role peer, struct err *e)
+{
+    struct granted g = granted(c);
+
+    return granted_service(&g, service, peer, out, e);
+}
+
 static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest, struct buf *out,
                  struct err *e)
 {
-    struct web_conn *c = current;
-    struct ipc_signed m;
+    const struct granted_operation op = {key, type, parameter, digest};
+    struct granted g = granted(current);
 
     (void)ctx;
-    if (!web_grant(c, IPC_SERVICE_KEYS, &c->keys, ROLE_KEYS, e) ||
-        !IPC_SEND(&c->keys, sign, NULL, 0, e, .key = key, .type = (uint8_t)type, .parameter = parameter,
-                  .digest = digest) ||
-        !channel_expect(&c->keys, IPC_signed, c->packet, WEB_IPC_TIMEOUT_MS, e) ||
-        !ipc_signed_get(c->packet->body, &m, e))
-        return false;
-    if (!m.is_ok)
-        return fail(e, ERR_DENIED, "the key process refused");
-    buf_put(out, m.signature);
-    return true;
+    return granted_sign(&g, &current->keys, &op, out, e);
 }
 
 static const struct key_signer signer = {NULL, sign};
