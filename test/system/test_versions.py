@@ -41,6 +41,11 @@ def replace_data(s, archive):
         t.extractall(s.dir)
     for folder, _, names in os.walk(s.dir + '/data'):
         os.chmod(folder, 0o700)
+    # What waits was queued just now: else its sender is told of the delay, and after some days it is returned.
+    for path in glob.glob(s.dir + '/data/queue/queue.db'):
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute('UPDATE message SET queued_unix = ?', (int(time.time()),))
+            db.execute('UPDATE entry SET next_attempt_unix = ?, last_attempt_unix = ?', (int(time.time()) + 3600, int(time.time())))
 
 
 def current():
@@ -70,7 +75,7 @@ def data_of_every_version_is_opened():
             code, out, err = s.command('queue', 'list')
             assert code == 0 and 'queueuser452@localhost' in out, (archive, out, err)
             code, out, err = s.command('queue', 'drop')
-            assert code == 0 and out == '1 message dropped\n' or '1 message' in out, (archive, out, err)
+            assert code == 0 and out == '1 message(s) dropped\n', (archive, out, err)
             code, out, err = s.command('verifydata')
             assert code == 0, (archive, out, err)
             s.stop()
