@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "crypto/crypto.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -20,7 +18,7 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-enum { LOAD_TIMEOUT_MS = 30000, DKIM_RSA_BITS = 2048, MAX_AUTHORITIES = 8 << 20 };
+enum { LOAD_TIMEOUT_MS = 30000, MAX_AUTHORITIES = 8 << 20 };
 
 static const char domains_name[] = "domains.conf";
 
@@ -51,61 +49,6 @@ static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded 
         packet_close_fds(m->packet);
     }
     (void)fail(e, ERR_TEMPORARY, "the config process gave no answer");
-}
-
-static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *f, int out,
-                              struct err *e)
-{
-    struct arena a = ARENA_LIMIT(1 << 20);
-    struct buf body = BUF_LIMIT(1 << 20), record = BUF_LIMIT(1 << 20);
-    const char *path = arena_cstring(&a, f->path);
-    // domains.conf can be written by admin, which is not to have any file read for it.
-    AUTO_FD fd = path ? os_open_beneath(m->config_dir, path, e) : -1;
-    struct ipc_signing_key key = {.key = f->key};
-    bool is_ok = (path || fail(e, ERR_SYNTAX, "no name of a file")) && fd >= 0 &&
-                 os_read_fd(&a, fd, IPC_MAX_RECORD, &key.pem, e);
-
-    if (is_ok) {
-        ipc_signing_key_put(&body, &key);
-        compiled_put(&record, COMPILED_signing_key, buf_str(&body));
-        is_ok = os_write_all(out, buf_str(&record), e);
-        explicit_bzero((char *)(uintptr_t)key.pem.p, key.pem.n);
-        explicit_bzero(body.p, body.n);
-        explicit_bzero(record.p, record.n);
-    }
-    buf_fini(&body);
-    buf_fini(&record);
-    if (!is_ok)
-        (void)fail_in(e, "private key of DKIM %.*s", STR_FMT(f->path));
-    arena_fini(&a);
-    return is_ok;
-}
-
-/*
- * The private keys of DKIM that a compiled configuration names, in one memory file: dkim can be started
- * again with keys that were good, whatever became of their files. -1 on failure.
- */
-static int read_signing_keys(struct monitor *m, int compiled, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
-    AUTO_FD fd = os_memfile("dkim", e);
-    enum compiled_type type;
-    struct str text, body;
-    struct cur c;
-
-    if (fd < 0 || !os_read_fd(&a, compiled, COMPILED_MAX_BYTES, &text, e))
-        return -1;
-    c = cur_of(text);
-    while (compiled_next(&c, &type, &body, e)) {
-        struct ipc_signing_file file;
-
-        if (type == COMPILED_signing_file &&
-            (!ipc_signing_file_get(body, &file, e) || !write_signing_key(m, &file, fd, e)))
-            return -1;
-    }
-    if (e->kind || !os_memfile_seal(fd, e))
-        return -1;
-    return fd_take(&fd);
 }
 
 static bool run_config(struct monitor *m, int domains, struct loaded *out, struct err *e)
@@ -140,7 +83,7 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     if (pid > 0)
         waitpid(pid, NULL, 0);
     if (e->kind == ERR_NONE && out->is_ok) {
-        out->signing_keys = read_signing_keys(m, out->fds[ROLE_MONITOR], &out->why);
+        out->signing_keys = signing_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
         out->host_keys = host_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
         if (out->signing_keys < 0 || out->host_keys < 0) {
             out->is_ok = false;
@@ -350,74 +293,6 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     return true;
 }
 
-/* --- keys of DKIM for a new domain --------------------------------------------------------------------- */
-
-// "dkim/" and a name: admin says what it is called, and nothing else comes of it.
-static bool is_key_name(struct str name)
-{
-    struct str rest = str_from(name, 5);
-
-    if (!str_starts(name, STR("dkim/")) || !rest.n || rest.n > NAME_MAX || rest.p[0] == '.')
-        return false;
-    for (size_t i = 0; i < rest.n; i++)
-        if (!ascii_is_alnum(rest.p[i]) && str_find(STR("._-"), rest.p[i]) < 0)
-            return false;
-    return true;
-}
-
-static bool make_key(struct monitor *m, struct arena *a, const char *path, struct err *e)
-{
-    struct str pem = {0};
-    AUTO_FD dir = -1;
-    AUTO_FD fd = -1;
-
-    if (!key_rsa(a, DKIM_RSA_BITS, &pem, e))
-        return false;
-    if (mkdirat(m->config_dir, "dkim", 0770) && errno != EEXIST)
-        return fail_errno(e, "making the directory dkim");
-    dir = openat(m->config_dir, "dkim", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return fail_errno(e, "opening the directory dkim");
-    fd = openat(m->config_dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
-    if (fd < 0)
-        return fail_errno(e, "making %s", path);
-    // A domains.conf that names it must not outlive it.
-    if (os_write_all(fd, pem, e) &&
-        ((fsync(fd) == 0 && fsync(dir) == 0) || fail_errno(e, "syncing %s", path)))
-        return true;
-    (void)unlinkat(m->config_dir, path, 0);
-    return false;
-}
-
-static void drop_keys(struct monitor *m, struct arena *a, struct str names)
-{
-    struct cur c = cur_of(names);
-    struct str name;
-
-    while (cur_line(&c, &name))
-        if (is_key_name(name))
-            (void)unlinkat(m->config_dir, arena_cstring(a, name), 0);
-}
-
-// All, or none.
-static bool make_keys(struct monitor *m, struct arena *a, struct str names, struct err *e)
-{
-    struct cur c = cur_of(names);
-    struct str name;
-
-    while (cur_line(&c, &name)) {
-        struct str made = str_at(names.p, (size_t)(name.p - names.p));
-
-        if (!is_key_name(name))
-            return fail(e, ERR_DENIED, "no name for a key");
-        if (!make_key(m, a, arena_cstring(a, name), e)) {
-            drop_keys(m, a, made);
-            return false;
-        }
-    }
-    return true;
-}
-
 // problems: of a configuration that is not good.
 static bool write_domains(struct monitor *m, struct arena *a, int given,
                           const struct ipc_domains_write *asked, struct str *problems, struct err *e)
@@ -438,12 +313,12 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
         return fail(e, ERR_CONFLICT, "%s was changed meanwhile, try again", domains_name);
     if (asked->added_account.n && !account_is_new(m, asked->added_account, e))
         return false;
-    if (!make_keys(m, a, asked->new_keys, e))
+    if (!signing_keys_make(m, a, asked->new_keys, e))
         return false;
     if (!run_config(m, copy, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
         *problems = arena_dup(a, str_trim(l.problems));
         drop_loaded(&l);
-        drop_keys(m, a, asked->new_keys);
+        signing_keys_drop(m, a, asked->new_keys);
         return false;
     }
     use(m, &l, changed_at);

@@ -210,6 +210,18 @@ bool domains_write(struct process *admin, struct packet *p, struct err *e);
 /* auth uses the configuration of that number: what it changes is in effect, and admin hears so. */
 void domains_in_use(struct monitor *m, uint64_t number);
 
+/* --- signing_keys.c: the files with private keys of DKIM --------------------------------------------- */
+
+/*
+ * The private keys of DKIM that a compiled configuration names, in one memory file: dkim can be started
+ * again with keys that were good, whatever became of their files. -1 on failure.
+ */
+int signing_keys_read(struct monitor *m, int compiled, struct err *e);
+/* Makes a key for each of the names, a line each, as admin says: all, or none. */
+MUST_USE bool signing_keys_make(struct monitor *m, struct arena *a, struct str names, struct err *e);
+/* Removes those again. */
+void signing_keys_drop(struct monitor *m, struct arena *a, struct str names);
+
 /* --- owners.c: whom the roles run as, and whose their files are --------------------------------------- */
 
 /* Looks them up; a sentence when they cannot be had. */
