@@ -168,8 +168,8 @@ const struct cmd cmd_verbs[] = {
      "The address must be at a domain of domains.conf. The account gets the usual settings; there is no\n"
      "password until \"setaccountpassword\".", cmd_account_add, false},
     {"config account rm", "account", "Remove an account, and all its mail.\n\n"
-     "Its clients are disconnected, and its mail is erased. Refused while something in the\n"
-     "configuration needs the account.", cmd_account_rm, false},
+     "Its clients are disconnected, and its mail is erased, with what it has in the queue, its password and\n"
+     "its TLS public keys. Refused while something in the configuration needs the account.", cmd_account_rm, false},
     {"config account disable", "account message", "Let nobody log in to an account.\n\n"
      "Who tries is told the message. Mail still arrives.", cmd_account_disable, false},
     {"config account enable", "account", "Let logins to an account succeed again.", cmd_account_enable,
@@ -180,14 +180,15 @@ const struct cmd cmd_verbs[] = {
     {"config address add", "address account", "Add an address to an account.\n\n"
      "@domain stands for all addresses of a domain that are nobody else's.", cmd_address_add, false},
     {"config address rm", "address", "Take an address away from its account.\n\n"
-     "It leaves all aliases, but not as the last member of one.", cmd_address_rm, false},
+     "It leaves all aliases, but not as the last member of one. Refused while a TLS public key logs in\n"
+     "with it, or messages that it sent wait in the queue.", cmd_address_rm, false},
     {"config domain add", "[-disabled] domain account [localpart]", "Add a domain.\n\n"
      "Its reports go to the account, which gets the address postmaster@domain; an account that is not\n"
      "there is made, with the address localpart@domain. Two keys for DKIM are made, of which the first\n"
      "signs; \"dkim txt\" prints the DNS record of each. With -disabled, no mail is taken yet.", cmd_domain_add, false},
     {"config domain rm", "domain", "Remove a domain.\n\n"
-     "Refused while accounts have addresses at it. Keys of DKIM stay where they are.", cmd_domain_rm,
-     false},
+     "Refused while accounts have addresses at it, or a TLS public key logs in with one. Its keys of DKIM\n"
+     "in the directory dkim, if no other domain has them, are moved to dkim/old.", cmd_domain_rm, false},
     {"config domain disable", "domain", "Take no mail for a domain, and send none, for now.\n\n"
      "Senders are told to try again later.", cmd_domain_disable, false},
     {"config domain enable", "domain", "Take and send mail of a domain again.\n\nUndoes \"disable\".", cmd_domain_enable, false},

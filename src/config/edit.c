@@ -198,6 +198,29 @@ static const struct sconf_node *find_destination(struct config_editor *ed, struc
     return NULL;
 }
 
+bool config_editor_is(struct config_editor *ed, struct str what, struct str address)
+{
+    const struct sconf_node *of = NULL, *domain = NULL;
+    struct own_address wanted;
+    struct str localpart;
+    struct err e = {0};
+
+    if (str_find(what, '@') >= 0)
+        return find_own(ed, what, &wanted, &e) && is_same_address(&wanted, address);
+    return find_domain(ed, what, &domain, &e) && parse_own(ed, address, &localpart, &of, &e) && of == domain;
+}
+
+struct str config_editor_sole_owner(struct config_editor *ed, struct str address)
+{
+    const struct sconf_node *account, *other;
+    struct str domain = str_from(address, (size_t)(str_find_last(address, '@') + 1));
+
+    if (!find_destination(ed, address, &account) ||
+        (find_destination(ed, arena_printf(ed->a, "@%.*s", STR_FMT(domain)), &other) && other == account))
+        return STR("");
+    return account->key;
+}
+
 static bool find_alias(struct config_editor *ed, struct str address,
                        const struct sconf_node **domain, const struct sconf_node **out,
                        struct err *e)
@@ -522,6 +545,31 @@ static bool domain_add(struct config_editor *ed, const struct str *arguments, st
            address_add(ed, (struct str[]){arena_printf(ed->a, "postmaster@%.*s", STR_FMT(domain)), account}, e);
 }
 
+static bool has_key_file(const struct sconf_node *domain, struct str file)
+{
+    SCONF_EACH (s, sconf_get(sconf_get(domain, "DKIM"), "Selectors"))
+        if (str_eq(sconf_text(s, "PrivateKeyFile"), file))
+            return true;
+    return false;
+}
+
+// Files of keys that no other domain has.
+static struct str own_key_files(struct config_editor *ed, const struct sconf_node *domain)
+{
+    AUTO_BUF out = BUF_LIMIT(1 << 16);
+
+    SCONF_EACH (s, sconf_get(sconf_get(domain, "DKIM"), "Selectors")) {
+        struct str file = sconf_text(s, "PrivateKeyFile");
+        bool is_shared = false;
+
+        SCONF_EACH (other, sconf_get(ed->file.root, "Domains"))
+            is_shared = is_shared || (other != domain && has_key_file(other, file));
+        if (!is_shared)
+            buf_printf(&out, "%.*s\n", STR_FMT(file));
+    }
+    return arena_dup(ed->a, buf_str(&out));
+}
+
 static bool domain_rm(struct config_editor *ed, const struct str *arguments, struct err *e)
 {
     const struct sconf_node *domain;
@@ -538,6 +586,7 @@ static bool domain_rm(struct config_editor *ed, const struct str *arguments, str
                 return fail(e, ERR_CONFLICT, "account \"%.*s\" has the address %.*s",
                             STR_FMT(account->key), STR_FMT(destination(ed, account, d)));
         }
+    ed->old_keys = own_key_files(ed, domain);
     return take_away_from(ed, sconf_get(ed->file.root, "Domains"), domain, false, e);
 }
 
@@ -707,25 +756,25 @@ static bool alias_rm_addresses(struct config_editor *ed, const struct str *argum
 }
 
 static const struct config_edit edits[] = {
-    {STR_("accountadd"), 2, false, account_add},
-    {STR_("accountrm"), 1, false, account_rm},
-    {STR_("accountdisabled"), 2, false, account_disable},
-    {STR_("accountenable"), 1, false, account_enable},
-    {STR_("accountlist"), 0, true, account_list},
-    {STR_("accountaddresses"), 1, true, account_addresses},
-    {STR_("addressadd"), 2, false, address_add},
-    {STR_("addressrm"), 1, false, address_rm},
-    {STR_("addressaccount"), 1, true, address_account},
-    {STR_("domainadd"), 4, false, domain_add},
-    {STR_("domainrm"), 1, false, domain_rm},
-    {STR_("domaindisabled"), 2, false, domain_disable},
-    {STR_("aliaslist"), 1, true, alias_list},
-    {STR_("aliasprint"), 1, true, alias_print},
-    {STR_("aliasadd"), 2, false, alias_add},
-    {STR_("aliasupdate"), 4, false, alias_update},
-    {STR_("aliasrm"), 1, false, alias_rm},
-    {STR_("aliasaddaddr"), 2, false, alias_add_addresses},
-    {STR_("aliasrmaddr"), 2, false, alias_rm_addresses},
+    {STR_("accountadd"), 2, false, false, account_add},
+    {STR_("accountrm"), 1, false, false, account_rm},
+    {STR_("accountdisabled"), 2, false, false, account_disable},
+    {STR_("accountenable"), 1, false, false, account_enable},
+    {STR_("accountlist"), 0, true, false, account_list},
+    {STR_("accountaddresses"), 1, true, false, account_addresses},
+    {STR_("addressadd"), 2, false, false, address_add},
+    {STR_("addressrm"), 1, false, true, address_rm},
+    {STR_("addressaccount"), 1, true, false, address_account},
+    {STR_("domainadd"), 4, false, false, domain_add},
+    {STR_("domainrm"), 1, false, true, domain_rm},
+    {STR_("domaindisabled"), 2, false, false, domain_disable},
+    {STR_("aliaslist"), 1, true, false, alias_list},
+    {STR_("aliasprint"), 1, true, false, alias_print},
+    {STR_("aliasadd"), 2, false, false, alias_add},
+    {STR_("aliasupdate"), 4, false, false, alias_update},
+    {STR_("aliasrm"), 1, false, false, alias_rm},
+    {STR_("aliasaddaddr"), 2, false, false, alias_add_addresses},
+    {STR_("aliasrmaddr"), 2, false, false, alias_rm_addresses},
 };
 
 const struct config_edit *config_edit_of(struct str name)

@@ -15,6 +15,7 @@ struct config_editor {
     struct buf answer; // of a question: lines for a person
     struct str added_account, removed_account; // by the change, or empty
     struct str new_keys; // of DKIM, that the change needs: file names below the configuration's directory, a line each
+    struct str old_keys; // that nothing names any more, likewise
     // For a change that needs them, set after the beginning.
     struct str postmaster; // the account
     struct str hostname;   // of mox.conf
@@ -32,11 +33,17 @@ struct config_edit {
     struct str name; // of the command of the control socket
     size_t n_arguments;
     bool is_question; // answers, and changes nothing
+    bool strands;     // what its first argument, an address or a domain, is elsewhere: keys, mail that waits
     /* Changes ed->file, or fails with a sentence and leaves it. */
     bool (*run)(struct config_editor *ed, const struct str *arguments, struct err *e);
 };
 /* The one of that name, or NULL. */
 const struct config_edit *config_edit_of(struct str name);
+
+/* Whether an address is that one, or at that domain, whichever of the two what is; as the directory compares them. */
+bool config_editor_is(struct config_editor *ed, struct str what, struct str address);
+/* The account of an address, unless without that address it has it as one of "@domain". Empty otherwise. */
+struct str config_editor_sole_owner(struct config_editor *ed, struct str address);
 
 /* Appends the settings of an account made by a command, indented by as many tabs. */
 void config_put_account(struct buf *out, unsigned indent, struct str domain, struct str address);

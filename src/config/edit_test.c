@@ -119,6 +119,58 @@ TEST(edit_refuses_with_a_reason)
     }
 }
 
+TEST(edit_of_a_domain_names_its_keys)
+{
+    static const struct str text =
+        STR_("Domains:\n\ta.example:\n\t\tDKIM:\n\t\t\tSelectors:\n"
+             "\t\t\t\tone:\n\t\t\t\t\tPrivateKeyFile: dkim/one.pem\n"
+             "\t\t\t\ttwo:\n\t\t\t\t\tPrivateKeyFile: dkim/two.pem\n"
+             "\tb.example:\n\t\tDKIM:\n\t\t\tSelectors:\n"
+             "\t\t\t\tone:\n\t\t\t\t\tPrivateKeyFile: dkim/two.pem\n"
+             "Accounts:\n\tann:\n\t\tDomain: b.example\n");
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct str domain = STR("a.example");
+    struct config_editor ed;
+    struct err e = {0};
+
+    CHECK(config_editor_begin(&ed, &a, text, &e));
+    CHECK(config_edit_of(STR("domainrm"))->run(&ed, &domain, &e));
+    CHECK_STR(ed.old_keys, STR("dkim/one.pem\n")); // the other signs for b.example
+    config_editor_end(&ed);
+}
+
+TEST(edit_compares_addresses_as_the_directory_does)
+{
+    static const struct {
+        struct str what, address;
+        bool is;
+    } cases[] = {
+        {STR_("ann@a.example"), STR_("ANN+shop@A.example"), true},
+        {STR_("ann@a.example"), STR_("ann2@a.example"), false},
+        {STR_("ann@a.example"), STR_("ann@b.example"), false},
+        {STR_("ann@a.example"), STR_(""), false},
+        {STR_("@a.example"), STR_("ann@a.example"), false},
+        {STR_("a.example"), STR_("who@A.example"), true},
+        {STR_("a.example"), STR_("who@b.example"), false},
+        {STR_("b.example"), STR_("who@b.example"), false}, // no domain of ours
+    };
+    static const struct {
+        struct str address, account;
+    } owners[] = {
+        {STR_("ann+x@a.example"), STR_("ann")}, {STR_("bob@a.example"), STR_("")}, {STR_("eve@a.example"), STR_("")},
+    };
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct config_editor ed;
+    struct err e = {0};
+
+    CHECK(config_editor_begin(&ed, &a, edit(&a, file, STR("addressadd"), STR("@a.example|bob")), &e));
+    for (size_t i = 0; i < COUNT(cases); i++)
+        CHECK_CASE(config_editor_is(&ed, cases[i].what, cases[i].address) == cases[i].is, i);
+    for (size_t i = 0; i < COUNT(owners); i++)
+        CHECK_STR(config_editor_sole_owner(&ed, owners[i].address), owners[i].account);
+    config_editor_end(&ed);
+}
+
 TEST(edit_answers_questions)
 {
     AUTO_ARENA a = ARENA_LIMIT(16 << 20);

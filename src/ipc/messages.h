@@ -397,6 +397,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_set_password_FIELDS(F)                                                                 \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, password, IPC_MAX_TEXT)
+/* admin -> auth: an account is gone; another of its name has another password and other keys. */
+#define ipc_forget_account_FIELDS(F) F(str, account, IPC_MAX_NAME)
 /* admin -> auth: keys of clients. The answers are `admin_reply`; a list may need several. */
 #define ipc_client_key_list_FIELDS(F)                                                              \
     F(str, account, IPC_MAX_NAME)                                                                  \
@@ -484,14 +486,16 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /*
  * admin -> monitor: what domains.conf is to be, in a memory file: to be checked like any other, written
  * and used. added_account: there must be no mail of it yet; removed_account: its mail goes. new_keys: names of
- * files for keys of DKIM, a line each, that the monitor makes first.
+ * files for keys of DKIM, a line each, that the monitor makes first; old_keys: of those that it puts away
+ * afterwards, unless something else signs with them.
  */
 #define ipc_domains_write_FIELDS(F)                                                                  \
     F(u64, request, 0)                                                                             \
     F(u64, version, 0)                                                                             \
     F(str, added_account, IPC_MAX_NAME)                                                            \
     F(str, removed_account, IPC_MAX_NAME)                                                          \
-    F(str, new_keys, IPC_MAX_TEXT)
+    F(str, new_keys, IPC_MAX_TEXT)                                                                 \
+    F(str, old_keys, IPC_MAX_LINES)
 /* monitor -> admin: it is in use; or why not. */
 #define ipc_domains_written_FIELDS(F)                                                              \
     F(u64, request, 0)                                                                             \
@@ -633,7 +637,9 @@ enum ipc_queue_verb {
     IPC_QUEUE_SUPPRESS_ADD,  // value: account and address with a tab between them, and so on
     IPC_QUEUE_SUPPRESS_REMOVE,
     IPC_QUEUE_SUPPRESS_LOOKUP,
-    IPC_LAST_QUEUE_VERB = IPC_QUEUE_SUPPRESS_LOOKUP,
+    IPC_QUEUE_SENDERS, // value: an account; after: how many were told already. A reverse path per line
+    IPC_QUEUE_FORGET,  // value: an account that is gone
+    IPC_LAST_QUEUE_VERB = IPC_QUEUE_FORGET,
 };
 #define ipc_queue_command_FIELDS(F)                                                                \
     F(u8, verb, IPC_LAST_QUEUE_VERB)                                                               \
@@ -1166,6 +1172,7 @@ enum ipc_sts_outcome {
     M(seal_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                     \
     M(delivery_grant, R_(AUTH), R_(MONITOR), 0, 0)                                                 \
     M(set_password, R_(ADMIN), R_(AUTH), 0, 0)                                                     \
+    M(forget_account, R_(ADMIN), R_(AUTH), 0, 0)                                                   \
     M(client_key_list, R_(ADMIN), R_(AUTH), 0, 0)                                                  \
     M(client_key_get, R_(ADMIN), R_(AUTH), 0, 0)                                                   \
     M(client_key_add, R_(ADMIN), R_(AUTH), 0, 0)                                                   \

@@ -275,6 +275,30 @@ bool queue_change(struct queue *q, enum queue_change what, const struct queue_fi
     return is_ok;
 }
 
+bool queue_senders(struct queue *q, struct str account, uint64_t after, struct buf *out,
+                   uint64_t *next, struct err *e)
+{
+    enum { LONGEST_LINE = 2048 };
+    AUTO_STMT s = db_prepare(q->db, "SELECT DISTINCT reverse_path FROM message WHERE account = ?1 "
+                                    "ORDER BY reverse_path LIMIT -1 OFFSET ?2", e);
+
+    *next = 0;
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, account);
+    stmt_bind_u64(s, 2, after);
+    while (stmt_step(s, e)) {
+        put_plain(out, stmt_str(s, 0));
+        BUF_PUT(out, "\n");
+        after++;
+        if (out->n + LONGEST_LINE > out->limit) {
+            *next = after;
+            break;
+        }
+    }
+    return e->kind == ERR_NONE;
+}
+
 bool queue_dump(struct queue *q, uint64_t id, uint64_t offset, struct buf *out, uint64_t *next,
                 struct err *e)
 {
@@ -441,6 +465,21 @@ bool queue_suppress_remove(struct queue *q, struct str account, struct str addre
 {
     return queue_change_begin(q, e) &&
            queue_change_end(q, remove_suppressed(q, account, address, e), e);
+}
+
+static bool forget_suppressed(struct queue *q, struct str account, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "DELETE FROM suppression WHERE account = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, account);
+    return stmt_run(s, e);
+}
+
+bool queue_suppress_forget(struct queue *q, struct str account, struct err *e)
+{
+    return queue_change_begin(q, e) && queue_change_end(q, forget_suppressed(q, account, e), e);
 }
 
 bool queue_suppress_lookup(struct queue *q, struct str account, struct str address,

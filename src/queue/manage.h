@@ -62,6 +62,9 @@ enum queue_change {
 MUST_USE bool queue_change(struct queue *q, enum queue_change what, const struct queue_filter *filter,
                            struct str value, uint64_t after, size_t max, size_t *n, uint64_t *last,
                            struct err *e);
+/* The different reverse paths of what an account has in the queue, a line each, after the first of them. */
+MUST_USE bool queue_senders(struct queue *q, struct str account, uint64_t after, struct buf *out,
+                            uint64_t *next, struct err *e);
 /* Bytes of the message of an entry, from offset on, as many as fit; *next is 0 at the end. */
 MUST_USE bool queue_dump(struct queue *q, uint64_t id, uint64_t offset, struct buf *out,
                          uint64_t *next, struct err *e);
@@ -81,5 +84,7 @@ MUST_USE bool queue_suppress_add(struct queue *q, struct str account, struct str
                                  struct err *e);
 MUST_USE bool queue_suppress_remove(struct queue *q, struct str account, struct str address,
                                     struct err *e);
+/* Of an account that is gone. */
+MUST_USE bool queue_suppress_forget(struct queue *q, struct str account, struct err *e);
 MUST_USE bool queue_suppress_lookup(struct queue *q, struct str account, struct str address,
                                     struct buf *out, struct err *e);

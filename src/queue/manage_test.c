@@ -274,6 +274,8 @@ TEST(queue_suppression_by_hand)
                                  "\"added by the administrator\"\n"));
     buf_reset(&out);
     CHECK(queue_suppress_list(f.q, STR("bob"), 0, &out, &last, &e) && !out.n);
+    CHECK(queue_suppress_add(f.q, STR("bob"), STR("bo@x"), &e) && queue_suppress_forget(f.q, STR("bob"), &e));
+    CHECK(queue_suppress_list(f.q, STR("bob"), 0, &out, &last, &e) && !out.n);
     CHECK(queue_suppress_remove(f.q, STR("ann"), STR("bo@x"), &e));
     CHECK(!queue_suppress_remove(f.q, STR("ann"), STR("bo@x"), &e) && e.kind == ERR_NOT_FOUND);
     queue_fixture_end(&f);

@@ -605,6 +605,65 @@ def a_role_is_started_by_who_writes_to_it():
 
 
 @root_test
+def a_captured_admin_signs_with_keys_of_dkim_only():
+    """It may say what domains.conf is to be, but not have mail signed with the keys of TLS, or move other files."""
+    with running() as s:
+        keys = os.path.join(s.dir, 'hostkeys')
+        for path in (keys, os.path.join(s.dir, 'dkim')):
+            os.mkdir(path)
+        for path in ('hostkeys/host.pem', 'data/host.pem', 'dkim/spare.pem', 'own.pem'):
+            with open(os.path.join(s.dir, path), 'w') as f:
+                f.write(run(MOX, 'dkim', 'genrsa').stdout)
+        path = os.path.join(s.dir, 'domains.conf')
+        used = 'dkim.localserve.privatekey.pkcs8.pem'
+
+        def ask(key, old_keys=b''):
+            """Puts the name of another key into the file, and says what the monitor says to that."""
+            c = Captive(s.pids('mox: admin')[0])
+            assert c.send(3, message('domains_read', (8, 7))) > 0
+            kind, body = c.receive(3)
+            assert kind == NUMBERS['domains_text'], kind
+            version = struct.unpack('<QQ', body[:16])[1]
+            with open(path) as f:
+                text = f.read().replace(used, key).encode()
+            fd = c.call('memfd_create', 'domains', 0)
+            assert c.call('write', fd, text, len(text)) == len(text)
+            assert c.send(3, message('domains_write', (8, 8), (8, version), b'', b'', b'', old_keys), [fd]) > 0
+            while True:  # its part of a configuration that is in use comes first
+                kind, body = c.receive(3)
+                if kind == NUMBERS['domains_written']:
+                    break
+                assert kind == NUMBERS['config'], kind
+                if c.fd is not None:
+                    number = struct.unpack('<Q', body[:8])[0]
+                    assert c.send(3, message('config_done', (8, number))) > 0
+            c.detach()
+            return body[8] == 1, body[13:].decode()
+
+        with open(path) as f:
+            before = f.read()
+        for key in ('hostkeys/host.pem', 'data/host.pem', 'own.pem', 'dkim/../hostkeys/host.pem', 'dkim/sub/host.pem',
+                    './hostkeys/host.pem'):
+            is_ok, why = ask(key)
+            assert not is_ok and ('keys of the directory dkim only' in why or 'relative path without ..' in why), (key, why)
+            with open(path) as f:
+                assert f.read() == before, key
+        # Nor does it move what is no key of DKIM, or what something signs with.
+        assert ask('dkim/spare.pem', b'hostkeys/host.pem\n../x\nmox.conf\ndkim/spare.pem\ndkim/../own.pem\n') == (True, '')
+        for name in ('hostkeys/host.pem', 'mox.conf', 'own.pem', 'dkim/spare.pem', used):
+            assert os.path.exists(os.path.join(s.dir, name)), name
+        assert not os.path.exists(os.path.join(s.dir, 'dkim', 'old'))
+        # Who writes the file himself signs with what he likes, and commands leave that be.
+        start = len(s.log_text())
+        with open(path) as f:
+            text = f.read().replace('dkim/spare.pem', 'own.pem')
+        with open(path, 'w') as f:
+            f.write(text)
+        s.wait_log('domains config reloaded', start)
+        assert s.command('config', 'account', 'add', 'ann', 'ann@localhost')[0] == 0
+
+
+@root_test
 def a_captured_deliver_has_its_own_messages_alone():
     """It speaks for the one destination it was given, about what it was given; it changes no message, and opens only mail ports."""
     if why_not():

@@ -1,7 +1,9 @@
 """Commands, configuration, processes: the server as its administrator meets it."""
 import base64
+import contextlib
 import hashlib
 import json
+import sqlite3
 
 from harness import *
 
@@ -392,11 +394,37 @@ def accounts_and_addresses_by_command():
         ok('account', 'enable', 'ann')
         mail = os.path.join(s.dir, 'data', 'accounts', 'ann')
         assert os.path.exists(mail)
+        for account in ('ann', 'mox'):
+            assert s.command('queue', 'suppress', 'add', account, 'gone@else.example')[0] == 0
+        # Mail that waits would be told about to nobody.
+        assert s.command('queue', 'holdrules', 'add', '-account', 'ann')[0] == 0
+        ok('address', 'add', 'second@localhost', 'ann')
+        for sender in ('ann', 'second+x'):
+            run('swaks', '--server', f'{s.ip}:1587', '--to', 'mox@localhost', '--from', sender + '@localhost',
+                '--auth', 'PLAIN', '--auth-user', 'ann@localhost', '--auth-password', 'ann has a word')
+        refused('messages of second+x@localhost wait', 'address', 'rm', 'Second@localhost')
+        assert s.command('queue', 'drop', '-from', 'second')[1] == '1 message(s) dropped\n'
+        ok('address', 'rm', 'second@localhost')
+        ok('address', 'add', 'key@localhost', 'ann')
+        stem = os.path.join(s.dir, 'client')
+        run(MOX, 'config', 'tlspubkey', 'gen', stem)
+        cert = [n for n in os.listdir(s.dir) if n.startswith('client.') and n.endswith('.certificate.pem')][0]
+        with open(os.path.join(s.dir, cert)) as f:
+            code, out, err = s.command('config', 'tlspubkey', 'add', 'key@localhost', input=f.read())
+        assert code == 0, err
+        refused('logs in as key@localhost', 'address', 'rm', 'KEY@localhost')
         # Its client is told, and its mail is gone when its process is.
         ok('account', 'rm', 'ann')
         assert b'BYE' in c.readline()
         s.wait_log('account and its mail removed')
         assert not os.path.exists(mail)
+        # What auth and queue knew of it is gone as well: another of its name is another.
+        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'auth', 'auth.db'))) as db:
+            for table in ('credential', 'scram', 'client_key', 'login_attempt'):
+                assert db.execute('SELECT count(*) FROM %s WHERE account = ?' % table, ('ann',)).fetchone() == (0,), table
+        assert 'ann@' not in s.command('queue', 'list')[1]
+        assert s.command('queue', 'suppress', 'list')[1].count('"mox"') == 1
+        assert s.command('queue', 'suppress', 'list')[1].count('"ann"') == 0
         refused('no account "ann"', 'account', 'rm', 'ann')
         refused('config error: ', 'account', 'rm', 'mox')
         os.mkdir(mail)
@@ -428,7 +456,10 @@ def accounts_and_addresses_by_command():
         ok('domain', 'add', '-disabled', 'other.example', 'eve')
         assert 'postmaster@other.example\n' in ok('account', 'addresses', 'eve')
         ok('address', 'rm', 'postmaster@other.example')
+        keys_of_other = sorted(k for k in os.listdir(os.path.join(s.dir, 'dkim')) if '.other.example.' in k)
         ok('domain', 'rm', 'other.example')
+        assert len(keys_of_other) == 2 and sorted(os.listdir(os.path.join(s.dir, 'dkim', 'old'))) == keys_of_other
+        assert sorted(os.listdir(os.path.join(s.dir, 'dkim'))) == sorted(keys + ['old'])
         refused('config error: ', 'account', 'rm', 'eve')  # the domain's reports go there
         with open(path) as f:
             now = f.read()

@@ -55,6 +55,9 @@ uint64_t admin_next_request(void);
 /* domains.c: begins a change of domains.conf; goes on when the monitor has given the file. */
 bool domains_run(struct ctl *c, const struct str *arguments, struct err *e);
 bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text *got, struct err *e);
+/* The change is in use, or was refused. */
+void domains_are_written(const struct ipc_domains_written *written);
+
 /* --- report_domains.c: whose domains' reports come to whom ---------------------------------------------- */
 
 /* From the compiled configuration; text need not stay. */

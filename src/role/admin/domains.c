@@ -2,6 +2,10 @@
  * Commands that change domains.conf, or ask about it: the monitor gives the file, the editor changes its
  * text here (config/edit.h), and the monitor has the result checked, writes it and puts it to use.
  */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
 #include "config/edit.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -21,6 +25,138 @@ bool domains_run(struct ctl *c, const struct str *arguments, struct err *e)
     return admin_answer(c, &why, e);
 }
 
+/* --- what else has an address ----------------------------------------------------------------------- */
+
+// Keys that log in as what goes away. A line has fingerprint, type, name, account, login and a flag (role/auth/manage.c).
+static bool no_key_logs_in(struct config_editor *ed, struct str what, struct err *e)
+{
+    struct ipc_admin_reply reply = {0};
+    struct service_peer *auth;
+    uint64_t after = 0;
+
+    do {
+        struct str line, fingerprint, field;
+        struct cur c;
+
+        if (!admin_peer(ROLE_AUTH, &auth, e) ||
+            !IPC_SEND(&auth->ch, client_key_list, NULL, 0, e, .after = after) || !admin_await(&auth->ch, &reply, e))
+            return false;
+        after = reply.more;
+        c = cur_of(reply.text);
+        while (cur_line(&c, &line)) {
+            struct str rest = line;
+            bool is_whole = str_next(&rest, '\t', &fingerprint);
+
+            for (int i = 0; i < 4; i++)
+                is_whole = is_whole && str_next(&rest, '\t', &field);
+            if (is_whole && config_editor_is(ed, what, field))
+                return fail(e, ERR_CONFLICT, "the TLS public key %.*s logs in as %.*s: remove it first",
+                            STR_FMT(fingerprint), STR_FMT(field));
+        }
+    } while (after);
+    return true;
+}
+
+// Mail that waits with the address as its sender, which would get reports about it.
+static bool no_mail_waits(struct config_editor *ed, struct str address, struct err *e)
+{
+    struct str account = config_editor_sole_owner(ed, address);
+    struct ipc_admin_reply reply = {0};
+    struct service_peer *queue;
+    uint64_t after = 0;
+
+    if (!account.n)
+        return true;
+    do {
+        struct str line;
+        struct cur c;
+
+        if (!admin_peer(ROLE_QUEUE, &queue, e) ||
+            !IPC_SEND(&queue->ch, queue_command, NULL, 0, e, .verb = IPC_QUEUE_SENDERS, .value = account,
+                      .after = after) ||
+            !admin_await(&queue->ch, &reply, e))
+            return false;
+        after = reply.more;
+        c = cur_of(reply.text);
+        while (cur_line(&c, &line))
+            if (config_editor_is(ed, address, line))
+                return fail(e, ERR_CONFLICT, "messages of %.*s wait in the queue: let them go, or \"queue fail\" "
+                            "them", STR_FMT(line));
+    } while (after);
+    return true;
+}
+
+static bool strands_nothing(struct config_editor *ed, struct str what, struct err *e)
+{
+    return no_key_logs_in(ed, what, e) && (str_find(what, '@') == STR_NONE || no_mail_waits(ed, what, e));
+}
+
+/* --- accounts that go --------------------------------------------------------------------------------- */
+
+/* One whose change is on its way. It goes also when who asked does not wait for it. */
+struct removal {
+    uint64_t request;
+    struct str account; // in the same heap block
+    struct removal *next;
+};
+static struct removal *removals;
+
+static void add_removal(uint64_t request, struct str account)
+{
+    struct removal *r = heap_alloc(sizeof *r + account.n);
+    char *copy = (char *)(r + 1);
+
+    memcpy(copy, account.p, account.n);
+    *r = (struct removal){request, {copy, account.n}, removals};
+    removals = r;
+}
+
+static struct removal *take_removal(uint64_t request)
+{
+    for (struct removal **at = &removals; *at; at = &(*at)->next)
+        if ((*at)->request == request) {
+            struct removal *r = *at;
+
+            *at = r->next;
+            return r;
+        }
+    return NULL;
+}
+
+// What auth and queue know of it: another of its name is another.
+static bool forget_account(struct str account, struct err *e)
+{
+    struct ipc_admin_reply reply = {0};
+    struct service_peer *p;
+
+    if (!admin_peer(ROLE_AUTH, &p, e) ||
+        !IPC_SEND(&p->ch, forget_account, NULL, 0, e, .account = account) || !admin_await(&p->ch, &reply, e))
+        return false;
+    do {
+        if (!admin_peer(ROLE_QUEUE, &p, e) ||
+            !IPC_SEND(&p->ch, queue_command, NULL, 0, e, .verb = IPC_QUEUE_FORGET, .value = account,
+                      .after = reply.more) ||
+            !admin_await(&p->ch, &reply, e))
+            return false;
+    } while (reply.more);
+    return true;
+}
+
+void domains_are_written(const struct ipc_domains_written *written)
+{
+    struct removal *r = take_removal(written->request);
+    struct err why = {0};
+
+    if (r && written->is_ok && !forget_account(r->account, &why)) {
+        (void)fail_in(&why, "the account is gone, but not all that is known of it");
+        LOG(LOG_ERROR, "admin", "forgetting an account", LOG_E(&why), LOG_S("account", r->account));
+    }
+    admin_answer_late(written->request, written->is_ok && !why.kind, why.kind ? str_of(why.text) : written->text);
+    free(r);
+}
+
+/* --- the change itself ------------------------------------------------------------------------------ */
+
 static bool answer_question(struct ctl *c, const struct config_editor *ed, struct err *e)
 {
     return admin_put(c, STR("ok\n"), e) &&
@@ -36,7 +172,8 @@ static bool send_changed(struct ctl *c, const struct config_editor *ed, uint64_t
     return fd >= 0 && os_write_all(fd, ed->file.text, e) && os_memfile_seal(fd, e) &&
            IPC_SEND(admin_monitor(), domains_write, &fd, 1, e, .request = c->waits_for,
                     .version = version, .added_account = ed->added_account,
-                    .removed_account = ed->removed_account, .new_keys = ed->new_keys);
+                    .removed_account = ed->removed_account, .new_keys = ed->new_keys,
+                    .old_keys = ed->old_keys);
 }
 
 bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text *got, struct err *e)
@@ -57,7 +194,8 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
     ed.has_mtasts = admin_settings()->has_mtasts;
     if (is_ok && !domain_to_unicode(&a, admin_settings()->hostname, &ed.hostname, &why))
         is_ok = false;
-    is_ok = is_ok && c->edit->run(&ed, c->arguments, &why);
+    is_ok = is_ok && (!c->edit->strands || strands_nothing(&ed, c->arguments[0], &why)) &&
+            c->edit->run(&ed, c->arguments, &why);
     if (is_ok && c->edit->is_question) {
         c->waits_for = 0;
         is_ok = answer_question(c, &ed, e);
@@ -65,6 +203,8 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
         return is_ok;
     }
     is_ok = is_ok && send_changed(c, &ed, got->version, &why);
+    if (is_ok && ed.removed_account.n)
+        add_removal(c->waits_for, ed.removed_account);
     config_editor_end(&ed);
     if (is_ok)
         return true; // and the monitor's answer is the command's

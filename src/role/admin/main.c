@@ -446,7 +446,7 @@ static bool on_monitor(struct packet *m, struct err *e)
     case IPC_domains_written:
         if (!ipc_domains_written_get(m->body, &written, e))
             return false;
-        admin_answer_late(written.request, written.is_ok, written.text);
+        domains_are_written(&written);
         return true;
     default:
         return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");

@@ -147,6 +147,35 @@ bool credentials_set(struct credentials *c, struct str account, struct str passw
     return db_commit(c->db, e);
 }
 
+static bool delete_all(struct credentials *c, struct str account, struct err *e)
+{
+    static const char *const deletions[] = {
+        "DELETE FROM credential WHERE account = ?", "DELETE FROM scram WHERE account = ?",
+        "DELETE FROM client_key WHERE account = ?", "DELETE FROM login_attempt WHERE account = ?"};
+
+    for (size_t i = 0; i < COUNT(deletions); i++) {
+        AUTO_STMT s = db_prepare(c->db, deletions[i], e);
+
+        if (!s)
+            return false;
+        stmt_bind_str(s, 1, account);
+        if (!stmt_run(s, e))
+            return false;
+    }
+    return true;
+}
+
+bool credentials_forget(struct credentials *c, struct str account, struct err *e)
+{
+    if (!db_begin(c->db, e))
+        return false;
+    if (!delete_all(c, account, e)) {
+        db_rollback(c->db);
+        return false;
+    }
+    return db_commit(c->db, e);
+}
+
 static bool is_bcrypt(struct str hash)
 {
     if (hash.n != 60 || !str_starts(hash, STR("$2")))

@@ -59,6 +59,8 @@ MUST_USE bool credentials_scram(struct credentials *c, struct str account, enum 
                                 struct scram_secret *out, struct err *e);
 MUST_USE bool credentials_cram_md5(struct credentials *c, struct str account,
                                    unsigned char out[HMAC_MD5_STATES], struct err *e);
+/* Removes what an account logged in with, and what was tried. */
+MUST_USE bool credentials_forget(struct credentials *c, struct str account, struct err *e);
 /* 32 random bytes that stay the same as long as the database does. */
 MUST_USE bool credentials_secret(struct credentials *c, const char *name, unsigned char out[32],
                                  struct err *e);

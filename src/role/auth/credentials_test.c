@@ -176,6 +176,33 @@ TEST(keys_of_clients)
     remove_dir();
 }
 
+TEST(an_account_is_forgotten)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct client_key k = {.fingerprint = STR("0123456789abcdef0123456789abcdef"), .type = STR("ed25519"),
+                           .name = STR("laptop"), .cert = STR("cert"), .account = STR("alice"),
+                           .login = STR("alice@example.org")};
+    struct scram_secret secret;
+    struct password p;
+    struct err e = {0}, none = {0};
+    struct credentials *c;
+    uint64_t n;
+
+    enter_new_dir();
+    c = credentials_open(&e);
+    CHECK(credentials_set(c, STR("alice"), STR("password of alice"), &e));
+    CHECK(credentials_set(c, STR("bob"), STR("password of bob"), &e));
+    CHECK(client_key_add(c, &k, &e));
+    CHECK(credentials_forget(c, STR("alice"), &e) && credentials_forget(c, STR("nobody"), &e));
+    CHECK(!credentials_password(c, &a, STR("alice"), &p, &none) && none.kind == ERR_NOT_FOUND);
+    none = (struct err){0};
+    CHECK(!credentials_scram(c, STR("alice"), HASH_SHA256, &secret, &none) && none.kind == ERR_NOT_FOUND);
+    CHECK(client_key_count(c, STR("alice"), &n, &e) && !n);
+    CHECK(credentials_password(c, &a, STR("bob"), &p, &e) && p.has_derived);
+    credentials_close(c);
+    remove_dir();
+}
+
 static uint64_t count_attempts(struct credentials *c)
 {
     struct err e = {0};

@@ -30,6 +30,22 @@ static bool set_password(struct service_peer *p, struct packet *packet, struct e
     return answer(p, &why, e);
 }
 
+static bool forget_account(struct service_peer *p, struct packet *packet, struct err *e)
+{
+    struct ipc_forget_account m;
+    struct err why = {0};
+
+    if (!ipc_forget_account_get(packet->body, &m, e))
+        return false;
+    if (auth_has_account(m.account)) {
+        (void)fail(&why, ERR_CONFLICT, "account %.*s is in the configuration", STR_FMT(m.account));
+    } else if (credentials_forget(auth.credentials, m.account, &why)) {
+        login_forget();
+        LOG(LOG_INFO, "auth", "account forgotten", LOG_S("account", m.account));
+    }
+    return answer(p, &why, e);
+}
+
 /* --- keys of clients ------------------------------------------------------------------------------ */
 
 static void put_key_line(struct buf *out, const struct client_key *k)
@@ -167,6 +183,8 @@ bool manage_message(struct service_peer *p, struct packet *m, struct err *e)
     switch ((int)m->type) {
     case IPC_set_password:
         return set_password(p, m, e);
+    case IPC_forget_account:
+        return forget_account(p, m, e);
     case IPC_client_key_list:
         return key_list(p, m, e);
     case IPC_client_key_get:

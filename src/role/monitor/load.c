@@ -51,7 +51,19 @@ static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded 
     (void)fail(e, ERR_TEMPORARY, "the config process gave no answer");
 }
 
-static bool run_config(struct monitor *m, int domains, struct loaded *out, struct err *e)
+// Reads what the configuration names, or says why it is not good.
+static void read_keys(struct monitor *m, bool is_admins, struct loaded *out)
+{
+    if (!is_admins || signing_keys_may_be(m->configs[ROLE_MONITOR], out->fds[ROLE_MONITOR], &out->why))
+        out->signing_keys = signing_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
+    if (out->signing_keys >= 0)
+        out->host_keys = host_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
+    out->is_ok = out->signing_keys >= 0 && out->host_keys >= 0;
+    out->problems = str_of(out->why.text);
+}
+
+// is_admins: domains is what admin wants it to be.
+static bool run_config(struct monitor *m, int domains, bool is_admins, struct loaded *out, struct err *e)
 {
     char *argv[] = {"mox", "role", "config", NULL};
     int pair[2], files[2] = {m->main_copy, domains};
@@ -82,14 +94,8 @@ static bool run_config(struct monitor *m, int domains, struct loaded *out, struc
     channel_close(&ch);
     if (pid > 0)
         waitpid(pid, NULL, 0);
-    if (e->kind == ERR_NONE && out->is_ok) {
-        out->signing_keys = signing_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
-        out->host_keys = host_keys_read(m, out->fds[ROLE_MONITOR], &out->why);
-        if (out->signing_keys < 0 || out->host_keys < 0) {
-            out->is_ok = false;
-            out->problems = str_of(out->why.text);
-        }
-    }
+    if (e->kind == ERR_NONE && out->is_ok)
+        read_keys(m, is_admins, out);
     return e->kind == ERR_NONE;
 }
 
@@ -242,7 +248,7 @@ void load_again(struct monitor *m)
     // The time of what is read: a change during the load is another change.
     if (domains < 0 || fstat(domains, &st))
         return;
-    if (!run_config(m, domains, &l, &e)) { // not the file's fault: the next look tries again
+    if (!run_config(m, domains, false, &l, &e)) { // not the file's fault: the next look tries again
         LOG(LOG_ERROR, "mox", "loading domains config", LOG_E(&e));
         drop_loaded(&l);
     } else if (!l.is_ok) {
@@ -315,13 +321,14 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
         return false;
     if (!signing_keys_make(m, a, asked->new_keys, e))
         return false;
-    if (!run_config(m, copy, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
+    if (!run_config(m, copy, true, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
         *problems = arena_dup(a, str_trim(l.problems));
         drop_loaded(&l);
         signing_keys_drop(m, a, asked->new_keys);
         return false;
     }
     use(m, &l, changed_at);
+    signing_keys_put_away(m, asked->old_keys);
     if (asked->removed_account.n)
         account_remove(m, asked->removed_account);
     return true;
@@ -342,6 +349,7 @@ bool domains_write(struct process *admin, struct packet *p, struct err *e)
     asked.added_account = arena_dup(&a, asked.added_account);
     asked.removed_account = arena_dup(&a, asked.removed_account);
     asked.new_keys = arena_dup(&a, asked.new_keys);
+    asked.old_keys = arena_dup(&a, asked.old_keys);
     if (admin->m->n_changes == MAX_CHANGES)
         (void)fail(&why, ERR_TEMPORARY, "too many changes at once, try again");
     is_ok = !why.kind && write_domains(admin->m, &a, given, &asked, &problems, &why);
@@ -559,7 +567,7 @@ bool load_first(struct monitor *m, struct err *e)
         return fail_errno(e, "opening the configuration directory %s", dir);
     domains = open_domains(m, e);
     if (domains < 0 || (fstat(domains, &st) && !fail_errno(e, "looking at %s", domains_name)) ||
-        !copy_main(m, e) || !run_config(m, domains, &l, e))
+        !copy_main(m, e) || !run_config(m, domains, false, &l, e))
         return false;
     m->domains_changed_ns = changed_ns(&st);
     if (!l.is_ok) {

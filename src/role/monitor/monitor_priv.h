@@ -221,6 +221,13 @@ int signing_keys_read(struct monitor *m, int compiled, struct err *e);
 MUST_USE bool signing_keys_make(struct monitor *m, struct arena *a, struct str names, struct err *e);
 /* Removes those again. */
 void signing_keys_drop(struct monitor *m, struct arena *a, struct str names);
+/*
+ * Whether admin may have asked for the configuration after, when before is in use: a key that signs and did not before is
+ * in the directory for them. Elsewhere are those of TLS, and somebody who writes the file himself may have his reasons.
+ */
+MUST_USE bool signing_keys_may_be(int before, int after, struct err *e);
+/* Moves those that nothing in use signs with any more to "old" beside them; what cannot be moved stays, and is logged. */
+void signing_keys_put_away(struct monitor *m, struct str names);
 
 /* --- owners.c: whom the roles run as, and whose their files are --------------------------------------- */
 

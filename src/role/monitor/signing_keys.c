@@ -1,9 +1,10 @@
 /*
- * The files with private keys of DKIM: read for the dkim process, and made for commands.
+ * The files with private keys of DKIM: read for the dkim process; made, and put away, for commands.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -69,12 +70,14 @@ int signing_keys_read(struct monitor *m, int compiled, struct err *e)
 
 /* --- for commands ------------------------------------------------------------------------------------ */
 
-// "dkim/" and a name: admin says what it is called, and nothing else comes of it.
+static const struct str key_dir = STR_("dkim/");
+
+// The directory and a name: admin says what it is called, and nothing else comes of it.
 static bool is_key_name(struct str name)
 {
-    struct str rest = str_from(name, 5);
+    struct str rest = str_from(name, key_dir.n);
 
-    if (!str_starts(name, STR("dkim/")) || !rest.n || rest.n > NAME_MAX || rest.p[0] == '.')
+    if (!str_starts(name, key_dir) || !rest.n || rest.n > NAME_MAX || rest.p[0] == '.')
         return false;
     for (size_t i = 0; i < rest.n; i++)
         if (!ascii_is_alnum(rest.p[i]) && str_find(STR("._-"), rest.p[i]) < 0)
@@ -104,6 +107,76 @@ static bool make_key(struct monitor *m, struct arena *a, const char *path, struc
         return true;
     (void)unlinkat(m->config_dir, path, 0);
     return false;
+}
+
+// The files that a compiled configuration signs with.
+static bool files_of(int compiled, struct arena *a, struct map *out, struct err *e)
+{
+    enum compiled_type type;
+    struct str text, body;
+    struct cur c;
+
+    if (!os_read_fd(a, compiled, COMPILED_MAX_BYTES, &text, e))
+        return false;
+    c = cur_of(text);
+    while (compiled_next(&c, &type, &body, e)) {
+        struct ipc_signing_file file;
+
+        if (type == COMPILED_signing_file && ipc_signing_file_get(body, &file, e))
+            map_put(out, file.path, a);
+    }
+    return !e->kind;
+}
+
+bool signing_keys_may_be(int before, int after, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct map old = {0}, new = {0};
+    struct map_entry *file;
+    bool is_ok = files_of(before, &a, &old, e) && files_of(after, &a, &new, e);
+
+    for (size_t i = 0; is_ok && (file = map_each(&new, &i));)
+        if (!map_get(&old, file->key) && !is_key_name(file->key))
+            is_ok = fail(e, ERR_DENIED, "a command signs with keys of the directory dkim only, not with %.*s",
+                         STR_FMT(file->key));
+    map_fini(&old);
+    map_fini(&new);
+    return is_ok;
+}
+
+static void put_away(struct monitor *m, struct arena *a, struct str name)
+{
+    const char *file = arena_cstring(a, str_from(name, key_dir.n));
+    struct err e = {0};
+    // What root moves lies where another user may write.
+    AUTO_FD dir = os_open_dir_of_root(m->config_dir, "dkim", &e);
+    AUTO_FD old = -1;
+
+    if (dir >= 0 && (!mkdirat(dir, "old", 0770) || errno == EEXIST))
+        old = os_open_dir_of_root(dir, "old", &e);
+    else if (dir >= 0)
+        (void)fail_errno(&e, "making the directory dkim/old");
+    if (old >= 0 && (renameat2(dir, file, old, file, RENAME_NOREPLACE) || fsync(old) || fsync(dir)))
+        (void)fail_errno(&e, "moving %s to dkim/old", file);
+    if (e.kind)
+        LOG(LOG_WARN, "mox", "a key of DKIM stays where it is", LOG_E(&e), LOG_S("file", name));
+    else
+        LOG(LOG_INFO, "mox", "key of DKIM moved to dkim/old", LOG_S("file", name));
+}
+
+void signing_keys_put_away(struct monitor *m, struct str names)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct cur c = cur_of(names);
+    struct map used = {0};
+    struct err e = {0};
+    struct str name;
+
+    if (names.n && files_of(m->configs[ROLE_MONITOR], &a, &used, &e))
+        while (cur_line(&c, &name))
+            if (is_key_name(name) && !map_get(&used, name))
+                put_away(m, &a, name);
+    map_fini(&used);
 }
 
 void signing_keys_drop(struct monitor *m, struct arena *a, struct str names)

@@ -56,6 +56,18 @@ static bool add_hold_rule(struct str value, struct buf *out, struct err *e)
     return true;
 }
 
+// What it waited for is gone with it: nobody is told, since nobody could be.
+static bool forget_account(struct str account, uint64_t after, struct answer *answer, struct err *e)
+{
+    struct queue_filter all = {.account = account};
+    size_t n;
+
+    if (!account.n) // would be everybody's
+        return fail(e, ERR_SYNTAX, "an account is needed");
+    return queue_change(queue_role.queue, QUEUE_DROP, &all, STR(""), after, AT_ONCE, &n, &answer->more, e) &&
+           (answer->more || queue_suppress_forget(queue_role.queue, account, e));
+}
+
 static bool run(const struct ipc_queue_command *m, const struct queue_filter *f,
                 struct answer *answer, struct err *e)
 {
@@ -91,6 +103,10 @@ static bool run(const struct ipc_queue_command *m, const struct queue_filter *f,
                : m->verb == IPC_QUEUE_SUPPRESS_REMOVE
                    ? queue_suppress_remove(q, account, address, e)
                    : queue_suppress_lookup(q, account, address, answer->out, e);
+    case IPC_QUEUE_SENDERS:
+        return queue_senders(q, m->value, m->after, answer->out, &answer->more, e);
+    case IPC_QUEUE_FORGET:
+        return forget_account(m->value, m->after, answer, e);
     default:
         return change(m, f, answer, e);
     }
