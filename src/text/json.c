@@ -12,6 +12,15 @@ static bool has_few_values(struct str text, size_t max)
     return n <= max;
 }
 
+// What jansson says has a piece of the text in it; it is for a line of the log.
+static const char *ascii_of(char *why)
+{
+    for (char *p = why; *p; p++)
+        if (*p < ' ' || *p > 126)
+            *p = '?';
+    return why;
+}
+
 json_t *json_read(struct str text, size_t max_values, struct err *e)
 {
     json_error_t why;
@@ -24,7 +33,7 @@ json_t *json_read(struct str text, size_t max_values, struct err *e)
     json_object_seed((size_t)str_hash(STR("json")) | 1); // ours, so that no file is asked for one
     root = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, &why);
     if (!root)
-        (void)fail(e, ERR_SYNTAX, "line %d: %.100s", why.line, why.text);
+        (void)fail(e, ERR_SYNTAX, "line %d: %.100s", why.line, ascii_of(why.text));
     return root;
 }
 

@@ -2,6 +2,7 @@
 #include "text/date.h"
 #include "text/deflate.h"
 #include "text/encode.h"
+#include "text/json.h"
 #include "text/prep.h"
 #include "text/regex.h"
 
@@ -187,6 +188,16 @@ TEST(json_strings)
 
     json_put_string(&b, STR("a\"\\\n\xc3\xa9\xff"));
     CHECK_STR(buf_str(&b), STR("\"a\\\"\\\\\\u000a\xc3\xa9\xef\xbf\xbd\""));
+}
+
+TEST(why_a_text_is_no_json_is_in_ascii)
+{
+    AUTO_EXACT in = exact_copy(STR("\xc3\xa9\x01"));
+    struct err e = {0};
+
+    CHECK(!json_read(in.str, 10, &e) && e.kind == ERR_SYNTAX);
+    for (const char *p = e.text; *p; p++)
+        CHECK(*p >= ' ' && *p < 127);
 }
 
 TEST(passwords_are_prepared)
