@@ -35,6 +35,7 @@ enum {
     F(archive_read_next_header)                                                                    \
     F(archive_read_data_block)                                                                     \
     F(archive_read_free)                                                                           \
+    F(archive_format_name)                                                                         \
     F(archive_filter_bytes)                                                                        \
     F(archive_error_string)                                                                        \
     F(archive_entry_pathname)                                                                      \
@@ -199,6 +200,16 @@ static bool is_bounded(const struct mailarchive_reader *r, struct err *e)
            fail(e, ERR_LIMIT, "the archive unpacks to more than %d times its size", MOST_RATIO);
 }
 
+// Mail is deflated, or stored. Of what else libarchive unpacks, some ask for as much memory as the file says.
+static bool is_method_known(const struct mailarchive_reader *r, struct err *e)
+{
+    const char *text = la.archive_format_name(r->archive);
+    struct str name = text ? str_of(text) : STR("");
+
+    return !r->is_zip || str_ends(name, STR("(deflation)")) || str_ends(name, STR("(uncompressed)")) ||
+           fail(e, ERR_SYNTAX, "the archive has a file that is packed in another way than deflated: %s", text ? text : "");
+}
+
 bool mailarchive_next(struct mailarchive_reader *r, struct mailarchive_entry *out, struct err *e)
 {
     struct archive_entry *entry;
@@ -212,6 +223,8 @@ bool mailarchive_next(struct mailarchive_reader *r, struct mailarchive_entry *ou
         return false;
     if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
         return fail_archive(r, e);
+    if (!is_method_known(r, e))
+        return false;
     name = la.archive_entry_pathname(entry);
     *out = (struct mailarchive_entry){
         .name = name ? str_at(name, strnlen(name, MAILARCHIVE_MAX_NAME + 1)) : STR("?"),

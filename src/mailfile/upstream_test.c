@@ -1,8 +1,11 @@
 #include "mailfile/upstream.h"
 
+#include <unistd.h>
+
 #include "base/test.h"
 #include "mailfile/bolt.h"
 #include "mailfile/mailarchive.h"
+#include "os/fd.h"
 #include "os/file.h"
 #include "store/store.h"
 
@@ -187,5 +190,35 @@ TEST(names_in_archives)
         CHECK_CASE(got.what == cases[i].what, i);
         CHECK_STR(got.mailbox, str_of(cases[i].mailbox));
         CHECK_STR(got.file, str_of(cases[i].file));
+    }
+}
+
+// Some of what zip can hold is unpacked with as much memory as the file says.
+TEST(files_in_a_zip_are_deflated_or_stored)
+{
+    static const char methods[] = {0, 8, 1, 9, 12, 14, 95, 98};
+    struct err e = {0};
+    AUTO_FD fd = os_memfile("zip", &e);
+    struct mailarchive_writer *w = NULL;
+
+    CHECK(fd >= 0 && mailarchive_load(&e) && (w = mailarchive_create(fd, MAILARCHIVE_ZIP, &e)));
+    CHECK(mailarchive_begin(w, STR("a/new/1"), 5, 0, &e) && mailarchive_put(w, STR("hello"), &e) &&
+          mailarchive_finish(w, &e));
+    mailarchive_free(w);
+    for (size_t i = 0; i < COUNT(methods); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        struct mailarchive_entry entry;
+        struct mailarchive_reader *r;
+        struct str all;
+        bool is_known = methods[i] == 0 || methods[i] == 8;
+
+        CHECK(os_read_fd(&a, fd, 1 << 16, &all, &e));
+        // In the file's own header, and in the list at the end.
+        CHECK(pwrite(fd, &methods[i], 1, 8) == 1 &&
+              pwrite(fd, &methods[i], 1, str_find_str(all, STR("PK\1\2")) + 10) == 1);
+        e = (struct err){0};
+        r = mailarchive_open(fd, &e);
+        CHECK_CASE(r && mailarchive_next(r, &entry, &e) == is_known && is_known == !e.kind, i);
+        mailarchive_close(r);
     }
 }
