@@ -239,6 +239,7 @@ static bool read_time(struct str bytes, struct bstore_value *out)
 struct decoding {
     const struct bstore_version *version;
     struct arena *a;
+    bool is_wanted; // the field that is read, for what it holds
 };
 
 static bool read_value(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
@@ -258,7 +259,8 @@ static bool read_list(const struct decoding *d, struct cur *c, const struct type
 
         if (has_bit(map, i) && !read_value(d, c, t->value, depth + 1, &one))
             return false;
-        if (t->value->kind == KIND_STRING && out->n_items < MOST_ITEMS)
+        // Words in lists of lists are nobody's.
+        if (d->is_wanted && !depth && t->value->kind == KIND_STRING && out->n_items < MOST_ITEMS)
             *ARENA_PUSH(d->a, out->items, &out->n_items, &cap) = one.text;
     }
     return true;
@@ -389,7 +391,7 @@ static const struct bstore_version *version_of(const struct bstore_type *type, u
     return NULL;
 }
 
-static bool read_record(const struct decoding *d, struct cur *c, struct str key,
+static bool read_record(struct decoding *d, struct cur *c, struct str key,
                         struct bstore_value *values)
 {
     const struct bstore_version *v = d->version;
@@ -403,8 +405,8 @@ static bool read_record(const struct decoding *d, struct cur *c, struct str key,
         const struct field *f = &v->fields[i];
         struct bstore_value skipped = {0};
 
-        if (has_bit(map, i - 1) &&
-            !read_value(d, c, &f->type, 0, f->slot < 0 ? &skipped : &values[f->slot]))
+        d->is_wanted = f->slot >= 0;
+        if (has_bit(map, i - 1) && !read_value(d, c, &f->type, 0, d->is_wanted ? &values[f->slot] : &skipped))
             return false;
     }
     return !cur_left(c);
@@ -429,6 +431,23 @@ static bool on_record(void *ctx, struct str key, struct str value, const struct 
     return r->fn(r->ctx, &a, values, e);
 }
 
+// A value is that of the first field of its name.
+static void set_slots(struct bstore_version *v, const char *const *wanted, size_t n)
+{
+    bool is_taken[MOST_WANTED] = {0};
+
+    for (size_t i = 0; i < v->n_fields; i++) {
+        struct field *f = &v->fields[i];
+
+        f->slot = NOT_WANTED;
+        for (size_t k = 0; k < n; k++)
+            if (!is_taken[k] && str_eq(f->name, str_of(wanted[k]))) {
+                f->slot = (int)k;
+                is_taken[k] = true;
+            }
+    }
+}
+
 bool bstore_each(const struct bolt *b, const struct bstore_type *type, const char *const *wanted, size_t n,
                  bstore_fn *fn, void *ctx, struct err *e)
 {
@@ -437,13 +456,6 @@ bool bstore_each(const struct bolt *b, const struct bstore_type *type, const cha
     if (n > MOST_WANTED)
         return fail(e, ERR_BUG, "too many fields are wanted");
     for (size_t v = 0; v < type->n; v++)
-        for (size_t i = 0; i < type->versions[v].n_fields; i++) {
-            struct field *f = &type->versions[v].fields[i];
-
-            f->slot = NOT_WANTED;
-            for (size_t k = 0; k < n; k++)
-                if (str_eq(f->name, str_of(wanted[k])))
-                    f->slot = (int)k;
-        }
+        set_slots(&type->versions[v], wanted, n);
     return bolt_each(b, &type->records, on_record, &r, e);
 }

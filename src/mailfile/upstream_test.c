@@ -4,6 +4,7 @@
 
 #include "base/test.h"
 #include "mailfile/bolt.h"
+#include "mailfile/bolt_test.h"
 #include "mailfile/mailarchive.h"
 #include "os/fd.h"
 #include "os/file.h"
@@ -137,6 +138,78 @@ TEST(pages_in_a_circle_are_an_error)
         circles++;
     }
     CHECK(circles > 0);
+}
+
+// A table of one version: its description, and one record.
+static void put_table(struct buf *out, const char *description, struct str record)
+{
+    AUTO_BUF types = BUF_LIMIT(1 << 20), records = BUF_LIMIT(1 << 20);
+    struct bolt_test_item type = {str_at("\0\0\0\1", 4), str_of(description), false},
+                          one = {str_at("\x80\0\0\0\0\0\0\1", 8), record, false};
+
+    bolt_test_bucket(&types, &type, 1);
+    bolt_test_bucket(&records, &one, record.n > 0);
+    bolt_test_bucket(out, (struct bolt_test_item[]){{STR("records"), buf_str(&records), true},
+                                                    {STR("types"), buf_str(&types), true}}, 2);
+}
+
+static bool read_message(struct arena *a, const char *description, struct str record,
+                         struct upstream_account *out)
+{
+    AUTO_BUF mailboxes = BUF_LIMIT(1 << 20), messages = BUF_LIMIT(8 << 20), file = BUF_LIMIT(16 << 20);
+    struct err e = {0};
+
+    put_table(&mailboxes, "{\"Fields\":[{\"Name\":\"ID\",\"Type\":{\"Kind\":\"int64\"}}]}", STR(""));
+    put_table(&messages, description, record);
+    bolt_test_file(&file, (struct bolt_test_item[]){{STR("Mailbox"), buf_str(&mailboxes), true},
+                                                    {STR("Message"), buf_str(&messages), true}}, 2);
+    AUTO_EXACT exact = exact_copy(buf_str(&file));
+
+    return upstream_read(exact.str, a, out, &e);
+}
+
+#define FIELD(name, type) "{\"Name\":\"" name "\",\"Type\":" type "}"
+#define WORDS "{\"Kind\":\"slice\",\"List\":{\"Kind\":\"string\"}}"
+#define MESSAGE(more) "{\"Fields\":[" FIELD("ID", "{\"Kind\":\"int64\"}") "," \
+                      FIELD("UID", "{\"Kind\":\"uint32\"}") "," more "]}"
+
+// The room of a list was counted from nothing, and what was in it was not.
+TEST(two_fields_of_one_name_are_no_longer_list)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    // Version, which fields are set, the UID, then each list: how many, which are set, the words.
+    static const char record[] = "\1\xe0\7" "\7\xfe\1a\1b\1c\1d\1e\1f\1g" "\7\xfe\1h\1i\1j\1k\1l\1m\1n";
+    struct upstream_account got;
+
+    CHECK(read_message(&a, MESSAGE(FIELD("Keywords", WORDS) "," FIELD("Keywords", WORDS)),
+                       str_at(record, sizeof record - 1), &got));
+    CHECK(got.n_messages == 1 && got.messages[0].uid == 7);
+    CHECK_STR(got.messages[0].keywords, STR("a b c d e f g"));
+}
+
+// Empty words are bits in the file, and were sixteen bytes in memory, in each of the lists that nobody asked for.
+TEST(lists_that_are_not_wanted_take_no_memory)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_BUF record = BUF_LIMIT(4 << 20);
+    struct upstream_account got;
+    size_t lists = 2000;
+
+    bolt_test_number(&record, 0x07e001, 3);
+    for (int field = 0; field < 2; field++) {
+        bolt_test_number(&record, (lists & 127) | 128 | (lists >> 7) << 8, 2);
+        for (size_t i = 0; i < lists / 8; i++)
+            buf_put_char(&record, (char)0xff);
+        for (size_t i = 0; i < lists; i++) {
+            bolt_test_number(&record, (1000 & 127) | 128 | (1000 >> 7) << 8, 2);
+            for (size_t k = 0; k < 1000 / 8; k++)
+                buf_put_char(&record, 0);
+        }
+    }
+    CHECK(read_message(&a, MESSAGE(FIELD("Keywords", "{\"Kind\":\"slice\",\"List\":" WORDS "}") ","
+                                   FIELD("Other", "{\"Kind\":\"slice\",\"List\":" WORDS "}")),
+                       buf_str(&record), &got));
+    CHECK(got.n_messages == 1 && !got.messages[0].keywords.n);
 }
 
 TEST(upstream_paths)
