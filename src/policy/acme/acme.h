@@ -76,6 +76,8 @@ struct acme_window {
 };
 MUST_USE bool acme_window_parse(struct arena *a, struct str text, struct acme_window *out, struct err *e);
 
+/* Where we would send a request to: https, and nothing that is no URL. */
+bool acme_is_url(struct str text);
 /* Seconds to wait: of a Retry-After field, a number or a date (RFC 9110 10.2.3); 0 when it says nothing. */
 int64_t acme_retry_after(struct str value, int64_t now);
 
@@ -159,6 +161,7 @@ struct acme_answer {
 struct acme_job {
     struct acme_authority *authority;
     struct arena arena;
+    struct arena request_arena, order_arena, authorization_arena; // for the last of each
     struct str host, replaces; // the certificate that it is to take the place of, as acme_certificate_id has it
     unsigned kinds;            // that can be answered: bits
     unsigned tried;            // of those, what the authority has refused
@@ -170,6 +173,7 @@ struct acme_job {
     bool has_waited;
     struct str order_url;
     struct acme_order order;
+    bool is_finalized;         // the order has the CSR
     size_t at;                 // authorization
     struct acme_authorization authorization;
     enum acme_kind kind;       // of the challenge that was chosen

@@ -232,27 +232,69 @@ TEST(a_server_that_fails_is_said_to)
     }
 }
 
-TEST(what_an_authority_cannot_make_us_do)
+// From where the steps lead to, always the same answer: how often we ask, waiting or not.
+static size_t ask_until_it_ends(const struct step *steps, size_t n_steps, struct str body)
 {
-    static const struct step endless[] = {
-        BEGIN,
-        ASK("order", AN_ORDER, 201, ORDER("ready", ""), "https://ca.example/order/1"),
-        {ACME_NEED_CSR},
-    };
     struct acme_authority y;
     struct acme_request r;
     struct acme_job j;
     size_t n = 0;
 
     begin(&y, &j, ALL);
-    play(&j, endless, COUNT(endless));
+    play(&j, steps, n_steps);
     for (enum acme_need need; (need = acme_job_next(&j, &r)) != ACME_NEED_GIVE_UP && n < 1000; n++)
         if (need == ACME_NEED_REQUEST)
-            acme_job_answer(&j, &(struct acme_answer){.code = 200, .body = STR(ORDER("processing", "")),
-                                                      .replay_nonce = STR("n"), .retry_after = STR("86400")}, 0);
-    CHECK(n < 200);
+            acme_job_answer(&j, &(struct acme_answer){.code = 200, .body = body, .replay_nonce = STR("n"),
+                                                      .retry_after = STR("86400")}, 0);
     CHECK(j.wait_ms <= 60000);
     end(&y, &j);
+    return n;
+}
+
+TEST(what_an_authority_cannot_make_us_do)
+{
+    static const struct step csr[] = {
+        BEGIN,
+        ASK("order", AN_ORDER, 201, ORDER("ready", ""), "https://ca.example/order/1"),
+        {ACME_NEED_CSR},
+    };
+    static const struct step challenge[] = {
+        BEGIN,
+        ASK("order", AN_ORDER, 201, ORDER("pending", ""), "https://ca.example/order/1"),
+        ASK("authz/1", "", 200, AUTHORIZATION("pending", CHALLENGE("http-01"))),
+        {ACME_NEED_CHALLENGE},
+        ASK("chall/http-01", "{}", 200, "{}"),
+    };
+    AUTO_BUF many = BUF_LIMIT(ACME_MAX_ANSWER);
+
+    CHECK(ask_until_it_ends(csr, COUNT(csr), STR(ORDER("processing", ""))) < 200);
+    CHECK(ask_until_it_ends(csr, COUNT(csr), STR(ORDER("ready", ""))) < 200); // though it has the CSR
+    // As much as goes into an answer, each time.
+    BUF_PUT(&many, "{\"status\":\"pending\",\"challenges\":[" REFUSED("http-01"));
+    for (size_t i = 0; i < 160; i++)
+        BUF_PUT(&many, "," REFUSED("http-01"));
+    BUF_PUT(&many, "]}");
+    CHECK(ask_until_it_ends(challenge, COUNT(challenge), buf_str(&many)) < 200);
+}
+
+TEST(where_an_order_is_must_be_a_url)
+{
+    static const char *const bad[] = {"", "http://ca.example/order/1", "https://ca.example/a b", "/order/1", "https://"};
+
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        const struct step steps[] = {
+            BEGIN,
+            ASK("order", AN_ORDER, 201, ORDER("pending", ""), bad[i]),
+            {ACME_NEED_GIVE_UP},
+        };
+        struct acme_authority y;
+        struct acme_job j;
+
+        begin(&y, &j, ALL);
+        play(&j, steps, COUNT(steps));
+        CHECK_STR(str_of(j.why.text), STR("ordering a certificate: no URL of the order"));
+        end(&y, &j);
+    }
 }
 
 TEST(problems_are_one_printable_line)

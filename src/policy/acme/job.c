@@ -71,7 +71,9 @@ static void keep_nonce(struct acme_authority *y, struct str nonce)
 void acme_job_init(struct acme_job *j, struct acme_authority *y, struct str host, unsigned kinds,
                    struct str replaces)
 {
-    *j = (struct acme_job){.authority = y, .arena = ARENA_LIMIT(16 << 20), .kinds = kinds, .step = STEP_ORDER};
+    *j = (struct acme_job){.authority = y, .arena = ARENA_LIMIT(1 << 20), .request_arena = ARENA_LIMIT(1 << 20),
+                           .order_arena = ARENA_LIMIT(1 << 20), .authorization_arena = ARENA_LIMIT(4 << 20),
+                           .kinds = kinds, .step = STEP_ORDER};
     j->host = arena_dup(&j->arena, host);
     j->replaces = arena_dup(&j->arena, replaces);
 }
@@ -79,6 +81,9 @@ void acme_job_init(struct acme_job *j, struct acme_authority *y, struct str host
 void acme_job_fini(struct acme_job *j)
 {
     arena_fini(&j->arena);
+    arena_fini(&j->request_arena);
+    arena_fini(&j->order_arena);
+    arena_fini(&j->authorization_arena);
 }
 
 static void go(struct acme_job *j, enum step step)
@@ -116,9 +121,9 @@ static struct str registration(struct acme_job *j)
 
     // The terms are accepted: whoever names an authority in the configuration has agreed to them.
     BUF_PUT(&out, "{\"termsOfServiceAgreed\":true,\"contact\":[");
-    json_put_string(&out, arena_printf(&j->arena, "mailto:%.*s", STR_FMT(j->authority->contact)));
+    json_put_string(&out, arena_printf(&j->request_arena, "mailto:%.*s", STR_FMT(j->authority->contact)));
     BUF_PUT(&out, "]");
-    return arena_dup(&j->arena, buf_str(&out));
+    return arena_dup(&j->request_arena, buf_str(&out));
 }
 
 static struct str new_order(struct acme_job *j)
@@ -133,7 +138,7 @@ static struct str new_order(struct acme_job *j)
         json_put_string(&out, j->replaces);
     }
     BUF_PUT(&out, "}");
-    return arena_dup(&j->arena, buf_str(&out));
+    return arena_dup(&j->request_arena, buf_str(&out));
 }
 
 static struct str finalization(struct acme_job *j)
@@ -143,13 +148,14 @@ static struct str finalization(struct acme_job *j)
     BUF_PUT(&out, "{\"csr\":\"");
     base64url_encode(&out, j->csr);
     BUF_PUT(&out, "\"}");
-    return arena_dup(&j->arena, buf_str(&out));
+    return arena_dup(&j->request_arena, buf_str(&out));
 }
 
 static void set_request(struct acme_job *j, enum step step, struct acme_request *out)
 {
     const struct acme_directory *d = &j->authority->directory;
 
+    arena_reset(&j->request_arena);
     *out = (struct acme_request){.method = ACME_POST};
     switch (step) {
     case STEP_DIRECTORY:
@@ -253,11 +259,12 @@ static void give_up(struct acme_job *j, enum err_kind kind, const char *doing, s
 
 static void give_up_problem(struct acme_job *j, enum step step, unsigned code, const struct acme_problem *p)
 {
-    struct str text = p->type.n ? arena_printf(&j->arena, "%.*s: %.*s", STR_FMT(p->type), STR_FMT(p->detail))
-                                : arena_printf(&j->arena, "HTTP status %u", code);
+    AUTO_ARENA a = ARENA_LIMIT(64 << 10);
+    struct str text = p->type.n ? arena_printf(&a, "%.*s: %.*s", STR_FMT(p->type), STR_FMT(p->detail))
+                                : arena_printf(&a, "HTTP status %u", code);
 
     if (str_eq(p->type, STR("userActionRequired")) && j->authority->directory.terms.n)
-        text = arena_printf(&j->arena, "its terms have changed, see %.*s", STR_FMT(j->authority->directory.terms));
+        text = arena_printf(&a, "its terms have changed, see %.*s", STR_FMT(j->authority->directory.terms));
     if (str_eq(p->type, STR("externalAccountRequired")))
         text = STR("it wants ExternalAccountBinding in mox.conf: an account of yours at this authority");
     give_up(j, ERR_DENIED, name_of(step), text);
@@ -284,13 +291,14 @@ static bool may_repeat(struct acme_job *j, enum step step, const struct acme_pro
 
 static bool refused(struct acme_job *j, enum step step, const struct acme_answer *a)
 {
+    AUTO_ARENA arena = ARENA_LIMIT(64 << 10);
     struct acme_problem problem;
 
     if (a->code >= 200 && a->code < 300) {
         j->nonce_retries = 0;
         return false;
     }
-    acme_problem_parse(&j->arena, a->body, &problem);
+    acme_problem_parse(&arena, a->body, &problem);
     if (a->code >= 400 && may_repeat(j, step, &problem))
         return true;
     j->retry_after_s = acme_retry_after(a->retry_after, j->now);
@@ -322,6 +330,13 @@ static void order_again(struct acme_job *j, const struct acme_problem *p, enum s
     give_up_problem(j, step, 0, p);
 }
 
+static void poll_order(struct acme_job *j, struct str retry_after)
+{
+    poll_later(j, retry_after);
+    if (j->step != STEP_FAILED)
+        j->step = STEP_POLL;
+}
+
 static void on_order(struct acme_job *j, struct str retry_after)
 {
     switch (j->order.status) {
@@ -330,17 +345,17 @@ static void on_order(struct acme_job *j, struct str retry_after)
             go(j, STEP_AUTHORIZATION);
             return;
         }
-        poll_later(j, retry_after); // the authorizations are there, the order is not ready yet
-        if (j->step != STEP_FAILED)
-            j->step = STEP_POLL;
+        poll_order(j, retry_after); // the authorizations are there, the order is not ready yet
         return;
     case ACME_READY:
-        go(j, j->csr.n ? STEP_FINALIZE : STEP_CSR);
+        if (!j->is_finalized) {
+            go(j, j->csr.n ? STEP_FINALIZE : STEP_CSR);
+            return;
+        }
+        poll_order(j, retry_after); // it has the CSR, and would be sent it for ever
         return;
     case ACME_PROCESSING:
-        poll_later(j, retry_after);
-        if (j->step != STEP_FAILED)
-            j->step = STEP_POLL;
+        poll_order(j, retry_after);
         return;
     case ACME_VALID:
         if (j->order.certificate.n)
@@ -400,7 +415,7 @@ static void on_authorization(struct acme_job *j, struct str retry_after)
 
 static void on_account(struct acme_job *j, const struct acme_answer *a)
 {
-    if (a->location.n && a->location.n <= ACME_MAX_URL)
+    if (acme_is_url(a->location))
         acme_authority_set_account(j->authority, a->location);
     else
         give_up(j, ERR_SYNTAX, name_of(STEP_ACCOUNT), STR("no URL of the account"));
@@ -418,19 +433,20 @@ static void on_chain(struct acme_job *j, struct str body)
     go(j, STEP_DONE);
 }
 
-static bool take_order(struct acme_job *j, const struct acme_answer *a, bool is_new, struct err *e)
+static bool take_order(struct acme_job *j, const struct acme_answer *a, enum step step, struct err *e)
 {
-    struct acme_order order;
+    bool is_new = step == STEP_ORDER;
 
-    if (!acme_order_parse(&j->arena, a->body, &order, e))
+    arena_reset(&j->order_arena);
+    if (!acme_order_parse(&j->order_arena, a->body, &j->order, e))
         return false;
-    if (is_new && (!a->location.n || a->location.n > ACME_MAX_URL))
+    if (is_new && !acme_is_url(a->location))
         return fail(e, ERR_SYNTAX, "no URL of the order");
     if (is_new) {
         j->order_url = arena_dup(&j->arena, a->location);
         j->at = 0;
     }
-    j->order = order;
+    j->is_finalized = step == STEP_FINALIZE || (j->is_finalized && !is_new);
     on_order(j, a->retry_after);
     return true;
 }
@@ -453,14 +469,13 @@ static void take(struct acme_job *j, enum step step, const struct acme_answer *a
         on_account(j, a);
         break;
     case STEP_ORDER:
-        is_ok = take_order(j, a, true, &e);
-        break;
     case STEP_FINALIZE:
     case STEP_POLL:
-        is_ok = take_order(j, a, false, &e);
+        is_ok = take_order(j, a, step, &e);
         break;
     case STEP_AUTHORIZATION:
-        is_ok = acme_authorization_parse(&j->arena, a->body, &j->authorization, &e);
+        arena_reset(&j->authorization_arena);
+        is_ok = acme_authorization_parse(&j->authorization_arena, a->body, &j->authorization, &e);
         if (is_ok)
             on_authorization(j, a->retry_after);
         break;

@@ -24,17 +24,23 @@ static json_t *read_object(struct str text, struct err *e)
     return NULL;
 }
 
-// Where we would send a request to: https, and nothing that is no URL.
+bool acme_is_url(struct str text)
+{
+    struct err e = {0};
+    struct url url;
+
+    return text.n <= ACME_MAX_URL && url_parse(text, &url, &e) && url.is_https;
+}
+
 static bool url_of(struct arena *a, const json_t *value, bool is_needed, const char *what, struct str *out,
                    struct err *e)
 {
     struct str text = json_is_string(value) ? str_at(json_string_value(value), json_string_length(value)) : STR("");
-    struct url url;
 
     *out = (struct str){0};
     if (!text.n)
         return !is_needed || fail(e, ERR_SYNTAX, "no %s", what);
-    if (text.n > ACME_MAX_URL || !url_parse(text, &url, e) || !url.is_https)
+    if (!acme_is_url(text))
         return fail(e, ERR_SYNTAX, "%s is no https URL", what);
     *out = arena_dup(a, text);
     return true;
