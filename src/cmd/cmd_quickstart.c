@@ -617,8 +617,8 @@ static bool make_service(struct quickstart *q, struct err *e)
 
     say(q, "\n");
     if (!is_user_known(q))
-        say(q, "The server needs a user of its own, and better also ids for its roles, which nobody else has. As root:\n\n"
-               "    useradd -r -d %.*s -s /usr/sbin/nologin %.*s\n    usermod --add-subuids 1879048192-1879048255 %.*s\n\n",
+        say(q, "The server needs a user of its own, and better also ids for its roles and accounts, which nobody else has. As root:\n\n"
+               "    useradd -r -d %.*s -s /usr/sbin/nologin %.*s\n    usermod --add-subuids 1879048192-1879113727 %.*s\n\n",
             STR_FMT(q->dir), STR_FMT(q->user), STR_FMT(q->user));
     if (docker && docker[0])
         return true;

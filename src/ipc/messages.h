@@ -115,6 +115,12 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_received_key_FIELDS(F) F(str, key, RECEIVED_ID_KEY_BYTES)
 /* monitor -> auth: the key of policy/srs.h. */
 #define ipc_srs_key_FIELDS(F) F(str, key, SRS_KEY_BYTES)
+/*
+ * monitor -> account template: the user ids that its children may have, other than its own; it can become no others.
+ */
+#define ipc_account_ids_FIELDS(F)                                                                  \
+    F(u32, first, 0)                                                                               \
+    F(u32, last, 0)
 /* monitor -> role: the page that it counts in (ipc/metrics.h). monitor -> web template: one to read, of a role. */
 #define ipc_metrics_FIELDS(F)
 #define ipc_metrics_page_FIELDS(F) F(u8, role, ROLE_COUNT - 1)
@@ -271,7 +277,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 #define ipc_account_start_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
     F(str, account, IPC_MAX_NAME)                                                                  \
-    F(u64, quota_bytes, 0)
+    F(u64, quota_bytes, 0)                                                                         \
+    F(u32, uid, 0) /* its user id; 0: that of the template */
 /* template -> monitor: the child of that number is running, and how it ended. */
 #define ipc_child_started_FIELDS(F)                                                                \
     F(u64, conn, 0)                                                                                \
@@ -1122,6 +1129,7 @@ enum ipc_sts_outcome {
     M(key_taken, R_(KEYS), R_(MONITOR), 0, 0)                                                      \
     M(received_key, R_(MONITOR), R_(SESSION_TEMPLATE) | R_(WEB_TEMPLATE), 0, 0)                      \
     M(srs_key, R_(MONITOR), R_(AUTH), 0, 0)                                                        \
+    M(account_ids, R_(MONITOR), R_(ACCOUNT_TEMPLATE), 0, 0)                                        \
     M(metrics, R_(MONITOR), R_STARTED, 1, 1)                                                       \
     M(metrics_page, R_(MONITOR), R_(WEB_TEMPLATE), 1, 1)                                           \
     M(go, R_(MONITOR), R_STARTED, 0, 0)                                                            \

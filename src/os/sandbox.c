@@ -24,6 +24,7 @@
 struct sandbox {
     const struct sandbox_profile *profile;
     struct sock_fprog program;
+    struct sock_fprog below; // a second one, that keeps ids below its limit; none without last_uid
 };
 
 /* Every role: memory, time, its own descriptors, its own end. */
@@ -125,8 +126,9 @@ static bool allow_internet_sockets(scmp_filter_ctx ctx, bool has_udp)
 }
 
 // Calls of which only some arguments are harmless.
-static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
+static bool allow_with_arguments(scmp_filter_ctx ctx, const struct sandbox_profile *p)
 {
+    const unsigned features = p->features;
     static const int fcntls[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_SETLK, F_GETLK, F_SETLKW,
                                  F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS};
     bool ok = true;
@@ -162,6 +164,10 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, unsigned features)
     if (features & SANDBOX_FORK)
         ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
                                SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VM | CLONE_NEWUSER, 0)) == 0;
+    // Each of the three, so that there is no way back; not above last_uid either: see compile_below.
+    if (p->last_uid)
+        ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setresuid), 3, SCMP_A0(SCMP_CMP_GE, p->first_uid),
+                               SCMP_A1(SCMP_CMP_GE, p->first_uid), SCMP_A2(SCMP_CMP_GE, p->first_uid)) == 0;
     if (features & SANDBOX_NESTED) {
         static const int prctls[] = {PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE, PR_SET_PDEATHSIG};
 
@@ -184,7 +190,7 @@ static bool add_rules(scmp_filter_ctx ctx, const struct sandbox_profile *p)
     for (size_t i = 0; i < COUNT(deadly_calls); i++)
         if (seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, deadly_calls[i], 0) != 0)
             return false;
-    return allow_with_arguments(ctx, p->features);
+    return allow_with_arguments(ctx, p);
 }
 
 // The program as bytes: libseccomp writes it to a descriptor.
@@ -202,20 +208,37 @@ static bool export_program(scmp_filter_ctx ctx, struct sock_fprog *out, struct e
     return true;
 }
 
+// An argument is compared once in a rule: what is too large is refused by a program of its own, and the kernel asks both.
+static bool compile_below(struct sandbox *s, struct err *e)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    bool ok = ctx != NULL;
+
+    for (unsigned i = 0; ok && i < 3; i++)
+        ok = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setresuid), 1,
+                              SCMP_CMP64(i, SCMP_CMP_GT, s->profile->last_uid)) == 0;
+    if (!ok)
+        fail(e, ERR_BUG, "cannot build the sandbox of %s", s->profile->name);
+    ok = ok && export_program(ctx, &s->below, e);
+    if (ctx)
+        seccomp_release(ctx);
+    return ok;
+}
+
 struct sandbox *sandbox_compile(const struct sandbox_profile *p, struct err *e)
 {
     struct sandbox *s = heap_alloc(sizeof *s);
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     bool ok;
 
-    s->profile = p;
+    *s = (struct sandbox){.profile = p};
     ok = ctx && seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && add_rules(ctx, p);
     if (!ok)
         fail(e, ERR_BUG, "cannot build the sandbox of %s", p->name);
     ok = ok && export_program(ctx, &s->program, e);
     if (ctx)
         seccomp_release(ctx);
-    if (ok)
+    if (ok && (!p->last_uid || compile_below(s, e)))
         return s;
     sandbox_free(s);
     return NULL;
@@ -226,6 +249,7 @@ void sandbox_free(struct sandbox *s)
     if (!s)
         return;
     free(s->program.filter);
+    free(s->below.filter);
     free(s);
 }
 
@@ -341,13 +365,14 @@ static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, siz
     return true;
 }
 
-// What root may do beyond its files: nothing of it is needed inside.
-static bool drop_capabilities(struct err *e)
+// What root may do beyond its files: nothing of it is needed inside, or this one thing.
+static bool drop_capabilities(const struct sandbox_profile *p, struct err *e)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    const uint32_t left = p->last_uid ? CAP_TO_MASK(CAP_SETUID) : 0;
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{.effective = left, .permitted = left}};
 
-    return syscall(SYS_capset, &header, none) == 0 || fail_errno(e, "dropping capabilities");
+    return syscall(SYS_capset, &header, sets) == 0 || fail_errno(e, "dropping capabilities");
 }
 
 // A process that was taken over, or led astray by its input, takes this much and no more.
@@ -366,9 +391,11 @@ bool sandbox_enter(const struct sandbox *s, const int *dirs, size_t n_dirs, stru
         return false;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return fail_errno(e, "prctl");
-    if (!enter_landlock(s->profile, dirs, n_dirs, e) || !drop_capabilities(e))
+    if (!enter_landlock(s->profile, dirs, n_dirs, e) || !drop_capabilities(s->profile, e))
         return false;
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->program) < 0)
+    // The one that allows more first: the other need not allow making this call.
+    if ((s->below.len && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->below) < 0) ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &s->program) < 0)
         return fail_errno(e, "seccomp of %s", s->profile->name);
     return true;
 }
@@ -391,6 +418,8 @@ size_t sandbox_allowed(const struct sandbox_profile *p, int *out, size_t max)
         out[n++] = SCMP_SYS(socket);
     if ((p->features & SANDBOX_CONNECTED) && n < max)
         out[n++] = SCMP_SYS(connect);
+    if (p->last_uid && n < max)
+        out[n++] = SCMP_SYS(setresuid);
     if ((p->features & (SANDBOX_THREADS | SANDBOX_FORK)) && n < max)
         out[n++] = SCMP_SYS(clone);
     return n;

@@ -32,6 +32,11 @@ struct sandbox_profile {
     const char *name;
     unsigned features;
     size_t memory_bytes; // of its own at most; then allocations fail
+    /*
+     * Of a process that has CAP_SETUID, for whom its children are: it may become these users, by setresuid, and no other;
+     * 0: nobody.
+     */
+    unsigned first_uid, last_uid;
 };
 
 /* A compiled seccomp program: made once in a template, loaded by each child. */

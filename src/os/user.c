@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,25 +61,38 @@ struct os_user os_user_nobody(void)
     return (struct os_user){true, NOBODY, NOBODY};
 }
 
+// This one of root's rights, in all sets that it takes to have it after exec.
+static bool keep_setuid(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const uint32_t bit = CAP_TO_MASK(CAP_SETUID);
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {{bit, bit, bit}};
+
+    return syscall(SYS_capset, &header, sets) == 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SETUID, 0, 0) == 0;
+}
+
 bool os_user_become(const struct os_user *u)
 {
-    return !u->is_set || (setgroups(0, NULL) == 0 && setresgid(u->gid, u->gid, u->gid) == 0 &&
-                          setresuid(u->uid, u->uid, u->uid) == 0);
+    return !u->is_set ||
+           (setgroups(0, NULL) == 0 && setresgid(u->gid, u->gid, u->gid) == 0 &&
+            (!u->keeps_setuid || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0) && setresuid(u->uid, u->uid, u->uid) == 0 &&
+            (!u->keeps_setuid || keep_setuid()));
 }
 
 /* --- ranges (subuid(5)) ------------------------------------------------------------------------------------ */
 
 enum { SUBUID_BYTES = 1 << 20 };
 
-bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first)
+uint32_t os_user_range(const char *name, uid_t uid, uid_t *first)
 {
     AUTO_ARENA a = ARENA_LIMIT(SUBUID_BYTES + 65536);
     struct str text, line, of, begin, count;
     const char *test = getenv("MOX_SUBUID");
     struct err none = {0};
+    uint64_t most = 0;
 
     if (!os_read_file(&a, test ? test : "/etc/subuid", SUBUID_BYTES, &text, &none))
-        return false;
+        return 0;
     while (str_next(&text, '\n', &line)) {
         uint64_t own, start, size;
 
@@ -85,12 +101,14 @@ bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first)
             !str_u64(begin, UINT32_MAX - 1, &start) || !str_u64(count, UINT32_MAX, &size))
             continue;
         // The last ids mean "nobody" and "no id".
-        if (start && size >= n && start + n < UINT32_MAX - 1) {
+        if (size > UINT32_MAX - 1 - start)
+            size = UINT32_MAX - 1 - start;
+        if (start && size > most) {
             *first = (uid_t)start;
-            return true;
+            most = size;
         }
     }
-    return false;
+    return (uint32_t)most;
 }
 
 /* --- trying it ---------------------------------------------------------------------------------------------- */

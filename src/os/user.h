@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -12,6 +13,7 @@ struct os_user {
     bool is_set; // false: the user we are
     uid_t uid;
     gid_t gid;
+    bool keeps_setuid; // it goes on to become others (CAP_SETUID, over exec too): see os/sandbox.h for whom
 };
 
 /* Whether the program runs with a group that its user has not given it: set-group-id. */
@@ -21,10 +23,10 @@ MUST_USE bool os_user_find(const char *name, struct os_user *out, struct err *e)
 /* For what needs no files and no name: the number that owns nothing. */
 struct os_user os_user_nobody(void);
 /*
- * Ids that the system keeps for a user beside its own: a range of /etc/subuid of that many or more, by name or number.
- * False when there is none.
+ * Ids that the system keeps for a user beside its own: the largest range that /etc/subuid has for it, by name or number.
+ * How many there are; 0: none.
  */
-bool os_user_range(const char *name, uid_t uid, unsigned n, uid_t *first);
+uint32_t os_user_range(const char *name, uid_t uid, uid_t *first);
 /* Whether the user may be become, and may then use the directory by its path. ERR_DENIED with a sentence. */
 MUST_USE bool os_user_may_use(const struct os_user *u, int dir_fd, struct err *e);
 /*

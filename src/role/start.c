@@ -134,6 +134,8 @@ static bool take_message(struct role_start *s, struct err *e)
             return fail(e, ERR_BUG, "the key of SRS is none");
         memcpy(s->srs_key, srs.key.p, srs.key.n);
         return true;
+    case IPC_account_ids:
+        return ipc_account_ids_get(p->body, &s->account_ids, e);
     case IPC_metrics:
         return metrics_use(p->fds[0], e);
     case IPC_metrics_page:
@@ -176,8 +178,12 @@ void role_start(struct role_start *s, enum role role)
 void role_ready(struct role_start *s)
 {
     struct err e = {0};
-    struct sandbox *box = sandbox_compile(role_profile(s->role), &e);
+    struct sandbox_profile own = *role_profile(s->role);
+    struct sandbox *box;
 
+    own.first_uid = s->account_ids.first;
+    own.last_uid = s->account_ids.last;
+    box = sandbox_compile(&own, &e);
     fd_close(&s->authorities);
     if (!box || !sandbox_enter(box, s->dirs, s->n_dirs, &e) ||
         !IPC_SEND(&s->monitor, config_done, NULL, 0, &e, .number = s->config_number))

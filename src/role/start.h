@@ -43,6 +43,7 @@ struct role_start {
     size_t n_certs;
     unsigned char received_key[RECEIVED_ID_KEY_BYTES]; // of the session template
     unsigned char srs_key[SRS_KEY_BYTES];              // of auth
+    struct ipc_account_ids account_ids;                // of the account template; last 0: its children have its own
     struct ipc_settings settings;
     struct ipc_listener *ports; // all records of listeners
     size_t n_ports, cap_ports;

@@ -23,9 +23,11 @@
 #include <unistd.h>
 
 #include "os/fd.h"
+#include "os/user.h"
 #include "role/profiles.h"
 
 enum { LAST_CALL = 461, NOBODY = 65534 };
+enum { TEMPLATE_ID = 54321, FIRST_ID = 54330, LAST_ID = 54339, ANN_ID = 54333, BOB_ID = 54334 }; // nobody's
 
 static const char *what; // of the running case, for messages
 static int inside[2];    // write end: the child's findings
@@ -256,7 +258,9 @@ static _Noreturn void child(const struct sandbox_profile *p, bool is_root, int c
     _exit(0);
 }
 
-// Runs one case; returns how many findings it had.
+static _Noreturn void become_others(int cap, const char *dir);
+
+// Runs one case, of a profile or of becoming others; returns how many findings it had.
 static int run(const struct sandbox_profile *p, bool is_root, int cap, const char *dir, int deadly)
 {
     static char text[65536];
@@ -270,6 +274,8 @@ static int run(const struct sandbox_profile *p, bool is_root, int cap, const cha
         return 1;
     fflush(stdout);
     pid = fork();
+    if (pid == 0 && !p)
+        become_others(cap, dir);
     if (pid == 0)
         child(p, is_root, cap, dir, deadly);
     close(inside[1]);
@@ -285,6 +291,85 @@ static int run(const struct sandbox_profile *p, bool is_root, int cap, const cha
         printf("%s: ended with status %#x\n", what, status);
         findings++;
     }
+    return findings;
+}
+
+// A template of accounts, which has CAP_SETUID for its children's sake, and one of these.
+static _Noreturn void become_others(int cap, const char *dir)
+{
+    static struct sandbox_profile template;
+    const struct os_user user = {true, TEMPLATE_ID, NOBODY, true};
+    static const uid_t others[] = {0, 1, TEMPLATE_ID, FIRST_ID - 1, LAST_ID + 1, NOBODY, (uid_t)-2, (uid_t)-1};
+    const long high = 1L << 32;
+    struct sandbox *box, *own;
+    struct err e = {0};
+    int fd = open(dir, O_RDONLY | O_DIRECTORY), status;
+    pid_t pid;
+
+    sandbox_cap_landlock_for_test(cap);
+    template = *role_profile(ROLE_ACCOUNT_TEMPLATE);
+    template.first_uid = FIRST_ID;
+    template.last_uid = LAST_ID;
+    box = sandbox_compile(&template, &e);
+    own = sandbox_compile(role_profile(ROLE_ACCOUNT), &e);
+    if (fd < 0 || !os_user_become(&user) || !box || !own || !sandbox_enter(box, &fd, 1, &e)) {
+        finding("template cannot start", errno);
+        _exit(3);
+    }
+    for (size_t i = 0; i < COUNT(others); i++) {
+        refused("becoming another", syscall(SYS_setresuid, others[i], others[i], others[i]));
+        refused("becoming another in part", syscall(SYS_setresuid, ANN_ID, ANN_ID, others[i]));
+        refused("becoming another to return", syscall(SYS_setresuid, ANN_ID, others[i], ANN_ID));
+        refused("becoming another, later", syscall(SYS_setresuid, others[i], ANN_ID, ANN_ID));
+    }
+    refused("becoming root by high bits", syscall(SYS_setresuid, high, high, high));
+    refused("becoming root by high bits", syscall(SYS_setresuid, high | ANN_ID, ANN_ID, ANN_ID));
+    refused("setuid", setuid(ANN_ID));
+    refused("setgid", setgid(0));
+    refused("bob's file, without being bob", open("bob/own", O_RDONLY));
+    pid = fork();
+    if (pid == 0) {
+        if (syscall(SYS_setresuid, ANN_ID, ANN_ID, ANN_ID)) {
+            finding("not ann", errno);
+            _exit(3);
+        }
+        fd_close(&fd);
+        fd = open("ann", O_RDONLY | O_DIRECTORY);
+        if (fd < 0 || fchdir(fd) || !sandbox_enter(own, &fd, 1, &e) || open("own", O_RDWR) < 0)
+            finding("ann cannot use her own", errno);
+        refused("another's file", open("../bob/own", O_RDONLY));
+        refused("another's file by its path", open("/tmp/../proc/self/cwd/../bob/own", O_RDONLY));
+        refused("another's directory", open("../bob", O_RDONLY | O_DIRECTORY));
+        refused("new file of another's", open("../bob/new", O_WRONLY | O_CREAT, 0600));
+        refused("removing another's file", unlink("../bob/own"));
+        refused("taking another's file", rename("../bob/own", "taken"));
+        refused("becoming bob", syscall(SYS_setresuid, BOB_ID, BOB_ID, BOB_ID));
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    _exit(status ? 3 : 0);
+}
+
+// Makes what two accounts have, and runs it; user ids alone protect them where cap is 0.
+static int run_ids(int cap, const char *dir)
+{
+    static const struct {
+        const char *dir, *file;
+        uid_t uid;
+    } accounts[] = {{"ann", "ann/own", ANN_ID}, {"bob", "bob/own", BOB_ID}};
+    char name[100];
+    int findings;
+
+    snprintf(name, sizeof name, "user ids of accounts, Landlock at most %d", cap);
+    what = name;
+    for (size_t i = 0; i < COUNT(accounts); i++) {
+        (void)!mkdir(accounts[i].dir, 0700);
+        fd_close(&(int){open(accounts[i].file, O_WRONLY | O_CREAT, 0600)});
+        if (chown(accounts[i].file, accounts[i].uid, NOBODY) || chown(accounts[i].dir, accounts[i].uid, NOBODY))
+            return 1;
+    }
+    findings = run(NULL, false, cap, dir, 0);
+    printf("%s sandbox %s\n", findings ? "FAIL" : "PASS", name);
     return findings;
 }
 
@@ -326,6 +411,11 @@ int main(void)
                 else
                     passed++;
             }
+    for (size_t i = 0; i < COUNT(caps) && !geteuid(); i++)
+        if (run_ids(caps[i], dir))
+            failed++;
+        else
+            passed++;
     printf("sandbox: %d passed, %d failed\n", passed, failed);
     return failed != 0;
 }

@@ -276,6 +276,11 @@ def uids_of(s):
     return found
 
 
+def capabilities(pid, field):
+    with open('/proc/%d/status' % pid) as f:
+        return next(int(l.split()[1], 16) for l in f if l.startswith(field + ':'))
+
+
 def deliver(s, to):
     w = s.connect(SMTP)
     w.smtp_hello()
@@ -327,6 +332,91 @@ def roles_have_ids_of_their_own():
             assert s.login('ann').select('INBOX')[0] == 'OK'
             uids = uids_of(s)
             assert {u for t, (u, _, _) in uids.items() if t != 'monitor'} == {OWN}, uids
+
+
+@root_test
+def accounts_have_ids_of_their_own():
+    """Where the range has more than the roles take: the owner of an account's directory says which is whose."""
+    with tempfile.NamedTemporaryFile('w') as subuid:
+        subuid.write('%d:%d:64\n%d:%d:1064\n' % (OWN, FIRST - 1000, OWN, FIRST))
+        subuid.flush()
+        last = FIRST + 1063
+        with serving(env={'MOX_SUBUID': '/dev/null'}, conf=[('User: ' + USER, 'User: %d' % OWN)]) as s:
+            accounts = os.path.join(s.dir, 'data', 'accounts')
+
+            def owners(*names):
+                found = [os.stat(os.path.join(accounts, n)).st_uid for n in names]
+                for name, uid in zip(names, found):
+                    assert mode(accounts, name) == 0o700, name
+                    assert {os.stat(os.path.join(accounts, name, f)).st_uid for f in os.listdir(os.path.join(accounts, name))} <= {uid}, name
+                return found
+
+            def uids(s, *names):
+                return [uids_of(s)['account ' + n][0] for n in names]
+
+            def use(*names):
+                for name in names:
+                    deliver(s, name + '@example.org')
+                return uids(s, *names)
+
+            # What was one id's becomes that of two, whatever was done of it when the server was killed.
+            assert use('ann', 'bob') == [OWN, OWN] == owners('ann', 'bob')
+            s.stop()
+            os.symlink('/etc/hostname', os.path.join(accounts, 'link'))
+            before = os.stat('/etc/hostname')
+            os.chmod(os.path.join(accounts, 'bob'), 0o755)
+            os.chown(os.path.join(accounts, 'bob'), last, 0)
+            s.env['MOX_SUBUID'] = subuid.name
+            s.start()
+            ann, bob = owners('ann', 'bob')
+            assert bob == last and ann != bob and FIRST + 64 <= ann <= last, (ann, bob)
+            assert use('ann', 'bob') == [ann, bob]
+            assert os.stat('/etc/hostname') == before
+            r = subprocess.run(['setpriv', '--reuid', str(ann), '--regid', str(OWN), '--clear-groups', 'cat',
+                                os.path.join(accounts, 'bob/account.db')], capture_output=True, text=True)
+            assert r.returncode == 1 and 'Permission denied' in r.stderr, r
+            template = s.pids('mox: account-template')[0]
+            for field, wanted in (('CapEff', 1 << 7), ('CapPrm', 1 << 7), ('CapInh', 0), ('CapAmb', 0)):
+                assert capabilities(template, field) == wanted, field
+            assert not any(capabilities(s.pids('mox: account ann')[0], f) for f in ('CapEff', 'CapPrm', 'CapInh', 'CapAmb'))
+            # Accounts come and go, and others keep theirs.
+            assert s.command('config', 'account', 'add', 'eve', 'eve@example.org')[0] == 0
+            eve = use('eve')[0]
+            assert [eve] == owners('eve') and eve not in (ann, bob) and FIRST + 64 <= eve <= last
+            assert s.command('config', 'account', 'rm', 'eve')[0] == 0
+            s.wait_log('account and its mail removed')
+            assert s.command('config', 'account', 'add', 'eve', 'eve@example.org')[0] == 0
+            assert use('eve', 'bob', 'ann') == [eve, bob, ann]
+            # Copied files, a copy that pretends to be somebody else's, and what root has made.
+            s.stop()
+            shutil.copytree(os.path.join(accounts, 'ann'), os.path.join(accounts, 'moved'))
+            for d in ('moved', 'moved/account.db'):
+                os.chown(os.path.join(accounts, d), ann, OWN)
+            os.chown(os.path.join(accounts, 'eve'), 0, 0)
+            os.chown(os.path.join(accounts, 'eve/account.db'), 0, 0)
+            s.start()
+            moved = owners('moved')[0]
+            assert owners('bob') == [bob] and owners('eve') == [eve] and len({owners('ann')[0], moved, bob, eve}) == 4
+            assert ann in (owners('ann')[0], moved)
+            s.stop()
+            shutil.rmtree(os.path.join(accounts, 'moved'))
+            # Another machine, with other ids.
+            text = open(subuid.name).read().replace(str(FIRST), str(FIRST + 200000))
+            open(subuid.name, 'w').write(text)
+            s.start()
+            others = owners('ann', 'bob', 'eve')
+            assert len(set(others)) == 3 and all(FIRST + 200064 <= uid for uid in others), others
+            assert use('ann', 'bob', 'eve') == others
+            # Too few for all, and too few for any.
+            for n, wanted, sentence in ((65, 2, 'more accounts than user ids for them'), (64, 1, 'too small for ids of accounts'),
+                                        (63, 1, 'too small for ids of roles and accounts')):
+                s.stop()
+                open(subuid.name, 'w').write('%d:%d:%d\n' % (OWN, FIRST, n))
+                start = len(s.log_text())
+                s.start()
+                assert sentence in s.log_text(start), s.log_text(start)
+                shared = owners('ann', 'bob', 'eve')
+                assert len(set(shared)) == wanted and use('ann', 'bob', 'eve') == shared, shared
 
 
 @root_test

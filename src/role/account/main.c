@@ -429,6 +429,15 @@ static struct store_junk junk_options(const struct ipc_account_junk *m)
     };
 }
 
+// The directory is its own user's, where each account has one: what no mistake in the sandbox takes away.
+static bool become(uint32_t uid)
+{
+    const pid_t parent = getppid();
+
+    // Becoming somebody else takes back that it dies with its parent.
+    return !uid || (setresuid(uid, uid, uid) == 0 && os_die_with_parent(parent));
+}
+
 // In the forked child.
 static void run_account(struct role_start *s, struct packet *p)
 {
@@ -448,6 +457,11 @@ static void run_account(struct role_start *s, struct packet *p)
     options.quota_bytes = m.quota_bytes;
     packet = p;
     os_title_set("mox: account %.*s", STR_FMT(account.name));
+    if (!become(m.uid)) {
+        LOG(LOG_ERROR, "store", "an account's process cannot have its user id", LOG_N("uid", m.uid),
+            LOG_S("account", account.name));
+        _exit(1);
+    }
     if (fchdir(dir))
         _exit(1);
     child_enter_sandbox(s, &dir, 1);

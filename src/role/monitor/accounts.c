@@ -31,9 +31,10 @@ static void erase_mail(struct monitor *m, struct str name)
 {
     struct err e = {0};
 
-    if (os_remove_dir(m->accounts_dir, name, &e))
+    if (os_remove_dir(m->accounts_dir, name, &e)) {
+        account_id_forget(m, name);
         LOG(LOG_INFO, "mox", "account and its mail removed", LOG_S("account", name));
-    else
+    } else
         LOG(LOG_ERROR, "mox", "removing an account's mail", LOG_E(&e), LOG_S("account", name));
 }
 
@@ -161,21 +162,26 @@ static void account_ready(void *ctx, int events)
     }
 }
 
-static int open_account_dir(struct monitor *m, struct str name, struct err *e)
+// It is the account's own, also when somebody has put another in its place while the server runs.
+static int open_account_dir(struct monitor *m, struct str name, struct os_user *user, struct err *e)
 {
-    struct os_user user = role_user(m, ROLE_ACCOUNT_TEMPLATE);
     char path[IPC_MAX_NAME + 1] = {0};
-    int fd;
+    struct stat st;
+    AUTO_FD fd = -1;
+    bool is_new;
 
     memcpy(path, name.p, name.n);
-    if (mkdirat(m->accounts_dir, path, 0700) && errno != EEXIST)
+    is_new = mkdirat(m->accounts_dir, path, 0700) == 0;
+    if (!is_new && errno != EEXIST)
         return fail_errno(e, "making the directory of account %s", path), -1;
-    if (user.is_set && fchownat(m->accounts_dir, path, user.uid, user.gid, AT_SYMLINK_NOFOLLOW))
-        return fail_errno(e, "giving the directory of account %s to the server's user", path), -1;
     fd = openat(m->accounts_dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        (void)fail_errno(e, "opening the directory of account %s", path);
-    return fd;
+    if (fd < 0 || fstat(fd, &st))
+        return fail_errno(e, "opening the directory of account %s", path), -1;
+    *user = account_user(m, name, &st);
+    if (user->is_set && st.st_uid != user->uid && (is_new || !m->settings.no_fix_permissions) &&
+        !account_give(fd, user, e))
+        return fail_in(e, "account %s", path), -1;
+    return fd_take(&fd);
 }
 
 // Parked connections of the account are kept by front, and the two talk directly.
@@ -233,6 +239,7 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     struct process *template = role_process(m, ROLE_ACCOUNT_TEMPLATE);
     struct account *a = map_get(&m->accounts, name);
     const struct known_account *known = map_get(&m->known, name);
+    struct os_user user;
     int pair[2], fds[3];
     char *copy;
     bool is_ok;
@@ -243,7 +250,7 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
         return fail(e, ERR_NOT_FOUND, "no such account"), NULL;
     if (!template || m->accounts.count >= MAX_ACCOUNTS)
         return fail(e, ERR_TEMPORARY, "too many accounts are active, try later"), NULL;
-    fds[0] = open_account_dir(m, name, e);
+    fds[0] = open_account_dir(m, name, &user, e);
     if (fds[0] < 0)
         return NULL;
     fds[2] = config_file(known, e);
@@ -259,7 +266,7 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     *a = (struct account){.id = ++m->next_account_id, .name = {copy, name.n}, .m = m,
                           .ch = {pair[0], ROLE_MONITOR, ROLE_ACCOUNT}};
     is_ok = IPC_SEND(&template->ch, account_start, fds, 3, e, .conn = a->id, .account = name,
-                     .quota_bytes = known->quota_bytes);
+                     .quota_bytes = known->quota_bytes, .uid = user.uid == role_user(m, ROLE_ACCOUNT_TEMPLATE).uid ? 0 : user.uid);
     fd_close(&fds[0]);
     fd_close(&fds[1]);
     fd_close(&fds[2]);

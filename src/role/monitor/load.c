@@ -403,7 +403,7 @@ static bool give_data(struct monitor *m, struct err *e)
 {
     // Databases that a command of root made while no server ran are given too.
     return owners_give_data(m, m->data_dir, e) &&
-           owners_give(m, m->accounts_dir, ROLE_ACCOUNT_TEMPLATE, e) && owners_give(m, m->auth_dir, ROLE_AUTH, e) &&
+           accounts_give(m, e) && owners_give(m, m->auth_dir, ROLE_AUTH, e) &&
            owners_give(m, m->queue_dir, ROLE_QUEUE, e) && owners_give(m, m->admin_dir, ROLE_ADMIN, e) &&
            owners_give(m, m->acme_dir, ROLE_KEYS, e) && owners_give(m, m->acme_state_dir, ROLE_ACME, e);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/arena.h"
@@ -137,6 +138,15 @@ struct hook {
     int64_t deadline_ms;
 };
 
+/* The user ids that are for accounts; account_ids.c. */
+struct account_ids {
+    uid_t first;
+    uint32_t n; // 0: all accounts have that of their template
+    unsigned char *used; // heap, a bit each
+    struct map of;       // names of accounts that have one -> the id, as a pointer
+    bool has_said;       // that there are too few
+};
+
 struct level {
     struct str package, level; // heap
 };
@@ -167,6 +177,7 @@ struct monitor {
     struct ipc_settings settings;
     struct os_user user; // User of mox.conf, when root started us
     struct os_user ids;  // the first of the ids that are kept for it beside its own; owners.c
+    struct account_ids account_ids;
     struct process *processes;
     struct promise *promises;
     struct map conns;    // id in hex -> struct conn
@@ -239,6 +250,18 @@ MUST_USE bool owners_protect_config(struct monitor *m, struct err *e);
 /* The data directory, and one in it that is a role's: from now on its, who can reach it. */
 MUST_USE bool owners_give_data(struct monitor *m, int dir_fd, struct err *e);
 MUST_USE bool owners_give(struct monitor *m, int dir_fd, enum role role, struct err *e);
+
+/* --- account_ids.c: whom accounts run as, and whose their files are ------------------------------------ */
+
+void account_ids_init(struct monitor *m, uid_t first, uint32_t n);
+/* Whose process the account's is, and its directory, which is so far as dir says. */
+struct os_user account_user(struct monitor *m, struct str name, const struct stat *dir);
+/* The directory of an account, and what is in it, for nobody but the user. */
+MUST_USE bool account_give(int dir_fd, const struct os_user *user, struct err *e);
+/* At the start: every account has its directory, and the template the one above. */
+MUST_USE bool accounts_give(struct monitor *m, struct err *e);
+/* There is no directory any more. */
+void account_id_forget(struct monitor *m, struct str name);
 
 /* --- roles.c: the processes ---------------------------------------------------------------------- */
 

@@ -2,8 +2,8 @@
  * Whom the roles run as when root has started us, and whose the files are that they use.
  *
  * All are User of mox.conf, unless the system keeps a range of ids for that user (/etc/subuid): then each role that needs
- * nothing of User's has one of its own, and the kernel keeps them apart whether it has Landlock or not. Their group is
- * User's, by which they pass the data directory.
+ * nothing of User's has one of its own, and the kernel keeps them apart whether it has Landlock or not. So has each account,
+ * of the ids that roles leave (account_ids.c). Their group is User's, by which they pass the data directory.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@ static const uint8_t numbers[ROLE_COUNT] = {
     [ROLE_ADMIN] = 9,   [ROLE_DIAL] = 10,            [ROLE_DELIVER_TEMPLATE] = 11, [ROLE_FETCH_TEMPLATE] = 12,
     [ROLE_ACME] = 13,
 };
-enum { IDS = 64 }; // that a range must have; some are for roles to come
+enum { IDS = 64 }; // that a range must have; some are for roles to come, and what follows is for accounts
 
 struct os_user role_user(const struct monitor *m, enum role role)
 {
@@ -28,7 +28,29 @@ struct os_user role_user(const struct monitor *m, enum role role)
 
     if (m->ids.is_set && numbers[role])
         user.uid = m->ids.uid + numbers[role];
+    user.keeps_setuid = role == ROLE_ACCOUNT_TEMPLATE && m->account_ids.n; // for its children's sake
     return user;
+}
+
+// Says what there is, and what it lacks.
+static void choose_ids(struct monitor *m, const char *name)
+{
+    uid_t first = 0;
+    const uint32_t n = os_user_range(name, m->user.uid, &first);
+
+    if (n < IDS) {
+        if (n)
+            LOG(LOG_WARN, "mox", "the range of /etc/subuid is too small for ids of roles and accounts: all processes have that "
+                "of the user; make it 65536", LOG_N("ids", n), LOG_S("of", m->settings.user));
+        return;
+    }
+    m->ids = (struct os_user){.is_set = true, .uid = first};
+    LOG(LOG_INFO, "mox", "roles have user ids of their own", LOG_N("first", first), LOG_S("of", m->settings.user));
+    if (n > IDS)
+        account_ids_init(m, first + IDS, n - IDS);
+    else
+        LOG(LOG_WARN, "mox", "the range of /etc/subuid is too small for ids of accounts: they share one; make it 65536",
+            LOG_N("ids", n), LOG_S("of", m->settings.user));
 }
 
 bool owners_choose(struct monitor *m, struct err *e)
@@ -39,7 +61,7 @@ bool owners_choose(struct monitor *m, struct err *e)
         return true; // it is its starter's own server
     if (!name || !os_user_find(name, &m->user, e))
         return name ? false : fail(e, ERR_SYNTAX, "User in mox.conf is no name");
-    m->ids.is_set = os_user_range(name, m->user.uid, IDS, &m->ids.uid);
+    choose_ids(m, name);
     for (size_t i = 0; i < ROLE_COUNT; i++) {
         struct os_user user = role_user(m, (enum role)i);
 
@@ -47,8 +69,6 @@ bool owners_choose(struct monitor *m, struct err *e)
             return fail(e, ERR_DENIED, "user %s may not execute this program: look at its permissions and where it lies",
                         name);
     }
-    if (m->ids.is_set)
-        LOG(LOG_INFO, "mox", "roles have user ids of their own", LOG_N("first", m->ids.uid), LOG_S("of", m->settings.user));
     return true;
 }
 

@@ -394,6 +394,10 @@ static bool send_files(struct monitor *m, struct process *p, struct err *e)
         if (!IPC_SEND(&p->ch, srs_key, NULL, 0, e, .key = str_at(key, sizeof key)))
             return false;
     }
+    if (p->role == ROLE_ACCOUNT_TEMPLATE && m->account_ids.n &&
+        !IPC_SEND(&p->ch, account_ids, NULL, 0, e, .first = m->account_ids.first,
+                  .last = m->account_ids.first + m->account_ids.n - 1))
+        return false;
     if (p->role == ROLE_FRONT)
         for (size_t i = 0; i < m->n_ports; i++)
             if (!IPC_SEND(&p->ch, listen, &m->ports[i].fd, 1, e,
