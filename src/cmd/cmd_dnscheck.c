@@ -2,26 +2,21 @@
  * config dnscheck: whether the DNS, and the servers that it leads to, are as the configuration wants them
  * (mox-web-http-api.md 3.4).
  */
-#include <poll.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "cmd/own_connect.h"
 #include "cmd/own_dns.h"
-#include "cmd/own_https.h"
 #include "cmd/paths.h"
+#include "cmd/probe.h"
 #include "cmd/verbs.h"
 #include "cmd/zone_text.h"
 #include "crypto/crypto.h"
 #include "os/clock.h"
-#include "os/fd.h"
-#include "os/file.h"
 #include "os/net.h"
+#include "policy/dane.h"
 #include "policy/dmarc.h"
 #include "policy/mtasts.h"
+#include "policy/mx.h"
 #include "policy/spf/spf.h"
 #include "policy/tlsrpt.h"
 #include "text/idna.h"
@@ -29,7 +24,6 @@
 
 enum {
     ALL_MS = 30 * 1000,    // after that no other server is connected to
-    PROBE_MS = 15 * 1000,  // for one server
     MAX_IPS = 64,
     MAX_KEY_FILE = 64 * 1024,
     SHORT_MAX_AGE = 24 * 3600,
@@ -47,7 +41,7 @@ struct check {
     const struct sconf_node *domain;
     struct str name, host, clients; // A-labels; clients: where they connect to
     struct dns dns;
-    int64_t end_ms;
+    struct prober prober;
     struct own_ip ips[MAX_IPS];     // that we send from, or are reached at
     size_t n_ips;
     bool has_nat;                   // IPsNATed: which addresses others see is not known
@@ -194,111 +188,9 @@ static void find_own_ips(struct check *c)
         add_ip(c, &host.ips[i], false, c->host);
 }
 
-/* --- other servers: in a process of their own, since they are read in a sandbox ----------------------------------- */
+/* --- other servers ------------------------------------------------------------------------------------------------- */
 
-typedef bool probe_fn(struct check *c, void *arg, struct buf *out, struct err *e);
-
-// What the probe finds; or why it failed.
-static bool probe(struct check *c, probe_fn *run, void *arg, struct str *out, struct err *e)
-{
-    AUTO_BUF got = BUF_LIMIT(MTASTS_MAX_POLICY + 4096);
-    int64_t end = os_monotonic_ms() + PROBE_MS;
-    int pair[2];
-    pid_t pid;
-
-    if (os_monotonic_ms() > c->end_ms)
-        return fail(e, ERR_TEMPORARY, "left out, there was no time");
-    fflush(stdout);
-    if (pipe(pair))
-        return fail_errno(e, "pipe");
-    pid = fork();
-    if (pid == 0) {
-        AUTO_BUF found = BUF_LIMIT(MTASTS_MAX_POLICY);
-        struct err why = {0};
-        bool is_ok = run(c, arg, &found, &why);
-
-        (void)!(os_write_all(pair[1], is_ok ? STR("+") : STR("-"), &why) &&
-                os_write_all(pair[1], is_ok ? buf_str(&found) : str_of(why.text), &why));
-        _exit(0);
-    }
-    fd_close(&pair[1]);
-    for (struct pollfd p = {.fd = pair[0], .events = POLLIN};;) {
-        int64_t left = end - os_monotonic_ms();
-        char *room = buf_room(&got, 4096);
-        ssize_t n = room && left > 0 && poll(&p, 1, (int)left) == 1 ? read(pair[0], room, 4096) : -1;
-
-        if (n <= 0)
-            break;
-        buf_claim(&got, (size_t)n);
-    }
-    fd_close(&pair[0]);
-    if (pid > 0) {
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-    }
-    if (!got.n)
-        return fail(e, ERR_TEMPORARY, "no answer in time");
-    *out = arena_dup(c->a, str_from(buf_str(&got), 1));
-    return got.p[0] == '+' || fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(*out));
-}
-
-struct server {
-    struct str name;
-    struct ip ip;
-    unsigned port;
-};
-
-static bool connect_to(struct server *s, struct stream *out, struct err *e)
-{
-    struct mx_addresses to = {.ips = {s->ip}, .n = 1};
-    struct ip used;
-
-    return own_connect(&to, s->port, out, &used, e) && own_confine(e);
-}
-
-static bool verify(struct check *c, struct stream *s, struct tls_client *tls, struct str name, struct err *e)
-{
-    const struct dane_result no_dane = {0};
-    struct tls_target target = own_tls_target(c->a, &no_dane, name);
-
-    return stream_connect_tls(s, tls, &target, OWN_COMMAND_MS, e) &&
-           tls_verify_roots(tls, s->tls, name, e) == TLS_VERIFIED;
-}
-
-static bool probe_smtp(struct check *c, void *arg, struct buf *out, struct err *e)
-{
-    struct server *server = arg;
-    struct stream s = {.fd = -1};
-    struct own_smtp smtp = OWN_SMTP(&s, c->a);
-    struct tls_client *tls = tls_client_new(e);
-
-    (void)out;
-    return tls && connect_to(server, &s, e) && own_smtp_begin(&smtp, STR("moxtest"), e) &&
-           own_smtp_ask_tls(&smtp, e) && verify(c, &s, tls, server->name, e);
-}
-
-static bool probe_tls(struct check *c, void *arg, struct buf *out, struct err *e)
-{
-    struct server *server = arg;
-    struct stream s = {.fd = -1};
-    struct tls_client *tls = tls_client_new(e);
-
-    (void)out;
-    return tls && connect_to(server, &s, e) && verify(c, &s, tls, server->name, e);
-}
-
-static bool probe_policy(struct check *c, void *arg, struct buf *out, struct err *e)
-{
-    struct str body;
-    struct url url;
-
-    (void)arg;
-    if (!url_parse(arena_printf(c->a, "https://" MTASTS_HOST_PREFIX "%.*s" MTASTS_PATH, STR_FMT(c->name)), &url, e) ||
-        !own_https_get(c->a, &c->dns, &url, MTASTS_MAX_POLICY - 1, &body, e))
-        return false;
-    buf_put(out, body);
-    return true;
-}
+typedef bool probe_fn(const struct prober *p, struct str name, const struct ip *ip, unsigned port, struct err *e);
 
 // Every address of a name.
 static void probe_all(struct check *c, struct str name, unsigned port, probe_fn *run)
@@ -307,11 +199,9 @@ static void probe_all(struct check *c, struct str name, unsigned port, probe_fn 
 
     mx_addresses(&c->dns, c->a, name, MX_IPV4 | MX_IPV6, NULL, 0, &to);
     for (size_t i = 0; i < to.n; i++) {
-        struct server s = {name, to.ips[i], port};
         struct err e = {0};
-        struct str none;
 
-        if (!probe(c, run, &s, &none, &e))
+        if (!run(&c->prober, name, &to.ips[i], port, &e))
             error(c, "%.*s, %.*s port %u: %s", STR_FMT(name), STR_FMT(ip_text(c, &to.ips[i])), port, e.text);
     }
 }
@@ -618,7 +508,7 @@ static void check_policy(struct check *c)
     struct str body;
     struct err e = {0};
 
-    if (!probe(c, probe_policy, NULL, &body, &e) || !mtasts_policy_parse(c->a, body, &policy, &e)) {
+    if (!probe_policy(&c->prober, c->name, &body, &e) || !mtasts_policy_parse(c->a, body, &policy, &e)) {
         error(c, "policy at https://" MTASTS_HOST_PREFIX "%.*s" MTASTS_PATH ": %s", STR_FMT(c->name), e.text);
         return;
     }
@@ -832,7 +722,7 @@ static bool begin(struct check *c, const char *domain, struct err *e)
         return false;
     c->config = config;
     c->host = config->hostname;
-    c->end_ms = os_monotonic_ms() + ALL_MS;
+    c->prober = (struct prober){c->a, &c->dns, os_monotonic_ms() + ALL_MS};
     settings = sconf_text(c->domain, "ClientSettingsDomain");
     c->clients = c->host;
     if (settings.n && !domain_to_ascii(c->a, settings, &c->clients, e))
