@@ -551,49 +551,32 @@ static void check_mtasts(struct check *c)
     check_policy(c);
 }
 
-static bool has_service(struct check *c, const char *service)
-{
-    SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners"))
-        if (sconf_bool(sconf_get(l, service), "Enabled"))
-            return true;
-    return false;
-}
-
 static void check_srv(struct check *c)
 {
-    static const struct {
-        const char *label, *service; // service NULL: we never have it
-        uint16_t port;
-        bool is_needed;
-    } rules[] = {
-        {"_submissions._tcp.", "Submissions", 465, true}, {"_submission._tcp.", "Submission", 587, false},
-        {"_imaps._tcp.", "IMAPS", 993, true},             {"_imap._tcp.", "IMAP", 143, false},
-        {"_pop3._tcp.", NULL, 110, false},                {"_pop3s._tcp.", NULL, 995, false},
-    };
-
-    for (size_t i = 0; i < COUNT(rules); i++) {
-        struct str name = below(c, rules[i].label, c->name);
-        bool is_had = rules[i].service && has_service(c, rules[i].service);
+    for (size_t i = 0; i < ZONE_SERVICES; i++) {
+        const struct zone_service *s = &zone_services[i];
+        struct str name = below(c, s->label, c->name);
+        bool is_had = s->name && zone_has_service(c->config, s->name), is_needed = zone_offers(c->config, s);
         struct dns_answer found;
 
         if (!ask(c, name, DNS_SRV, &found))
             continue;
-        if (!found.n && rules[i].is_needed)
-            error(c, "missing: %.*s. SRV 0 1 %u %.*s.", STR_FMT(name), rules[i].port, STR_FMT(c->clients));
+        if (!found.n && is_needed)
+            error(c, "missing: %.*s. SRV 0 1 %u %.*s.", STR_FMT(name), s->port, STR_FMT(c->clients));
         else if (!found.n)
             warn(c, "missing, to say that there is no such service: %.*s. SRV 0 0 0 .", STR_FMT(name));
         for (size_t j = 0; j < found.n; j++) {
             const struct dns_record *r = &found.records[j];
             bool is_none = str_eq(r->name, STR("."));
 
-            if (is_none && rules[i].is_needed && is_had)
+            if (is_none && is_needed)
                 error(c, "the record at %.*s says that there is no such service", STR_FMT(name));
             else if (!is_none && !is_had)
                 error(c, "the record at %.*s leads to %.*s port %u, which this server does not have; it should be SRV 0 0 0 .",
                       STR_FMT(name), STR_FMT(r->name), r->port);
-            else if (!is_none && (!str_eq(r->name, c->clients) || r->port != rules[i].port))
+            else if (!is_none && (!str_eq(r->name, c->clients) || r->port != s->port))
                 error(c, "the record at %.*s leads to %.*s port %u; it should lead to %.*s port %u", STR_FMT(name),
-                      STR_FMT(r->name), r->port, STR_FMT(c->clients), rules[i].port);
+                      STR_FMT(r->name), r->port, STR_FMT(c->clients), s->port);
             else if (is_none && r->port)
                 warn(c, "the record at %.*s says that there is no such service, and should have port 0", STR_FMT(name));
         }
@@ -631,7 +614,7 @@ static void check_autoconf(struct check *c)
 
     if (!str_eq(c->clients, c->host))
         check_leads_here(c, "the name for clients,", c->clients);
-    if (!has_service(c, "AutoconfigHTTPS"))
+    if (!zone_has_service(c->config, "AutoconfigHTTPS"))
         return;
     check_settings_server(c, below(c, "autoconfig.", c->name));
     if (pacc.n)
@@ -644,7 +627,7 @@ static void check_autodiscover(struct check *c)
     struct dns_answer found;
     bool has_port = false;
 
-    if (!has_service(c, "AutoconfigHTTPS") || !ask(c, name, DNS_SRV, &found))
+    if (!zone_has_service(c->config, "AutoconfigHTTPS") || !ask(c, name, DNS_SRV, &found))
         return;
     for (size_t i = 0; i < found.n; i++) {
         unsigned before = c->n_errors;
@@ -662,28 +645,58 @@ static void check_autodiscover(struct check *c)
         error(c, "no record with port 443: %.*s. SRV 0 1 443 %.*s. is needed", STR_FMT(name), STR_FMT(c->host));
 }
 
+// A parameter of a CAA record (RFC 8659 4.2); empty when it has none of that name.
+static struct str caa_parameter(struct str parameters, struct str name)
+{
+    struct str one, key, value;
+
+    while (str_next(&parameters, ';', &one))
+        if (str_cut(one, '=', &key, &value) && str_eq_ci(str_trim(key), name))
+            return str_trim(value);
+    return STR("");
+}
+
+// RFC 8657: that the record is for us, and for a way in which we show that names are ours.
+static bool caa_takes(struct check *c, const struct sconf_node *provider, struct str parameters)
+{
+    struct str uri = caa_parameter(parameters, STR("accounturi")), own = zone_account_uri(c->a, c->config, provider);
+    struct str methods = caa_parameter(parameters, STR("validationmethods")), ours, theirs;
+    bool is_usable = !methods.n;
+
+    while (str_next(&methods, ',', &theirs))
+        for (struct str rest = zone_validation_methods(provider); str_next(&rest, ',', &ours);)
+            is_usable = is_usable || str_eq_ci(str_trim(theirs), ours);
+    return is_usable && (!uri.n || !own.n || str_eq(uri, own));
+}
+
 // Not one of upstream's: a record that allows others, and not the authority that we ask, ends renewals.
 static void check_caa(struct check *c)
 {
     SCONF_EACH (provider, sconf_get(c->config->main.root, "ACME")) {
         struct str issuer = zone_issuer(provider);
         struct dns_answer found;
-        bool is_allowed = false, has_issue = false;
+        bool is_allowed = false, is_other = false, has_issue = false;
 
         if (!issuer.n || !ask(c, c->name, DNS_CAA, &found))
             continue;
         for (size_t i = 0; i < found.n; i++) {
-            struct str of = found.records[i].data, rest;
+            struct str of = found.records[i].data, rest = STR("");
 
             if (!str_eq(found.records[i].name, STR("issue")))
                 continue;
             has_issue = true;
-            str_cut(of, ';', &of, &rest); // parameters
-            is_allowed = is_allowed || str_eq_ci(str_trim(of), issuer);
+            str_cut(of, ';', &of, &rest);
+            if (!str_eq_ci(str_trim(of), issuer))
+                continue;
+            is_allowed = is_allowed || caa_takes(c, provider, rest);
+            is_other = is_other || !caa_takes(c, provider, rest);
         }
         if (!has_issue)
             warn(c, "anybody may make certificates for the domain: %.*s. CAA 0 issue \"%.*s\" is missing", STR_FMT(c->name),
                  STR_FMT(issuer));
+        else if (!is_allowed && is_other)
+            error(c, "the CAA records allow %.*s to make certificates for the domain, but not for this account, or not in the "
+                     "ways that are used here (%.*s)", STR_FMT(issuer), STR_FMT(zone_validation_methods(provider)));
         else if (!is_allowed)
             error(c, "the CAA records do not allow %.*s to make certificates for the domain", STR_FMT(issuer));
     }

@@ -7,8 +7,9 @@
 #include "cmd/paths.h"
 #include "crypto/tlsa.h"
 #include "text/idna.h"
+#include "text/json.h"
 
-enum { MAX_KEY_FILE = 64 * 1024, STRING_BYTES = 100, MOST_STRING = 255 };
+enum { MAX_KEY_FILE = 64 * 1024, STRING_BYTES = 100, MOST_STRING = 255, MOST_URI = 1000, MAX_STATE = 4 << 20, MAX_STATE_VALUES = 100000 };
 
 struct zone {
     struct arena *a;
@@ -214,12 +215,26 @@ static void put_policies(struct zone *z)
     }
 }
 
-static bool has_service(struct zone *z, const char *service)
+/* --- clients ------------------------------------------------------------------------------------------------------ */
+
+const struct zone_service zone_services[ZONE_SERVICES] = {
+    {"_imaps._tcp.", 993, "IMAPS", NULL},     {"_submissions._tcp.", 465, "Submissions", NULL},
+    {"_imap._tcp.", 143, "IMAP", "IMAPS"},    {"_submission._tcp.", 587, "Submission", "Submissions"},
+    {"_pop3._tcp.", 110, NULL, NULL},         {"_pop3s._tcp.", 995, NULL, NULL},
+};
+
+bool zone_has_service(const struct config *config, const char *name)
 {
-    SCONF_EACH (l, sconf_get(z->config->main.root, "Listeners"))
-        if (sconf_bool(sconf_get(l, service), "Enabled"))
+    SCONF_EACH (l, sconf_get(config->main.root, "Listeners"))
+        if (sconf_bool(sconf_get(l, name), "Enabled"))
             return true;
     return false;
+}
+
+bool zone_offers(const struct config *config, const struct zone_service *service)
+{
+    return service->name && zone_has_service(config, service->name) &&
+           (!service->over || !zone_has_service(config, service->over));
 }
 
 // The document is what the server will serve: its digest is that of its bytes.
@@ -248,7 +263,6 @@ static void put_pacc(struct zone *z)
 
 static void put_clients(struct zone *z)
 {
-    static const char *const absent[] = {"_imap._tcp.", "_submission._tcp.", "_pop3._tcp.", "_pop3s._tcp."};
     struct str settings = sconf_text(z->domain, "ClientSettingsDomain"), ascii;
     struct err e = {0};
 
@@ -257,16 +271,19 @@ static void put_clients(struct zone *z)
         ascii = z->host;
     else if (!str_eq(ascii, z->host))
         put(z, below(z, "", ascii), "CNAME %.*s.", STR_FMT(z->host));
-    if (has_service(z, "AutoconfigHTTPS")) {
+    if (zone_has_service(z->config, "AutoconfigHTTPS")) {
         put(z, below(z, "autoconfig.", z->name), "CNAME %.*s.", STR_FMT(z->host));
         put(z, below(z, "_autodiscover._tcp.", z->name), "SRV 0 1 443 %.*s.", STR_FMT(z->host));
         put_pacc(z);
     }
-    put(z, below(z, "_imaps._tcp.", z->name), "SRV 0 1 993 %.*s.", STR_FMT(ascii));
-    put(z, below(z, "_submissions._tcp.", z->name), "SRV 0 1 465 %.*s.", STR_FMT(ascii));
-    for (size_t i = 0; i < COUNT(absent); i++)
-        put(z, below(z, absent[i], z->name), "SRV 0 0 0 .");
+    for (size_t i = 0; i < ZONE_SERVICES; i++)
+        if (zone_offers(z->config, &zone_services[i]))
+            put(z, below(z, zone_services[i].label, z->name), "SRV 0 1 %u %.*s.", zone_services[i].port, STR_FMT(ascii));
+        else
+            put(z, below(z, zone_services[i].label, z->name), "SRV 0 0 0 .");
 }
+
+/* --- authorities --------------------------------------------------------------------------------------------------- */
 
 // mox-imap-store-cli-config.md 4.3
 struct str zone_issuer(const struct sconf_node *provider)
@@ -276,6 +293,56 @@ struct str zone_issuer(const struct sconf_node *provider)
     if (!issuer.n && str_starts(sconf_text(provider, "DirectoryURL"), STR("https://acme-v02.api.letsencrypt.org/")))
         return STR("letsencrypt.org");
     return issuer;
+}
+
+struct str zone_validation_methods(const struct sconf_node *provider)
+{
+    return sconf_text(provider, "DNSHook").n || sconf_get(provider, "DNSUpdate") ? STR("dns-01") : STR("tls-alpn-01,http-01");
+}
+
+// What the record has as it is: the authority has chosen it (RFC 8657 3: a URI, so that a semicolon would be its own).
+static bool is_plain_uri(struct str uri)
+{
+    for (size_t i = 0; i < uri.n; i++)
+        if (uri.p[i] <= ' ' || uri.p[i] > '~' || uri.p[i] == '"' || uri.p[i] == '\\' || uri.p[i] == ';')
+            return false;
+    return str_starts(uri, STR("https://")) && uri.n <= MOST_URI;
+}
+
+struct str zone_account_uri(struct arena *a, const struct config *config, const struct sconf_node *provider)
+{
+    struct str text, uri = {0};
+    struct err e = {0};
+    json_t *state;
+    size_t i;
+    const json_t *account;
+    // Written by the role acme, which alone may read it beside root: who may not is told of no account.
+    struct str path = arena_printf(a, "%.*s/acme/state/state.json", STR_FMT(sconf_text(config->main.root, "DataDir")));
+
+    if (!paths_read_named(a, path, MAX_STATE, &text, &e) || !(state = json_read(text, MAX_STATE_VALUES, &e)))
+        return STR("");
+    json_array_foreach(json_object_get(state, "accounts"), i, account)
+        if (str_eq(json_text_at(account, "provider"), provider->key) &&
+            str_eq(json_text_at(account, "directory"), sconf_text(provider, "DirectoryURL")))
+            uri = arena_dup(a, json_text_at(account, "url"));
+    json_decref(state);
+    return is_plain_uri(uri) ? uri : STR("");
+}
+
+// RFC 8657: not even that authority for anybody else. Not by default, since a new account would then need another record.
+// Names that are aliases of the host have its record.
+static void put_narrow_caa(struct zone *z, const struct sconf_node *provider, struct str issuer)
+{
+    struct str uri = zone_account_uri(z->a, z->config, provider), methods = zone_validation_methods(provider);
+    struct str owners[] = {z->name, z->host};
+
+    if (!uri.n)
+        return;
+    comment(z, "Instead of that, or beside it for the name of this server: nobody but our account at the authority, in the ways\n"
+               "; that we use. Another account needs another record.");
+    for (size_t i = 0; i < (str_eq(z->name, z->host) ? 1 : COUNT(owners)); i++)
+        put(z, arena_printf(z->a, ";; %.*s.", STR_FMT(owners[i])),
+            "CAA 0 issue \"%.*s; accounturi=%.*s; validationmethods=%.*s\"", STR_FMT(issuer), STR_FMT(uri), STR_FMT(methods));
 }
 
 static void put_caa(struct zone *z)
@@ -289,6 +356,7 @@ static void put_caa(struct zone *z)
             continue;
         comment(z, "Nobody else makes certificates for the domain.");
         put(z, below(z, "", z->name), "CAA 0 issue \"%.*s\"", STR_FMT(issuer));
+        put_narrow_caa(z, provider, issuer);
     }
 }
 

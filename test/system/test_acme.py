@@ -19,6 +19,7 @@ ACME:
 	test:
 		DirectoryURL: https://ca.example:14000/dir
 		ContactEmail: postmaster@example.org
+		IssuerDomainName: ca.example
 		Port: %(tls)d
 Listeners:
 	public:
@@ -184,6 +185,11 @@ def a_server_without_certificates_gets_both_kinds():
             # A name that only a client asks for is requested then.
             assert s.seen(TLS_PORT, name='imap.example.org') is None
             assert s.wait_seen(is_pebbles, TLS_PORT, name='imap.example.org')[2] == 'imap.example.org'
+            # Records that narrow it down to this account (RFC 8657), for whoever wants them.
+            printed = s.command('config', 'dnsrecords', 'example.org')[1]
+            for name in ('example.org.', 'mail.example.org.'):
+                assert re.search(r'^;; %s +CAA 0 issue "ca.example; accounturi=https://ca.example:14000/my-account/\w+; '
+                                 r'validationmethods=tls-alpn-01,http-01"$' % re.escape(name), printed, re.M), printed
             # A restart asks for nothing.
             before = s.seen(1993)
             s.stop()

@@ -653,6 +653,7 @@ BROKEN = [
     ('_pop3s._tcp', 'SRV', 'SRV 0 1 995 mx.fresh.example.', 'SRV conf', 'which this server does not have'),
     ('', 'CAA', GONE, 'CAA', 'warning: anybody may make certificates'),
     ('', 'CAA', 'CAA 0 issue "other.example"', 'CAA', 'error: the CAA records do not allow letsencrypt.org'),
+    ('', 'CAA', 'CAA 0 issue "letsencrypt.org; validationmethods=dns-01,x"', 'CAA', 'not in the ways that are used here'),
 ]
 
 
@@ -777,6 +778,21 @@ def every_record_that_is_wrong_is_named():
             found = fresh.check(0 if say.startswith('warning') else 1)
             assert any(say in line for line in found.get(section, [])), (broken, found)
             assert set(found) == {section, *others}, (broken, found)
+        # Without a listener for IMAPS the record of it is wrong, and what is printed instead is not.
+        fresh.internet.change(fresh.zone(fresh.records))
+        path = os.path.join(fresh.dir, 'config', 'mox.conf')
+        text = read(path)
+        assert text.count('\t\tIMAPS:\n\t\t\tEnabled: true\n') == 1
+        with open(path, 'w') as f:
+            f.write(text.replace('\t\tIMAPS:\n', '\t\tIMAP:\n'))
+        found = fresh.check(1)['SRV conf']
+        assert 'leads to mail.fresh.example port 993, which this server does not have' in found[0], found
+        assert 'error: the record at _imap._tcp.fresh.example says that there is no such service' in found, found
+        records = fresh.mox('config', 'dnsrecords', DOMAIN).stdout
+        assert re.search(r'^_imaps._tcp.fresh.example. +SRV 0 0 0 \.$', records, re.M), records
+        assert re.search(r'^_imap._tcp.fresh.example. +SRV 0 1 143 mail.fresh.example.$', records, re.M), records
+        fresh.internet.change(fresh.zone(records))
+        assert fresh.check(0) == {}
 
 
 @test
