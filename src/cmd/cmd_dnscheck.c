@@ -41,6 +41,7 @@ struct check {
     const struct sconf_node *domain;
     struct str name, host, clients; // A-labels; clients: where they connect to
     struct dns dns;
+    struct own_trust trust;
     struct prober prober;
     struct own_ip ips[MAX_IPS];     // that we send from, or are reached at
     size_t n_ips;
@@ -731,11 +732,12 @@ static bool begin(struct check *c, const char *domain, struct err *e)
 
     crypto_warm();
     if (!paths_load(c->a, config, &problems, e) || !paths_domain(c->a, config, domain, &c->domain, e) ||
-        !domain_to_ascii(c->a, c->domain->key, &c->name, e) || !own_dns_open(&c->dns, e))
+        !own_trust_of(c->a, config, &c->trust, e) || !domain_to_ascii(c->a, c->domain->key, &c->name, e) ||
+        !own_dns_open(&c->dns, e))
         return false;
     c->config = config;
     c->host = config->hostname;
-    c->prober = (struct prober){c->a, &c->dns, os_monotonic_ms() + ALL_MS};
+    c->prober = (struct prober){c->a, &c->dns, &c->trust, os_monotonic_ms() + ALL_MS};
     settings = sconf_text(c->domain, "ClientSettingsDomain");
     c->clients = c->host;
     if (settings.n && !domain_to_ascii(c->a, settings, &c->clients, e))

@@ -17,7 +17,7 @@ static bool fetch(struct arena *a, const struct dns *dns, struct str domain, str
 
     return url_parse(arena_printf(a, "https://" MTASTS_HOST_PREFIX "%.*s" MTASTS_PATH, STR_FMT(domain)), &url,
                      e) &&
-           own_https_get(a, dns, &url, MTASTS_MAX_POLICY, body, e);
+           own_https_get(a, dns, &url, &(struct own_https){.max_body = MTASTS_MAX_POLICY}, body, e);
 }
 
 static bool lookup(const char *text, struct err *e)

@@ -171,18 +171,20 @@ static bool find_updates(struct arena *a, struct config *config, const struct sc
     return *out || fail(e, ERR_NOT_FOUND, "mox.conf has no Updates section that says where to look");
 }
 
-static bool print_changes(struct arena *a, const struct dns *dns, const struct sconf_node *updates,
-                          const struct update_version *own, struct err *e)
+static bool print_changes(struct arena *a, const struct dns *dns, const struct config *config,
+                          const struct sconf_node *updates, const struct update_version *own, struct err *e)
 {
     AUTO_BUF key = BUF_LIMIT(ED25519_BYTES);
     struct update_change *changes;
     struct str text = update_changelog_url(a, sconf_text(updates, "ChangelogURL"), STR("v" MOX_VERSION));
+    struct own_trust trust;
+    struct own_https how = {&trust, .max_body = UPDATE_MAX_CHANGELOG};
     struct str body;
     struct url url;
     size_t n;
 
     if (!base64_decode_strict(&key, sconf_text(updates, "PublicKey")) || !url_parse(text, &url, e) ||
-        !own_https_get(a, dns, &url, UPDATE_MAX_CHANGELOG, &body, e) ||
+        !own_trust_of(a, config, &trust, e) || !own_https_get(a, dns, &url, &how, &body, e) ||
         !update_changelog_parse(a, body, buf_str(&key), own, &changes, &n, e))
         return fail_in(e, "%.*s", STR_FMT(text));
     for (size_t i = 0; i < n; i++)
@@ -210,7 +212,7 @@ static bool check(struct err *e)
     print_version("current version", &own);
     print_version("latest version", &latest);
     fflush(stdout);
-    return update_version_compare(&latest, &own) <= 0 || print_changes(&a, &dns, updates, &own, e);
+    return update_version_compare(&latest, &own) <= 0 || print_changes(&a, &dns, &config, updates, &own, e);
 }
 
 int cmd_checkupdate(int argc, char **argv)

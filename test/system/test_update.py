@@ -111,6 +111,12 @@ def what_is_not_signed_is_not_told():
             w.publish(w.changes())
             code, out, err = s.command('checkupdate')
             assert code == 0 and out.endswith('\n\n' + NEWER) and 'current version: v' + VERSION in out, (out, err)
+            # The authorities of the configuration, and no others.
+            shutil.copy(w.ca.file, os.path.join(s.dir, 'ca.pem'))
+            del s.env['SSL_CERT_FILE']
+            assert s.command('checkupdate')[0] == 1
+            s.set_conf('DataDir: data', 'TLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- ca.pem\nDataDir: data')
+            assert s.command('checkupdate')[0] == 0
 
 
 @test
