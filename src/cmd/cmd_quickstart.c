@@ -21,6 +21,7 @@
 #include "cmd/own_connect.h"
 #include "cmd/own_dns.h"
 #include "cmd/paths.h"
+#include "cmd/rdap.h"
 #include "cmd/service_unit.h"
 #include "cmd/verbs.h"
 #include "cmd/zone_text.h"
@@ -33,12 +34,16 @@
 #include "os/net.h"
 #include "os/user.h"
 #include "policy/dnsbl.h"
+#include "policy/psl.h"
+#include "policy/rdap.h"
 #include "role/auth/credentials.h"
 #include "text/idna.h"
 
 enum {
     DNS_MS = 10 * 1000,       // for all questions; an answer takes as long as resolve's own limit
     DIAL_MS = 10 * 1000,
+    AGE_MS = 20 * 1000,
+    YOUNG_S = 6 * 7 * 24 * 3600,
     MAX_OWN = 64,             // addresses of this machine
     MAX_IPS = MAX_OWN + MX_MAX_ADDRESSES,
     MAX_MADE = 64,            // files and directories
@@ -391,6 +396,31 @@ static void check_dial(struct quickstart *q)
         STR_FMT(answer.records[0].name));
 }
 
+// Many servers take mail of a domain that was registered yesterday for junk, whatever else is right.
+static void check_age(struct quickstart *q)
+{
+    struct prober prober = {.a = q->a, .dns = &q->dns, .end_ms = os_monotonic_ms() + AGE_MS};
+    AUTO_BUF age = BUF_LIMIT(100), safe = BUF_LIMIT(4096);
+    int64_t registered;
+    struct err e = {0};
+
+    if (q->skip_dial || !q->has_dns)
+        return;
+    say(q, "Asking when the domain was registered... ");
+    if (!domain_registered(&prober, q->domain, &registered, &e)) {
+        own_dns_put_text(&safe, str_of(e.text)); // others have a part in it
+        say(q, "left out (%.*s)\n", STR_FMT(buf_str(&safe)));
+        return;
+    }
+    rdap_put_age(&age, os_now_unix() - registered);
+    if (os_now_unix() - registered >= YOUNG_S)
+        say(q, "OK, %.*s ago\n", STR_FMT(buf_str(&age)));
+    else
+        say(q, "\n\nWARNING: %.*s was registered %.*s ago. Many servers refuse mail of domains that are younger than some\n"
+               "weeks, or take it for junk: send little at first, and to people who expect it.\n\n",
+            STR_FMT(psl_organizational(q->domain)), STR_FMT(buf_str(&age)));
+}
+
 static void check_block_lists(struct quickstart *q)
 {
     static const char *const zones[] = {"sbl.spamhaus.org", "bl.spamcop.net"};
@@ -730,6 +760,7 @@ static bool run(struct quickstart *q, const char *address, const char *hostname,
     choose_ips(q);
     check_reverse(q);
     check_dial(q);
+    check_age(q);
     check_block_lists(q);
     say(q, "\n");
     return make_admin_password(q, e) && make_main(q, account, e) && make_domains(q, account, e) &&

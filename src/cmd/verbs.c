@@ -18,7 +18,8 @@ const struct cmd cmd_verbs[] = {
      "answers there are warnings instead of checks.\n\n"
      "The server's processes run as user, by default mox, which is to be made. -hostname names this machine,\n"
      "if it does not know its full name. With -existing-webserver another program has ports 80 and 443 and\n"
-     "gets the certificates. -skipdial does not try to reach port 25 of another server.",
+     "gets the certificates. -skipdial does not try to reach port 25 of another server, and does\n"
+     "not ask how old the domain is.",
      cmd_quickstart, false},
     {"stop", "", "Stop a running server.\n\n"
      "Connections get a few seconds to end. Returns when the server has.", cmd_stop, false},
@@ -371,6 +372,9 @@ const struct cmd cmd_verbs[] = {
     {"mtasts lookup", "domain", "Look up the MTA-STS record of a domain and fetch its policy.\n\n"
      "The web server's certificate must be of an authority of the system, or of the file that the\n"
      "environment variable SSL_CERT_FILE names. Needs no running server.", cmd_mtasts_lookup, false},
+    {"rdap domainage", "domain", "Print how long ago a domain was registered.\n\n"
+     "Asks the registry, which a list of IANA's names (RDAP, RFC 9224). Mail from a young domain is often\n"
+     "taken for junk. Needs no running server.", cmd_rdap_domainage, false},
     {"smtp dial", "[flags] host[:port]",
      "Connect to an SMTP server, shake hands with STARTTLS if it offers that, and say EHLO.\n\n"
      "Then copies standard input to the server and what it says to standard output. The certificate is\n"

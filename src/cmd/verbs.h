@@ -24,6 +24,7 @@ cmd_run_fn cmd_sendmail, cmd_config_describe_sendmail;               // cmd_send
 cmd_run_fn cmd_dane_dial, cmd_dane_dialmx, cmd_dane_makerecord, cmd_smtp_dial; // cmd_dane.c
 cmd_run_fn cmd_mtasts_lookup;                                        // cmd_mtasts.c
 cmd_run_fn cmd_dns_lookup;                                           // cmd_dns.c
+cmd_run_fn cmd_rdap_domainage;                                       // cmd_rdap.c
 cmd_run_fn cmd_account_list, cmd_account_addresses, cmd_account_add, cmd_account_rm, cmd_account_disable,
     cmd_account_enable, cmd_address_account, cmd_address_add, cmd_address_rm, cmd_domain_add, cmd_domain_rm, cmd_domain_disable,
     cmd_domain_enable, cmd_alias_list, cmd_alias_print, cmd_alias_add, cmd_alias_update, cmd_alias_rm,

@@ -1,17 +1,18 @@
 """Setting up a server: quickstart, what it writes and prints, verbs for the administrator."""
+import json
 import pwd
 import sqlite3
 import stat
 import urllib.request
 
 from serving import *
-from https_server import Authority
+from https_server import Authority, Web
 from pebble import Pebble
 
 DOMAIN, HOST = 'fresh.example', 'mx.fresh.example'
 
 
-def mox(*args, cwd, input=None, env=None, code=0):
+def mox(*args, cwd=None, input=None, env=None, code=0):
     r = subprocess.run([MOX, *args], cwd=cwd, input=input, capture_output=True, text=True, timeout=WAIT,
                        env=dict(os.environ, **(env or {})))
     assert r.returncode == code, (args, r.returncode, r.stdout, r.stderr)
@@ -797,8 +798,62 @@ def every_record_that_is_wrong_is_named():
 
 @test
 @needs_dns
+def the_age_of_a_domain_is_asked_for():
+    """Whom to ask is in a list of IANA's; young domains are warned of, and what cannot be found out is left out."""
+    listed, registry = free_ip(), free_ip()
+    day = lambda days: time.strftime('%Y-%m-%dT00:00:00Z', time.gmtime(time.time() - days * 86400))
+    page = lambda data, status=200, **fields: (status, fields, json.dumps(data).encode())
+    domain = ('rdap.nic.example', '/v1/domain/fresh.example')
+    names = ['data.iana.org', 'rdap.nic.example']
+    zones = [Zone('iana.org', 'data A %s\n' % listed), Zone('nic.example', 'rdap A %s\n' % registry)]
+    authority = Authority()
+    pem = authority.issue(names)
+    services = [[['com'], ['https://nowhere.example/']], [['example'], ['https://rdap.nic.example/v1/']]]
+    pages = {('data.iana.org', '/rdap/dns.json'): page({'services': services})}
+    try:
+        with Internet(zones) as internet, Web(listed, {None: pem}, pages), Web(registry, {None: pem}, {}) as web:
+            env = dict(os.environ, **internet.env, SSL_CERT_FILE=authority.file)
+
+            def quickstart():
+                with directory() as d:
+                    return mox('quickstart', '-hostname', HOST, 'ann@mail.' + DOMAIN, USER, cwd=d, env=env).stdout
+
+            web.pages[domain] = page({'events': [{'eventAction': 'registration', 'eventDate': day(800)}]})
+            assert mox('rdap', 'domainage', 'www.' + DOMAIN, env=env).stdout == '2 years, 70 days\n'
+            # By way of another address; and from one day to the next.
+            web.pages['rdap.nic.example', '/there'] = page({'events': [{'eventAction': 'registration', 'eventDate': day(41)}]})
+            web.pages[domain] = page({}, 302, Location='https://rdap.nic.example/there')
+            out = quickstart()
+            assert 'WARNING: fresh.example was registered 41 days ago.' in out, out
+            for answer, why in ((page({}), 'the registry does not say when it was registered'), (page({}, 404), 'HTTP status 404'),
+                                (page({}, 302, Location='http://rdap.nic.example/there'), 'is not https'),
+                                (page({}, 302, Location='https://rdap.nic.example' + domain[1]), 'too often'),
+                                ((200, {}, b'{' * 5000), 'rdap.nic.example')):
+                web.pages[domain] = answer
+                r = mox('rdap', 'domainage', DOMAIN, env=env, code=1)
+                assert why in r.stderr and r.stderr.count('\n') == 1, r.stderr
+            assert 'registered... left out (' in quickstart()
+            r = mox('rdap', 'domainage', 'www.insecure.com', env=env, code=1)
+            assert r.returncode == 1 and r.stderr.count('\n') == 1, r.stderr
+            assert 'no registry tells about such domains' in mox('rdap', 'domainage', 'a.org', env=env, code=1).stderr
+    finally:
+        shutil.rmtree(authority.dir, ignore_errors=True)
+
+
+@test
+@needs_dns
 def servers_that_are_wrong_are_named():
     with Fresh() as fresh:
+        assert fresh.check(0) == {}
+        # Whom to trust, the configuration says, as it does for the server.
+        del fresh.env['SSL_CERT_FILE']
+        found = fresh.check(1)
+        assert set(found) == {'TLS', 'MTASTS', 'Autoconf', 'Autodiscover'}, found
+        shutil.copy(fresh.authority.file, os.path.join(fresh.dir, 'config', 'ca.pem'))
+        path = os.path.join(fresh.dir, 'config', 'mox.conf')
+        text = read(path)
+        with open(path, 'w') as f:
+            f.write('TLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- ca.pem\n' + text)
         assert fresh.check(0) == {}
         fresh.process.terminate()
         fresh.process.wait(WAIT)
