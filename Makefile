@@ -61,12 +61,11 @@ install: build
 deb: build
 	@tools/make-deb $(BUILD) $(BUILD)/deb
 
-# From quickstart to mail, with certificates of an authority; and the package in a Debian of its own: installed, set up, used,
-# upgraded, purged. Needs root, the network and minutes.
+# The package in a Debian of its own: installed, set up, with certificates of an authority and mail to and from Postfix over
+# verified TLS; upgraded, purged. Needs root, the network and minutes.
 test-install: build
 	@tools/install-deps build
 	@tools/install-deps install
-	@python3 test/system/test_setup.py from_an_empty_directory
 	@test/install/run
 
 # Installs what is missing, and does nothing when all is there.

@@ -357,6 +357,9 @@ def tlsa(usage, selector, matching, file):
     return 'TLSA ' + r.stdout.strip()
 
 
+NONE, TLSA, STS = range(3)  # policy types of results
+
+
 def results(s, domain):
     """What is told of TLS (RFC 8460 4.3) for a policy domain: {(policy type, result type or None, reason)}; policies and hosts."""
     db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/admin/admin.db'), uri=True, timeout=WAIT)

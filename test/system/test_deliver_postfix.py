@@ -2,13 +2,11 @@
 import socketserver
 
 from outside import *
-
-sys.path.insert(0, os.path.join(ROOT, 'test', 'bench'))
-from peers import postfix_services, wait_banner, wait_gone, wait_open
+from postfix import *
+from peers import wait_gone, wait_open
 
 PATH = '/.well-known/mta-sts.txt'
 WEB, GREY = 200, 201  # numbers of the web server's address, and of the policy service for greylisting
-NONE, TLSA, STS = range(3)  # policy types of results
 # What Postfix shows at the address of each domain: 'plain' nothing, 'own' a certificate that it signed itself, 'good',
 # 'expired' and 'other' (for names of somebody else) one of the authority that is trusted, 'old' TLS 1.1 and nothing newer.
 SHOWS = {
@@ -20,25 +18,11 @@ SHOWS = {
 }
 NUMBER = {name: i + 1 for i, name in enumerate(SHOWS)}  # of the address
 MODES = {name: name.split('-')[0] for name in SHOWS if name.split('-')[0] in ('enforce', 'testing', 'none')}
-MAIN_CF = '''
-compatibility_level = 3.6
-queue_directory = {dir}/queue
-data_directory = {dir}/data
-maillog_file = {dir}/log
-maillog_file_prefixes = {dir}
-multi_instance_enable = yes
-multi_instance_name = postfix-{instance}
+SETTINGS = '''
 myhostname = mx.postfix.example
 inet_interfaces = 127.0.0.1
 inet_protocols = all
 smtpd_peername_lookup = no
-mydestination =
-virtual_mailbox_domains = {domains}
-virtual_mailbox_base = {dir}/mail
-virtual_mailbox_maps = regexp:{dir}/users
-virtual_uid_maps = static:65534
-virtual_gid_maps = static:65534
-smtpd_tls_received_header = yes
 tls_medium_cipherlist = DEFAULT:@SECLEVEL=0
 '''
 
@@ -76,15 +60,11 @@ class Greylist(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
-class Postfix:
-    """One, with an address for every domain."""
+class Peer(Postfix):
+    """With an address for every domain."""
 
     def __init__(self, ca):
-        self.dir = tempfile.mkdtemp(prefix='mox-postfix-')
-        os.chmod(self.dir, 0o755)
-        for sub, owner in (('queue/private', 'postfix'), ('data', 'postfix'), ('mail', 'nobody')):
-            os.makedirs(self.path(sub))
-            shutil.chown(self.path(sub), owner)
+        super().__init__([name + '.example' for name in SHOWS], '(bob|many[0-9]+)', SETTINGS)
         own = self.path('own.pem'), self.path('own.key')
         run('openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', own[1],
             '-out', own[0], '-days', '30', '-subj', '/CN=whoever')
@@ -98,15 +78,10 @@ class Postfix:
         with open(other[0], 'a') as f:
             f.write(open(ca.file).read())
         self.certificates = {'own': own, 'good': good, 'expired': expired, 'other': other, 'old': own}
-        self.write('main.cf', MAIN_CF.format(dir=self.dir, instance=os.path.basename(self.dir),
-                                             domains=', '.join(name + '.example' for name in SHOWS)))
         self.services()
-        self.write('dynamicmaps.cf', '')
-        self.write('users', '/^(bob|many[0-9]+)@/ all/\n')
 
     def services(self, *more):
-        lines = [self.service(name, ip(n)) for name, n in NUMBER.items()]
-        self.write('master.cf', '\n'.join([*lines, *more, *postfix_services()]) + '\n')
+        super().services(*[self.service(name, ip(n)) for name, n in NUMBER.items()], *more)
 
     def service(self, name, address, *more):
         """A line of master.cf: a port that logs under the domain's name."""
@@ -118,27 +93,6 @@ class Postfix:
         if name == 'grey':
             options.append('smtpd_recipient_restrictions=check_policy_service,inet:%s:10023' % ip(GREY))
         return '%s:25 inet n - n - - smtpd %s' % (address, ' '.join('-o ' + o for o in [*options, *more]))
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def write(self, name, text):
-        with open(self.path(name), 'w') as f:
-            f.write(text)
-
-    def control(self, word):
-        # Its daemons keep what they are given as output: a pipe would never end.
-        with open(self.path('out'), 'ab') as out:
-            return subprocess.run(['postfix', '-c', self.dir, word], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                  env=dict(os.environ, MAIL_CONFIG=self.dir), timeout=WAIT).returncode
-
-    def start(self):
-        assert self.control('start') == 0, open(self.path('out')).read() + self.log()
-        wait_banner(ip(NUMBER['plain']), 25)
-
-    def close(self):
-        self.control('stop')
-        shutil.rmtree(self.dir, ignore_errors=True)
 
     @contextlib.contextmanager
     def ipv6(self, service=None):
@@ -157,19 +111,6 @@ class Postfix:
                 self.control('reload')
                 wait_gone('::1', 25)
 
-    def log(self, start=0):
-        if not os.path.exists(self.path('log')):
-            return ''
-        with open(self.path('log')) as f:
-            return f.read()[start:]
-
-    def wait_log(self, pattern, start=0):
-        deadline = time.monotonic() + WAIT
-        while not (found := re.search(pattern, self.log(start), re.MULTILINE)):
-            assert time.monotonic() < deadline, (pattern, self.log(start)[-3000:])
-            time.sleep(0.02)
-        return found
-
     def connections(self, name, s, n=1):
         """What its log says at the end of our connections to the domain's address, of which there are n."""
         pattern = r'peer/%s/smtpd\[\d+\]: disconnect from .*\[(?:%s|::1)\].*$' % (name, re.escape(s.ip))
@@ -179,18 +120,6 @@ class Postfix:
             time.sleep(0.02)
         assert len(found) == n, found
         return found
-
-    def mail(self, subject, n=1):
-        """The messages in its mailbox that have this subject, once there are n."""
-        deadline = time.monotonic() + WAIT
-        new = self.path('mail/all/new')
-        while True:
-            texts = [open(os.path.join(new, name)).read() for name in (os.listdir(new) if os.path.isdir(new) else [])]
-            found = [t for t in texts if '\nSubject: %s\n' % subject in t]
-            if len(found) >= n:
-                return found
-            assert time.monotonic() < deadline, (subject, texts, self.log()[-3000:])
-            time.sleep(0.02)
 
 
 class Nginx:
@@ -229,7 +158,7 @@ class World:
         self.dir = tempfile.mkdtemp(prefix='mox-outside-')
         os.chmod(self.dir, 0o755)
         self.ca = Authority(self.dir)
-        self.postfix = Postfix(self.ca)
+        self.postfix = Peer(self.ca)
         certificates = self.postfix.certificates
         ta = tlsa(2, 0, 1, self.ca.file)
         records = {'right': tlsa(3, 1, 1, certificates['own'][0]), 'wrong': 'TLSA 3 1 1 ' + '00' * 32,
@@ -254,7 +183,7 @@ class World:
     def __enter__(self):
         self.grey = Greylist()
         self.web = Nginx(self.ca)
-        self.postfix.start()
+        self.postfix.start(ip(NUMBER['plain']))
         self.internet.start()
         self.serving = serving(env=dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='20000',
                                         MOX_DIAL_PRIVATE='1'))

@@ -3,20 +3,9 @@ import json
 import pwd
 import sqlite3
 import stat
-import urllib.request
 
-from serving import *
-from https_server import Authority, Web
-from pebble import Pebble
-
-DOMAIN, HOST = 'fresh.example', 'mx.fresh.example'
-
-
-def mox(*args, cwd=None, input=None, env=None, code=0):
-    r = subprocess.run([MOX, *args], cwd=cwd, input=input, capture_output=True, text=True, timeout=WAIT,
-                       env=dict(os.environ, **(env or {})))
-    assert r.returncode == code, (args, r.returncode, r.stdout, r.stderr)
-    return r
+from fresh import *
+from https_server import Web
 
 
 @contextlib.contextmanager
@@ -35,11 +24,6 @@ def tree(d):
 
 def mode(*path):
     return stat.S_IMODE(os.stat(os.path.join(*path)).st_mode)
-
-
-def read(*path):
-    with open(os.path.join(*path)) as f:
-        return f.read()
 
 
 @test
@@ -516,81 +500,6 @@ def what_is_wrong_at_the_start_is_one_sentence():
             s.start()
 
 
-class Fresh:
-    """
-    A new domain, from quickstart on: the DNS has at first the address of the machine alone, then exactly the records that
-    quickstart printed, and the server runs as it was set up, but for its certificate, which is of a test's authority.
-    """
-
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix='mox-fresh-')
-        os.chmod(self.dir, 0o711)
-        self.ip, self.inside = free_ip(), free_ip()
-        self.authority = Authority()
-        self.internet = Internet([self.zone('')], reverse={self.ip: HOST})
-        self.env = dict(os.environ, **self.internet.env, MOX_DIAL_PRIVATE='1', SSL_CERT_FILE=self.authority.file)
-        self.process = None
-
-    def certificates(self, public):
-        """The listener's section with certificates of the authority."""
-        pem = self.authority.issue(names=[p + DOMAIN for p in ('mx.', 'mail.', 'mta-sts.', 'autoconfig.', 'ua-auto-config.')])
-        return public.replace('\t\t\tACME: letsencrypt\n', '\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: %s\n'
-                              '\t\t\t\t\tKeyFile: %s\n' % (pem, pem))
-
-    def zone(self, records, **how):
-        # Records of tools have absolute names; what test/internet adds is relative.
-        return Zone(DOMAIN, 'mx A %s\n%s' % (self.ip, records), **how)
-
-    def mox(self, *args, code=0, input=None):
-        return mox(*args, cwd=self.dir, env=self.env, code=code, input=input)
-
-    def __enter__(self):
-        self.internet.start()
-        self.printed = self.mox('quickstart', '-skipdial', '-hostname', HOST, 'ann@' + DOMAIN, USER).stdout
-        self.password = re.search('^Password of .*: (.{12})$', self.printed, re.M).group(1)
-        start = self.printed.index('; DNS records of')
-        self.records = self.printed[start:self.printed.index('\nA unit for systemd')]
-        path = os.path.join(self.dir, 'config', 'mox.conf')
-        conf = read(path)
-        assert conf.count('- %s\n' % self.ip) == 1, conf
-        self.conf = conf
-        internal = conf.index('\tinternal:\n')
-        inside = re.sub('(\t\t\t- .*\n)+', '\t\t\t- %s\n' % self.inside, conf[internal:], count=1)
-        public = self.certificates(conf[:internal])
-        with open(path, 'w') as f:
-            f.write(public + inside)
-        self.log_path = os.path.join(self.dir, 'log')
-        log = open(self.log_path, 'ab')
-        self.process = subprocess.Popen([MOX, 'serve'], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                        env=self.env)
-        deadline = time.monotonic() + WAIT
-        while 'ready to serve' not in read(self.log_path):
-            assert self.process.poll() is None and time.monotonic() < deadline, read(self.log_path)[-3000:]
-            time.sleep(0.02)
-        self.internet.change(self.zone(self.records))
-        return self
-
-    def __exit__(self, *_):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(WAIT)
-        self.internet.close()
-        shutil.rmtree(self.dir, ignore_errors=True)
-        shutil.rmtree(self.authority.dir, ignore_errors=True)
-
-    def check(self, code):
-        """What dnscheck finds: section -> lines."""
-        out = self.mox('config', 'dnscheck', DOMAIN, code=code).stdout
-        found = {}
-        for line in out.splitlines():
-            if line.startswith('# '):
-                section = found.setdefault(line[2:], [])
-            elif line and line != 'DNS OK':
-                section.append(line)
-        assert bool(found) != (out == 'DNS OK\n'), out
-        return found
-
-
 def entries(zone):
     """The records of a zone file as printed, each a text of its own."""
     found = []
@@ -663,99 +572,6 @@ def owner_and_type(entry):
     return owner[:-len(DOMAIN) - 1].rstrip('.'), kind
 
 
-class WithPebble(Fresh):
-    """The same as quickstart left it, but that the authority is not Let's Encrypt."""
-
-    def __init__(self):
-        super().__init__()
-        self.pebble = Pebble(free_ip(), self.ip, httpPort=80, tlsPort=443, retryAfter={'authz': 1, 'order': 1})
-        self.internet.more_hosts.append((self.pebble.ip, 'ca.example'))
-        self.env['SSL_CERT_FILE'] = self.pebble.authority.file
-        self.pebble.start()
-
-    def certificates(self, public):
-        old = 'https://acme-v02.api.letsencrypt.org/directory'
-        assert old in public
-        return public.replace(old, 'https://ca.example:14000/dir')
-
-    def __exit__(self, *_):
-        super().__exit__()
-        self.pebble.__exit__()
-
-    def trust(self):
-        """Whoever trusts the authority, as browsers and servers do."""
-        roots = os.path.join(self.dir, 'roots.pem')
-        context = ssl._create_unverified_context()
-        with urllib.request.urlopen('https://%s:15000/roots/0' % self.pebble.ip, context=context, timeout=WAIT) as r:
-            with open(roots, 'wb') as f:
-                f.write(r.read())
-        self.env['SSL_CERT_FILE'] = roots
-        return roots
-
-
-def connect_tls(fresh, port, name, roots):
-    """The certificate of some names is asked for when they are wanted for the first time."""
-    context = ssl.create_default_context(cafile=roots)
-    deadline = time.monotonic() + WAIT
-    while True:
-        try:
-            return context.wrap_socket(socket.create_connection((fresh.ip, port), timeout=WAIT), server_hostname=name)
-        except ssl.SSLError as e:
-            assert time.monotonic() < deadline, (name, e)
-            time.sleep(0.1)
-
-
-def asked_for(fn):
-    """A test that takes most of a minute, for the authority: `make test-install` runs it by its name."""
-    return test(fn) if len(sys.argv) > 1 and sys.argv[1] and sys.argv[1] in fn.__name__ else fn
-
-
-@asked_for
-@needs_dns
-def from_an_empty_directory_to_mail():
-    """quickstart, its DNS records, certificates of an authority, and a mail program with the settings it is told."""
-    if not shutil.which('pebble'):
-        return print('SKIP from_an_empty_directory_to_mail: pebble is not installed (tools/install-deps)')
-    with WithPebble() as fresh:
-        roots = fresh.trust()
-        deadline = time.monotonic() + WAIT
-        while True:  # until every name that others use has its certificate
-            r = subprocess.run([MOX, 'config', 'dnscheck', DOMAIN], cwd=fresh.dir, env=fresh.env, capture_output=True, text=True)
-            if r.returncode == 0:
-                break
-            assert time.monotonic() < deadline, r.stdout + read(fresh.log_path)[-3000:]
-            time.sleep(0.2)
-        assert r.stdout == 'DNS OK\n', r.stdout
-        with connect_tls(fresh, 443, 'autoconfig.' + DOMAIN, roots) as s:
-            s.sendall(('GET /mail/config-v1.1.xml?emailaddress=ann@%s HTTP/1.1\r\nHost: autoconfig.%s\r\n'
-                       'Connection: close\r\n\r\n' % (DOMAIN, DOMAIN)).encode())
-            document = s.makefile('rb').read().decode()
-        servers = {kind: (host, int(port)) for kind, host, port in re.findall(
-            r'Server type="(imap|smtp)">\s*<hostname>([^<]+)</hostname>\s*<port>(\d+)</port>', document)}
-        assert servers == {'imap': ('mail.' + DOMAIN, 993), 'smtp': ('mail.' + DOMAIN, 465)}, document
-        host, port = servers['smtp']
-        smtp = smtplib.SMTP(timeout=WAIT)
-        smtp.sock = connect_tls(fresh, port, host, roots)
-        assert smtp.getreply()[0] == 220
-        smtp.login('ann@' + DOMAIN, fresh.password)
-        smtp.sendmail('ann@' + DOMAIN, ['ann@' + DOMAIN], 'From: ann@%s\r\nSubject: first\r\n\r\nhello\r\n' % DOMAIN)
-        smtp.quit()
-        host, port = servers['imap']
-        mail = os.path.join(fresh.dir, 'mail')
-        os.mkdir(mail)
-        with open(os.path.join(fresh.dir, 'mbsyncrc'), 'w') as f:
-            f.write('IMAPAccount a\nTunnel "openssl s_client -quiet -connect %s:%d -servername %s -verify_return_error '
-                    '-verify_hostname %s -CAfile %s 2>> %s/tunnel"\nUser ann@%s\nPass "%s"\n\nIMAPStore far\nAccount a\n\n'
-                    'MaildirStore near\nPath %s/\nInbox %s/INBOX\n\nChannel c\nFar :far:\nNear :near:\nPatterns INBOX\n'
-                    'Create Near\nSyncState *\n' % (fresh.ip, port, host, host, roots, fresh.dir, DOMAIN, fresh.password, mail, mail))
-        new = os.path.join(mail, 'INBOX', 'new')
-        while not os.path.exists(new) or not os.listdir(new):
-            run('mbsync', '-c', os.path.join(fresh.dir, 'mbsyncrc'), '-a')
-            assert time.monotonic() < deadline, read(fresh.log_path)[-3000:]
-        text = read(new, os.listdir(new)[0])
-        assert 'Subject: first' in text and 'DKIM-Signature: ' in text, text
-
-
 @test
 @needs_dns
 def every_record_that_is_wrong_is_named():
@@ -789,7 +605,7 @@ def every_record_that_is_wrong_is_named():
         found = fresh.check(1)['SRV conf']
         assert 'leads to mail.fresh.example port 993, which this server does not have' in found[0], found
         assert 'error: the record at _imap._tcp.fresh.example says that there is no such service' in found, found
-        records = fresh.mox('config', 'dnsrecords', DOMAIN).stdout
+        records = fresh.mox('config', 'dnsrecords', DOMAIN)
         assert re.search(r'^_imaps._tcp.fresh.example. +SRV 0 0 0 \.$', records, re.M), records
         assert re.search(r'^_imap._tcp.fresh.example. +SRV 0 1 143 mail.fresh.example.$', records, re.M), records
         fresh.internet.change(fresh.zone(records))
