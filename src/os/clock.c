@@ -72,3 +72,13 @@ void os_random(void *p, size_t n)
         done += (size_t)got;
     }
 }
+
+void os_random_name(struct buf *out)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    unsigned char bytes[22];
+
+    os_random(bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        buf_put_char(out, alphabet[bytes[i] % 64]);
+}

@@ -116,3 +116,14 @@ TEST(time_and_randomness_can_be_given)
     os_random_set_for_test(0);
     CHECK(str_eq(str_at(a, 8), str_at(b, 8)));
 }
+
+TEST(random_names)
+{
+    AUTO_BUF one = BUF_LIMIT(100), other = BUF_LIMIT(100);
+
+    os_random_name(&one);
+    os_random_name(&other);
+    CHECK(one.n == 22 && other.n == 22 && !str_eq(buf_str(&one), buf_str(&other)));
+    for (size_t i = 0; i < one.n; i++)
+        CHECK(ascii_is_alnum(one.p[i]) || one.p[i] == '-' || one.p[i] == '_');
+}

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "queue/queue_priv.h"
-#include "text/encode.h"
 
 enum {
     MAX_REPORT = 1 << 20,
@@ -47,11 +46,9 @@ static bool is_within_rate(struct queue *q, int64_t now)
 
 static struct str random_name(struct arena *a)
 {
-    unsigned char bytes[16];
     AUTO_BUF b = BUF_LIMIT(64);
 
-    os_random(bytes, sizeof bytes);
-    base64url_encode(&b, str_at(bytes, sizeof bytes));
+    os_random_name(&b);
     return arena_dup(a, buf_str(&b));
 }
 

@@ -134,8 +134,6 @@ bool smtp_find_from(struct smtp_session *c, const struct smtp_message *m, struct
 MUST_USE bool smtp_may_post(struct smtp_session *c, const struct smtp_message *m,
                             const struct smtp_rcpt *rcpt, bool *is_allowed, struct err *e);
 
-/* Text that nobody guesses, of letters, digits, "-" and "_". */
-void smtp_put_random_name(struct buf *out);
 /* mox-smtp-delivery.md 1.9; rcpt: the one recipient it names, or NULL (smtp_received.c). */
 MUST_USE bool smtp_put_received(struct smtp_session *c, const struct smtp_message *m,
                                 const struct smtp_rcpt *rcpt, struct buf *out, struct err *e);

@@ -43,17 +43,6 @@ bool smtp_read_message(struct smtp_session *c, int64_t deadline_ms)
            session_read_more(c->s, left < SESSION_READ_MS ? (int)left : SESSION_READ_MS);
 }
 
-void smtp_put_random_name(struct buf *out)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    unsigned char bytes[22];
-
-    os_random(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        buf_put_char(out, alphabet[bytes[i] % 64]);
-}
-
 void smtp_accepted(struct smtp_session *c)
 {
     c->good++;
@@ -70,7 +59,7 @@ static void take(struct smtp_session *c)
     struct err e = {0};
 
     m.has_8bit = m.is_binary || p->text.has_8bit;
-    smtp_put_random_name(&id);
+    os_random_name(&id);
     m.id = arena_dup(&c->a, buf_str(&id));
     if (p->has_failed || !os_memfile_seal(p->fd, &p->why)) {
         LOG(LOG_ERROR, smtp_package(c), "storing a message", LOG_E(&p->why));

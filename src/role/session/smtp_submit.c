@@ -63,7 +63,7 @@ static bool put_missing(struct smtp_session *c, const struct smtp_message *m, st
 
     if (!header_count(m->header, STR("Message-Id"))) {
         BUF_PUT(&id, "<");
-        smtp_put_random_name(&id);
+        os_random_name(&id);
         BUF_PUT(&id, "@");
         buf_put(&id, c->s->port->hostname);
         BUF_PUT(&id, ">");
