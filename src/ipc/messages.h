@@ -585,7 +585,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
 /*
  * session -> queue: the envelope of a message to come. future_release: what RFC 4865 was asked for,
  * "for;SECONDS" or "until;TIME", or empty. ret, envid: RFC 3461, decoded. message_id: of the header, or empty.
- * is_sender_real: from port 25, the reverse path is known to be the sender's, who can be told of failures.
+ * is_sender_real: from port 25, the reverse path is known to be the sender's, who can be told of failures. name:
+ * admin's alone, of a message that it may give twice and that is stored once; or empty.
  */
 #define ipc_submit_FIELDS(F)                                                                       \
     F(str, reverse_path, IPC_MAX_ADDRESS)                                                          \
@@ -600,7 +601,8 @@ enum { IPC_LAST_OUTCOME = IPC_ABORTED };
     F(str, envid, 100)                                                                             \
     F(str, message_id, IPC_MAX_ADDRESS)                                                            \
     F(u8, is_sender_real, 1)                                                                       \
-    F(str, prefix, IPC_MAX_PREFIX)
+    F(str, prefix, IPC_MAX_PREFIX)                                                                 \
+    F(str, name, 64)
 /*
  * One recipient; notify and orcpt: RFC 3461. From port 25 only, about what its accounts have said already:
  * delivery_id, as those know it that have the message, or the reply for which it is not to be tried.

@@ -220,8 +220,27 @@ static bool insert_all(struct queue *q, const struct queue_new *m, struct err *e
     return true;
 }
 
+// Whoever gives it did not hear that it was there, and gives it again.
+static bool is_new(struct queue *q, const struct queue_new *m, bool *out, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "INSERT OR IGNORE INTO named (name, queued_unix) VALUES (?,?)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, m->name);
+    stmt_bind_i64(s, 2, os_now_unix());
+    if (!stmt_run(s, e))
+        return false;
+    *out = db_changes(q->db) > 0;
+    return true;
+}
+
 static bool add(struct queue *q, const struct queue_new *m, struct err *e)
 {
+    bool is_first = true;
+
+    if (m->name.n && (!is_new(q, m, &is_first, e) || !is_first))
+        return !e->kind;
     return queue_limits_take(q, m, os_now_unix(), e) && insert_all(q, m, e) &&
            report_put_refused(q, m, e);
 }

@@ -79,6 +79,7 @@ struct queue_new {
     enum queue_ret ret;
     struct str envid;      // decoded; empty: not said
     struct str message_id; // with its angle brackets, or empty
+    struct str name;       // of a message of this server's own: one that was added already is left as it is; or empty
     uint32_t keep_retired_s; // how long it is remembered what became of it
     uint32_t max_per_day, max_first_per_day; // of the account; 0: no limit
     uint32_t max_attempts;   // at another server; 0: as usual
@@ -215,5 +216,5 @@ extern const struct attempt queue_suppressed_attempt;
 /* Writes the message's bytes to fd. */
 MUST_USE bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e);
 
-/* Forgets up to max retired messages whose time has come; n: how many there were. */
+/* Forgets up to max retired messages whose time has come, and names of long ago; n: how many messages there were. */
 MUST_USE bool queue_forget_retired(struct queue *q, size_t max, size_t *n, struct err *e);

@@ -265,3 +265,43 @@ TEST(queue_limits_of_an_older_queue)
     os_clock_set_for_test(-1);
     CHECK(chdir("/") == 0);
 }
+
+// Of a message that is given again, since nobody heard that it was taken.
+TEST(queue_takes_a_named_message_once)
+{
+    const struct queue_recipient to = {.address = STR_("a@x")};
+    struct queue_new m = {.origin = QUEUE_OWN_REPORT, .recipients = &to, .n_recipients = 1, .fd = -1,
+                          .prefix = STR_("P: 1\r\n\r\n"), .name = STR_("n1")};
+    struct queue_entry entry, other;
+    struct queue_fixture f;
+    struct err e = {0};
+    struct db *old;
+    size_t n;
+
+    queue_fixture_begin(&f);
+    queue_close(f.q);
+    CHECK(unlink("queue.db") == 0);
+    old = db_open("queue.db", sql_queue, 9, &e); // of a program that knew no names
+    CHECK(old != NULL);
+    db_close(old);
+    f.q = queue_open(&e);
+    CHECK(f.q && queue_add(f.q, &m, &e) && queue_add(f.q, &m, &e) && queue_commit(f.q, &e));
+    CHECK(queue_fixture_next(&f, &entry) && !queue_fixture_next(&f, &other));
+    CHECK(queue_result(f.q, &entry, &delivered, &e) && queue_commit(f.q, &e));
+    queue_close(f.q);
+    f.q = queue_open(&e);
+    CHECK(f.q && queue_add(f.q, &m, &e) && !queue_fixture_next(&f, &entry)); // also when it has gone
+    m.name = STR("n2");
+    CHECK(queue_add(f.q, &m, &e) && queue_fixture_next(&f, &entry));
+    // One that could not be stored is none.
+    m.name = STR("n3");
+    m.size = 5;
+    CHECK(!queue_add(f.q, &m, &e));
+    m.size = 0;
+    e = (struct err){0};
+    CHECK(queue_add(f.q, &m, &e) && queue_fixture_next(&f, &entry));
+    // After a week nobody does that.
+    queue_fixture_wait(&f, 7 * 24 * 3600);
+    CHECK(queue_forget_retired(f.q, 10, &n, &e) && queue_add(f.q, &m, &e) && queue_fixture_next(&f, &entry));
+    queue_fixture_end(&f);
+}

@@ -4,6 +4,9 @@
 #include "os/clock.h"
 #include "queue/queue_priv.h"
 
+// Nobody gives a message again after so long.
+enum { NAMES_KEPT_S = 7 * 24 * 3600 };
+
 bool retired_put_result(struct queue *q, const struct queue_entry *entry,
                         const struct attempt *attempt, struct err *e)
 {
@@ -48,19 +51,21 @@ bool queue_forget_retired(struct queue *q, size_t max, size_t *n, struct err *e)
 {
     AUTO_STMT results = db_prepare(q->db, "DELETE FROM result WHERE entry IN (SELECT id FROM retired "
                                           "WHERE keep_until_unix <= ?1 LIMIT ?2)", e);
+    AUTO_STMT names = db_prepare(q->db, "DELETE FROM named WHERE queued_unix <= ?", e);
     AUTO_STMT rows = db_prepare(q->db, "DELETE FROM retired WHERE id IN (SELECT id FROM retired "
                                        "WHERE keep_until_unix <= ?1 LIMIT ?2)", e);
     int64_t now = os_now_unix();
     bool is_ok;
 
     *n = 0;
-    if (!results || !rows || !queue_change_begin(q, e))
+    if (!results || !names || !rows || !queue_change_begin(q, e))
         return false;
     stmt_bind_i64(results, 1, now);
     stmt_bind_u64(results, 2, max);
     stmt_bind_i64(rows, 1, now);
     stmt_bind_u64(rows, 2, max);
-    is_ok = stmt_run(results, e) && stmt_run(rows, e);
+    stmt_bind_i64(names, 1, now - NAMES_KEPT_S);
+    is_ok = stmt_run(results, e) && stmt_run(names, e) && stmt_run(rows, e);
     *n = db_changes(q->db);
     return queue_change_end(q, is_ok, e);
 }

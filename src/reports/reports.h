@@ -30,6 +30,9 @@ struct reports *reports_open(struct err *e);
 /* With a commit. */
 void reports_close(struct reports *r);
 MUST_USE bool reports_commit(struct reports *r, struct err *e);
+/* Several changes as one: when it did not go well (is_ok), none of them is there. */
+MUST_USE bool reports_begin(struct reports *r, struct err *e);
+MUST_USE bool reports_end(struct reports *r, bool is_ok, struct err *e);
 
 /* --- received.c: reports of others -------------------------------------------------------------- */
 
@@ -142,6 +145,26 @@ MUST_USE bool reports_is_suppressed(struct reports *r, bool is_tls, struct str a
 MUST_USE bool reports_list_suppressed(struct reports *r, bool is_tls, struct buf *out,
                                       struct err *e);
 
+/* --- letter.c: reports by mail, until the queue has them ------------------------------------------ */
+
+enum { REPORTS_MAX_LETTERS = 1000, REPORTS_MAX_LETTER_BYTES = 256 << 20 };
+struct report_letter {
+    uint64_t id;
+    struct str name; // nobody else's: the queue knows by it what it has
+    bool is_tls;
+    struct str domain, sender, recipients, message; // domain: that it is about; recipients: a line each
+    int64_t created_unix;
+    uint32_t attempts;
+};
+/* id and attempts are not looked at. ERR_LIMIT when too many wait. */
+MUST_USE bool reports_letter_add(struct reports *r, const struct report_letter *l, struct err *e);
+/* The one that has been due for longest; texts are in a. */
+MUST_USE bool reports_letter_next(struct reports *r, struct arena *a, int64_t now_unix, struct report_letter *out,
+                                  bool *found, struct err *e);
+/* The queue did not take it: not again before then. */
+MUST_USE bool reports_letter_again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e);
+MUST_USE bool reports_letter_done(struct reports *r, uint64_t id, struct err *e);
+
 /* --- web.c: TLS reports for web servers, until these have taken them ------------------------------ */
 
 enum { REPORTS_MAX_WEB = 10000, REPORTS_MAX_WEB_BODY = 8 << 20 };
@@ -156,6 +179,11 @@ MUST_USE bool reports_web_add(struct reports *r, const struct web_report *w, str
 /* The one that has been due for longest; texts are in a. */
 MUST_USE bool reports_web_next(struct reports *r, struct arena *a, int64_t now_unix, struct web_report *out,
                                bool *found, struct err *e);
+/* It is about to be sent: until it is said what became of that, it is not due. */
+MUST_USE bool reports_web_begun(struct reports *r, uint64_t id, struct err *e);
+/* One of which that was never said: whether the server has it nobody knows. */
+MUST_USE bool reports_web_unknown(struct reports *r, struct arena *a, struct web_report *out, bool *found,
+                                  struct err *e);
 /* It was not taken: not again before then. */
 MUST_USE bool reports_web_again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e);
 MUST_USE bool reports_web_done(struct reports *r, uint64_t id, struct err *e);

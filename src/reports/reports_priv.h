@@ -9,9 +9,6 @@ struct reports {
     uint64_t n_evaluations, n_tls_results; // rows
 };
 
-/* Opens the transaction with its first change. */
-MUST_USE bool reports_begin(struct reports *r, struct err *e);
-MUST_USE bool reports_end(struct reports *r, bool is_ok, struct err *e);
 /* How many rows there are. */
 MUST_USE bool reports_count(struct reports *r, struct err *e);
 /* Part of reports_expire. */

@@ -458,3 +458,74 @@ TEST(reports_wait_for_web_servers)
     CHECK(!reports_web_add(r, &w, &e) && e.kind == ERR_LIMIT);
     close_old(r);
 }
+
+TEST(a_report_that_is_being_sent_is_not_due)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct web_report w = {.url = STR_("https://a.example/x"), .domain = STR_("a.example"), .body = STR_("x"),
+                           .created_unix = 1000};
+    struct reports *r = open_new();
+    struct err e = {0};
+    bool found;
+
+    CHECK(reports_web_add(r, &w, &e) && reports_web_unknown(r, &a, &w, &found, &e) && !found);
+    CHECK(reports_web_next(r, &a, 2000, &w, &found, &e) && found);
+    CHECK(reports_web_begun(r, w.id, &e) && reports_commit(r, &e));
+    CHECK(reports_web_next(r, &a, 2000, &w, &found, &e) && !found);
+    CHECK(reports_web_again(r, w.id, 3000, &e)); // it was not taken
+    CHECK(reports_web_next(r, &a, 3000, &w, &found, &e) && found);
+    CHECK(reports_web_begun(r, w.id, &e));
+    reports_close(r); // and nothing was heard
+    r = reports_open(&e);
+    CHECK(r && reports_web_next(r, &a, 9000, &w, &found, &e) && !found);
+    CHECK(reports_web_unknown(r, &a, &w, &found, &e) && found);
+    CHECK_STR(w.url, STR("https://a.example/x"));
+    CHECK(reports_web_done(r, w.id, &e) && reports_web_unknown(r, &a, &w, &found, &e) && !found);
+    close_old(r);
+}
+
+TEST(letters_wait_for_the_queue)
+{
+    char dir[] = "/tmp/mox-reports-XXXXXX";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct report_letter l = {.name = STR_("n1"), .is_tls = true, .domain = STR_("a.example"),
+                              .sender = STR_("postmaster@x"), .recipients = STR_("r@a.example\ns@a.example\n"),
+                              .message = STR_("m\0\r\n"), .created_unix = 1000};
+    struct err e = {0};
+    struct reports *r;
+    struct db *d;
+    bool found;
+
+    CHECK(mkdtemp(dir) && chdir(dir) == 0);
+    d = db_open("admin.db", sql_admin, 5, &e); // one of before they did
+    CHECK(d && db_exec(d, "INSERT INTO web_report (url, domain, body, created_unix, next_unix) "
+                          "VALUES ('https://a.example/x', 'a.example', 'x', 5, 5)", &e));
+    db_close(d);
+    r = reports_open(&e);
+    CHECK(r && reports_web_next(r, &a, 5, &(struct web_report){.id = 0}, &found, &e) && found);
+    CHECK(reports_letter_next(r, &a, 2000, &l, &found, &e) && !found);
+    CHECK(reports_letter_add(r, &l, &e) && !reports_letter_add(r, &l, &e)); // a name is one letter's
+    // With what it goes with, or not at all.
+    e = (struct err){0};
+    l.name = STR("n2");
+    CHECK(reports_begin(r, &e) && reports_letter_add(r, &l, &e) && !reports_end(r, false, &e));
+    l.name = STR("n3");
+    l.is_tls = false;
+    CHECK(reports_begin(r, &e) && reports_letter_add(r, &l, &e) && reports_end(r, true, &e));
+    CHECK(reports_letter_next(r, &a, 2000, &l, &found, &e) && found && l.is_tls && l.created_unix == 1000);
+    CHECK_STR(l.name, STR("n1"));
+    CHECK_STR(l.sender, STR("postmaster@x"));
+    CHECK_STR(l.recipients, STR("r@a.example\ns@a.example\n"));
+    CHECK_STR(l.message, STR("m\0\r\n"));
+    CHECK(reports_letter_again(r, l.id, 3000, &e));
+    reports_close(r);
+    r = reports_open(&e);
+    CHECK(r && reports_letter_next(r, &a, 2000, &l, &found, &e) && found && !l.is_tls);
+    CHECK_STR(l.name, STR("n3"));
+    CHECK(reports_letter_done(r, l.id, &e) && reports_letter_next(r, &a, 2000, &l, &found, &e) && !found);
+    CHECK(reports_letter_next(r, &a, 3000, &l, &found, &e) && found && l.attempts == 1);
+    l.name = STR("n4");
+    l.message.n = REPORTS_MAX_LETTER_BYTES; // not looked at
+    CHECK(!reports_letter_add(r, &l, &e) && e.kind == ERR_LIMIT);
+    close_old(r);
+}

@@ -23,16 +23,8 @@ bool reports_web_add(struct reports *r, const struct web_report *w, struct err *
     return reports_begin(r, e) && reports_end(r, add(r, w, e), e);
 }
 
-bool reports_web_next(struct reports *r, struct arena *a, int64_t now_unix, struct web_report *out,
-                      bool *found, struct err *e)
+static bool read_one(struct stmt *s, struct arena *a, struct web_report *out, bool *found, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "SELECT id, url, domain, body, created_unix, attempts FROM web_report "
-                                    "WHERE next_unix <= ? ORDER BY next_unix, id LIMIT 1", e);
-
-    *found = false;
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, now_unix);
     *found = stmt_step(s, e);
     if (*found)
         *out = (struct web_report){.id = stmt_u64(s, 0),
@@ -44,10 +36,47 @@ bool reports_web_next(struct reports *r, struct arena *a, int64_t now_unix, stru
     return !e->kind;
 }
 
+#define WEB_REPORT "SELECT id, url, domain, body, created_unix, attempts FROM web_report "
+
+bool reports_web_next(struct reports *r, struct arena *a, int64_t now_unix, struct web_report *out,
+                      bool *found, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, WEB_REPORT "WHERE next_unix <= ? AND NOT is_begun ORDER BY next_unix, id LIMIT 1", e);
+
+    *found = false;
+    if (!s)
+        return false;
+    stmt_bind_i64(s, 1, now_unix);
+    return read_one(s, a, out, found, e);
+}
+
+bool reports_web_unknown(struct reports *r, struct arena *a, struct web_report *out, bool *found, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, WEB_REPORT "WHERE is_begun LIMIT 1", e);
+
+    *found = false;
+    return s && read_one(s, a, out, found, e);
+}
+
+static bool begun(struct reports *r, uint64_t id, struct err *e)
+{
+    AUTO_STMT s = db_prepare(r->db, "UPDATE web_report SET is_begun = 1 WHERE id = ?", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, id);
+    return stmt_run(s, e);
+}
+
+bool reports_web_begun(struct reports *r, uint64_t id, struct err *e)
+{
+    return reports_begin(r, e) && reports_end(r, begun(r, id, e), e);
+}
+
 static bool again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "UPDATE web_report SET attempts = attempts + 1, next_unix = ? "
-                                    "WHERE id = ?", e);
+    AUTO_STMT s = db_prepare(r->db, "UPDATE web_report SET attempts = attempts + 1, is_begun = 0, "
+                                    "next_unix = ? WHERE id = ?", e);
 
     if (!s)
         return false;

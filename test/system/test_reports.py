@@ -234,6 +234,7 @@ def reports_are_added_by_hand():
 # --- our own -------------------------------------------------------------------------------------------
 
 WANTS = '127.66.0.9'
+LATER = '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org"\n'
 
 
 class Wanting(World):
@@ -253,6 +254,8 @@ class Wanting(World):
             Zone('tls.example', '_smtp._tls TXT "v=TLSRPTv1; rua=mailto:ann@example.org,https://tls.example/report"\n'),
             Zone('host.example', '_smtp._tls.mx TXT "v=TLSRPTv1; rua=mailto:bob@example.org"\n'),
             Zone('unheard.example', 'x A 127.0.0.1'),
+            Zone('later.example', LATER, breaks='expired'),
+            Zone('died.example', '_smtp._tls TXT "v=TLSRPTv1; rua=https://post.example/died,mailto:bob@example.org"\n'),
             Zone('post.example', '@ A %s\nwrong A %s\n_smtp._tls TXT "v=TLSRPTv1; rua=%s"\n' % (
                 outside.ip(7), outside.ip(7), ','.join('https://' + u for u in (
                     'post.example/v1/tlsrpt?who=us', 'post.example/busy', 'wrong.post.example/x', 'post.example/fourth')))),
@@ -428,6 +431,58 @@ def dmarc_reports_wait_for_the_dns():
         s.wait_log('a report waits for the DNS')
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM evaluation').fetchone()[0] == 1
+        # What an interval that is over has left is told when the server starts again.
+        s.stop()
+        s.env['MOX_RESOLVER'] = world.internet.env['MOX_RESOLVER']
+        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'admin', 'admin.db'))) as db:
+            db.execute('UPDATE evaluation SET hour = ?', (int(time.time()) // 86400 * 24 - 1,))
+            db.commit()
+        s.start()
+        eventually(letters, s, 'ann', 'Report Domain: wants.example')
+
+
+@test
+@needs_dns
+def reports_are_tried_again():
+    """When the DNS gave no answer, before the next day has come."""
+    with wanting(MOX_REPORT_RETRY_MS='200') as (world, s):
+        s.stop()
+        put_tls_results(s, int(time.time()) // 86400 - 1, [('later.example', 'later.example', 0, 0, 1)])
+        s.start()
+        assert s.command('tlsrpt', 'sendreports')[0] == 0
+        s.wait_log('a report waits for the DNS')
+        assert not letters(s, 'ann', 'Report Domain')
+        world.internet.change(Zone('later.example', LATER))
+        os.kill(s.pids('mox: resolve')[0], signal.SIGKILL)  # it has kept what it knew
+        assert len(eventually(letters, s, 'ann', 'Report Domain: later.example')) == 1
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT (SELECT count(*) FROM tls_result), (SELECT count(*) FROM letter)').fetchone() == (0, 0)
+
+
+@test
+@needs_dns
+def a_report_is_queued_once_whatever_dies():
+    """The queue has it, and admin dies before it hears of that."""
+    with wanting() as (world, s):
+        from_domain(s, 'far.example')
+        gathered(s, 1)
+        queue, (admin,) = s.pids('mox: queue')[0], s.pids('mox: admin')
+        os.kill(queue, signal.SIGSTOP)
+        with subprocess.Popen([s.mox, '-config', os.path.join(s.dir, 'mox.conf'), 'dmarc', 'sendreports'], env=s.env,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            def kept():
+                with contextlib.closing(database(s)) as db:
+                    return db.execute('SELECT (SELECT count(*) FROM letter), (SELECT count(*) FROM evaluation)').fetchone() == (1, 0)
+            eventually(kept)
+            time.sleep(0.3)  # what it has said to a process that stands still nobody sees
+            os.kill(admin, signal.SIGKILL)
+            os.kill(queue, signal.SIGCONT)
+        s.wait_log('report sent')
+        assert s.pids('mox: admin') != [admin] and s.log_text().count('message queued') == 2, s.log_text()[-2000:]
+        queued = s.command('queue', 'list')[1]
+        assert queued.count('to:<reports@far.example>') == 1, queued
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT count(*) FROM letter').fetchone()[0] == 0
 
 
 def tls_results(s):
@@ -581,6 +636,35 @@ def tls_reports_are_posted():
         eventually(lambda: not waiting())
         assert [t[5] for t in taken if t[1] == '/busy'] == [503, 201] and not [t for t in taken if t[1] == '/x'], taken
         assert 'url=https://wrong.post.example/x' in s.log_text()
+
+
+@test
+@needs_dns
+def a_report_is_posted_once_whatever_dies():
+    """A web server has it, and admin dies before it hears of that; what goes by mail goes once as well."""
+    taken = []
+
+    def page(h):
+        taken.append(h.rfile.read(int(h.headers['Content-Length'])))
+        os.kill(s.pids('mox: admin')[0], signal.SIGKILL)
+        h.send_response(200)
+        h.send_header('Content-Length', '0')
+        h.end_headers()
+
+    ca = https_server.Authority()
+    os.chmod(ca.dir, 0o755)
+    with https_server.Web(outside.ip(7), {None: ca.issue(['post.example'])}, {('post.example', '/died'): page}), \
+            wanting(SSL_CERT_FILE=ca.file, MOX_DIAL_PRIVATE='1') as (world, s):
+        s.stop()
+        put_tls_results(s, int(time.time()) // 86400 - 1, [('died.example', 'died.example', 0, 0, 1)])
+        s.start()
+        s.wait_log('nobody knows whether a web server has taken a report')
+        assert len(eventually(letters, s, 'bob', 'Report Domain: died.example')) == 1
+        assert s.command('tlsrpt', 'sendreports')[0] == 0
+        with contextlib.closing(database(s)) as db:
+            assert db.execute('SELECT (SELECT count(*) FROM web_report), (SELECT count(*) FROM letter), '
+                              '(SELECT count(*) FROM tls_result)').fetchone() == (0, 0, 0), s.log_text()[-4000:]
+        assert len(taken) == 1 and len(letters(s, 'bob', 'Report Domain')) == 1, taken
 
 
 main('reports')

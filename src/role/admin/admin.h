@@ -82,6 +82,8 @@ extern const size_t report_command_count;
 
 /* --- report_send.c: our own reports ---------------------------------------------------------------- */
 
+/* Before the sandbox. */
+void admin_send_begin(void);
 /* Every second: what is due is told, one report after the other. */
 void admin_send_tick(void);
 /* An answer of resolve to a question of ours. */
@@ -89,20 +91,28 @@ MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
 /* Tells now what there is, and answers c when that is done. */
 MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
+/* --- report_letter.c: those that go by mail ------------------------------------------------------------- */
+
+/* Every second, and when there are new ones: those that are due are given to the queue. */
+void admin_letters_tick(void);
+
 /* --- report_post.c: those that go to web servers ----------------------------------------------------- */
 
 /* Every second: the next one that is due is on its way, unless one is already. */
 void admin_post_tick(void);
+/* Whether one is being sent: nobody would know what became of it. */
+bool admin_post_is_under_way(void);
 
 /* --- submit.c -------------------------------------------------------------------------------------- */
 
-/* A message that the server writes itself: header fields that go before it, and the message. */
+/* A message that the server writes itself. */
 struct admin_mail {
     struct str from;
     const struct str *to;
     size_t n_to;
-    struct str fields, message;
+    struct str message;
     bool requires_no_tls; // RFC 8689 5
+    struct str name;      // nobody else's: a message that the queue has under it is not stored twice; or empty
 };
 MUST_USE bool admin_submit(const struct admin_mail *m, struct err *e);
 

@@ -18,13 +18,15 @@
 #include "role/admin/admin.h"
 #include "role/web_fetch.h"
 
-enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000 };
+enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000,
+       STOP_MS = 1500 }; // for a web server that is being told something; the monitor waits for 2000
 
 static struct role_start self;
 static struct ctl *clients;
 static size_t n_clients;
 static struct packet *packet;
 static uid_t own_uid;
+static int64_t stop_ms; // 0: not stopping
 
 bool admin_put(struct ctl *c, struct str text, struct err *e)
 {
@@ -453,18 +455,28 @@ static bool on_monitor(struct packet *m, struct err *e)
     }
 }
 
+_Noreturn static void end(void)
+{
+    reports_close(admin_reports);
+    exit(0);
+}
+
 static void on_tick(void)
 {
+    if (stop_ms && (!admin_post_is_under_way() || os_monotonic_ms() >= stop_ms))
+        end();
     admin_report_tick();
     admin_update_tick();
-    admin_post_tick();
+    if (!stop_ms)
+        admin_post_tick();
     web_fetch_tick();
 }
 
 static void on_stop(void)
 {
-    reports_close(admin_reports);
-    exit(0);
+    stop_ms = os_monotonic_ms() + STOP_MS;
+    if (!admin_post_is_under_way())
+        end();
 }
 
 _Noreturn void admin_main(void)
@@ -477,6 +489,7 @@ _Noreturn void admin_main(void)
     packet = packet_new();
     crypto_warm(); // certificates are parsed here
     psl_warm();
+    admin_send_begin();
     own_uid = geteuid(); // not a call the sandbox has
     if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) ||
         !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,

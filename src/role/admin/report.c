@@ -280,6 +280,7 @@ void admin_report_tick(void)
             LOG(LOG_ERROR, "admin", "removing what is old", LOG_E(&e));
     }
     admin_send_tick();
+    admin_letters_tick();
     // What was gathered since the last second; a crash loses no more than that.
     e = (struct err){0};
     if (!reports_commit(admin_reports, &e))

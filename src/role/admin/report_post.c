@@ -1,6 +1,7 @@
 /*
  * TLS reports that go to web servers (RFC 8460 5.4): one at a time, by a fetch process each. What a server does not
- * take it is asked to take again for a day, at times that grow further apart.
+ * take it is asked to take again for a day, at times that grow further apart. What we do not know, because we died
+ * while it was being asked, is not asked again: it has the report, since fetch outlives us, or will miss one of a day.
  */
 #include "base/log.h"
 #include "os/clock.h"
@@ -12,6 +13,7 @@
 enum {
     DAY_S = 24 * 3600,
     FIRST_WAIT_S = 300, // doubled each time
+    NO_PROCESS_S = 5,   // until there may be one
     MAX_ANSWER = 4096,
 };
 
@@ -63,18 +65,57 @@ static void start(void)
                                   .url = post.report.url, .body = post.report.body, .max_body = MAX_ANSWER};
     struct err e = {0};
 
+    // On the disk before the first byte is sent.
+    if (!reports_web_begun(admin_reports, post.report.id, &e) || !reports_commit(admin_reports, &e)) {
+        LOG(LOG_ERROR, "admin", "noting a report for a web server", LOG_E(&e));
+        return;
+    }
     post.is_under_way = web_fetch(admin_monitor(), &request, on_answer, &post, &e);
-    if (!post.is_under_way)
-        LOG(LOG_INFO, "admin", "a report waits for a process that sends it", LOG_E(&e));
+    if (post.is_under_way)
+        return;
+    LOG(LOG_INFO, "admin", "a report waits for a process that sends it", LOG_E(&e));
+    e = (struct err){0};
+    if (!reports_web_again(admin_reports, post.report.id, os_now_unix() + NO_PROCESS_S, &e))
+        LOG(LOG_ERROR, "admin", "noting a report for a web server", LOG_E(&e));
+}
+
+// What was being sent when this process's predecessor died.
+static void forget_unknown(void)
+{
+    bool found = true;
+    struct err e = {0};
+
+    while (found) {
+        AUTO_ARENA a = ARENA_LIMIT(2 * REPORTS_MAX_WEB_BODY);
+        struct web_report w;
+
+        if (!reports_web_unknown(admin_reports, &a, &w, &found, &e) ||
+            (found && !(reports_web_done(admin_reports, w.id, &e) && reports_commit(admin_reports, &e)))) {
+            LOG(LOG_ERROR, "admin", "reading reports for web servers", LOG_E(&e));
+            return;
+        }
+        if (found)
+            LOG(LOG_WARN, "admin", "nobody knows whether a web server has taken a report", LOG_S("domain", w.domain),
+                LOG_S("url", w.url));
+    }
+}
+
+bool admin_post_is_under_way(void)
+{
+    return post.is_under_way;
 }
 
 void admin_post_tick(void)
 {
+    static bool has_begun;
     bool found = false;
     struct err e = {0};
 
     if (post.is_under_way)
         return;
+    if (!has_begun)
+        forget_unknown();
+    has_begun = true;
     post.a = (struct arena)ARENA_LIMIT(2 * REPORTS_MAX_WEB_BODY);
     if (!reports_web_next(admin_reports, &post.a, os_now_unix(), &post.report, &found, &e))
         LOG(LOG_ERROR, "admin", "reading reports for web servers", LOG_E(&e));

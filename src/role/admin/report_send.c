@@ -1,6 +1,7 @@
 /*
- * Our own reports (mox-smtp-delivery.md 5.4, 5.7): when they are due, who gets them, and on their way to the
- * queue. One at a time; the DNS is asked without waiting, since others are served meanwhile.
+ * Our own reports (mox-smtp-delivery.md 5.4, 5.7): when they are due, who gets them, and what they say. One at a
+ * time; the DNS is asked without waiting, since others are served meanwhile. With the same commit a report is kept
+ * until somebody has taken it (report_letter.c, report_post.c), and what it tells is told.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,10 @@ enum {
     TLS_SPREAD_S = 4 * HOUR_S,
     ANSWER_MS = 60 * 1000, // resolve has always answered by then, or has ended
     MEMORY = 256 << 20,
+    // What cannot be told now (the DNS or another process does not answer) is told some minutes later, and then after
+    // twice as many each time. In the end it stays until the next interval or start, or until it is too old.
+    RETRY_MS = 5 * 60 * 1000,
+    MAX_RETRIES = 6,
     MAX_WEB = 3, // addresses of web servers in one record: more would have us knock at many doors for one
 };
 
@@ -40,12 +45,16 @@ struct job {
     struct report_day tls; // or:
     struct str domain;     // in the same heap block; of either
     int64_t end_hour, end_unix;
+    unsigned retries;
+    bool is_resting;
+    int64_t rest_until_ms;
     struct job *next;
 };
 
 static struct {
     struct job *first, **last;
-    struct map names;   // of the jobs
+    struct job *resting; // until they are tried again
+    struct map names;    // of the jobs, resting or not
     int64_t start_ms;   // of the next job
     int64_t spacing_ms; // between their starts
     bool is_running;    // the first one: the DNS is asked
@@ -54,8 +63,18 @@ static struct {
     int64_t asked_ms;
     uint64_t waiting; // a command's request, to be answered when all are done; 0: none
     int64_t next_dmarc_unix, next_tls_unix;
-    size_t n_sent;
 } queue = {.last = &queue.first};
+static int64_t retry_ms = RETRY_MS;
+
+void admin_send_begin(void)
+{
+    const char *setting = getenv("MOX_REPORT_RETRY_MS"); // tests do not wait for minutes
+    struct cur c = cur_of(str_of(setting ? setting : ""));
+    uint64_t ms;
+
+    if (cur_u64(&c, RETRY_MS, &ms))
+        retry_ms = (int64_t)ms;
+}
 
 /* --- who gets it ---------------------------------------------------------------------------------- */
 
@@ -192,18 +211,15 @@ static bool drop_suppressed(bool is_tls, struct recipients *r, struct err *e)
 struct letter {
     struct report_message m;
     struct str host_domain;
-    struct str localpart; // of From
+    struct buf attachment, bytes; // packed; all of the message, empty when there is to be none
 };
 
-static void random_name(struct buf *out)
+static void letter_fini(struct letter *l)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    unsigned char bytes[24];
-
-    os_random(bytes, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        buf_put_char(out, letters[bytes[i] % (sizeof letters - 1)]);
+    buf_fini(&l->attachment);
+    buf_fini(&l->bytes);
 }
+#define AUTO_LETTER CLEANUP(letter_fini) struct letter
 
 /* DKIM-Signature fields; none when the host's domain has no keys. */
 static bool sign(const struct letter *l, struct str message, struct buf *out, struct err *e)
@@ -234,15 +250,6 @@ static bool sign(const struct letter *l, struct str message, struct buf *out, st
     return is_ok;
 }
 
-static bool submit(const struct letter *l, struct str fields, struct str message, struct err *e)
-{
-    // RFC 8460 5.3: a report about TLS that fails must not need it.
-    const struct admin_mail m = {.from = l->m.from, .to = l->m.to, .n_to = l->m.n_to, .fields = fields,
-                                 .message = message, .requires_no_tls = l->m.kind == REPORT_TLS};
-
-    return admin_submit(&m, e);
-}
-
 /* Those among the recipients whose limit allows for a message of that size, or those whose does not. */
 static void choose(struct arena *a, const struct recipients *all, uint64_t size, bool fits,
                    struct letter *l)
@@ -256,16 +263,23 @@ static void choose(struct arena *a, const struct recipients *all, uint64_t size,
     l->m.to = to;
 }
 
+static bool keep_bytes(struct letter *l, struct str fields, struct str message, struct err *e)
+{
+    buf_put(&l->bytes, fields);
+    buf_put(&l->bytes, message);
+    return !l->bytes.full || fail(e, ERR_LIMIT, "the report is too large");
+}
+
 /* RFC 7489 7.2.2: when nobody takes one of that size, all are told. */
-static bool send_too_large(const struct letter *l, uint64_t size, struct str uri, struct err *e)
+static bool write_too_large(struct letter *l, uint64_t size, struct str uri, struct err *e)
 {
     AUTO_BUF message = BUF_LIMIT(1 << 20), fields = BUF_LIMIT(1 << 16);
 
     return report_compose_error(&message, &l->m, size, uri, e) &&
-           sign(l, buf_str(&message), &fields, e) && submit(l, buf_str(&fields), buf_str(&message), e);
+           sign(l, buf_str(&message), &fields, e) && keep_bytes(l, buf_str(&fields), buf_str(&message), e);
 }
 
-static bool send_letter(struct arena *a, struct letter *l, const struct recipients *all, struct err *e)
+static bool write_letter(struct arena *a, struct letter *l, const struct recipients *all, struct err *e)
 {
     AUTO_BUF message = BUF_LIMIT(MAX_MESSAGE), fields = BUF_LIMIT(1 << 16);
     uint64_t size;
@@ -285,7 +299,7 @@ static bool send_letter(struct arena *a, struct letter *l, const struct recipien
         choose(a, all, size, false, l);
         LOG(LOG_INFO, "admin", "a report is larger than its addresses take",
             LOG_S("domain", l->m.domain), LOG_N("size", size));
-        return send_too_large(l, size, all->items[0].uri, e);
+        return write_too_large(l, size, all->items[0].uri, e);
     }
     // The addresses that it does not go to are not in its header either.
     if (l->m.n_to < all->n) {
@@ -294,16 +308,26 @@ static bool send_letter(struct arena *a, struct letter *l, const struct recipien
         if (!report_compose(&message, &l->m, e) || !sign(l, buf_str(&message), &fields, e))
             return false;
     }
-    if (!submit(l, buf_str(&fields), buf_str(&message), e))
-        return false;
-    queue.n_sent++;
-    if (l->m.kind == REPORT_TLS)
-        METRIC(tlsrptsend_report_queued_total);
-    else
-        METRIC(dmarcdb_report_queued_total);
-    LOG(LOG_INFO, "admin", "report sent", LOG_S("kind", l->m.kind == REPORT_TLS ? STR("tls") : STR("dmarc")),
-        LOG_S("domain", l->m.domain), LOG_N("recipients", l->m.n_to), LOG_N("size", message.n));
-    return true;
+    return keep_bytes(l, buf_str(&fields), buf_str(&message), e);
+}
+
+/* Until the queue has it. */
+static bool keep_letter(struct arena *a, const struct letter *l, struct err *e)
+{
+    AUTO_BUF to = BUF_LIMIT(1 << 16);
+
+    if (!l->bytes.n)
+        return true;
+    for (size_t i = 0; i < l->m.n_to; i++) {
+        buf_put(&to, l->m.to[i]);
+        BUF_PUT(&to, "\n");
+    }
+    return reports_letter_add(admin_reports,
+                              &(struct report_letter){.name = l->m.random, .is_tls = l->m.kind == REPORT_TLS,
+                                                      .domain = l->m.domain, .sender = l->m.from,
+                                                      .recipients = arena_dup(a, buf_str(&to)),
+                                                      .created_unix = l->m.now_unix,
+                                                      .message = buf_str(&l->bytes)}, e);
 }
 
 static void start_letter(struct arena *a, enum report_kind kind, struct str domain, struct letter *l)
@@ -311,10 +335,11 @@ static void start_letter(struct arena *a, enum report_kind kind, struct str doma
     AUTO_BUF random = BUF_LIMIT(100);
     struct str hostname = admin_settings()->hostname;
 
-    random_name(&random);
+    os_random_name(&random);
     *l = (struct letter){.m = {.kind = kind, .domain = domain, .submitter = hostname,
                                .now_unix = os_now_unix(), .random = arena_dup(a, buf_str(&random))},
-                         .host_domain = admin_host_domain(hostname)};
+                         .host_domain = admin_host_domain(hostname),
+                         .attachment = BUF_LIMIT(MAX_MESSAGE), .bytes = BUF_LIMIT(MAX_MESSAGE)};
     l->m.from = arena_printf(a, "postmaster@%.*s",
                              STR_FMT(kind == REPORT_TLS && l->host_domain.n ? l->host_domain
                                                                             : hostname));
@@ -402,29 +427,28 @@ static bool fill_report(struct arena *a, const struct job *job, const struct rep
     return true;
 }
 
-static bool send_dmarc(struct arena *a, const struct job *job, const struct report_evaluations *ev,
-                       const struct recipients *to, struct err *e)
+static bool write_dmarc(struct arena *a, const struct job *job, const struct report_evaluations *ev,
+                        const struct recipients *to, struct letter *l, struct err *e)
 {
-    AUTO_BUF xml = BUF_LIMIT(MAX_MESSAGE), packed = BUF_LIMIT(MAX_MESSAGE);
+    AUTO_BUF xml = BUF_LIMIT(MAX_MESSAGE);
     int64_t interval_s = (int64_t)ev->interval_hours * HOUR_S;
     struct dmarc_report report;
-    struct letter l;
 
-    start_letter(a, REPORT_DMARC, job->domain, &l);
-    l.m.end = job->end_unix;
-    l.m.begin = job->end_hour * HOUR_S - interval_s;
-    while (l.m.begin > ev->first_hour * HOUR_S)
-        l.m.begin -= interval_s;
-    l.m.report_id = arena_printf(a, "%.*s.%02d.%.*s", STR_FMT(day_name(a, job->end_hour * HOUR_S)),
-                                 (int)(job->end_hour % 24), STR_FMT(str_sub(l.m.random, 0, 12)));
-    if (!fill_report(a, job, ev, &l, &report, e))
+    start_letter(a, REPORT_DMARC, job->domain, l);
+    l->m.end = job->end_unix;
+    l->m.begin = job->end_hour * HOUR_S - interval_s;
+    while (l->m.begin > ev->first_hour * HOUR_S)
+        l->m.begin -= interval_s;
+    l->m.report_id = arena_printf(a, "%.*s.%02d.%.*s", STR_FMT(day_name(a, job->end_hour * HOUR_S)),
+                                  (int)(job->end_hour % 24), STR_FMT(str_sub(l->m.random, 0, 12)));
+    if (!fill_report(a, job, ev, l, &report, e))
         return false;
     dmarc_report_put(&xml, &report);
-    gzip_put(&packed, buf_str(&xml));
-    if (xml.full || packed.full)
+    gzip_put(&l->attachment, buf_str(&xml));
+    if (xml.full || l->attachment.full)
         return fail(e, ERR_LIMIT, "the report is too large");
-    l.m.attachment = buf_str(&packed);
-    return send_letter(a, &l, to, e);
+    l->m.attachment = buf_str(&l->attachment);
+    return write_letter(a, l, to, e);
 }
 
 static bool has_reason(const struct job *job, bool *out, struct err *e)
@@ -440,13 +464,16 @@ static bool has_reason(const struct job *job, bool *out, struct err *e)
 
 static bool finish_dmarc(struct arena *a, const struct job *job, struct recipients *to, struct err *e)
 {
+    AUTO_LETTER l = {.m = {.n_to = 0}};
     struct report_evaluations ev;
 
     if (!reports_evaluations(admin_reports, a, job->domain, job->end_hour, &ev, e) ||
         !drop_suppressed(false, to, e) ||
-        (to->n && ev.n && !send_dmarc(a, job, &ev, to, e)))
+        (to->n && ev.n && !write_dmarc(a, job, &ev, to, &l, e)))
         return false;
-    return reports_drop_evaluations(admin_reports, job->domain, job->end_hour, e);
+    return reports_begin(admin_reports, e) &&
+           reports_end(admin_reports, keep_letter(a, &l, e) &&
+                                          reports_drop_evaluations(admin_reports, job->domain, job->end_hour, e), e);
 }
 
 /* --- TLS ------------------------------------------------------------------------------------------ */
@@ -463,19 +490,14 @@ static struct str joined(struct arena *a, const struct recipients *r)
     return arena_dup(a, buf_str(&out));
 }
 
-/* Kept until the web servers have it; the others are left. */
-static bool keep_for_web(struct arena *a, const struct letter *l, const struct recipients *all,
-                         struct recipients *by_mail, struct err *e)
+/* Until the web servers have it. */
+static bool keep_for_web(const struct letter *l, const struct recipients *all, struct err *e)
 {
     for (size_t i = 0; i < all->n; i++) {
         const struct web_report w = {.url = all->items[i].address, .domain = l->m.domain,
                                      .body = l->m.attachment, .created_unix = l->m.now_unix};
 
-        if (!all->items[i].is_web) {
-            *ARENA_PUSH(a, by_mail->items, &by_mail->n, &by_mail->cap) = all->items[i];
-            continue;
-        }
-        if (reports_web_add(admin_reports, &w, e))
+        if (!all->items[i].is_web || reports_web_add(admin_reports, &w, e))
             continue;
         if (e->kind != ERR_LIMIT)
             return false;
@@ -485,35 +507,39 @@ static bool keep_for_web(struct arena *a, const struct letter *l, const struct r
     return true;
 }
 
-static bool send_tls(struct arena *a, const struct job *job, struct tlsrpt_policy *policies, size_t n,
-                     const struct recipients *to, struct err *e)
+static bool write_tls(struct arena *a, const struct job *job, struct tlsrpt_policy *policies, size_t n,
+                      const struct recipients *to, struct letter *l, struct err *e)
 {
-    AUTO_BUF json = BUF_LIMIT(MAX_MESSAGE), packed = BUF_LIMIT(MAX_MESSAGE);
+    AUTO_BUF json = BUF_LIMIT(MAX_MESSAGE);
     struct recipients by_mail = {0};
     struct tlsrpt_report report;
-    struct letter l;
 
-    start_letter(a, REPORT_TLS, job->domain, &l);
-    l.m.begin = job->tls.day * DAY_S;
-    l.m.end = l.m.begin + DAY_S - 1;
-    l.m.report_id = arena_printf(a, "%.*s.%.*s@%.*s", STR_FMT(day_name(a, l.m.begin)),
-                                 STR_FMT(job->domain), STR_FMT(l.m.submitter));
-    report = (struct tlsrpt_report){.organization_name = l.m.submitter, .contact_info = l.m.from,
-                                    .report_id = l.m.report_id, .start = l.m.begin, .end = l.m.end,
+    start_letter(a, REPORT_TLS, job->domain, l);
+    l->m.begin = job->tls.day * DAY_S;
+    l->m.end = l->m.begin + DAY_S - 1;
+    l->m.report_id = arena_printf(a, "%.*s.%.*s@%.*s", STR_FMT(day_name(a, l->m.begin)),
+                                  STR_FMT(job->domain), STR_FMT(l->m.submitter));
+    report = (struct tlsrpt_report){.organization_name = l->m.submitter, .contact_info = l->m.from,
+                                    .report_id = l->m.report_id, .start = l->m.begin, .end = l->m.end,
                                     .policies = policies, .n = n};
     tlsrpt_report_put(&json, &report);
-    gzip_put(&packed, buf_str(&json));
-    if (json.full || packed.full)
+    gzip_put(&l->attachment, buf_str(&json));
+    if (json.full || l->attachment.full)
         return fail(e, ERR_LIMIT, "the report is too large");
-    l.m.attachment = buf_str(&packed);
-    return keep_for_web(a, &l, to, &by_mail, e) && (!by_mail.n || send_letter(a, &l, &by_mail, e));
+    l->m.attachment = buf_str(&l->attachment);
+    for (size_t i = 0; i < to->n; i++)
+        if (!to->items[i].is_web)
+            *ARENA_PUSH(a, by_mail.items, &by_mail.n, &by_mail.cap) = to->items[i];
+    return !by_mail.n || write_letter(a, l, &by_mail, e);
 }
 
 static bool finish_tls(struct arena *a, const struct job *job, struct recipients *to, struct err *e)
 {
     struct str addresses = joined(a, to);
+    AUTO_LETTER l = {.m = {.n_to = 0}};
     struct tlsrpt_policy *policies;
     uint64_t failures = 0;
+    bool is_told;
     size_t n;
 
     if (!reports_tls_policies(admin_reports, a, &job->tls, addresses, &policies, &n, e) ||
@@ -521,10 +547,12 @@ static bool finish_tls(struct arena *a, const struct job *job, struct recipients
         return false;
     for (size_t i = 0; i < n; i++)
         failures += policies[i].total_failure_session_count;
-    if (to->n && n && (failures || admin_settings()->reports_success) &&
-        !send_tls(a, job, policies, n, to, e))
+    is_told = to->n && n && (failures || admin_settings()->reports_success);
+    if (is_told && !write_tls(a, job, policies, n, to, &l, e))
         return false;
-    return reports_tls_told(admin_reports, &job->tls, addresses, e);
+    return reports_begin(admin_reports, e) &&
+           reports_end(admin_reports, (!is_told || (keep_for_web(&l, to, e) && keep_letter(a, &l, e))) &&
+                                          reports_tls_told(admin_reports, &job->tls, addresses, e), e);
 }
 
 /* --- one after the other -------------------------------------------------------------------------- */
@@ -535,7 +563,49 @@ static struct str name_of(struct arena *a, const struct job *job)
                         STR_FMT(job->domain));
 }
 
-static void end_job(void)
+static void append(struct job *job)
+{
+    job->next = NULL;
+    *queue.last = job;
+    queue.last = &job->next;
+}
+
+static void prepend(struct job *job)
+{
+    job->next = queue.first;
+    queue.first = job;
+    if (!job->next)
+        queue.last = &job->next;
+}
+
+static void rest(struct job *job)
+{
+    job->rest_until_ms = os_monotonic_ms() + (retry_ms << job->retries++);
+    job->is_resting = true;
+    job->next = queue.resting;
+    queue.resting = job;
+}
+
+/* Those that have rested long enough, or the one. */
+static void wake(int64_t now_ms, const struct job *one)
+{
+    for (struct job **at = &queue.resting; *at;) {
+        struct job *job = *at;
+
+        if (job != one && job->rest_until_ms > now_ms) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        job->is_resting = false;
+        if (queue.is_running)
+            append(job);
+        else
+            prepend(job);
+    }
+}
+
+static void end_job(bool is_done)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     struct job *job = queue.first;
@@ -543,8 +613,12 @@ static void end_job(void)
     queue.first = job->next;
     if (!queue.first)
         queue.last = &queue.first;
-    map_remove(&queue.names, name_of(&a, job));
-    free(job);
+    if (!is_done && job->retries < MAX_RETRIES) {
+        rest(job);
+    } else {
+        map_remove(&queue.names, name_of(&a, job));
+        free(job);
+    }
     dns_later_fini(&queue.later);
     queue.is_running = false;
     queue.request = 0;
@@ -562,7 +636,6 @@ static void finish(struct arena *a, enum wanted wanted, struct recipients *to)
 
     if (wanted == NOT_WANTED)
         to->n = 0;
-    // What cannot be told now stays until the next time, or until it is too old.
     if (wanted != ASK_LATER)
         is_ok = job->is_tls ? finish_tls(a, job, to, &e) : finish_dmarc(a, job, to, &e);
     if (is_ok)
@@ -572,10 +645,14 @@ static void finish(struct arena *a, enum wanted wanted, struct recipients *to)
     else if (!is_ok)
         METRIC(dmarcdb_report_error_total);
     if (!is_ok)
-        LOG(LOG_ERROR, "admin", "a report is not sent", LOG_E(&e), LOG_S("domain", job->domain));
+        LOG(LOG_ERROR, "admin", "a report is not written", LOG_E(&e), LOG_S("domain", job->domain),
+            LOG_N("tries", job->retries + 1));
     else if (wanted == ASK_LATER)
-        LOG(LOG_INFO, "admin", "a report waits for the DNS", LOG_S("domain", job->domain));
-    end_job();
+        LOG(LOG_INFO, "admin", "a report waits for the DNS", LOG_S("domain", job->domain),
+            LOG_N("tries", job->retries + 1));
+    else
+        admin_letters_tick();
+    end_job(is_ok && wanted != ASK_LATER);
 }
 
 /* Asks resolve for what is missing; it is asked again with the next tick when it is not there. */
@@ -619,7 +696,8 @@ static void start_job(void)
 
     dns_later_init(&queue.later);
     queue.is_running = true;
-    queue.start_ms = os_monotonic_ms() + queue.spacing_ms;
+    if (!queue.first->retries)
+        queue.start_ms = os_monotonic_ms() + queue.spacing_ms;
     // Nobody is asked about domains that are not told anyway.
     if (!queue.first->is_tls && !has_reason(queue.first, &wants, &e))
         LOG(LOG_ERROR, "admin", "reading evaluations", LOG_E(&e));
@@ -656,19 +734,22 @@ bool admin_send_resolved(struct packet *m, struct err *e)
 static void add_job(const struct job *like)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    struct job *job;
+    struct job *job = map_get(&queue.names, name_of(&a, like));
     char *text;
 
-    if (map_get(&queue.names, name_of(&a, like)) || queue.names.count >= MAX_JOBS)
+    if (job && job->is_resting) { // it has more to tell now
+        job->end_hour = like->end_hour;
+        job->end_unix = like->end_unix;
+        wake(INT64_MIN, job);
+    }
+    if (job || queue.names.count >= MAX_JOBS)
         return; // the last one is not over yet
     job = heap_alloc(sizeof *job + like->domain.n);
     text = (char *)(job + 1);
     memcpy(text, like->domain.p, like->domain.n);
     *job = *like;
     job->domain = job->tls.domain = str_at(text, like->domain.n);
-    job->next = NULL;
-    *queue.last = job;
-    queue.last = &job->next;
+    append(job);
     map_put(&queue.names, name_of(&a, job), job);
 }
 
@@ -747,6 +828,8 @@ static void look_at_clock(void)
     }
     if (is_dmarc_due)
         schedule_dmarc(hour, hour * HOUR_S - 1, false);
+    if (is_first) // what was due while we were not there, or could not be told
+        schedule_dmarc(now / DAY_S * 24, now / DAY_S * DAY_S - 1, false);
     if (is_tls_due) {
         queue.next_tls_unix = (now / DAY_S + 1) * DAY_S + 240 + chance(120);
         schedule_tls(now / DAY_S);
@@ -763,7 +846,9 @@ void admin_send_tick(void)
             run_job();
         return;
     }
-    if (queue.first && (now >= queue.start_ms || queue.waiting))
+    wake(now, NULL);
+    // Those that are tried again have had their place among the others.
+    if (queue.first && (now >= queue.start_ms || queue.waiting || queue.first->retries))
         start_job();
 }
 

@@ -98,21 +98,29 @@ static void end_checked(void)
 
 /* --- what changed --------------------------------------------------------------------------------- */
 
+// The queue takes what is said of a version once, also when we die before we have noted that.
+static struct str name_of(struct arena *a, const struct update_version *version)
+{
+    AUTO_BUF text = BUF_LIMIT(40);
+
+    update_version_put(&text, version);
+    return arena_printf(a, "update.%.*s", STR_FMT(buf_str(&text)));
+}
+
 static bool tell(const struct update_change *changes, size_t n, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     AUTO_BUF message = BUF_LIMIT(4 * UPDATE_MAX_CHANGELOG);
     struct str hostname = admin_settings()->hostname;
     struct str postmaster = arena_printf(&a, "postmaster@%.*s", STR_FMT(hostname));
-    uint64_t random[2];
+    AUTO_BUF random = BUF_LIMIT(64);
     struct update_message m = {.hostname = hostname, .now_unix = os_now_unix(), .url = source.url};
 
-    os_random(random, sizeof random);
-    m.random = arena_printf(&a, "%016llx%016llx", (unsigned long long)random[0],
-                            (unsigned long long)random[1]);
+    os_random_name(&random);
+    m.random = buf_str(&random);
     return update_compose(&message, &m, changes, n, e) &&
            admin_submit(&(struct admin_mail){.from = postmaster, .to = &postmaster, .n_to = 1,
-                                             .message = buf_str(&message)}, e);
+                                             .message = buf_str(&message), .name = name_of(&a, &changes[0].version)}, e);
 }
 
 static bool take_changelog(const struct ipc_web_fetched *m, struct err *e)

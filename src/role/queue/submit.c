@@ -39,6 +39,8 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
     // only, and has no account of its own.
     if (!p->account.n && p->protocol != IPC_PROTOCOL_SMTP && p->role != ROLE_ADMIN)
         return fail(e, ERR_DENIED, "submission without a login");
+    if (submit.name.n && p->role != ROLE_ADMIN)
+        return fail(e, ERR_DENIED, "a name that only admin gives");
     if (s->is_waiting)
         return fail(e, ERR_DENIED, "submission before the answer to the last one");
     arena_reset(&s->a);
@@ -65,6 +67,7 @@ static bool on_submit(struct service_peer *p, struct packet *m, struct err *e)
                                     .ret = (enum queue_ret)submit.ret,
                                     .envid = arena_dup(&s->a, submit.envid),
                                     .message_id = arena_dup(&s->a, submit.message_id),
+                                    .name = arena_dup(&s->a, submit.name),
                                     .is_sender_real = submit.is_sender_real,
                                     .keep_retired_s = p->keep_retired_s};
     return true;
