@@ -182,10 +182,10 @@ static bool insert_message(struct queue *q, const struct queue_new *m, size_t n,
     return stmt_run(s, e);
 }
 
-bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
+// The message without its bytes, unless none of its recipients is to be tried: then id is left alone.
+static bool insert_envelope(struct queue *q, const struct queue_new *m, uint64_t *id, struct err *e)
 {
     int64_t now = os_now_unix();
-    uint64_t message;
     size_t n = 0;
 
     for (size_t i = 0; i < m->n_recipients; i++)
@@ -195,29 +195,72 @@ bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
     if (!insert_message(q, m, n, now, e))
         return false;
     q->has_new = true;
-    message = db_last_id(q->db);
+    *id = db_last_id(q->db);
     for (size_t i = 0; i < m->n_recipients; i++)
-        if (!m->recipients[i].refused_code &&
-            !insert_entry(q, message, m, &m->recipients[i], now, e))
+        if (!m->recipients[i].refused_code && !insert_entry(q, *id, m, &m->recipients[i], now, e))
             return false;
-    return put_bytes(q, message, m, e);
+    return true;
 }
 
-// A message of its own for each recipient that has a reverse path of its own.
+bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
+{
+    uint64_t id = 0;
+
+    return insert_envelope(q, m, &id, e) && (!id || put_bytes(q, id, m, e));
+}
+
+static bool set_body(struct queue *q, uint64_t message, uint64_t body, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "UPDATE message SET body = ?2 WHERE id = ?1", e);
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, message);
+    stmt_bind_u64(s, 2, body);
+    return stmt_run(s, e);
+}
+
+// A message of its own for each recipient that has a reverse path of its own; its bytes are those of the first.
 static bool insert_all(struct queue *q, const struct queue_new *m, struct err *e)
 {
+    uint64_t first = 0;
+
     if (!m->reverse_paths)
         return queue_insert(q, m, e);
     for (size_t i = 0; i < m->n_recipients; i++) {
         struct queue_new one = *m;
+        uint64_t id = 0;
 
         one.reverse_path = m->reverse_paths[i];
         one.recipients = &m->recipients[i];
         one.n_recipients = 1;
-        if (!queue_insert(q, &one, e))
+        if (!insert_envelope(q, &one, &id, e))
+            return false;
+        if (!id)
+            continue;
+        if (!first && !put_bytes(q, id, m, e))
+            return false;
+        first = first ? first : id;
+        if (!set_body(q, id, first, e))
             return false;
     }
     return true;
+}
+
+bool queue_body_of(struct queue *q, uint64_t message, uint64_t *body, bool *is_shared, struct err *e)
+{
+    AUTO_STMT s = db_prepare(q->db, "SELECT body FROM message WHERE id = ?", e);
+
+    *body = message;
+    *is_shared = false;
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, message);
+    if (stmt_step(s, e) && stmt_u64(s, 0)) {
+        *body = stmt_u64(s, 0);
+        *is_shared = true;
+    }
+    return !e->kind;
 }
 
 // Whoever gives it did not hear that it was there, and gives it again.
@@ -290,8 +333,10 @@ static bool write_piece(void *ctx, struct str bytes)
 bool queue_read(struct queue *q, uint64_t message, int fd, struct err *e)
 {
     struct file_ctx f = {fd, e};
+    uint64_t body;
+    bool is_shared;
 
-    return chunk_read(q->db, message, 0, INT64_MAX, write_piece, &f, e) && e->kind == ERR_NONE;
+    return queue_body_of(q, message, &body, &is_shared, e) && chunk_read(q->db, body, 0, INT64_MAX, write_piece, &f, e) && e->kind == ERR_NONE;
 }
 
 static bool buffer_piece(void *ctx, struct str bytes)
@@ -303,5 +348,9 @@ static bool buffer_piece(void *ctx, struct str bytes)
 bool queue_read_part(struct queue *q, uint64_t message, uint64_t offset, size_t max, struct buf *out,
                      struct err *e)
 {
-    return chunk_read(q->db, message, offset, max, buffer_piece, out, e) && e->kind == ERR_NONE;
+    uint64_t body;
+    bool is_shared;
+
+    return queue_body_of(q, message, &body, &is_shared, e) &&
+           chunk_read(q->db, body, offset, max, buffer_piece, out, e) && e->kind == ERR_NONE;
 }

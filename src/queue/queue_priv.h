@@ -57,6 +57,8 @@ MUST_USE bool result_end_by_hand(struct queue *q, const struct queue_entry *entr
 
 /* queue.c: inserts in the transaction that is open; entries that are refused are left out. */
 MUST_USE bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e);
+/* By which number the bytes of a message are stored; is_shared: others may have the same. */
+MUST_USE bool queue_body_of(struct queue *q, uint64_t message, uint64_t *body, bool *is_shared, struct err *e);
 /* Appends the first bytes of m's file, until out has max. */
 MUST_USE bool queue_read_file(const struct queue_new *m, size_t max, struct buf *out, struct err *e);
 /* The destination of an address: its domain, in the one spelling of the DNS. */

@@ -27,6 +27,15 @@ static size_t take_all(struct queue *q, struct arena *a, struct queue_entry *out
     return n;
 }
 
+static uint64_t chunks(struct queue *q)
+{
+    struct err e = {0};
+    AUTO_STMT s = db_prepare(q->db, "SELECT count(*) FROM chunk", &e);
+
+    CHECK(s && stmt_step(s, &e));
+    return stmt_u64(s, 0);
+}
+
 static const struct attempt delivered = {.class = ATTEMPT_DELIVERED, .code = 250};
 
 TEST(queue_add_next_result)
@@ -303,5 +312,37 @@ TEST(queue_takes_a_named_message_once)
     // After a week nobody does that.
     queue_fixture_wait(&f, 7 * 24 * 3600);
     CHECK(queue_forget_retired(f.q, 10, &n, &e) && queue_add(f.q, &m, &e) && queue_fixture_next(&f, &entry));
+    queue_fixture_end(&f);
+}
+
+// Return paths of their own make messages of their own, but the bytes are there once.
+TEST(queue_keeps_bytes_once)
+{
+    static const struct str paths[] = {STR_("r+1@x"), STR_("r+2@x"), STR_("r+3@x")};
+    const struct queue_recipient to[] = {{.address = STR_("a@x"), .refused_code = 550, .notify = QUEUE_NOTIFY_NEVER},
+                                         {.address = STR_("b@x")}, {.address = STR_("c@x")}};
+    const struct queue_new m = {.account = STR_("ann"), .reverse_path = STR_("r@x"), .has_own_path = true,
+                                .reverse_paths = paths, .recipients = to, .n_recipients = 3, .fd = -1,
+                                .prefix = STR_("P: 1\r\n\r\n")};
+    const struct queue_new alone = {.account = STR_("ann"), .reverse_path = STR_("r@x"), .recipients = &to[2],
+                                    .n_recipients = 1, .fd = -1, .prefix = STR_("P: 2\r\n\r\n")};
+    struct queue_entry first, second, own;
+    struct queue_fixture f;
+    struct err e = {0};
+
+    queue_fixture_begin(&f);
+    CHECK(queue_add(f.q, &m, &e) && queue_add(f.q, &alone, &e));
+    CHECK(queue_fixture_next(&f, &first) && queue_fixture_next(&f, &second) && queue_fixture_next(&f, &own));
+    CHECK_STR(first.reverse_path, STR("r+2@x"));
+    CHECK_STR(second.reverse_path, STR("r+3@x"));
+    CHECK(first.message != second.message);
+    CHECK(queue_commit(f.q, &e) && chunks(f.q) == 2);
+    CHECK_STR(queue_fixture_bytes(&f, &second), m.prefix);
+    // Whose number they have may go first.
+    CHECK(queue_result(f.q, &first, &delivered, &e) && chunks(f.q) == 2);
+    CHECK_STR(queue_fixture_bytes(&f, &second), m.prefix);
+    CHECK(queue_result(f.q, &second, &delivered, &e) && chunks(f.q) == 1);
+    CHECK_STR(queue_fixture_bytes(&f, &own), alone.prefix);
+    CHECK(queue_result(f.q, &own, &delivered, &e) && chunks(f.q) == 0);
     queue_fixture_end(&f);
 }

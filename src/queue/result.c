@@ -75,6 +75,27 @@ bool queue_take_back(struct queue *q, const struct queue_entry *entry, struct er
     return is_ok;
 }
 
+// A message without entries; with the last that has them, its bytes.
+static bool remove_message(struct queue *q, uint64_t message, struct err *e)
+{
+    uint64_t body;
+    bool is_shared;
+
+    if (!queue_body_of(q, message, &body, &is_shared, e) ||
+        !queue_run_with_id(q, "DELETE FROM message WHERE id = ?", message, e))
+        return false;
+    if (is_shared) {
+        AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM message WHERE body = ? AND body > 0", e);
+
+        if (!s)
+            return false;
+        stmt_bind_u64(s, 1, body);
+        if (stmt_step(s, e) || e->kind)
+            return !e->kind;
+    }
+    return chunk_drop(q->db, body, e);
+}
+
 // The entry goes, and with the last one its message.
 static bool remove_entry(struct queue *q, const struct queue_entry *entry, struct err *e)
 {
@@ -95,8 +116,7 @@ static bool remove_entry(struct queue *q, const struct queue_entry *entry, struc
     }
     if (e->kind)
         return false;
-    return !is_last || (chunk_drop(q->db, entry->message, e) &&
-                        queue_run_with_id(q, "DELETE FROM message WHERE id = ?", entry->message, e));
+    return !is_last || remove_message(q, entry->message, e);
 }
 
 // Its time was set when it began.
