@@ -1,7 +1,6 @@
 #include "crypto/stream.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "base/arena.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/fiber.h"
 #include "text/deflate.h"
 
 enum { RAW_BYTES = 8 * 1024, AHEAD_BYTES = 4 * 1024, SQUEEZE_BYTES = 64 * 1024 };
@@ -58,7 +58,7 @@ static bool wait_until(const struct stream *s, short events, int64_t deadline_ms
 
     for (;;) {
         int64_t left = deadline_ms - os_monotonic_ms();
-        int n = poll(&p, 1, left > 0 ? (int)left : 0);
+        int n = fiber_poll(&p, 1, left > 0 ? (int)left : 0);
 
         if (n > 0)
             return true;
@@ -76,7 +76,7 @@ static enum stream_event wait_two(const struct stream *s, short events, int othe
 
     for (;;) {
         int64_t left = deadline - os_monotonic_ms();
-        int n = poll(fds, 2, left > 0 ? (int)left : 0);
+        int n = fiber_poll(fds, 2, left > 0 ? (int)left : 0);
 
         if (n > 0)
             return fds[0].revents ? STREAM_READY : STREAM_OTHER;

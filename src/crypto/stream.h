@@ -1,6 +1,6 @@
 /*
  * A blocking stream with a deadline on every read and write, over a socket, plain or with TLS, and
- * compressed when both ends have agreed on that.
+ * compressed when both ends have agreed on that. In a fiber (os/fiber.h) others go on while one waits.
  */
 #pragma once
 

@@ -1,6 +1,8 @@
 """The web server of domains.conf: static files, redirects, the reverse proxy and WebSocket."""
 import atexit
+import base64
 import gzip
+import hashlib
 import http.server
 import json
 import os
@@ -8,11 +10,11 @@ import socketserver
 import threading
 import zlib
 
-from harness import *
+from h2_client import *
 
 sys.path.append('/usr/lib/python3/dist-packages')  # websockets
 
-HTTP, HTTPS = 1080, 1443
+HTTP = 1080
 WORKDIR = '''	-
 		LogName: workdir
 		Domain: localhost
@@ -745,6 +747,135 @@ def over_http2():
             # Side by side.
             out = h2('-Z', *[base + p for p in ('/big', '/api/1', '/big', '/api/2')])
             assert len(out) > 2 * len(data)
+
+
+class Gate:
+    """A server behind the proxy that tells of each request, and answers when it is let."""
+    def __init__(self):
+        self.came, self.open, self.gone = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, c):
+        while read_head(c):
+            self.came.release()
+            if not self.open.acquire(timeout=WAIT):
+                break
+            try:
+                c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+            except OSError:
+                break
+        c.close()
+        self.gone.release()
+
+    def wait(self, n=1):
+        for _ in range(n):
+            assert self.came.acquire(timeout=WAIT)
+
+
+@test
+def streams_that_wait_hold_up_no_others():
+    """A server behind that does not answer, and bodies that do not come, are the business of their streams alone."""
+    gate = Gate()
+    with files(**{'a.txt': 'hello'}) as dir, raw_server(gate) as slow, http_server() as echo:
+        with site(handler('^/slow', forward(slow)), handler('^/echo', forward(echo.server_address[1])),
+                  handler('^/', static(dir))) as s:
+            file = lambda n: c.ask(n, '/a.txt', 'GET', 'site.example')
+            c = Client(s)
+            c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head('/slow', 'GET', 'site.example'))
+            gate.wait()
+            assert file(3) == 200
+            c.frame(HEADERS, END_HEADERS, 5, head('/echo', 'POST', 'site.example'))
+            c.frame(DATA, 0, 5, b'x' * 1000)
+            c.frame(HEADERS, END_HEADERS, 7, head('/mail/config', 'POST', 'site.example'))
+            assert file(9) == 200
+            c.frame(DATA, END_STREAM, 5, b'y' * 1000)
+            assert c.status(5) == 200 and file(11) == 200
+            gate.open.release()
+            assert c.status(1) == 200 and file(13) == 200
+            # As many as may be open, with stream 7, and more than connections are made to at once.
+            for i in range(31):
+                c.frame(HEADERS, END_STREAM | END_HEADERS, 15 + 2 * i, head('/slow', 'GET', 'site.example'))
+            gate.wait(31)
+            assert file(79) == 'reset 7'
+            c.frame(RST_STREAM, 0, 7, struct.pack('>I', 8))
+            assert file(81) == 200
+            for i in range(5):  # who takes a request back is waited for no more, nor is the server behind
+                c.frame(RST_STREAM, 0, 15 + 2 * i, struct.pack('>I', 8))
+            assert file(83) == 200
+            gate.open.release(26)
+            left = {15 + 2 * i for i in range(5, 31)}
+            while left:
+                kind, flags, stream, p = c.until(DATA, RST_STREAM)
+                assert kind == DATA, (stream, p)
+                if flags & END_STREAM:
+                    left.discard(stream)
+            assert file(85) == 200
+            c.sock.close()
+            assert 'crashed' not in s.log_text()
+
+
+@test
+def waiting_for_a_server_behind_curl_and_h2load():
+    gate = Gate()
+    with files(**{'a.txt': 'hello'}) as dir, raw_server(gate) as slow:
+        with site(handler('^/slow', forward(slow)), handler('^/', static(dir))) as s:
+            base = 'https://site.example:%d' % HTTPS
+            p = subprocess.Popen(['stdbuf', '-oL', 'curl', '-sSk', '--http2', '-Z', '--max-time', str(WAIT), '--connect-to', '::%s:%d' % (s.ip, HTTPS),
+                                  '-w', '%{url} %{http_version} %{http_code} %{num_connects}\n', '-o', '/dev/null', base + '/slow',
+                                  '-o', '/dev/null', base + '/a.txt'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            gate.wait()
+            assert p.stdout.readline() == base + '/a.txt 2 200 0\n'
+            gate.open.release()
+            assert p.stdout.readline() == base + '/slow 2 200 1\n' and p.wait(WAIT) == 0
+            # 200 requests on two connections, 16 at a time on each, all behind the gate until they have come.
+            p = subprocess.Popen(['h2load', '-n', '200', '-c', '2', '-m', '16', '-H', ':authority: site.example',
+                                  'https://%s:%d/slow' % (s.ip, HTTPS)], stdout=subprocess.PIPE, text=True)
+            gate.wait(32)
+            gate.open.release(200)
+            out = p.communicate(timeout=WAIT)[0]
+            assert '200 succeeded, 0 failed' in out and '200 2xx' in out, out
+
+
+@test
+def who_stalls_in_the_middle_is_left():
+    """Of a response, of an upload, of a WebSocket: by every version of HTTP."""
+    ended = threading.Semaphore(0)
+
+    def serve(c):
+        head = read_head(c)
+        if b'Upgrade: websocket' in head:
+            key = head.split(b'Sec-WebSocket-Key: ')[1].split(b'\r\n')[0]
+            accept = base64.b64encode(hashlib.sha1(key + b'258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest())
+            c.sendall(b'HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ' + accept + b'\r\n\r\n')
+        elif b'/body' in head:
+            c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello')
+        while True:  # until it is left
+            try:
+                if not c.recv(10000):
+                    break
+            except OSError:
+                break
+        ended.release()
+        c.close()
+    with raw_server(serve) as port, files(**{'a.txt': 'hello'}) as dir:
+        with site(handler('^/file', static(dir)), handler('^/', forward(port)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+            to = ('--connect-to', '::%s:%d' % (s.ip, HTTPS), '-k', 'https://site.example:%d/body' % HTTPS)
+            r = curl('-H', 'Host: site.example', 'http://%s:%d/body' % (s.ip, HTTP), ok=False)
+            assert (r.returncode, r.stdout) == (18, 'hello') and ended.acquire(timeout=WAIT)
+            r = curl('--http2', *to, ok=False)
+            assert (r.returncode, r.stdout) == (18, 'hello'), r
+            assert ended.acquire(timeout=WAIT)
+            w = wire(s, 'POST /up HTTP/1.1\r\nHost: site.example\r\nContent-Length: 100\r\n\r\nhello')
+            assert reply(w) is None and ended.acquire(timeout=WAIT)
+            w.close()
+            c = Client(s)
+            c.frame(HEADERS, END_HEADERS, 1, head('/up', 'POST', 'site.example'))
+            c.frame(DATA, 0, 1, b'hello')
+            assert c.status(1) == 'reset 2' and ended.acquire(timeout=WAIT)
+            c.sock.close()
+            w = wire(s, 'GET /ws HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+                        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+            assert reply(w)[0] == 101 and reply(w) is None and ended.acquire(timeout=WAIT)
+            w.close()
 
 
 @test

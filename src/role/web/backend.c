@@ -1,12 +1,17 @@
 #include "role/web/backend.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/fiber.h"
 #include "web/forward.h"
 
-enum { MAX_INTERIM = 20 }; // responses with 1xx
+enum {
+    MAX_INTERIM = 20, // responses with 1xx
+    MAX_DIALING = 8,  // as many as dial makes at once for one who asks
+};
 
 static struct tls_client *tls;
 
@@ -25,25 +30,139 @@ void backend_free(struct backend *b)
     free(b);
 }
 
+/*
+ * Connections that are being made. dial answers in whatever order they come to be; who waits reads for all, and wakes
+ * those whose answer it was.
+ */
+struct dialing {
+    uint64_t request; // 0: not asked for yet, since there are MAX_DIALING
+    struct fiber *fiber;
+    int fd;
+    unsigned status; // when it has no connection; 0: no answer yet
+    struct err e;
+    struct dialing *next;
+};
+
+static struct dialing *dialing; // in the order in which they came
+static size_t n_dialing;        // asked for and not answered, be it that nobody wants the answer any more
+static uint64_t last_request;
+
+static void answered(struct dialing *d, int fd, unsigned status)
+{
+    d->fd = fd;
+    d->status = fd < 0 ? status : 0;
+    if (d->fiber)
+        fiber_wake(d->fiber);
+}
+
+static void take_answer(struct packet *p, const struct ipc_dialed *m)
+{
+    bool is_ok = m->outcome == IPC_DIAL_OK && p->n_fds;
+
+    n_dialing -= n_dialing > 0;
+    for (struct dialing *d = dialing; d; d = d->next)
+        if (d->request == m->request) {
+            if (!is_ok)
+                (void)fail(&d->e, ERR_TEMPORARY, "connecting: %.*s", STR_FMT(str_sub(m->why, 0, 150)));
+            answered(d, is_ok ? packet_take_fd(p, 0) : -1, m->outcome == IPC_DIAL_TIMEOUT ? 504 : 502);
+        }
+    for (struct dialing *d = dialing; d; d = d->next) // there is room for another
+        if (!d->request && d->fiber)
+            fiber_wake(d->fiber);
+}
+
+// Without the other side there is no answer to anybody; the next request gets a channel to the next dial.
+static void dial_has_gone(struct web_conn *c, const struct err *e)
+{
+    channel_close(&c->dial);
+    n_dialing = 0;
+    for (struct dialing *d = dialing; d; d = d->next)
+        if (d->request && d->fd < 0 && !d->status) {
+            d->e = *e;
+            answered(d, -1, 502);
+        }
+}
+
+static bool ask_dial(struct web_conn *c, const struct site_handler *h, struct dialing *d, struct err *e)
+{
+    if (d->request || n_dialing == MAX_DIALING)
+        return true;
+    d->request = ++last_request;
+    if (!web_grant(c, IPC_SERVICE_DIAL, &c->dial, ROLE_DIAL, e) ||
+        !IPC_SEND(&c->dial, dial_site, NULL, 0, e, .request = d->request, .host = h->target.host, .port = h->target.port,
+                  .timeout_ms = (uint32_t)web_timeout(c, BACKEND_DIAL_MS)))
+        return false;
+    n_dialing++;
+    return true;
+}
+
+static void hear_dial(struct web_conn *c)
+{
+    struct ipc_dialed m;
+    struct err e = {0};
+
+    switch (channel_receive(&c->dial, c->packet, 0, &e)) {
+    case CHANNEL_MESSAGE:
+        if (c->packet->type == IPC_dialed && ipc_dialed_get(c->packet->body, &m, &e)) {
+            take_answer(c->packet, &m);
+            return;
+        }
+        break;
+    case CHANNEL_TIMEOUT: // another has read it
+        return;
+    case CHANNEL_CLOSED:
+    case CHANNEL_BAD:
+        break;
+    }
+    if (!e.kind)
+        (void)fail(&e, ERR_TEMPORARY, "who makes connections has gone");
+    dial_has_gone(c, &e);
+}
+
+static void wait_for_dial(struct web_conn *c, const struct site_handler *h, struct dialing *d)
+{
+    int64_t deadline = os_monotonic_ms() + BACKEND_DIAL_MS + WEB_IPC_TIMEOUT_MS;
+
+    while (d->fd < 0 && !d->status) {
+        struct pollfd p = {.events = POLLIN};
+        int64_t left = deadline - os_monotonic_ms();
+        struct err e = {0};
+        int n;
+
+        if (!ask_dial(c, h, d, &e)) {
+            dial_has_gone(c, &e);
+            continue;
+        }
+        p.fd = c->dial.fd;
+        n = fiber_wait(&p, 1, left > 0 ? (int)left : 0);
+        if (n > 0) {
+            hear_dial(c);
+        } else if (n < 0 && errno != EINTR) {
+            d->status = 502;
+            (void)fail_errno(&d->e, "waiting for a connection");
+        } else if (left <= 0) {
+            d->status = 504;
+            (void)fail(&d->e, ERR_TEMPORARY, "no connection in time");
+        }
+    }
+}
+
 // A connected socket, from dial: which of its addresses it is, and whether we may, is not decided here.
 static int dial(struct web_conn *c, const struct site_handler *h, unsigned *status, struct err *e)
 {
-    struct ipc_dialed m;
+    struct dialing d = {.fiber = fiber_current(), .fd = -1}, **at = &dialing;
 
-    *status = 502;
-    if (!web_grant(c, IPC_SERVICE_DIAL, &c->dial, ROLE_DIAL, e) ||
-        !IPC_SEND(&c->dial, dial_site, NULL, 0, e, .host = h->target.host, .port = h->target.port,
-                  .timeout_ms = (uint32_t)web_timeout(c, BACKEND_DIAL_MS)) ||
-        !channel_expect(&c->dial, IPC_dialed, c->packet, BACKEND_DIAL_MS + WEB_IPC_TIMEOUT_MS, e) ||
-        !ipc_dialed_get(c->packet->body, &m, e)) {
-        channel_close(&c->dial); // the next request gets a channel to the next dial
-        return -1;
-    }
-    if (m.outcome == IPC_DIAL_OK && c->packet->n_fds)
-        return packet_take_fd(c->packet, 0);
-    *status = m.outcome == IPC_DIAL_TIMEOUT ? 504 : 502;
-    (void)fail(e, ERR_TEMPORARY, "connecting: %.*s", STR_FMT(str_sub(m.why, 0, 150)));
-    return -1;
+    while (*at)
+        at = &(*at)->next;
+    *at = &d;
+    wait_for_dial(c, h, &d);
+    for (at = &dialing; *at != &d;)
+        at = &(*at)->next;
+    *at = d.next;
+    *status = d.status ? d.status : 502;
+    if (d.fd < 0)
+        *e = d.e;
+    return d.fd;
 }
 
 static bool start_tls(struct web_conn *c, const struct site_handler *h, struct backend *b, struct err *e)

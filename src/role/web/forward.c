@@ -8,7 +8,10 @@
 #include "role/web/backend.h"
 #include "web/forward.h"
 
-static struct backend *idle; // of the last response, when it can be used again
+enum { MAX_IDLE = 8 };
+
+static struct backend *idle[MAX_IDLE]; // of responses that have ended, when they can be used again; the newest last
+static size_t n_idle;
 
 /* The body of a response. */
 struct answer {
@@ -81,18 +84,28 @@ static enum web_got read_answer(void *ctx, char *p, size_t n, size_t *got, struc
     return WEB_GOT;
 }
 
+static struct backend *remove_idle(size_t i)
+{
+    struct backend *b = idle[i];
+
+    memmove(idle + i, idle + i + 1, (--n_idle - i) * sizeof *idle);
+    return b;
+}
+
 static void close_answer(void *ctx)
 {
     struct answer *s = ctx;
     // What there is behind the end of a response is nobody's.
-    bool is_good = s->body.is_done && !s->ready && !s->is_last && !s->backend->in.n && !idle;
+    bool is_good = s->body.is_done && !s->ready && !s->is_last && !s->backend->in.n;
 
     if (!is_good) {
         backend_free(s->backend);
         return;
     }
+    if (n_idle == MAX_IDLE)
+        backend_free(remove_idle(0));
     s->backend->was_used = true;
-    idle = s->backend;
+    idle[n_idle++] = s->backend;
 }
 
 // Whether the server has said something, or has ended: what TLS says for itself is nothing.
@@ -106,14 +119,17 @@ static bool has_answered(struct backend *b)
 // One that nobody has closed, and on which nothing was said that nobody asked for.
 static struct backend *take_idle(const struct site_handler *h)
 {
-    struct backend *b = idle;
+    for (size_t i = n_idle; i-- > 0;) {
+        struct backend *b;
 
-    idle = NULL;
-    if (b && (b->handler != h->number || has_answered(b))) {
+        if (idle[i]->handler != h->number)
+            continue;
+        b = remove_idle(i);
+        if (!has_answered(b))
+            return b;
         backend_free(b);
-        return NULL;
     }
-    return b;
+    return NULL;
 }
 
 // Stops when the server answers before it has everything: it wants no more.

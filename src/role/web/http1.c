@@ -136,10 +136,14 @@ static bool write_source(struct request_state *s, const struct web_source *sourc
         if (r == WEB_WAIT) {
             struct pollfd fds[2] = {{.fd = source->fd, .events = POLLIN},
                                     {.fd = c->stream.fd, .events = POLLRDHUP}};
+            int n;
 
             if (!web_flush(c, e))
                 return false;
-            if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            n = poll(fds, 2, web_timeout(c, WEB_SOURCE_MS));
+            if (n == 0)
+                return fail(e, ERR_TEMPORARY, "the source of the reply is silent");
+            if (n < 0 && errno != EINTR)
                 return fail_errno(e, "poll");
             if (fds[1].revents & (POLLRDHUP | POLLHUP | POLLERR))
                 return fail(e, ERR_TEMPORARY, "the client has gone");

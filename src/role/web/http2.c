@@ -1,9 +1,10 @@
 /*
- * HTTP/2 (RFC 9113) on a stream, by libnghttp2: requests are served one after the other, as with HTTP/1.1, and their replies
- * leave side by side. Loaded by the web template alone, with dlopen.
+ * HTTP/2 (RFC 9113) on a stream, by libnghttp2: each request has a fiber that its handler runs in, so that one that waits,
+ * for a server behind the proxy or for its body, holds up no other. Loaded by the web template alone, with dlopen.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 #include "base/log.h"
 #include "os/clock.h"
+#include "os/fiber.h"
 #include "role/web/web.h"
 
 enum {
@@ -92,7 +94,7 @@ struct stream_state {
     unsigned refused;  // status to answer instead of asking a handler; 0: none
     bool is_ready;     // its head is there
     bool is_started;   // a handler has it or had it
-    bool is_serving;   // a handler has it
+    struct fiber *fiber; // of the handler that has it
     bool is_closed;    // nghttp2 knows it no more
     bool body_ended, has_continued, has_replied;
     int64_t ended_ms;  // when the reply ended before the body did; 0: not yet
@@ -102,6 +104,7 @@ struct stream_state {
     struct str rest;   // of the reply's body
     struct web_source source;
     bool has_source, is_waiting; // for the source
+    int64_t waits_until_ms;      // no longer than that
     struct stream_state *next;
 };
 
@@ -113,8 +116,17 @@ struct session {
     int64_t window_ms; // when the counts began
     unsigned n_resets, n_idle_frames, n_requests;
     int64_t progress_ms; // when something last came or went that is worth waiting for
+    int64_t blocked_ms;  // since when the client takes nothing of what is there for it; 0: it does
+    short wants;         // of the client's socket, before more can be read
     bool is_over, is_winding_up;
 };
+
+// The handler has a look at what came, or at what will not come.
+static void wake(struct stream_state *st)
+{
+    if (st->fiber)
+        fiber_wake(st->fiber);
+}
 
 // Nothing more is answered.
 static void end_session(struct session *s, const char *why)
@@ -293,6 +305,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
             break;
         s->progress_ms = os_monotonic_ms();
         st->body_ended |= is_end;
+        wake(st);
         if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
             if (!take_head(st, !is_end, &e))
                 LOG(LOG_DEBUG, "http", "no request", LOG_E(&e), LOG_S("remote", s->c->remote));
@@ -300,8 +313,10 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
         }
         break;
     case NGHTTP2_DATA:
-        if (st)
+        if (st) {
             st->body_ended |= is_end;
+            wake(st);
+        }
         break;
     default:
         break;
@@ -365,9 +380,12 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
         st->source.close(st->source.ctx);
     st->has_source = false;
     st->is_closed = true;
+    s->progress_ms = os_monotonic_ms();
     if (st->x.status)
         web_log(&st->x);
-    if (!st->is_serving)
+    if (st->fiber) // it waits for nothing any more, and ends
+        fiber_cancel(st->fiber);
+    else
         free_stream(st);
     return 0;
 }
@@ -397,6 +415,7 @@ static ssize_t read_reply(nghttp2_session *ng, int32_t id, uint8_t *out, size_t 
             break;
         case WEB_WAIT:
             st->is_waiting = true;
+            st->waits_until_ms = os_monotonic_ms() + web_timeout(s->c, WEB_SOURCE_MS);
             return NGHTTP2_ERR_DEFERRED;
         case WEB_END:
             *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -424,21 +443,51 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     return 0;
 }
 
-// Sends all that can be sent now.
-static bool send_all(struct session *s, struct err *e)
+// Frames that can be sent now, as far as there is room for them.
+static bool collect(struct session *s, struct err *e)
 {
-    for (;;) {
+    while (s->c->out.n < FLUSH_BYTES) {
         const uint8_t *p;
         ssize_t n = h2.nghttp2_session_mem_send(s->ng, &p);
 
         if (n < 0)
             return fail(e, ERR_BUG, "%s", h2.nghttp2_strerror((int)n));
-        if (n)
-            buf_put(&s->c->out, str_at(p, (size_t)n));
-        if ((!n || s->c->out.n >= FLUSH_BYTES) && !web_flush(s->c, e))
-            return false;
         if (!n)
+            break;
+        buf_put(&s->c->out, str_at(p, (size_t)n));
+    }
+    return !s->c->out.full || fail(e, ERR_BUG, "the reply does not fit");
+}
+
+// Sends what the client takes without being waited for. *wants: what the rest waits for.
+static bool send_some(struct session *s, short *wants, struct err *e)
+{
+    struct buf *out = &s->c->out;
+
+    for (;;) {
+        enum tls_result r;
+        size_t done = 0;
+
+        if (!collect(s, e))
+            return false;
+        if (!out->n) {
+            if (s->blocked_ms)
+                s->progress_ms = os_monotonic_ms();
+            s->blocked_ms = 0;
             return true;
+        }
+        r = stream_try_write(&s->c->stream, buf_str(out), &done, e);
+        buf_drop(out, done);
+        if (r == TLS_CLOSED)
+            return fail(e, ERR_TEMPORARY, "the client has gone");
+        if (r == TLS_FAILED)
+            return false;
+        if (r != TLS_DONE) {
+            *wants |= r == TLS_WANT_READ ? POLLIN : POLLOUT;
+            if (done || !s->blocked_ms)
+                s->blocked_ms = os_monotonic_ms();
+            return true;
+        }
     }
 }
 
@@ -448,10 +497,20 @@ static bool receive(struct session *s, struct err *e)
     size_t got = 0;
     ssize_t n;
 
-    if (!stream_read(&s->c->stream, piece, sizeof piece, web_timeout(s->c, WEB_HEAD_MS), &got, e))
-        return false;
-    if (!got)
+    s->wants = POLLIN;
+    switch (stream_try_read(&s->c->stream, piece, sizeof piece, &got, e)) {
+    case TLS_DONE:
+        break;
+    case TLS_WANT_WRITE:
+        s->wants = POLLOUT;
+        return true;
+    case TLS_WANT_READ:
+        return true;
+    case TLS_CLOSED:
         return fail(e, ERR_TEMPORARY, "the client has gone");
+    case TLS_FAILED:
+        return false;
+    }
     n = h2.nghttp2_session_mem_recv(s->ng, (const uint8_t *)piece, got);
     if (n >= 0)
         return true;
@@ -459,56 +518,65 @@ static bool receive(struct session *s, struct err *e)
     return fail(e, ERR_SYNTAX, "%s", h2.nghttp2_strerror((int)n));
 }
 
-// How long nothing may happen: a source may take its time, a client that does not read may not.
+// How long nothing may happen. Sources and handlers have times of their own; a client that does not read has this.
 static int64_t patience_ms(const struct session *s)
 {
-    bool has_own = false;
-
     for (const struct stream_state *st = s->streams; st; st = st->next)
-        if (!st->is_waiting)
-            has_own = true;
-    return !s->streams ? web_timeout(s->c, WEB_IDLE_MS) : has_own ? web_timeout(s->c, WEB_WRITE_MS) : INT32_MAX;
+        if (!st->is_waiting && !st->fiber)
+            return web_timeout(s->c, WEB_WRITE_MS);
+    return s->streams ? INT32_MAX : web_timeout(s->c, WEB_IDLE_MS);
 }
 
 /*
- * RFC 9113 8.1: who still sends a body that nobody reads need not go on. Not at once: there are clients that throw the
- * reply away with the stream. *deadline_ms becomes the time to look again.
+ * Streams that need not go on. RFC 9113 8.1: who still sends a body that nobody reads; not at once, since there are
+ * clients that throw the reply away with the stream. And those whose source has been silent for too long. *wake_ms
+ * becomes the time to look again. Whether there were any.
  */
-static void end_bodies(struct session *s, int64_t *deadline_ms)
+static bool end_streams(struct session *s, int64_t *wake_ms)
 {
     int64_t now = os_monotonic_ms();
+    bool has_any = false;
 
     for (struct stream_state *st = s->streams; st; st = st->next) {
-        int64_t until = st->ended_ms + web_timeout(s->c, LINGER_MS);
+        int64_t until = st->ended_ms     ? st->ended_ms + web_timeout(s->c, LINGER_MS)
+                        : st->is_waiting ? st->waits_until_ms
+                                         : INT64_MAX;
 
-        if (!st->ended_ms || st->is_closed)
+        if (st->is_closed)
             continue;
         if (now >= until) {
+            if (st->is_waiting)
+                LOG(LOG_DEBUG, "http", "the source of a reply is silent", LOG_S("remote", s->c->remote));
+            (void)h2.nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id,
+                                               st->ended_ms ? NGHTTP2_NO_ERROR : NGHTTP2_INTERNAL_ERROR);
             st->ended_ms = 0;
-            (void)h2.nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
-        } else if (until < *deadline_ms) {
-            *deadline_ms = until;
+            st->is_waiting = false;
+            has_any = true;
+        } else if (until < *wake_ms) {
+            *wake_ms = until;
         }
     }
+    return has_any;
 }
 
-// Sends, and waits for something to come: from the client, from a source, or from the monitor. False: it is over.
-static bool pump(struct session *s, int64_t deadline_ms, struct err *e)
+// Sends, and waits for something to come: from the client, from a source, for a handler, or from the monitor. False: it
+// is over.
+static bool pump(struct session *s, struct err *e)
 {
     struct pollfd fds[MAX_STREAMS + 2] = {
-        {.fd = s->c->stream.fd, .events = POLLIN},
+        {.fd = s->c->stream.fd, .events = s->wants},
         {.fd = s->is_winding_up ? -1 : s->c->monitor.fd, .events = POLLIN}, // says stop, or nothing
     };
     struct stream_state *waiting[MAX_STREAMS];
-    int64_t left, wake_ms = deadline_ms;
+    int64_t now, deadline_ms, wake_ms = INT64_MAX;
     nfds_t n = 2;
-    int rc;
 
-    end_bodies(s, &wake_ms);
-    if (!send_all(s, e))
+    if (!send_some(s, &fds[0].events, e))
         return false;
-    if (!h2.nghttp2_session_want_read(s->ng) && !h2.nghttp2_session_want_write(s->ng))
+    if (!h2.nghttp2_session_want_read(s->ng) && !h2.nghttp2_session_want_write(s->ng) && !s->c->out.n)
         return fail(e, ERR_TEMPORARY, "the session is over");
+    if (end_streams(s, &wake_ms))
+        return true; // and that is sent
     if (tls_has_pending(s->c->stream.tls))
         return receive(s, e);
     for (struct stream_state *st = s->streams; st && n < MAX_STREAMS + 2; st = st->next)
@@ -516,12 +584,14 @@ static bool pump(struct session *s, int64_t deadline_ms, struct err *e)
             waiting[n - 2] = st;
             fds[n++] = (struct pollfd){.fd = st->source.fd, .events = POLLIN};
         }
-    left = wake_ms - os_monotonic_ms();
-    rc = left > 0 ? poll(fds, n, left > INT32_MAX ? -1 : (int)left) : 0;
-    if (rc < 0 && errno != EINTR)
-        return fail_errno(e, "poll");
-    if (rc == 0 && wake_ms == deadline_ms)
+    now = os_monotonic_ms();
+    deadline_ms = s->blocked_ms ? s->blocked_ms + web_timeout(s->c, WEB_WRITE_MS) : s->progress_ms + patience_ms(s);
+    if (now >= deadline_ms)
         return fail(e, ERR_TEMPORARY, "timeout");
+    if (deadline_ms < wake_ms)
+        wake_ms = deadline_ms;
+    if (fibers_poll(fds, n, wake_ms > now ? (int)(wake_ms - now) : 0) < 0 && errno != EINTR)
+        return fail_errno(e, "poll");
     for (nfds_t i = 2; i < n; i++)
         if (fds[i].revents) {
             waiting[i - 2]->is_waiting = false;
@@ -549,12 +619,14 @@ static bool read_body(struct web_exchange *x, char *p, size_t n, size_t *got, st
     if (!st->body_began_ms)
         st->body_began_ms = os_monotonic_ms();
     while (!st->body.n && !st->body_ended) {
-        if (st->is_closed)
+        int64_t left = st->body_began_ms + web_timeout(s->c, WEB_BODY_MS) +
+                       (int64_t)(st->body_bytes * 1000 / WEB_BODY_RATE) - os_monotonic_ms();
+
+        if (st->is_closed || s->is_over)
             return fail(e, ERR_TEMPORARY, "the client has taken its request back");
-        if (!pump(s, st->body_began_ms + web_timeout(s->c, WEB_BODY_MS) + (int64_t)(st->body_bytes * 1000 / WEB_BODY_RATE), e)) {
-            s->is_over = true;
-            return false;
-        }
+        if (left <= 0)
+            return fail(e, ERR_TEMPORARY, "the body does not come");
+        (void)fiber_wait(NULL, 0, left < INT_MAX ? (int)left : INT_MAX); // until what came wakes it
     }
     *got = n < st->body.n ? n : st->body.n;
     if (*got) {
@@ -604,6 +676,7 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
             r->source->close(r->source->ctx);
         return fail(e, ERR_TEMPORARY, "the client has taken its request back");
     }
+    s->progress_ms = os_monotonic_ms();
     http_date_put(&date, os_now_unix_ms() / 1000);
     add_nv(nv, &n, STR(":status"), arena_printf(x->arena, "%u", r->status));
     for (size_t i = 0; i < r->fields.n; i++)
@@ -632,31 +705,60 @@ static const struct web_wire wire = {read_body, reply};
 
 /* --- the connection ----------------------------------------------------------------------------- */
 
-static void serve_stream(struct session *s, struct stream_state *st)
+// In a fiber.
+static void serve_stream(void *ctx)
 {
+    struct stream_state *st = ctx;
+    struct session *s = st->session;
+
     st->x.wire = &wire;
-    st->is_started = st->is_serving = true;
+    st->fiber = fiber_current();
     if (st->refused) {
         st->x.handler = STR("(badrequest)");
         web_fail(&st->x, st->refused, STR(""));
     } else {
         dispatch(&st->x);
     }
-    st->is_serving = false;
+    st->fiber = NULL;
     if (!st->is_closed && !st->has_replied)
         (void)h2.nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_INTERNAL_ERROR);
     if (st->is_closed)
         free_stream(st);
-    if (++s->n_requests >= WEB_MAX_REQUESTS)
-        wind_up(s);
 }
 
-static struct stream_state *next_ready(const struct session *s)
+// Those that have come; where there are too many, some wait for others.
+static void serve_ready(struct session *s)
 {
-    for (struct stream_state *st = s->streams; st; st = st->next)
-        if (st->is_ready && !st->is_started)
-            return st;
-    return NULL;
+    for (struct stream_state *st = s->streams, *next; st && !s->is_over; st = next) {
+        next = st->next; // it may be gone after that
+        if (!st->is_ready || st->is_started)
+            continue;
+        st->is_started = true;
+        if (!fiber_start(serve_stream, st)) {
+            st->is_started = false;
+            return;
+        }
+        if (++s->n_requests >= WEB_MAX_REQUESTS)
+            wind_up(s);
+    }
+}
+
+// Handlers that still wait do so no more.
+static void end_handlers(struct session *s)
+{
+    bool has_any = true;
+
+    s->is_over = true;
+    while (has_any) {
+        has_any = false;
+        for (struct stream_state *st = s->streams; st; st = st->next)
+            if (st->fiber) {
+                fiber_cancel(st->fiber);
+                has_any = true;
+            }
+        if (has_any)
+            (void)fibers_poll(NULL, 0, 0);
+    }
 }
 
 static bool begin(struct session *s, struct err *e)
@@ -690,25 +792,25 @@ static bool begin(struct session *s, struct err *e)
 
 void http2_serve(struct web_conn *c)
 {
-    struct session s = {.c = c, .window_ms = os_monotonic_ms(), .progress_ms = os_monotonic_ms()};
-    struct stream_state *st;
+    struct session s = {.c = c, .window_ms = os_monotonic_ms(), .progress_ms = os_monotonic_ms(), .wants = POLLIN};
     struct err e = {0};
     bool is_open = begin(&s, &e);
 
     while (is_open) {
-        if ((st = next_ready(&s)) && !s.is_over)
-            serve_stream(&s, st);
-        else
-            is_open = pump(&s, s.progress_ms + patience_ms(&s), &e);
+        serve_ready(&s);
+        is_open = pump(&s, &e);
     }
     LOG(LOG_DEBUG, "http", "HTTP/2 connection has ended", LOG_E(&e), LOG_S("remote", c->remote));
     if (s.ng) {
         wind_up(&s);
-        (void)send_all(&s, &e);
+        end_handlers(&s);
+        if (collect(&s, &e) && !web_flush(c, &e))
+            LOG(LOG_DEBUG, "http", "saying goodbye", LOG_E(&e));
         h2.nghttp2_session_del(s.ng);
     }
     while (s.streams) {
-        st = s.streams;
+        struct stream_state *st = s.streams;
+
         if (st->has_source && st->source.close)
             st->source.close(st->source.ctx);
         free_stream(st);

@@ -2,7 +2,8 @@
  * web: one client's HTTP connection. What its files share, and what handlers are written against: a request
  * (struct web_exchange) is read from, and answered by one call of web_reply or its kin.
  *
- * A handler is a plain function that blocks. It does not know which version of HTTP its client speaks.
+ * A handler is a plain function that blocks. It does not know which version of HTTP its client speaks. With HTTP/2 each runs
+ * in a fiber (os/fiber.h): where it waits for a stream (crypto/stream.h) or its body, other handlers of the connection go on.
  */
 #pragma once
 
@@ -17,6 +18,7 @@ enum {
     WEB_HEAD_MS = 30 * 1000, // mox-web-http-api.md 5.3: from the first byte of a head to its last
     WEB_IDLE_MS = 65 * 1000, // between requests: slightly above what browsers keep open
     WEB_WRITE_MS = 60 * 1000, // for each piece
+    WEB_SOURCE_MS = 10 * 60 * 1000, // a server behind the proxy says nothing within its response: there are streams of events
     WEB_BODY_MS = 30 * 1000, // a body has so long, and a second more for every WEB_BODY_RATE bytes that came
     WEB_BODY_RATE = 512,
     WEB_MAX_REQUESTS = 10000, // of a connection; then another is needed, which is served by a fresh process

@@ -6,8 +6,11 @@
 #include <poll.h>
 
 #include "base/log.h"
+#include "os/clock.h"
 #include "role/web/backend.h"
 #include "web/forward.h"
+
+enum { SILENT_MS = 60 * 60 * 1000 }; // neither side says anything; most ping each other every minute
 
 /* One direction. */
 struct half {
@@ -69,23 +72,33 @@ static void pump(struct web_exchange *x, struct backend *b)
     struct web_conn *c = x->conn;
     struct half up = {&c->stream, &b->stream, BUF_LIMIT(HTTP_MAX_HEAD + 4 * WEB_BUFFER), 0, false};
     struct half down = {&b->stream, &c->stream, BUF_LIMIT(HTTP_MAX_HEAD + 4 * WEB_BUFFER), 0, false};
+    int64_t moved_ms = os_monotonic_ms();
     struct err e = {0};
 
     buf_put(&up.held, buf_str(&c->in)); // came with the handshake
     buf_put(&down.held, buf_str(&b->in));
     buf_reset(&c->in);
-    for (;;) {
+    for (uint64_t before = 0;; before = up.moved + down.moved) {
         struct wants w = {0};
         bool goes_on = move(&up, &w, &c->stream, &e);
+        int64_t left;
+        int n;
 
         goes_on &= move(&down, &w, &c->stream, &e);
         if (!goes_on)
             break;
+        if (up.moved + down.moved != before)
+            moved_ms = os_monotonic_ms();
+        // Who does not read what is there for it is not waited for as long as who says nothing.
+        left = moved_ms + web_timeout(c, up.held.n || down.held.n ? WEB_WRITE_MS : SILENT_MS) - os_monotonic_ms();
         // Of whom nothing is wanted now, poll would tell that it has hung up, again and again.
         struct pollfd fds[3] = {{.fd = w.client ? c->stream.fd : -1, .events = w.client},
                                 {.fd = w.server ? b->stream.fd : -1, .events = w.server},
                                 {.fd = c->monitor.fd, .events = POLLIN}}; // all it says unasked is stop
-        if ((poll(fds, 3, -1) < 0 && errno != EINTR) || fds[2].revents)
+        n = poll(fds, 3, left > 0 ? (int)left : 0);
+        if (n == 0)
+            (void)fail(&e, ERR_TEMPORARY, "timeout");
+        if (n == 0 || (n < 0 && errno != EINTR) || fds[2].revents)
             break;
     }
     x->sent = down.moved;
