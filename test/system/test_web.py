@@ -862,7 +862,7 @@ def who_stalls_in_the_middle_is_left():
             r = curl('-H', 'Host: site.example', 'http://%s:%d/body' % (s.ip, HTTP), ok=False)
             assert (r.returncode, r.stdout) == (18, 'hello') and ended.acquire(timeout=WAIT)
             r = curl('--http2', *to, ok=False)
-            assert (r.returncode, r.stdout) == (18, 'hello'), r
+            assert r.returncode in (18, 92) and r.stdout == 'hello', r
             assert ended.acquire(timeout=WAIT)
             w = wire(s, 'POST /up HTTP/1.1\r\nHost: site.example\r\nContent-Length: 100\r\n\r\nhello')
             assert reply(w) is None and ended.acquire(timeout=WAIT)
