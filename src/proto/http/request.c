@@ -115,6 +115,9 @@ bool http_request_set_host(struct arena *a, struct http_request *r, struct str a
     r->host_is_ip = ip_parse(host, &ip);
     if (!r->host_is_ip && str_ends(host, STR(".")))
         host.n--;
+    // RFC 1035 2.3.1: no label is empty. With one that is, another reader may take off another dot.
+    if (str_ends(host, STR(".")) || str_starts(host, STR(".")) || str_find_str(host, STR("..")) >= 0)
+        return fail(e, ERR_SYNTAX, "a host with an empty label");
     r->host = arena_lower(a, host);
     r->port = (uint32_t)port;
     return true;
