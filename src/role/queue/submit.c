@@ -211,7 +211,8 @@ void submit_opened(struct service_peer *p)
 {
     struct submission *s = heap_alloc(sizeof *s);
 
-    s->a = (struct arena)ARENA_LIMIT(4 << 20);
+    // Of 1000 recipients with all that can be said of each, and a return path of their own.
+    s->a = (struct arena)ARENA_LIMIT(12 << 20);
     p->data = s;
 }
 
