@@ -1,0 +1,505 @@
+/*
+ * The input is a conversation: each message with a byte for who says it, one for which of those that the table of
+ * ipc/messages.h allows, and its fields. What does not decode is left to the target ipc; here all of it does. The role
+ * must take every message or close that peer's channel; it must not end, and answer nothing that the table forbids.
+ */
+#include "role/role_fuzz.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "os/fd.h"
+#include "os/file.h"
+
+enum { MONITOR_FD = 3, MOST_MESSAGES = 1200, PATIENCE_MS = 20000, GRANTED = 8, LONG_FIELD = 2000 };
+
+/* The role never ends, and gives nothing back. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return 1;
+}
+
+static const struct role_fuzz *role;
+static struct channel monitor = {-1, ROLE_MONITOR, ROLE_MONITOR};
+static struct packet *packet;
+
+/* Who speaks to the role: first those that the monitor introduces, then those that the role asked for. */
+struct speaker {
+    struct channel ch;
+    uint64_t last_request; // of what the role said last, if it begins with one
+};
+static struct speaker speakers[2 * ROLE_COUNT + GRANTED];
+static enum role introduced[2 * ROLE_COUNT];
+static size_t n_introduced, n_speakers;
+
+/* --- fields ------------------------------------------------------------------------------------------------ */
+
+struct source {
+    struct cur in;
+    struct arena a; // of a message
+    const struct speaker *of;
+};
+
+static unsigned take_byte(struct source *s)
+{
+    int c = cur_next(&s->in);
+
+    return c < 0 ? 0 : (unsigned)c;
+}
+
+// Small, or what the role has asked with last, or anything.
+static uint64_t take_number(struct source *s, uint64_t max)
+{
+    unsigned byte = take_byte(s);
+    uint64_t v = byte;
+
+    if (byte == 254)
+        v = s->of->last_request;
+    if (byte == 255)
+        for (int i = 0; i < 8; i++)
+            v = v << 8 | take_byte(s);
+    return max ? v % (max + 1) : v;
+}
+
+// Any bytes, a word that the role knows, or as many as there may be, perhaps with the first word at their end.
+static struct str take_text(struct source *s, uint64_t max)
+{
+    unsigned n = take_byte(s);
+    struct str text;
+
+    if (n < 192)
+        text = str_sub(s->in.p ? str_at(s->in.p, cur_left(&s->in)) : STR(""), 0, n);
+    else if (n < 251)
+        return str_sub(role->words[(n - 192) % role->n_words], 0, max ? max : SIZE_MAX);
+    else {
+        size_t length = max && max < 2 * LONG_FIELD ? max : LONG_FIELD;
+        struct str end = n == 251 ? str_sub(role->words[0], 0, length) : STR("");
+        char *many = arena_alloc(&s->a, length);
+
+        memset(many, n == 252 ? ' ' : n == 253 ? '\n' : 'a', length);
+        if (end.n)
+            memcpy(many + length - end.n, end.p, end.n);
+        return str_at(many, length);
+    }
+    (void)!cur_take(&s->in, text.n, &text);
+    return str_sub(text, 0, max ? max : SIZE_MAX);
+}
+
+#define TAKE_u8(s, max) (uint8_t)take_number((s), (max))
+#define TAKE_u32(s, max) (uint32_t)take_number((s), (max))
+#define TAKE_u64(s, max) take_number((s), (max))
+#define TAKE_str(s, max) take_text((s), (max))
+#define FILL_(type, name, max) m.name = (IPC_CTYPE_##type)TAKE_##type(s, max);
+#define MAKE_(message, from, to, min_fds, max_fds)                                                 \
+    static void make_##message(struct source *s, struct buf *out)                                  \
+    {                                                                                              \
+        struct ipc_##message m;                                                                    \
+                                                                                                   \
+        (void)s;                                                                                   \
+        ipc_##message##_FIELDS(FILL_) ipc_##message##_put(out, &m);                                \
+    }
+IPC_MESSAGES(MAKE_)
+
+#define MADE_(message, from, to, min_fds, max_fds) [IPC_##message] = make_##message,
+static void (*const make[IPC_TYPE_COUNT])(struct source *s, struct buf *out) = {IPC_MESSAGES(MADE_)};
+
+/* --- channels ---------------------------------------------------------------------------------------------- */
+
+static void pair(int ends[2])
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        die("no channel");
+}
+
+static struct speaker *add_speaker(struct speaker *s, enum role as, int fd)
+{
+    *s = (struct speaker){.ch = {fd, as, role->role}};
+    return s;
+}
+
+// A channel that the role asked for: its end of it, or -1 when there are enough.
+static int grant_speaker(enum role as)
+{
+    int ends[2];
+
+    if (n_speakers == COUNT(speakers))
+        return -1;
+    pair(ends);
+    add_speaker(&speakers[n_speakers++], as, ends[0]);
+    return ends[1];
+}
+
+static void grant(enum role as, uint64_t request)
+{
+    AUTO_FD fd = grant_speaker(as);
+    struct err e = {0};
+    bool is_ok;
+
+    if (as == ROLE_DELIVER)
+        is_ok = IPC_SEND(&monitor, deliver_made, &fd, fd >= 0, &e, .request = request);
+    else if (as == ROLE_FETCH)
+        is_ok = IPC_SEND(&monitor, fetch_made, &fd, fd >= 0, &e, .request = request);
+    else
+        is_ok = IPC_SEND(&monitor, granted, &fd, fd >= 0, &e, .grant = (uint32_t)request);
+    if (!is_ok)
+        die("the monitor cannot grant: %s", e.text);
+}
+
+static uint64_t number_in(const struct packet *p, size_t n)
+{
+    uint64_t v = 0;
+
+    for (size_t i = n < p->body.n ? n : p->body.n; i-- > 0;)
+        v = v << 8 | (unsigned char)p->body.p[i];
+    return v;
+}
+
+// What the role says to the monitor; some of it has an answer.
+static void hear_monitor(int timeout_ms, bool *has_begun)
+{
+    struct err e = {0};
+
+    for (;; timeout_ms = 0) {
+        switch (channel_receive(&monitor, packet, timeout_ms, &e)) {
+        case CHANNEL_MESSAGE:
+            break;
+        case CHANNEL_TIMEOUT:
+            return;
+        case CHANNEL_CLOSED:
+            die("the role has ended");
+        case CHANNEL_BAD:
+            die("the role says what it may not: %s", e.text);
+        }
+        if (packet->type == IPC_config_done && has_begun)
+            *has_begun = true;
+        if (packet->type == IPC_deliver_new)
+            grant(ROLE_DELIVER, number_in(packet, 8));
+        if (packet->type == IPC_fetch_new)
+            grant(ROLE_FETCH, number_in(packet, 8));
+        if (packet->type == IPC_deliver_open)
+            grant(ROLE_ACCOUNT, number_in(packet, 4));
+        packet_close_fds(packet);
+        if (has_begun && *has_begun)
+            return;
+    }
+}
+
+static void close_speaker(struct speaker *s)
+{
+    channel_close(&s->ch);
+}
+
+// What it says to others.
+static void hear(struct speaker *s)
+{
+    struct err e = {0};
+
+    while (s->ch.fd >= 0)
+        switch (channel_receive(&s->ch, packet, 0, &e)) {
+        case CHANNEL_MESSAGE:
+            s->last_request = number_in(packet, 8);
+            if (role->answer)
+                role->answer(&s->ch, packet, s->last_request);
+            packet_close_fds(packet);
+            break;
+        case CHANNEL_TIMEOUT:
+            return;
+        case CHANNEL_CLOSED:
+            close_speaker(s);
+            break;
+        case CHANNEL_BAD:
+            die("the role says what it may not: %s", e.text);
+        }
+}
+
+static void hear_all(void)
+{
+    hear_monitor(0, NULL);
+    for (size_t i = 0; i < n_speakers; i++)
+        hear(&speakers[i]);
+}
+
+// Until the role has taken what was said from its channel.
+static void wait_until_taken(const struct channel *ch)
+{
+    int left = 1;
+
+    for (long n = 0; ch->fd >= 0 && !ioctl(ch->fd, SIOCOUTQ, &left) && left; n++) {
+        if (n > PATIENCE_MS * 20L)
+            die("the role does not listen any more");
+        sched_yield();
+        if (n > 100) {
+            hear_all();
+            usleep(50);
+        }
+    }
+}
+
+// Until it has seen that nobody is there any more.
+static void wait_until_closed(struct speaker *s)
+{
+    if (s->ch.fd < 0)
+        return;
+    shutdown(s->ch.fd, SHUT_WR);
+    for (int waited = 0;; waited += 10) {
+        struct pollfd p = {.fd = s->ch.fd};
+
+        if (poll(&p, 1, 10) > 0 && (p.revents & (POLLHUP | POLLERR)))
+            break;
+        hear_all();
+        if (s->ch.fd < 0)
+            return;
+        if (waited > PATIENCE_MS)
+            die("the role keeps a channel that has ended");
+    }
+    close_speaker(s);
+}
+
+static void introduce(struct speaker *s, size_t which)
+{
+    enum role as = introduced[which];
+    bool is_second = which && introduced[which - 1] == as; // the other session has come by submission
+    bool is_ours = as == ROLE_ACCOUNT || is_second;
+    struct err e = {0};
+    int ends[2];
+
+    pair(ends);
+    add_speaker(s, as, ends[0]);
+    if (!IPC_SEND(&monitor, peer, &ends[1], 1, &e, .role = (uint8_t)as, .conn = as == ROLE_SESSION ? 1 + which : 0,
+                  .protocol = as == ROLE_SESSION ? (is_second ? IPC_PROTOCOL_SUBMISSION : IPC_PROTOCOL_SMTP) : 0,
+                  .is_tls = 1, .account = is_ours ? STR("alice") : STR(""), .keep_retired_s = 60,
+                  .login = is_ours ? STR("alice@mox.example") : STR(""), .remote = STR("192.0.2.1"),
+                  .local = STR("192.0.2.2"), .mailbox = STR("Inbox"),
+                  .address = as == ROLE_SESSION ? STR("mox.example") : STR("alice@mox.example")))
+        die("the monitor cannot introduce: %s", e.text);
+    close(ends[1]);
+    wait_until_taken(&monitor);
+}
+
+static struct speaker *speaker_of(unsigned byte)
+{
+    struct speaker *s = &speakers[byte % n_speakers];
+    size_t which = (size_t)(s - speakers);
+
+    if (s->ch.fd < 0 && which < n_introduced)
+        introduce(s, which);
+    return s->ch.fd < 0 ? NULL : s;
+}
+
+/* --- the role ----------------------------------------------------------------------------------------------- */
+
+static void *run(void *unused)
+{
+    (void)unused;
+    if (unshare(CLONE_FS)) // it enters its directory, and the corpus is named from this one
+        die("no directory of its own");
+    role->main();
+    return NULL;
+}
+
+static int memfile_of(struct buf *bytes)
+{
+    struct err e = {0};
+    int fd = os_memfile("fuzz", &e);
+
+    if (fd < 0 || !os_write_all(fd, buf_str(bytes), &e) || !os_memfile_seal(fd, &e))
+        die("%s", e.text);
+    return fd;
+}
+
+static int listening(void)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX}; // the kernel finds a name
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof name.sun_family) || listen(fd, 1))
+        die("no socket to listen at");
+    return fd;
+}
+
+static char dir[] = "/tmp/mox-fuzz-XXXXXX"; // the role's
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+static void remove_dir(void)
+{
+    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void say_config(void)
+{
+    AUTO_BUF config = BUF_LIMIT(COMPILED_MAX_BYTES), file = BUF_LIMIT(COMPILED_MAX_BYTES);
+    AUTO_FD socket_fd = -1;
+    struct err e = {0};
+    int fds[2];
+
+    if (!mkdtemp(dir) || atexit(remove_dir))
+        die("no directory");
+    COMPILED_PUT(&config, settings, .hostname = STR("mail.mox.example"), .data_dir = str_of(dir),
+                 .user = STR("mox"), .postmaster = STR("alice"));
+    COMPILED_PUT(&config, listener, .index = 0, .protocol = IPC_PROTOCOL_SMTP, .port = 25, .ip = STR("127.0.0.1"),
+                 .hostname = STR("mail.mox.example"), .max_message_bytes = 1 << 20);
+    role->configure(&config, &file);
+    fds[0] = memfile_of(&config);
+    fds[1] = file.n ? memfile_of(&file) : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fds[1] < 0 || !IPC_SEND(&monitor, config, fds, 2, &e, .number = 1))
+        die("no configuration: %s", e.text);
+    close(fds[0]);
+    close(fds[1]);
+    if (role->needs_listener) {
+        socket_fd = listening();
+        if (!IPC_SEND(&monitor, listen, &socket_fd, 1, &e, .index = 0))
+            die("%s", e.text);
+    }
+    if (role->role == ROLE_AUTH &&
+        !IPC_SEND(&monitor, srs_key, NULL, 0, &e, .key = STR("0123456789abcdef0123456789abcdef")))
+        die("%s", e.text);
+    if (!IPC_SEND(&monitor, go, NULL, 0, &e))
+        die("%s", e.text);
+}
+
+// Those who may say something to it. Sessions come by two ways.
+static void find_speakers(void)
+{
+    for (unsigned as = ROLE_MONITOR + 1; as < ROLE_COUNT; as++)
+        for (unsigned type = IPC_none + 1; type < IPC_TYPE_COUNT; type++) {
+            const struct ipc_rule *rule = ipc_rule_of(type);
+
+            if (!(rule->from & ROLE_BIT(as)) || !(rule->to & ROLE_BIT(role->role)))
+                continue;
+            introduced[n_introduced++] = (enum role)as;
+            if (as == ROLE_SESSION)
+                introduced[n_introduced++] = (enum role)as;
+            break;
+        }
+    for (n_speakers = 0; n_speakers < n_introduced; n_speakers++)
+        add_speaker(&speakers[n_speakers], introduced[n_speakers], -1);
+}
+
+static void start(void)
+{
+    bool has_begun = false;
+    pthread_t thread;
+    struct err e = {0};
+    int ends[2];
+
+    setenv("MOX_SANDBOX", "off", 1);
+    if (!log_set_level(STR(""), STR("fatal"), &e))
+        die("%s", e.text);
+    pair(ends);
+    if (ends[0] == MONITOR_FD)
+        ends[0] = dup(ends[0]);
+    monitor = (struct channel){ends[0], ROLE_MONITOR, role->role};
+    if (ends[1] != MONITOR_FD && dup2(ends[1], MONITOR_FD) < 0)
+        die("no channel");
+    packet = packet_new();
+    find_speakers();
+    say_config();
+    if (pthread_create(&thread, NULL, run, NULL))
+        die("no thread");
+    hear_monitor(PATIENCE_MS, &has_begun);
+    if (!has_begun)
+        die("the role does not begin");
+}
+
+/* --- a conversation ------------------------------------------------------------------------------------------ */
+
+static unsigned type_of(const struct speaker *s, unsigned byte)
+{
+    unsigned types[IPC_TYPE_COUNT], n = 0;
+
+    for (unsigned type = IPC_none + 1; type < IPC_TYPE_COUNT; type++) {
+        const struct ipc_rule *rule = ipc_rule_of(type);
+
+        if ((rule->from & ROLE_BIT(s->ch.self)) && (rule->to & ROLE_BIT(role->role)))
+            types[n++] = type;
+    }
+    return types[byte % n];
+}
+
+// A file as it should be, or something else.
+static int descriptor_of(struct source *s)
+{
+    AUTO_BUF bytes = BUF_LIMIT(IPC_MAX_BYTES);
+    unsigned kind = take_byte(s);
+    struct err e = {0};
+    int fd;
+
+    if (kind == 255)
+        return open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (kind == 254) {
+        fd = os_memfile("not sealed", &e);
+        return fd;
+    }
+    buf_put(&bytes, take_text(s, 0));
+    return memfile_of(&bytes);
+}
+
+static void say(struct source *s)
+{
+    struct speaker *who = speaker_of(take_byte(s));
+    AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES);
+    const struct ipc_rule *rule;
+    unsigned type;
+    int fds[IPC_MAX_FDS];
+    size_t n = 0;
+    struct err e = {0};
+
+    if (!who)
+        return;
+    s->of = who;
+    arena_reset(&s->a);
+    type = type_of(who, take_byte(s));
+    rule = ipc_rule_of(type);
+    make[type](s, &body);
+    if (body.full)
+        return;
+    while (n < rule->max_fds)
+        fds[n++] = descriptor_of(s);
+    if (!channel_send(&who->ch, (enum ipc_type)type, buf_str(&body), fds, n, &e))
+        close_speaker(who);
+    while (n)
+        close(fds[--n]);
+    wait_until_taken(&who->ch);
+}
+
+int role_fuzz(const struct role_fuzz *r, const uint8_t *data, size_t size)
+{
+    struct source s = {.in = cur_of(str_at(data, size)), .a = ARENA_LIMIT(1 << 20)};
+
+    if (!role) {
+        role = r;
+        start();
+    }
+    for (int n = 0; n < MOST_MESSAGES && cur_left(&s.in); n++) {
+        say(&s);
+        hear_all();
+    }
+    for (size_t i = 0; i < n_speakers; i++)
+        wait_until_closed(&speakers[i]);
+    hear_monitor(0, NULL);
+    for (size_t i = n_introduced; i < n_speakers; i++)
+        wait_until_closed(&speakers[i]);
+    n_speakers = n_introduced;
+    arena_fini(&s.a);
+    return 0;
+}
