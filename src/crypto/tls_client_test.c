@@ -71,7 +71,7 @@ TEST(tls_client_verifies)
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     char path[] = "/tmp/mox-unit-roots-XXXXXX";
     struct key_signer signer = {NULL, sign_here};
-    unsigned char sum[SHA256_BYTES], wrong[SHA256_BYTES] = {1};
+    unsigned char sum[SHA256_BYTES] = {0}, wrong[SHA256_BYTES] = {1};
     struct tls_association right = {3, 0, 1, str_at(sum, sizeof sum)};
     struct tls_association other = {3, 0, 1, str_at(wrong, sizeof wrong)};
     struct tls_association both[2];
