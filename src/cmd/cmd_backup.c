@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/confine.h"
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "db/db.h"
@@ -26,6 +27,7 @@ struct copy {
     struct stat skip[2]; // directories that are not entered: the data, the backup itself
     bool is_verbose;
     size_t databases, files, warnings;
+    struct copied *copied;
 };
 
 static void warn(struct copy *c, const char *what, struct str path, const char *why)
@@ -100,6 +102,74 @@ static bool copy_link(const char *from, const char *to, struct err *e)
     return symlink(target, to) == 0 || fail_errno(e, "making the link %s", to);
 }
 
+/* --- databases: what is in them are the words of processes that may have been taken over ----------------------- */
+
+// Shared with the child that copies one; it may write anything there.
+struct copied {
+    const char *from, *to; // names in their directories
+    bool is_new, is_other;
+    struct err why;
+};
+
+static int copy_inside(void *ctx)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct copied *c = ctx;
+    struct err e = {0};
+    bool is_other = false;
+
+    if (!db_copy(arena_cstring(&a, arena_printf(&a, "/1/%s", c->from)), arena_cstring(&a, arena_printf(&a, "/0/%s", c->to)),
+                 c->is_new, &is_other, &e)) {
+        c->why = e;
+        return 1;
+    }
+    c->is_other = is_other;
+    return 0;
+}
+
+// Words of the child, which the administrator's terminal is not to take for more.
+static struct str why_not(struct copied *c)
+{
+    struct str text = str_at(c->why.text, strnlen(c->why.text, sizeof c->why.text));
+
+    for (size_t i = 0; i < text.n; i++)
+        if ((unsigned char)c->why.text[i] < ' ' || c->why.text[i] == 0x7f)
+            c->why.text[i] = '?';
+    return text;
+}
+
+static int open_directory_of(const char *path, const char **name, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    const char *slash = strrchr(path, '/');
+    const char *dir = !slash ? "." : slash == path ? "/" : arena_cstring(&a, str_at(path, (size_t)(slash - path)));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    *name = slash ? slash + 1 : path;
+    if (fd < 0)
+        (void)fail_errno(e, "opening %s", dir);
+    return fd;
+}
+
+static bool copy_confined(void *ctx, const char *source, const char *to, bool is_new, bool *is_other, struct err *e)
+{
+    struct copied *c = ctx;
+    struct confine_database dbs[2] = {{.is_new = is_new}};
+    AUTO_FD from = open_directory_of(source, &dbs[1].name, e);
+    AUTO_FD into = from < 0 ? -1 : open_directory_of(to, &dbs[0].name, e);
+    int code;
+
+    if (into < 0)
+        return false;
+    dbs[0].dir = into;
+    dbs[1].dir = from;
+    *c = (struct copied){.from = dbs[1].name, .to = dbs[0].name, .is_new = is_new};
+    if (!confine_databases(dbs, 2, copy_inside, c, &code, e))
+        return false;
+    *is_other = !code && c->is_other;
+    return !code || fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(why_not(c)));
+}
+
 static bool copy_entry(struct copy *c, const char *from, const char *to, struct str name,
                        const struct stat *st, struct err *e)
 {
@@ -113,7 +183,7 @@ static bool copy_entry(struct copy *c, const char *from, const char *to, struct 
     }
     if (str_ends(name, STR(".db"))) {
         c->databases++;
-        return db_backup(from, to, e) && (chmod(to, st->st_mode & 0777) == 0 ||
+        return db_backup(from, to, copy_confined, c->copied, e) && (chmod(to, st->st_mode & 0777) == 0 ||
                                           fail_errno(e, "setting the mode of %s", to));
     }
     c->files++;
@@ -224,7 +294,7 @@ static bool backup(struct copy *c, const char *to, struct err *e)
 
 int cmd_backup(int argc, char **argv)
 {
-    struct copy c = {.a = ARENA_LIMIT(256 << 20)};
+    struct copy c = {.a = ARENA_LIMIT(256 << 20), .copied = confine_shared(sizeof *c.copied)};
     const struct cmd_flag flags[] = {{"verbose", NULL, &c.is_verbose}};
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct err e = {0};
@@ -361,7 +431,7 @@ static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, st
 
 int cmd_restore(int argc, char **argv)
 {
-    struct copy c = {.a = ARENA_LIMIT(256 << 20)};
+    struct copy c = {.a = ARENA_LIMIT(256 << 20), .copied = confine_shared(sizeof *c.copied)};
     bool keeps_uidvalidity = false;
     const struct cmd_flag flags[] = {{"verbose", NULL, &c.is_verbose},
                                      {"keep-uidvalidity", NULL, &keeps_uidvalidity}};

@@ -153,7 +153,7 @@ static bool copy_into(struct db *d, bool is_new, bool *is_other, struct err *e)
     return false;
 }
 
-static bool copy_file(const char *source, const char *to, bool is_new, bool *is_other, struct err *e)
+bool db_copy(const char *source, const char *to, bool is_new, bool *is_other, struct err *e)
 {
     struct db *d = db_open_copy(to, source, e);
     bool is_ok = d && copy_into(d, is_new, is_other, e);
@@ -173,19 +173,19 @@ static bool sync_directory_of(const char *path, struct err *e)
     return (fd >= 0 && fsync(fd) == 0) || fail_errno(e, "syncing %s", dir);
 }
 
-bool db_backup(const char *source, const char *copy, struct err *e)
+bool db_backup(const char *source, const char *copy, db_copy_fn *fn, void *ctx, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     const char *beside = arena_cstring(&a, arena_printf(&a, "%s.new", copy));
     bool is_other = access(copy, F_OK) != 0;
 
-    if (!is_other && !copy_file(source, copy, false, &is_other, e))
+    if (!is_other && !fn(ctx, source, copy, false, &is_other, e))
         return fail_in(e, "%s", copy);
     if (!is_other)
         return true;
     if (unlink(beside) && errno != ENOENT)
         return fail_errno(e, "removing %s", beside);
-    if (!copy_file(source, beside, true, &is_other, e))
+    if (!fn(ctx, source, beside, true, &is_other, e))
         return fail_in(e, "%s", beside);
     if (rename(beside, copy))
         return fail_errno(e, "renaming %s", beside);

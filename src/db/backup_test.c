@@ -38,6 +38,17 @@ static struct str value(struct arena *a, const char *file, const char *sql)
     return out;
 }
 
+static bool copy_here(void *ctx, const char *source, const char *to, bool is_new, bool *is_other, struct err *e)
+{
+    (void)ctx;
+    return db_copy(source, to, is_new, is_other, e);
+}
+
+static bool backup(const char *source, const char *copy, struct err *e)
+{
+    return db_backup(source, copy, copy_here, NULL, e);
+}
+
 TEST(backup_follows_the_source)
 {
     static const char all[] = "SELECT group_concat(id || text || size) FROM (SELECT * FROM message ORDER BY id)";
@@ -55,14 +66,14 @@ TEST(backup_follows_the_source)
     CHECK(chunk_put(d, 1, 0, STR("bytes of one"), &e) && chunk_put(d, 2, 0, STR("bytes of two"), &e));
     // While a writer is in the middle of something: what it has not committed is not in the copy.
     CHECK(db_begin(d, &e) && db_exec(d, "INSERT INTO message (text) VALUES ('later')", &e));
-    CHECK(db_backup("a.db", "b.db", &e));
+    CHECK(backup("a.db", "b.db", &e));
     CHECK_STR(value(&a, "b.db", "SELECT group_concat(id || text) FROM message"), STR("1x,2y"));
     CHECK(db_commit(d, &e));
     // The same rows of chunk, one that is gone, a new one.
     CHECK(chunk_drop(d, 1, &e) && chunk_put(d, 4, 0, STR("bytes of four"), &e));
     CHECK(db_exec(d, "UPDATE message SET text = 'z' WHERE id = 1; DELETE FROM message WHERE id = 2", &e));
     CHECK(stat("b.db", &before) == 0);
-    CHECK(db_backup("a.db", "b.db", &e));
+    CHECK(backup("a.db", "b.db", &e));
     CHECK(stat("b.db", &after) == 0 && before.st_ino == after.st_ino);
     CHECK_STR(value(&a, "b.db", "SELECT group_concat(id || text) FROM message"), STR("1z,4later"));
     CHECK_STR(value(&a, "b.db", "SELECT group_concat(owner) FROM (SELECT owner FROM chunk ORDER BY owner)"),
@@ -72,7 +83,7 @@ TEST(backup_follows_the_source)
     db_close(d);
     // A newer version of the source: the copy is made anew, and is that version.
     d = db_open("a.db", first, 2, &e);
-    CHECK(d && db_backup("a.db", "b.db", &e));
+    CHECK(d && backup("a.db", "b.db", &e));
     CHECK_STR(value(&a, "b.db", all), STR("1z7,4later7"));
     db_close(d);
     // It opens as what it is.
@@ -90,11 +101,11 @@ TEST(backup_that_fails_leaves_the_copy)
 
     enter_directory();
     d = db_open("a.db", first, 1, &e);
-    CHECK(d && db_exec(d, "INSERT INTO message (text) VALUES ('x')", &e) && db_backup("a.db", "b.db", &e));
+    CHECK(d && db_exec(d, "INSERT INTO message (text) VALUES ('x')", &e) && backup("a.db", "b.db", &e));
     db_close(d);
     CHECK(truncate("a.db", 5000) == 0);
-    CHECK(!db_backup("a.db", "b.db", &e));
+    CHECK(!backup("a.db", "b.db", &e));
     CHECK_STR(value(&a, "b.db", "SELECT text FROM message"), STR("x"));
     e = (struct err){0};
-    CHECK(!db_backup("none.db", "c.db", &e) || access("none.db", F_OK) == 0);
+    CHECK(!backup("none.db", "c.db", &e) || access("none.db", F_OK) == 0);
 }

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -49,10 +51,30 @@ void db_close(struct db *d);
  * Makes copy a copy of the database source, both paths, with source as it was at one moment, whoever
  * writes to it. A copy that is there is brought up to date in one transaction: what was there already of
  * message bytes is not written again. After a failure the copy is what it was before.
+ *
+ * fn does the copying, which is db_copy, in a process of its own maybe: what is in source may be meant to do harm, and
+ * may contain any SQL.
  */
-MUST_USE bool db_backup(const char *source, const char *copy, struct err *e);
+typedef bool db_copy_fn(void *ctx, const char *source, const char *to, bool is_new, bool *is_other, struct err *e);
+MUST_USE bool db_backup(const char *source, const char *copy, db_copy_fn *fn, void *ctx, struct err *e);
+/*
+ * The file to, new and empty or an older copy, becomes one. is_other: it is of another version, and nothing was done.
+ */
+MUST_USE bool db_copy(const char *source, const char *to, bool is_new, bool *is_other, struct err *e);
 /* For that: the copy, open as main, with source attached as src. */
 struct db *db_open_copy(const char *copy, const char *source, struct err *e);
+
+/*
+ * For a process that may open nothing: from now on SQLite's files are opened and removed by these. Paths are absolute; a
+ * relative name is one in "/0". open is like the call of that name, with O_PATH for a file that is only looked at; both set
+ * errno.
+ */
+struct db_opener {
+    int (*open)(void *ctx, const char *path, int flags, mode_t mode);
+    int (*remove)(void *ctx, const char *path);
+    void *ctx;
+};
+void db_open_by(const struct db_opener *o);
 
 /* Runs statements that return nothing. */
 MUST_USE bool db_exec(struct db *d, const char *sql, struct err *e);

@@ -55,6 +55,9 @@ static const int file_calls[] = {
 // openat2 has its flags in memory, where no filter sees them: without Landlock nobody may call it.
 static const int read_calls[] = {SCMP_SYS(openat2), SCMP_SYS(getdents64), SCMP_SYS(newfstatat), SCMP_SYS(sendfile)};
 
+static const int write_calls[] = {SCMP_SYS(pwrite64), SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync),
+                                  SCMP_SYS(fdatasync), SCMP_SYS(msync), SCMP_SYS(getuid), SCMP_SYS(geteuid)};
+
 static const int thread_calls[] = {SCMP_SYS(eventfd2), SCMP_SYS(rt_sigtimedwait)};
 static const int fork_calls[] = {SCMP_SYS(wait4), SCMP_SYS(waitid), SCMP_SYS(getppid)};
 static const int accept_calls[] = {SCMP_SYS(accept4), SCMP_SYS(getpeername), SCMP_SYS(getsockname)};
@@ -85,6 +88,7 @@ static const struct call_set call_sets[] = {
     {base_calls, COUNT(base_calls), 0},
     {file_calls, COUNT(file_calls), SANDBOX_FILES},
     {read_calls, COUNT(read_calls), SANDBOX_READ},
+    {write_calls, COUNT(write_calls), SANDBOX_WRITE},
     {thread_calls, COUNT(thread_calls), SANDBOX_THREADS},
     {fork_calls, COUNT(fork_calls), SANDBOX_FORK},
     {accept_calls, COUNT(accept_calls), SANDBOX_ACCEPT},
@@ -147,6 +151,9 @@ static bool allow_with_arguments(scmp_filter_ctx ctx, const struct sandbox_profi
                            SCMP_A1(SCMP_CMP_EQ, TIOCOUTQ)) == 0;
     ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
                            SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME)) == 0;
+    // How the C library asks for what fstat tells.
+    if (features & SANDBOX_WRITE)
+        ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH)) == 0;
     if (features & SANDBOX_SOCKETPAIR)
         ok &= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
                                SCMP_A0(SCMP_CMP_EQ, AF_UNIX)) == 0;

@@ -12,6 +12,7 @@
 enum {
     SANDBOX_FILES = 1 << 0,   // open, create and remove files (Landlock limits where)
     SANDBOX_READ = 1 << 11,   // open files and directories to read them, and send them: only where Landlock says
+    SANDBOX_WRITE = 1 << 12,  // write to files that it was given, anywhere in them, and sync them
     SANDBOX_THREADS = 1 << 1, // make threads
     SANDBOX_FORK = 1 << 2,    // make processes, and wait for them (templates)
     SANDBOX_ACCEPT = 1 << 3,  // accept connections on sockets it was given

@@ -57,6 +57,13 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_WEB] = {"web", SANDBOX_READ, 256 * MIB},
 };
 
+const struct sandbox_profile *database_profile(void)
+{
+    static const struct sandbox_profile profile = {"database", SANDBOX_WRITE, 1024 * MIB};
+
+    return &profile;
+}
+
 const struct sandbox_profile *role_profile(enum role role)
 {
     if (role >= ROLE_COUNT)
