@@ -164,7 +164,7 @@ static bool copy_confined(void *ctx, const char *source, const char *to, bool is
     dbs[0].dir = into;
     dbs[1].dir = from;
     *c = (struct copied){.from = dbs[1].name, .to = dbs[0].name, .is_new = is_new};
-    if (!confine_databases(dbs, 2, copy_inside, c, &code, e))
+    if (!confine_databases(dbs, 2, -1, copy_inside, c, &code, e))
         return false;
     *is_other = !code && c->is_other;
     return !code || fail(e, ERR_TEMPORARY, "%.*s", STR_FMT(why_not(c)));
@@ -309,10 +309,10 @@ int cmd_backup(int argc, char **argv)
 
 /* --- uidvalidity -------------------------------------------------------------------------------------- */
 
-// Of the account whose directory is the current one.
+// In a child, of the account whose directory is the current one.
 static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct err *e)
 {
-    static const struct store_options options = {.junk.is_unknown = true};
+    static const struct store_options options = {.junk.is_unknown = true, .opens_nothing_else = true};
     struct store_mailboxes mailboxes = {0};
     struct store_reader *r = NULL;
     struct store *st;
@@ -335,19 +335,41 @@ static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct
     return is_ok;
 }
 
-int cmd_bumpuidvalidity(int argc, char **argv)
+struct renewal {
+    struct str wanted;
+    uint32_t not_below;
+};
+
+static int renew_inside(void *ctx)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    const struct renewal *r = ctx;
+    struct err e = {0};
+
+    return renew(&a, r->wanted, r->not_below, &e) ? 0 : cmd_fail(&e);
+}
+
+static bool renew_confined(int dir, struct renewal *r, int *code, struct err *e)
+{
+    return confine_databases(&(struct confine_database){dir, "account.db", false}, 1, -1, renew_inside, r, code, e);
+}
+
+int cmd_bumpuidvalidity(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct renewal r = {argc > 2 ? str_of(argv[2]) : STR(""), 1};
     struct err e = {0};
     struct str data;
     AUTO_FD lock = -1;
+    AUTO_FD dir = -1;
+    int code;
 
     if (argc < 2 || argc > 3)
         return cmd_usage("bumpuidvalidity");
-    if (!paths_lock_data(&a, &data, &lock, &e) || !paths_enter_account(&a, data, str_of(argv[1]), &e) ||
-        !renew(&a, argc > 2 ? str_of(argv[2]) : STR(""), 1, &e))
+    if (!paths_lock_data(&a, &data, &lock, &e) || !paths_open_account(&a, data, str_of(argv[1]), &dir, &e) ||
+        !renew_confined(dir, &r, &code, &e))
         return cmd_fail(&e);
-    return 0;
+    return code;
 }
 
 /* --- restore -------------------------------------------------------------------------------------------- */
@@ -393,16 +415,18 @@ static bool renew_all(struct copy *c, const char *data, struct err *e)
     if (!list(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/accounts", data)), &accounts, e))
         return false;
     for (size_t i = 0; i < accounts.n; i++) {
-        AUTO_FD here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        bool is_ok;
-
-        if (here < 0 || !paths_enter_account(&c->a, str_of(data), accounts.items[i], e))
-            return e->kind ? false : fail_errno(e, "looking at the current directory");
         // The time in seconds: no counter has come as far.
-        is_ok = access("account.db", F_OK) ||
-                renew(&c->a, STR(""), (uint32_t)os_now_unix(), e);
-        if (fchdir(here) || !is_ok)
-            return e->kind ? false : fail_errno(e, "going back");
+        struct renewal r = {.not_below = (uint32_t)os_now_unix()};
+        AUTO_FD dir = -1;
+        int code = 0;
+
+        if (!paths_open_account(&c->a, str_of(data), accounts.items[i], &dir, e))
+            return false;
+        if (faccessat(dir, "account.db", F_OK, AT_SYMLINK_NOFOLLOW))
+            continue; // made, and nothing stored
+        if (!renew_confined(dir, &r, &code, e) || code)
+            return e->kind ? false : fail(e, ERR_TEMPORARY, "account %.*s cannot get a new UIDVALIDITY",
+                                          STR_FMT(accounts.items[i]));
     }
     return true;
 }

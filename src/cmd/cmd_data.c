@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/confine.h"
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "crypto/received_id.h"
@@ -148,39 +149,59 @@ int cmd_message_parse(int argc, char **argv)
 
 /* --- message why ------------------------------------------------------------------------------------- */
 
-static bool read_why(struct arena *a, struct str account, struct str name, uint32_t uid,
-                     struct str *out, struct err *e)
+struct asked {
+    struct str mailbox;
+    uint32_t uid;
+};
+
+static bool read_why(struct arena *a, const struct asked *asked, struct str *out, struct err *e)
 {
     struct store_reader *r;
     struct store_mailbox mailbox;
-    struct str dir;
+    struct str name;
     bool is_ok;
 
-    if (!store_mailbox_name(a, name, &name, e) || !paths_data_dir(a, &dir, e) ||
-        !paths_enter_account(a, dir, account, e) || !(r = store_reader_open(e)))
+    if (!store_mailbox_name(a, asked->mailbox, &name, e) || !(r = store_reader_open(e)))
         return false;
     is_ok = store_mailbox_find(r, a, name, &mailbox, e) &&
-            store_facts(r, a, mailbox.id, uid, out, e);
+            store_facts(r, a, mailbox.id, asked->uid, out, e);
     store_reader_close(r);
     return is_ok && (out->n || fail(e, ERR_NOT_FOUND, "nothing was decided about this message: it did "
                                     "not come from outside"));
 }
 
-int cmd_message_why(int argc, char **argv)
+/* In a child that may open nothing, but has the database. */
+static int print_why(void *ctx)
 {
     AUTO_ARENA a = ARENA_LIMIT(4 << 20);
     struct str record, check, result, evidence;
     struct err e = {0};
-    uint64_t uid;
 
-    if (argc != 4 || !str_u64(str_of(argv[3]), UINT32_MAX, &uid))
-        return cmd_usage("message why");
-    if (!read_why(&a, str_of(argv[1]), str_of(argv[2]), (uint32_t)uid, &record, &e))
+    if (!read_why(&a, ctx, &record, &e))
         return cmd_fail(&e);
     while (why_next(&record, &check, &result, &evidence))
         printf("%-14.*s %.*s%s%.*s\n", STR_FMT(check), STR_FMT(result), evidence.n ? ": " : "",
                STR_FMT(evidence));
     return 0;
+}
+
+int cmd_message_why(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    AUTO_FD account = -1;
+    struct asked asked;
+    struct str data;
+    struct err e = {0};
+    uint64_t uid;
+    int code;
+
+    if (argc != 4 || !str_u64(str_of(argv[3]), UINT32_MAX, &uid))
+        return cmd_usage("message why");
+    asked = (struct asked){str_of(argv[2]), (uint32_t)uid};
+    if (!paths_data_dir(&a, &data, &e) || !paths_open_account(&a, data, str_of(argv[1]), &account, &e) ||
+        !confine_databases(&(struct confine_database){account, "account.db", false}, 1, -1, print_why, &asked, &code, &e))
+        return cmd_fail(&e);
+    return code;
 }
 
 /* --- cid ---------------------------------------------------------------------------------------------- */

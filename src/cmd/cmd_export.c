@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/confine.h"
 #include "cmd/verbs.h"
 #include "mailfile/mailarchive.h"
 #include "mailfile/mailfile.h"
@@ -168,7 +169,7 @@ static struct str path_of(struct arena *a, struct str name)
     AUTO_BUF path = BUF_LIMIT(4096);
 
     for (size_t i = 0; i < name.n; i++) {
-        if (name.p[i] == '.' && (!i || name.p[i - 1] == '/'))
+        if ((name.p[i] == '.' || name.p[i] == '/') && (!i || name.p[i - 1] == '/'))
             buf_put_char(&path, '_');
         buf_put_char(&path, name.p[i]);
     }
@@ -271,17 +272,51 @@ static bool export_all(struct export *x, struct str wanted, bool is_single, stru
     return n || fail(e, ERR_NOT_FOUND, "no mailbox \"%.*s\"", STR_FMT(wanted));
 }
 
-static bool export_from(struct export *x, const char *account, const char *wanted, bool is_single,
-                        struct err *e)
-{
-    bool is_ok;
+/* --- the child, which has the database, and the directory or the file for what it exports ----------------- */
 
-    if (chdir(account))
-        return fail_errno(e, "entering %s", account);
-    x->r = store_reader_open(e);
-    is_ok = x->r && export_all(x, wanted ? str_of(wanted) : STR(""), is_single, e);
+struct job {
+    struct export *x;
+    struct str wanted;
+    bool is_single, is_archive;
+    enum mailarchive_kind kind;
+    int archive;
+};
+
+static int finish(struct export *x, const struct err *e);
+
+static bool put_errors(struct export *x, struct err *e)
+{
+    return !x->errors.n ||
+           (mailarchive_begin(x->archive, STR("errors.txt"), x->errors.n, os_now_unix(), e) &&
+            mailarchive_put(x->archive, buf_str(&x->errors), e));
+}
+
+static int export_inside(void *ctx)
+{
+    struct job *job = ctx;
+    struct export *x = job->x;
+    struct err e = {0};
+    bool is_ok = (x->r = store_reader_open(&e)) &&
+                 (!job->is_archive || (x->archive = mailarchive_create(job->archive, job->kind, &e))) &&
+                 export_all(x, job->wanted, job->is_single, &e) &&
+                 (!job->is_archive || (put_errors(x, &e) && mailarchive_finish(x->archive, &e)));
+
+    if (is_ok && job->is_archive && fsync(job->archive))
+        (void)fail_errno(&e, "writing the archive");
+    mailarchive_free(x->archive);
     store_reader_close(x->r);
-    return is_ok;
+    if (!e.kind && x->errors.n)
+        fprintf(stderr, "some messages cannot be read: see errors.txt in the archive\n");
+    return finish(x, &e);
+}
+
+static bool export_from(struct job *job, const char *account, int *code, struct err *e)
+{
+    AUTO_FD dir = open(account, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return dir >= 0 ? confine_databases(&(struct confine_database){dir, "account.db", false}, 1,
+                                        job->is_archive ? job->archive : job->x->to, export_inside, job, code, e)
+                    : fail_errno(e, "entering %s", account);
 }
 
 static void init(struct export *x, bool is_mbox)
@@ -306,22 +341,25 @@ static int finish(struct export *x, const struct err *e)
 
 static int run(int argc, char **argv, const char *words, bool is_mbox)
 {
-    bool is_single = false;
-    const struct cmd_flag flags[] = {{"single", NULL, &is_single}};
-    int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct export x;
+    struct job job = {.x = &x};
+    const struct cmd_flag flags[] = {{"single", NULL, &job.is_single}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags)), code = 0;
     struct err e = {0};
 
     if (at < 0 || argc - at < 2 || argc - at > 3)
         return cmd_usage(words);
     init(&x, is_mbox);
+    job.wanted = str_of(argc - at > 2 ? argv[at + 2] : "");
     if (mkdir(argv[at], DIR_MODE) && errno != EEXIST)
         (void)fail_errno(&e, "making %s", argv[at]);
     x.to = open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!e.kind && x.to < 0)
         (void)fail_errno(&e, "opening %s", argv[at]);
-    if (!e.kind)
-        (void)!export_from(&x, argv[at + 1], argc - at > 2 ? argv[at + 2] : NULL, is_single, &e);
+    if (!e.kind && export_from(&job, argv[at + 1], &code, &e)) {
+        fd_close(&x.to);
+        return code; // all is said
+    }
     return finish(&x, &e);
 }
 
@@ -337,37 +375,24 @@ int cmd_export_maildir(int argc, char **argv)
 
 /* --- archives ---------------------------------------------------------------------------------------- */
 
-static bool put_errors(struct export *x, struct err *e)
-{
-    return !x->errors.n ||
-           (mailarchive_begin(x->archive, STR("errors.txt"), x->errors.n, os_now_unix(), e) &&
-            mailarchive_put(x->archive, buf_str(&x->errors), e));
-}
-
 // Under another name until it is whole.
-static bool write_archive(struct export *x, const char *path, const char *beside,
-                          enum mailarchive_kind kind, const char *account, const char *wanted,
-                          bool is_single, struct err *e)
+static bool write_archive(struct job *job, const char *path, const char *beside, const char *account, int *code,
+                          struct err *e)
 {
-    AUTO_FD dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); // what the paths start from
     AUTO_FD fd = -1;
     bool is_ok;
 
-    if (dir < 0)
-        return fail_errno(e, "opening the current directory");
     if (access(path, F_OK) == 0)
         return fail(e, ERR_CONFLICT, "%s is there already", path);
     fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (fd < 0)
         return fail_errno(e, "making %s", beside);
-    x->archive = mailarchive_create(fd, kind, e);
-    is_ok = x->archive && export_from(x, account, wanted, is_single, e) && put_errors(x, e) &&
-            mailarchive_finish(x->archive, e) && (fsync(fd) == 0 || fail_errno(e, "writing %s", beside));
-    mailarchive_free(x->archive);
-    if (is_ok && renameat2(dir, beside, dir, path, RENAME_NOREPLACE))
+    job->archive = fd;
+    is_ok = export_from(job, account, code, e);
+    if (is_ok && !*code && renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_NOREPLACE))
         is_ok = fail_errno(e, "naming %s", path);
-    if (!is_ok)
-        (void)unlinkat(dir, beside, 0);
+    if (!is_ok || *code)
+        (void)unlink(beside);
     return is_ok;
 }
 
@@ -375,23 +400,21 @@ int cmd_export_archive(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
     const char *format = "maildir";
-    bool is_single = false;
-    const struct cmd_flag flags[] = {{"single", NULL, &is_single}, {"format", &format, NULL}};
-    int at = cmd_flags(argc, argv, flags, COUNT(flags));
-    enum mailarchive_kind kind;
     struct export x;
+    struct job job = {.x = &x, .is_archive = true};
+    const struct cmd_flag flags[] = {{"single", NULL, &job.is_single}, {"format", &format, NULL}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags)), code = 0;
     struct err e = {0};
     struct str name = str_of(format);
 
     if (at < 0 || argc - at < 2 || argc - at > 3)
         return cmd_usage("export archive");
     init(&x, str_eq(name, STR("mbox")));
+    job.wanted = str_of(argc - at > 2 ? argv[at + 2] : "");
     if (!x.is_mbox && !str_eq(name, STR("maildir")))
         (void)fail(&e, ERR_SYNTAX, "the format is maildir or mbox");
-    else if (mailarchive_kind_of(str_of(argv[at]), &kind, &e) && mailarchive_load(&e))
-        (void)!write_archive(&x, argv[at], arena_cstring(&a, arena_printf(&a, "%s.new", argv[at])), kind,
-                             argv[at + 1], argc - at > 2 ? argv[at + 2] : NULL, is_single, &e);
-    if (!e.kind && x.errors.n)
-        fprintf(stderr, "some messages cannot be read: see errors.txt in the archive\n");
+    else if (mailarchive_kind_of(str_of(argv[at]), &job.kind, &e) && mailarchive_load(&e) &&
+             write_archive(&job, argv[at], arena_cstring(&a, arena_printf(&a, "%s.new", argv[at])), argv[at + 1], &code, &e))
+        return code; // all is said
     return finish(&x, &e);
 }

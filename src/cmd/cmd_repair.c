@@ -236,7 +236,8 @@ int cmd_openaccounts(int argc, char **argv)
 /* --- verifydata -------------------------------------------------------------------------------------- */
 
 struct verify {
-    const char *account;
+    const char *name;    // of the database
+    const char *account; // NULL: it is none's
     bool fixes;
     size_t *problems; // shared
 };
@@ -254,8 +255,10 @@ static size_t print_lines(const char *what, const struct buf *lines)
     return n;
 }
 
-static void fix_account(struct verify *v)
+/* In the child that may write in the account's directory, which is the current one. */
+static int fix_account(void *ctx)
 {
+    struct verify *v = ctx;
     AUTO_BUF told = BUF_LIMIT(MOST_TOLD);
     struct err e = {0};
     struct store *st = store_open(&options, &e);
@@ -263,13 +266,14 @@ static void fix_account(struct verify *v)
 
     store_close(st);
     print_lines(v->account, &told);
-    if (is_ok)
-        return;
-    printf("%s: cannot be repaired: %s\n", v->account, e.text);
-    ++*v->problems;
+    if (!is_ok) {
+        printf("%s: cannot be repaired: %s\n", v->account, e.text);
+        ++*v->problems;
+    }
+    return 0;
 }
 
-// In the child: the account whose directory is the current one.
+/* In a child that may open nothing, but has its database. */
 static int verify_account(void *ctx)
 {
     AUTO_BUF problems = BUF_LIMIT(MOST_TOLD);
@@ -277,10 +281,6 @@ static int verify_account(void *ctx)
     struct store_reader *r;
     struct err e = {0};
 
-    if (access("account.db", F_OK))
-        return 0; // made, and nothing stored yet
-    if (v->fixes)
-        fix_account(v);
     r = store_reader_open(&e);
     if (!r || !store_check(r, &problems, &e))
         buf_printf(&problems, "%s\n", e.text);
@@ -289,45 +289,59 @@ static int verify_account(void *ctx)
     return 0;
 }
 
-static size_t verify_database(const char *name)
+/* The same of one that is no account's. */
+static int verify_database(void *ctx)
 {
     AUTO_BUF problems = BUF_LIMIT(MOST_TOLD);
+    struct verify *v = ctx;
     struct err e = {0};
-    struct db *d;
+    struct db *d = db_open_reader(v->name, &e);
 
-    if (access(name, F_OK))
-        return 0;
-    d = db_open_reader(name, &e);
     if (!d || !db_check(d, &problems, &e))
         buf_printf(&problems, "%s\n", e.text);
     db_close(d);
-    return print_lines(name, &problems);
+    *v->problems += print_lines(v->name, &problems);
+    return 0;
+}
+
+// One that is not there is none yet: made, and nothing stored.
+static void verify_in(int dir, confine_fn *fn, struct verify *v)
+{
+    struct err e = {0};
+    int code = 0;
+
+    if (faccessat(dir, v->name, F_OK, AT_SYMLINK_NOFOLLOW))
+        return;
+    if (v->fixes && !confine_run(dir, -1, fix_account, v, &code, &e)) {
+        printf("%s: %s\n", v->account, e.text);
+        ++*v->problems;
+        return;
+    }
+    if (!code && !confine_databases(&(struct confine_database){dir, v->name, false}, 1, -1, fn, v, &code, &e)) {
+        printf("%s: %s\n", v->account ? v->account : v->name, e.text);
+        ++*v->problems;
+    } else if (code) {
+        ++*v->problems; // it could not begin, and has said why
+    }
 }
 
 static bool verify_accounts(struct arena *a, struct str data, bool fixes, size_t *n, size_t *problems,
                             struct err *e)
 {
-    struct verify v = {.fixes = fixes, .problems = problems};
+    struct verify v = {.name = "account.db", .fixes = fixes, .problems = problems};
     struct paths_names accounts = {0};
 
     if (!paths_accounts(a, data, &accounts, e))
         return false;
     for (size_t i = 0; i < accounts.n; i++) {
         AUTO_FD dir = -1;
-        struct err why = {0};
-        int code = 0;
 
         v.account = accounts.items[i];
         if (isatty(2))
             fprintf(stderr, "checking account %s\n", v.account);
         if (!paths_open_account(a, data, str_of(v.account), &dir, e))
             return false;
-        if (!confine_run(dir, -1, verify_account, &v, &code, &why)) {
-            printf("%s: %s\n", v.account, why.text);
-            ++*problems;
-        } else if (code) {
-            ++*problems; // it could not begin, and has said why
-        }
+        verify_in(dir, verify_account, &v);
     }
     *n = accounts.n;
     return true;
@@ -364,8 +378,8 @@ int cmd_verifydata(int argc, char **argv)
     for (size_t i = 0; i < COUNT(others); i++) {
         AUTO_FD dir = openat(data, others[i][0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        if (dir >= 0 && fchdir(dir) == 0)
-            *problems += verify_database(others[i][1]);
+        if (dir >= 0)
+            verify_in(dir, verify_database, &(struct verify){.name = others[i][1], .problems = problems});
     }
     if (!*problems) {
         printf("%zu accounts checked, no problems\n", n);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/die.h"
@@ -27,11 +28,11 @@ static bool become_owner(int dir, struct err *e)
     struct stat st;
 
     if (fstat(dir, &st))
-        return fail_errno(e, "looking at the account's directory");
+        return fail_errno(e, "looking at a directory");
     owner.uid = st.st_uid;
     owner.gid = st.st_gid;
     return geteuid() || !st.st_uid || os_user_become(&owner) ||
-           fail_errno(e, "becoming the owner of the account's directory");
+           fail_errno(e, "becoming the owner of a directory");
 }
 
 // Not before it is whom it is to be: becoming somebody else takes it back. Nor in the sandbox, which has no room for it.
@@ -178,29 +179,43 @@ static int ask_remove(void *ctx, const char *path)
 }
 
 // What it needs not is not there, whatever others have open.
-static bool enter_without_files(int socket, const struct confine_database *dbs, size_t n, pid_t parent, struct err *e)
+static void close_all_but(int a, int b)
+{
+    const int low = a < b ? a : b, high = a < b ? b : a;
+
+    for (int fd = 3; fd < high; fd++)
+        if (fd != low)
+            close(fd);
+    close_range((unsigned)high + 1, ~0u, 0);
+}
+
+static bool enter_without_files(int socket, const struct confine_database *dbs, size_t n, int out, pid_t parent,
+                                struct err *e)
 {
     static const struct db_opener opener = {ask_open, ask_remove, NULL};
     const struct os_user nobody = os_user_nobody();
+    struct stat st = {0};
     struct sandbox *box;
-    bool is_ok;
+    bool is_dir, is_ok;
 
+    if (out >= 0 && fstat(out, &st))
+        return fail_errno(e, "looking at what is to be written");
+    is_dir = out >= 0 && S_ISDIR(st.st_mode);
+    // What libraries would open late.
     charset_warm();
-    asks.socket = fcntl(socket, F_DUPFD_CLOEXEC, 3);
+    tzset();
+    close_all_but(socket, out);
+    asks.socket = socket;
     asks.n = n;
     for (size_t i = 0; i < n; i++)
         asks.names[i] = str_of(dbs[i].name);
-    if (asks.socket < 0 || dup2(asks.socket, 3) < 0)
-        return fail_errno(e, "making a process");
-    asks.socket = 3;
-    close_range(4, ~0u, 0);
     db_open_by(&opener);
-    if (!geteuid() && !os_user_become(&nobody))
-        return fail_errno(e, "becoming nobody");
+    if (is_dir ? !become_owner(out, e) : !geteuid() && !os_user_become(&nobody))
+        return e->kind ? false : fail_errno(e, "becoming nobody");
     if (!stay_with(parent, e))
         return false;
-    box = sandbox_compile(database_profile(), e);
-    is_ok = box && sandbox_enter(box, NULL, 0, e);
+    box = sandbox_compile(database_profile(is_dir), e);
+    is_ok = box && sandbox_enter(box, &out, is_dir, e);
     sandbox_free(box);
     return is_ok;
 }
@@ -279,7 +294,8 @@ static void answer_all(int socket, const struct confine_database *dbs, size_t n)
     }
 }
 
-bool confine_databases(const struct confine_database *dbs, size_t n, confine_fn *fn, void *ctx, int *code, struct err *e)
+bool confine_databases(const struct confine_database *dbs, size_t n, int out, confine_fn *fn, void *ctx, int *code,
+                       struct err *e)
 {
     pid_t self = getpid(), child;
     int pair[2];
@@ -288,7 +304,7 @@ bool confine_databases(const struct confine_database *dbs, size_t n, confine_fn 
         return n > MOST_DATABASES ? fail(e, ERR_BUG, "too many databases at once") : false;
     child = make_child(e);
     if (!child) {
-        bool is_inside = enter_without_files(pair[1], dbs, n, self, e);
+        bool is_inside = enter_without_files(pair[1], dbs, n, out, self, e);
 
         run_child(is_inside, fn, ctx, e);
     }

@@ -20,14 +20,15 @@ MUST_USE bool confine_run(int account_dir, int other_dir, confine_fn *fn, void *
  * Runs fn in a child that can open nothing at all and, started by root, is nobody: for databases whose contents are the word
  * of a process that may have been taken over. The files of those named, in directories that are open, are opened for it when
  * SQLite wants them, and no links are followed; what is made belongs to whom the directory does. To the child the first is
- * also its name alone, the others are "/1/<name>". One that is not there is made only with is_new.
+ * also its name alone, the others are "/1/<name>". One that is not there is made only with is_new. What it makes of them it
+ * prints, or writes to the file out, or in the directory out, as whose that is; -1: neither.
  */
 struct confine_database {
     int dir;
     const char *name;
     bool is_new;
 };
-MUST_USE bool confine_databases(const struct confine_database *dbs, size_t n, confine_fn *fn, void *ctx, int *code,
+MUST_USE bool confine_databases(const struct confine_database *dbs, size_t n, int out, confine_fn *fn, void *ctx, int *code,
                                 struct err *e);
 /* Memory that a child's changes of can be seen in. */
 void *confine_shared(size_t n);

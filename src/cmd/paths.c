@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "os/fd.h"
@@ -70,14 +69,6 @@ static bool account_path(struct arena *a, struct str data_dir, struct str accoun
     *out = arena_cstring(a, arena_printf(a, "%.*s/accounts/%.*s", STR_FMT(data_dir), STR_FMT(account)));
     return (account.n && str_find(account, '/') == STR_NONE && !str_starts(account, STR(".")) && *out) ||
            fail(e, ERR_NOT_FOUND, "no such account");
-}
-
-bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e)
-{
-    const char *path;
-
-    return account_path(a, data_dir, account, &path, e) &&
-           (chdir(path) == 0 || fail_errno(e, "entering account %s", path));
 }
 
 bool paths_open_account(struct arena *a, struct str data_dir, struct str account, int *out, struct err *e)

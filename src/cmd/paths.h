@@ -16,9 +16,7 @@ MUST_USE bool paths_domain(struct arena *a, const struct config *c, const char *
 struct str paths_named(struct arena *a, struct str name);
 MUST_USE bool paths_read_named(struct arena *a, struct str name, size_t limit, struct str *out,
                                struct err *e);
-/* Makes an account's directory below the data directory the current one. ERR_NOT_FOUND. */
-MUST_USE bool paths_enter_account(struct arena *a, struct str data_dir, struct str account, struct err *e);
-/* The same directory, opened. */
+/* Opens an account's directory below the data directory. ERR_NOT_FOUND. */
 MUST_USE bool paths_open_account(struct arena *a, struct str data_dir, struct str account, int *out,
                                  struct err *e);
 /* The accounts that have a directory, by name. */

@@ -351,6 +351,8 @@ static bool enter_landlock(const struct sandbox_profile *p, const int *dirs, siz
             beneath.allowed_access |= attr.handled_fs &
                                       (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |
                                        LANDLOCK_ACCESS_FS_REMOVE_FILE | FS_TRUNCATE);
+        if (p->features & SANDBOX_DIRS)
+            beneath.allowed_access |= LANDLOCK_ACCESS_FS_MAKE_DIR;
 
         if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
             return fail_errno(e, "Landlock rule for a directory");

@@ -57,11 +57,13 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_WEB] = {"web", SANDBOX_READ, 256 * MIB},
 };
 
-const struct sandbox_profile *database_profile(void)
+const struct sandbox_profile *database_profile(bool makes_files)
 {
-    static const struct sandbox_profile profile = {"database", SANDBOX_WRITE, 1024 * MIB};
+    static const struct sandbox_profile alone = {"database", SANDBOX_WRITE, 4096 * MIB};
+    static const struct sandbox_profile with_files = {"database and files", SANDBOX_WRITE | SANDBOX_FILES | SANDBOX_DIRS,
+                                                      4096 * MIB};
 
-    return &profile;
+    return makes_files ? &with_files : &alone;
 }
 
 const struct sandbox_profile *role_profile(enum role role)

@@ -8,5 +8,5 @@
 #include "os/sandbox.h"
 
 const struct sandbox_profile *role_profile(enum role role);
-/* For commands: of a process that works on a database whose files others open for it. */
-const struct sandbox_profile *database_profile(void);
+/* For commands: of a process that works on a database whose files others open for it; and makes files in a directory. */
+const struct sandbox_profile *database_profile(bool makes_files);

@@ -77,7 +77,8 @@ struct store *store_open(const struct store_options *o, struct err *e)
         take_epoch(st, e) && filter_begin(st, e) && db_commit(st->db, e)) {
         st->newest_dead = st->modseq;
         forget_job_events(st); // nobody is there to be told
-        suspects_open(st);
+        if (!o->opens_nothing_else)
+            suspects_open(st);
         db_leave_checkpoints(st->db);
         return st;
     }

@@ -50,6 +50,7 @@ struct store_options {
     size_t n_initial;
     uint64_t quota_bytes; // 0: none
     struct store_junk junk;
+    bool opens_nothing_else; // than the database: what is being parsed is not noted
 };
 
 struct store;

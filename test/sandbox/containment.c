@@ -373,11 +373,10 @@ static int run_ids(int cap, const char *dir)
     return findings;
 }
 
-static int run_role(enum role role, bool is_root, int cap, const char *dir)
+static int run_profile(const struct sandbox_profile *p, bool is_root, int cap, const char *dir)
 {
     static const int deadly[] = {SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv,
                                  SYS_process_vm_writev};
-    const struct sandbox_profile *p = role_profile(role);
     char name[100];
     int findings;
 
@@ -401,12 +400,16 @@ int main(void)
         return 1;
     fd_close(&(int){open("own", O_WRONLY | O_CREAT, 0666)});
     (void)!chmod("own", 0666);
-    for (enum role role = 0; role < ROLE_COUNT; role++)
+    // All roles, and what commands close around themselves.
+    for (enum role role = 0; role < ROLE_COUNT + 2; role++)
         for (size_t i = 0; i < COUNT(caps) && role != ROLE_MONITOR; i++)
             for (int is_root = 0; is_root < 2; is_root++) {
+                const struct sandbox_profile *p = role < ROLE_COUNT ? role_profile(role)
+                                                                    : database_profile(role > ROLE_COUNT);
+
                 if (is_root && geteuid())
                     continue;
-                if (run_role(role, is_root, caps[i], dir))
+                if (run_profile(p, is_root, caps[i], dir))
                     failed++;
                 else
                     passed++;

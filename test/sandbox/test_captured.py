@@ -157,6 +157,20 @@ def sockets(pid):
             if int(fd) > 2 and os.readlink('/proc/%d/fd/%s' % (pid, fd)).startswith('socket:')]
 
 
+def status(pid):
+    with open('/proc/%d/status' % pid) as f:
+        return dict(l.rstrip('\n').split(':', 1) for l in f)
+
+
+def links(pid):
+    """What is behind its descriptors."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for fd in os.listdir('/proc/%d/fd' % pid):
+            found.append(os.readlink('/proc/%d/fd/%s' % (pid, fd)))
+    return found
+
+
 def refused(result, what):
     assert result in (-errno.EPERM, -errno.EACCES, -errno.ENOSYS), (what, result)
 
@@ -460,6 +474,50 @@ def a_captured_account_is_alone_with_its_mail():
         assert c.call('execve', '/bin/sh', 0, 0) == 'killed'
         c.release()
         del held
+
+
+@root_test
+def a_captured_reader_of_databases_has_nothing_else():
+    """The child of verifydata, backup and the like: nobody, without files, but for those of its database, by number."""
+    with running() as s, contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data/queue/queue.db'))) as db:
+        s.stop()
+        db.execute('PRAGMA locking_mode = EXCLUSIVE')
+        db.execute('BEGIN EXCLUSIVE')
+        db.commit()  # and the lock stays: the child waits for it
+        s.process = subprocess.Popen([s.mox, '-config', os.path.join(s.dir, 'mox.conf'), 'verifydata'],
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=s.env)
+        child = None
+        while not child or not any('queue.db' in link for link in links(child)):
+            assert s.process.poll() is None
+            with open('/proc/%d/task/%d/children' % (s.process.pid, s.process.pid)) as f:
+                child = next(iter(map(int, f.read().split())), None)
+        c = Captive(child)
+        st = status(child)
+        assert st['Uid'].split() == ['65534'] * 4 and int(st['CapPrm'], 16) == 0 and not st['Groups'].strip(), st
+        allowed = ('socket:', 'pipe:', '/dev/null', os.path.join(s.dir, 'data/queue/queue.db'))
+        assert all(link.startswith(allowed) for link in links(child)), links(child)
+        try_the_machine(c, s, False)
+        refused(c.call('clone', signal.SIGCHLD), 'fork')
+        refused(c.call('open', os.path.join(s.dir, 'data/queue/queue.db'), os.O_RDWR, 0), 'its database by a path')
+        # What it can ask for: how, which database, which of its files.
+        channel = sockets(child)[0]
+
+        def ask(*request):
+            assert c.call('sendmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, c.put(struct.pack(
+                'QQ', c.put(bytes(request)), len(request))), 1, 0, 0, 0, 0), 0x4000) == len(request)
+            room, control = c.put(b'\0' * 16), c.put(b'\0' * 64)
+            assert c.call('recvmsg', channel, struct.pack('QIIQQQQII', 0, 0, 0, c.put(struct.pack('QQ', room, 16)), 1, control,
+                                                          64, 0, 0), 0) == 1
+            return c.get(room, 1)[0]
+
+        for request, answer in (((1, 0, 0, 0), 0), ((5, 0, 0, 0), errno.EINVAL), ((1, 1, 0, 0), errno.EINVAL),
+                                ((1, 0, 4, 0), errno.EINVAL), ((255, 255, 255, 255), errno.EINVAL), ((4, 0, 0, 0), errno.EACCES)):
+            assert ask(*request) == answer, request
+        assert os.path.exists(os.path.join(s.dir, 'data/queue/queue.db'))
+        assert c.call('execve', '/bin/sh', 0, 0) == 'killed'
+        c.release()
+        out = s.process.communicate(timeout=WAIT)[0].decode()
+        assert s.process.returncode == 1 and 'queue.db: the process that worked on the data ended' in out, out
 
 
 @root_test

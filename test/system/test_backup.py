@@ -173,6 +173,58 @@ def restore_that_is_killed_is_begun_again():
         assert r.returncode == 1 and 'not empty' in r.stderr, r.stderr
 
 
+@test
+def a_database_that_means_harm_does_none():
+    """What a process that was taken over could make of its database: SQL in the schema, files that are others'."""
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        s.send()
+        s.stop()
+        for name in ('queue/queue.db', 'accounts/mox/account.db'):
+            path, other = os.path.join(s.dir, 'data', name), os.path.join(d, 'made.db')
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                db.execute('PRAGMA writable_schema = ON')
+                kept = db.execute("SELECT rowid, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchone()
+                db.execute("UPDATE sqlite_schema SET sql = sql || ? WHERE rowid = ?",
+                           ("; ATTACH '%s' AS other; CREATE TABLE other.t (a)" % other, kept[0]))
+                db.commit()
+                code, out, err = s.command('backup', d + '/backup')
+                assert code == 1 and 'unable to open database' in err, (code, out, err)
+                assert not os.path.exists(other)
+                db.execute('UPDATE sqlite_schema SET sql = ? WHERE rowid = ?', (kept[1], kept[0]))
+                db.commit()
+            assert s.command('backup', d + '/backup')[0] == 0
+        # Names of mailboxes that are paths.
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            for name in (d + '/escaped', '../escaped', 'a//../escaped'):
+                db.execute("UPDATE mailbox SET name = ? WHERE name = 'Inbox' OR name LIKE '%escaped'", (name,))
+                db.commit()
+                for kind in ('mbox', 'maildir'):
+                    out = tempfile.mkdtemp(dir=d)
+                    assert s.command('export', kind, out, os.path.dirname(path))[0] == 0
+                    assert any('escaped' in f for _, dirs, files in os.walk(out) for f in dirs + files), name
+                    shutil.rmtree(out)
+            assert not [f for f in os.listdir(d) if 'escaped' in f]
+            db.execute("UPDATE mailbox SET name = 'Inbox' WHERE name LIKE '%escaped'")
+            db.commit()
+        # Files that are links, and a pipe, at which it would wait for ever.
+        for name, what in (('queue.db-wal', 'link'), ('queue.db-shm', 'link'), ('queue.db', 'link'), ('queue.db', 'pipe')):
+            path, target = os.path.join(s.dir, 'data/queue', name), os.path.join(d, 'secret.db')
+            shutil.copy(os.path.join(s.dir, 'data/queue/queue.db'), target)
+            before = os.stat(target)
+            kept = os.path.join(d, 'kept')
+            if os.path.exists(path):
+                os.rename(path, kept)
+            os.symlink(target, path) if what == 'link' else os.mkfifo(path)
+            code, out, err = s.command('verifydata')
+            assert code == 1 and 'queue.db: ' in out, (name, code, out, err)
+            assert os.stat(target) == before
+            os.unlink(path)
+            if os.path.exists(kept):
+                os.rename(kept, path)
+            os.unlink(target)
+        assert s.command('verifydata')[0] == 0
+
+
 @contextlib.contextmanager
 def small_disk(path, size):
     """A file system of this size; None where it cannot be had."""

@@ -391,12 +391,18 @@ static bool open_dir(int at, const char *name, mode_t mode, int *out, struct err
 // that User could have made could have root give away any other directory.
 static bool open_data_dir(struct monitor *m, int at, const char *name, mode_t mode, int *out, struct err *e)
 {
+    struct stat st;
+
     if (!m->user.is_set || m->settings.no_fix_permissions)
         return open_dir(at, name, mode, out, e);
     if (mkdirat(at, name, mode) && errno != EEXIST)
         return fail_errno(e, "making directory %s", name);
     *out = os_open_dir_of_root(at, name, e);
-    return *out >= 0;
+    if (*out < 0)
+        return false;
+    // One that came back from a backup is passed by nobody.
+    return (fstat(*out, &st) == 0 && ((st.st_mode & 07777) == mode || fchmod(*out, mode) == 0)) ||
+           fail_errno(e, "setting the mode of directory %s", name);
 }
 
 static bool give_data(struct monitor *m, struct err *e)
