@@ -14,7 +14,7 @@
 
 #include "os/fd.h"
 
-enum { MAX_PATH = 1024 };
+enum { MAX_PATH = 1024, MAX_TRIES = 1000 };
 
 bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct err *e)
 {
@@ -56,7 +56,15 @@ int os_open_beneath_flags(int dir_fd, const char *path, unsigned flags)
 {
     struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
 
-    return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+    int fd = -1;
+
+    // EAGAIN: a path with ".." in it, while somebody has renamed something, anywhere.
+    for (int i = 0; i < MAX_TRIES; i++) {
+        fd = (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof how);
+        if (fd >= 0 || errno != EAGAIN)
+            break;
+    }
+    return fd;
 }
 
 int os_open_beneath(int dir_fd, const char *path, struct err *e)

@@ -6,7 +6,8 @@
 #include "text/date.h"
 #include "web/pages.h"
 
-enum { MIB = 1 << 20 };
+// A name may be 255 bytes, each of them six as HTML and three in a link.
+enum { MIB = 1 << 20, AT_ONCE = 6, MAX_TITLE = 2000 };
 
 static int by_name(const void *a, const void *b)
 {
@@ -58,24 +59,50 @@ static void put_entry(struct buf *out, const struct listing_entry *entry)
     BUF_PUT(out, "</a></td></tr>\n");
 }
 
-void listing_put(struct buf *out, struct str path, struct listing_entry *entries, size_t n)
+static void put_head(struct buf *out, const struct listing *l)
 {
-    bool has_parent = !str_eq(path, STR("/"));
-
-    if (n)
-        qsort(entries, n, sizeof *entries, by_name);
     BUF_PUT(out, "<!doctype html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n"
                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-    html_put(out, path);
+    html_put(out, str_sub(l->path, 0, MAX_TITLE));
     BUF_PUT(out, "</title>\n<style>body { font-family: sans-serif; margin: 1em; } "
                  "td, th { text-align: left; padding: .2em .5em; } .n { text-align: right; }</style>\n"
                  "</head>\n<body>\n<table>\n<thead><tr><th>Size in MB</th><th>Modified (UTC)</th>"
                  "<th>Name</th></tr></thead>\n<tbody>\n");
-    if (has_parent)
+    if (!str_eq(l->path, STR("/")))
         BUF_PUT(out, "<tr><td></td><td></td><td><a href=\"..\">..</a></td></tr>\n");
-    for (size_t i = 0; i < n; i++)
-        put_entry(out, &entries[i]);
-    if (!n)
+    if (!l->n)
         BUF_PUT(out, "<tr><td colspan=\"3\">No files.</td></tr>\n");
-    BUF_PUT(out, "</tbody>\n</table>\n</body>\n</html>\n");
+}
+
+static void put_tail(struct buf *out, const struct listing *l)
+{
+    BUF_PUT(out, "</tbody>\n</table>\n");
+    if (l->has_more)
+        buf_printf(out, "<p>There are more than the %zu that are listed.</p>\n", l->n);
+    BUF_PUT(out, "</body>\n</html>\n");
+}
+
+void listing_put(struct buf *out, struct listing *l)
+{
+    switch (l->at) {
+    case LISTING_HEAD:
+        if (l->n)
+            qsort(l->entries, l->n, sizeof *l->entries, by_name);
+        put_head(out, l);
+        l->at = LISTING_ENTRIES;
+        break;
+    case LISTING_ENTRIES:
+        for (size_t n = 0; l->next < l->n && n < AT_ONCE; n++)
+            put_entry(out, &l->entries[l->next++]);
+        if (l->next < l->n)
+            break;
+        l->at = LISTING_TAIL;
+        // fall through
+    case LISTING_TAIL:
+        put_tail(out, l);
+        l->at = LISTING_DONE;
+        break;
+    case LISTING_DONE:
+        break;
+    }
 }

@@ -243,6 +243,41 @@ TEST(types_of_files)
     CHECK(!mime_of_name(STR("README")).n && !mime_of_name(STR("x.")).n && !mime_of_name(STR("")).n);
 }
 
+static void put_listing(struct buf *out, struct listing *l)
+{
+    AUTO_BUF piece = BUF_LIMIT(LISTING_PIECE);
+
+    do {
+        buf_reset(&piece);
+        listing_put(&piece, l);
+        CHECK(!piece.full);
+        buf_put(out, buf_str(&piece));
+    } while (piece.n);
+    CHECK(!out->full);
+}
+
+TEST(a_long_listing_comes_in_pieces)
+{
+    enum { N = 1000 };
+    AUTO_ARENA a = ARENA_LIMIT(10 << 20);
+    AUTO_BUF b = BUF_LIMIT(10 << 20), path = BUF_LIMIT(10000);
+    struct listing l = {.entries = ARENA_ARRAY(&a, N, struct listing_entry), .n = N, .has_more = true};
+    char *name;
+
+    for (size_t i = 0; i < 8000; i++)
+        buf_put_char(&path, '"');
+    l.path = buf_str(&path);
+    for (size_t i = 0; i < N; i++) { // each as long as a name can be, in bytes that become the most
+        name = arena_alloc(&a, 255);
+        memset(name, '"', 255);
+        l.entries[i] = (struct listing_entry){str_at(name, 255), i % 2, UINT64_MAX, 1795508213};
+    }
+    put_listing(&b, &l);
+    CHECK(b.n > N * 255 * 9);
+    CHECK(str_find_str(buf_str(&b), STR("There are more than the 1000 that are listed.")) >= 0);
+    CHECK(str_ends(buf_str(&b), STR("</html>\n")));
+}
+
 TEST(a_listing_escapes_names)
 {
     AUTO_BUF b = BUF_LIMIT(10000);
@@ -251,7 +286,7 @@ TEST(a_listing_escapes_names)
         {STR("a:b"), true, 0, 0},
     };
 
-    listing_put(&b, STR("/<x>/"), entries, 2);
+    put_listing(&b, &(struct listing){.path = STR("/<x>/"), .entries = entries, .n = 2});
     CHECK(str_find_str(buf_str(&b), STR("<title>/&lt;x&gt;/</title>")) >= 0);
     CHECK(str_find_str(buf_str(&b), STR("<a href=\"./z%3Cscript%3E%22%27%26.txt\">z&lt;script&gt;&quot;&#39;&amp;.txt</a>")) >= 0);
     CHECK(str_find_str(buf_str(&b), STR("<a href=\"./a%3Ab/\">a:b/</a>")) >= 0);
@@ -260,8 +295,9 @@ TEST(a_listing_escapes_names)
     CHECK(str_find_str(buf_str(&b), STR("<a href=\"..\">")) >= 0);
     CHECK(str_find_str(buf_str(&b), STR("a:b/")) < str_find_str(buf_str(&b), STR("z&lt;")));
     buf_reset(&b);
-    listing_put(&b, STR("/"), NULL, 0);
+    put_listing(&b, &(struct listing){.path = STR("/")});
     CHECK(str_find_str(buf_str(&b), STR("No files.")) >= 0 && str_find_str(buf_str(&b), STR("..\"")) < 0);
+    CHECK(str_find_str(buf_str(&b), STR("more than")) < 0);
 }
 
 /* --- requests --------------------------------------------------------------------------------------- */

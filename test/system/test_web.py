@@ -294,6 +294,32 @@ def listings_and_handlers_that_decline():
 
 
 @test
+def a_listing_takes_no_more_memory_than_a_request_has():
+    """10,000 names as long as can be, links by long paths among them, below a long path; and one more."""
+    deep = '/'.join(['d' * 200] * 9)  # with its name, what is asked for is within the limit of a target
+    with files() as dir:
+        path = os.path.join(dir, deep)
+        os.makedirs(path)
+        put(dir, 'target', 'x')
+        fd = os.open(path, os.O_DIRECTORY)
+        up = './' * 1000 + '../' * 9 + 'target'
+        for i in range(10000):
+            os.symlink(up, '%05d' % i + '"' * 250, dir_fd=fd)
+        with site(handler('^/', static(dir, 'ListFiles: true'), Compress='true')) as s:
+            status, fields, body = get(s, '/%s/' % deep)
+            assert status == 200 and body.count(b'<td><a href="./') == 10000 and body.endswith(b'</html>\n'), (status, len(body), body.count(b'<td><a href="./'), body[-100:])
+            assert b'There are more' not in body
+            os.symlink(up, 'another', dir_fd=fd)
+            os.symlink('/nowhere', 'none', dir_fd=fd)
+            status, fields, body = get(s, '/%s/' % deep, '--compressed')
+            assert body.count(b'<td><a href="./') == 10000 and b'<p>There are more than the 10000 that are listed.' in body
+            assert fields['content-encoding'] == 'gzip'
+            assert get(s, '/%s/' % deep, '-I')[2] == b''
+            assert 'crashed' not in s.log_text()
+        os.close(fd)
+
+
+@test
 def compressed_for_those_who_take_it():
     text = b'a line that is there many times\n' * 2000
     with files(**{'a.txt': text, 'small.txt': b'small', 'b.png': text, 'c.html': b'<p>plain'}) as dir:

@@ -326,50 +326,78 @@ static void reply_file(const struct place *p, int fd, const struct stat *st, str
 
 /* --- directories --------------------------------------------------------------------------------------- */
 
-// Files and directories; of links those that can be served.
+// Files and directories; of links those that can be served. The name in out is the caller's.
 static bool look_at(const struct place *p, int dir, const char *name, struct listing_entry *out)
 {
-    struct str text = arena_dup(p->x->arena, str_of(name));
     struct stat st;
 
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
         return false;
     if (S_ISLNK(st.st_mode)) {
-        AUTO_FD fd = open_at(p, arena_printf(p->x->arena, "%.*s%s", STR_FMT(p->path), name), true, &st);
+        AUTO_ARENA a = ARENA_LIMIT(4 * HTTP_MAX_TARGET); // for one name, not for those of thousands
+        struct str path = arena_printf(&a, "%.*s%s", STR_FMT(p->path), name);
+        AUTO_FD fd = os_open_beneath_flags(p->root, path.p, O_PATH);
 
-        if (fd < 0)
+        if (fd < 0 || fstat(fd, &st))
             return false;
     }
-    *out = (struct listing_entry){text, S_ISDIR(st.st_mode), (uint64_t)st.st_size, st.st_mtim.tv_sec};
+    *out = (struct listing_entry){str_of(name), S_ISDIR(st.st_mode), (uint64_t)st.st_size, st.st_mtim.tv_sec};
     return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
+}
+
+/* The page of a directory, as it is made. */
+struct page {
+    struct listing listing;
+    struct buf piece;
+};
+
+static enum web_got read_page(void *ctx, char *p, size_t n, size_t *got, struct err *e)
+{
+    struct page *s = ctx;
+
+    (void)e;
+    if (!s->piece.n)
+        listing_put(&s->piece, &s->listing);
+    *got = n < s->piece.n ? n : s->piece.n;
+    if (*got)
+        memcpy(p, s->piece.p, *got);
+    buf_drop(&s->piece, *got);
+    return *got ? WEB_GOT : WEB_END;
+}
+
+static void close_page(void *ctx)
+{
+    buf_fini(&((struct page *)ctx)->piece);
 }
 
 // fd is used up.
 static bool reply_listing(const struct place *p, int fd)
 {
-    AUTO_BUF out = BUF_LIMIT(WEB_REQUEST_MEMORY / 4);
-    struct listing_entry *entries = NULL, entry;
-    struct web_reply r = {.status = 200};
-    size_t n = 0, cap = 0;
+    struct web_source *source = ARENA_NEW(p->x->arena, struct web_source);
+    struct page *s = ARENA_NEW(p->x->arena, struct page);
+    struct web_reply r = {.status = 200, .source = source};
+    struct listing *l = &s->listing;
+    struct listing_entry entry;
     DIR *dir = fdopendir(fd);
+    size_t cap = 0;
 
     if (!dir) {
         close(fd);
         return fail_open(p, errno);
     }
-    for (struct dirent *d; n < MAX_LISTED && (d = readdir(dir));)
-        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && look_at(p, fd, d->d_name, &entry))
-            *ARENA_PUSH(p->x->arena, entries, &n, &cap) = entry;
+    *s = (struct page){.listing = {.path = p->x->request->path}, .piece = BUF_LIMIT(LISTING_PIECE)};
+    *source = (struct web_source){s, -1, read_page, close_page};
+    for (struct dirent *d; !l->has_more && (d = readdir(dir));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 && look_at(p, fd, d->d_name, &entry)) {
+            l->has_more = l->n == MAX_LISTED;
+            if (l->has_more)
+                break;
+            entry.name = arena_dup(p->x->arena, entry.name);
+            *ARENA_PUSH(p->x->arena, l->entries, &l->n, &cap) = entry;
+        }
     closedir(dir);
-    listing_put(&out, p->x->request->path, entries, n);
-    if (out.full) {
-        LOG(LOG_ERROR, "webserver", "a directory is too large to be listed", LOG_S("path", p->path));
-        web_fail(p->x, 500, STR(""));
-        return true;
-    }
     add_fields(p, &r);
     web_field(p->x, &r, STR("Content-Type"), html_type);
-    r.body = arena_dup(p->x->arena, buf_str(&out));
     web_reply(p->x, &r);
     return true;
 }
