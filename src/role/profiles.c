@@ -26,8 +26,8 @@ static const struct sandbox_profile profiles[ROLE_COUNT] = {
     [ROLE_AUTH] = {"auth", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL, 1024 * MIB},
     [ROLE_QUEUE] = {"queue", SANDBOX_FILES | SANDBOX_THREADS | SANDBOX_EPOLL | SANDBOX_MEMFILE,
                     1024 * MIB},
-    // Private keys, and the files of those that it makes.
-    [ROLE_KEYS] = {"keys", SANDBOX_EPOLL | SANDBOX_FILES, 256 * MIB},
+    // Private keys, and the files of those that it makes; a thread makes those of RSA.
+    [ROLE_KEYS] = {"keys", SANDBOX_EPOLL | SANDBOX_FILES | SANDBOX_THREADS, 256 * MIB},
     // Its own notes; requests to authorities that others sign and send.
     [ROLE_ACME] = {"acme", SANDBOX_EPOLL | SANDBOX_FILES | SANDBOX_MEMFILE, 256 * MIB},
     [ROLE_DKIM] = {"dkim", SANDBOX_EPOLL, 256 * MIB},

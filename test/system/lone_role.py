@@ -20,18 +20,31 @@ ROLES = names_in('role.h', r'^    ROLE_(\w+),$')
 TYPES = ['none'] + names_in('messages.h', r'^    M\((\w+),')
 
 
-def fields_of(macro):
-    """(type, name) of each field of a message's definition, which may use other lists of fields."""
-    with open(os.path.join(ROOT, 'src', 'ipc', 'messages.h')) as f:
+RECORDS = ['none'] + names_in('compiled.h', r'^    M\((\w+)\)')
+
+
+def fields_of(macro, header='messages.h'):
+    """(type, name) of each field of a definition, which may use other lists of fields."""
+    with open(os.path.join(ROOT, 'src', 'ipc', header)) as f:
         body = re.search(r'#define %s\(F\)((?:.*\\\n)*.*\n)' % macro, f.read()).group(1)
     for kind, name, other in re.findall(r'\bF\((\w+), (\w+),|\b(\w+)\(F\)', body):
-        yield from fields_of(other) if other else [(kind, name)]
+        yield from fields_of(other, header) if other else [(kind, name)]
 
 
 def encode(message, **values):
     """Its bytes; what is not said is 0 or empty."""
-    out = bytes([TYPES.index(message)])
-    for kind, name in fields_of('ipc_%s_FIELDS' % message):
+    return bytes([TYPES.index(message)]) + encode_fields(message, 'messages.h', values)
+
+
+def encode_record(record, **values):
+    """The same of a record of the compiled configuration."""
+    body = encode_fields(record, 'compiled.h', values)
+    return struct.pack('<BI', RECORDS.index(record), len(body)) + body
+
+
+def encode_fields(message, header, values):
+    out = b''
+    for kind, name in fields_of('ipc_%s_FIELDS' % message, header):
         if kind == 'str':
             value = values.get(name, b'')
             value = value.encode() if isinstance(value, str) else value
@@ -84,12 +97,16 @@ def pair():
 
 
 class LoneRole:
-    def __init__(self, role, **env):
+    """given: messages before it begins, each a name, descriptors and fields."""
+
+    def __init__(self, role, given=(), **env):
         ours, theirs = pair()
         self.role, self.monitor, self.log = role, Peer(ours), tempfile.TemporaryFile()
         self.process = subprocess.Popen([MOX, 'role', role], env=dict(os.environ, **env), stderr=self.log,
                                         preexec_fn=lambda: os.dup2(theirs.fileno(), 3), pass_fds=(3,))
         theirs.close()
+        for message, fds, values in given:
+            self.monitor.send(message, fds, **values)
         self.monitor.send('go')
         heard = self.monitor.hear()
         assert heard and heard[0] == 'config_done', (heard, self.log_text())

@@ -4,10 +4,12 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import *
+from lone_role import LoneRole, encode_record
 from pebble import HTTP_PORT, Pebble, TLS_PORT
 import concurrent.futures
 import json
 import re
+import select
 import subprocess
 import threading
 
@@ -396,4 +398,46 @@ def attempts_that_failed_are_known_after_a_restart():
 
 for begin in scenarios:
     begin()
+@test
+def signatures_go_on_while_a_key_is_made():
+    """A key of RSA takes up to seconds: who shakes hands meanwhile is answered."""
+    hosts = ['h%d.example' % i for i in range(3)]
+    config = encode_record('listener', index=0, protocol=4, port=443, hostname='x.example') + \
+        encode_record('acme_provider', name='test', directory_url='https://ca.example/dir', kinds=7) + \
+        b''.join(encode_record('acme_host', provider='test', host=h) for h in hosts)
+    dir = tempfile.mkdtemp(prefix='mox-keys-')
+    key = os.path.join(dir, 'key')
+    run('openssl', 'genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', key)
+    memory = os.memfd_create('config')
+    os.write(memory, config)
+    given = [('config', [memory, os.open(dir, os.O_DIRECTORY)], {'number': 1}), ('tls_file', [os.open(key, os.O_RDONLY)], {'key': 1})]
+    try:
+        with LoneRole('keys', given) as keys:
+            acme, front = keys.peer('ACME'), keys.peer('FRONT', 2)
+
+            def sign(n):
+                front.send('sign', request=n, key=1, type=1, digest=b'd' * 32)
+                name, m, _ = front.hear()
+                assert (name, m['request'], m['is_ok']) == ('signed', n, 1), m
+            sign(1)
+            meanwhile, requests = 0, []
+            for i, host in enumerate(hosts):
+                acme.send('acme_csr', request=i, provider='test', host=host, kind=2)
+                while not select.select([acme.sock], [], [], 0)[0]:
+                    meanwhile += 1
+                    sign(1 + meanwhile)
+                name, m, _ = acme.hear()
+                assert (name, m['request'], m['is_ok']) == ('acme_made', i, 1) and len(m['bytes']) > 500, m
+                requests.append(m['bytes'])
+            assert meanwhile > len(hosts), meanwhile
+            # What was made is there for the next request, and names of others are refused as before.
+            acme.send('acme_csr', request=10, provider='test', host=hosts[0], kind=2)
+            assert acme.hear()[1]['bytes'] == requests[0]
+            acme.send('acme_csr', request=11, provider='test', host='other.example', kind=2)
+            name, m, _ = acme.hear()
+            assert (m['request'], m['is_ok'], m['why']) == (11, 0, b'not a name for this authority'), m
+    finally:
+        shutil.rmtree(dir)
+
+
 main('acme')

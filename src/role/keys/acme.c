@@ -19,6 +19,7 @@
 #include "policy/acme/acme.h"
 #include "policy/dns_update.h"
 #include "role/keys/keys.h"
+#include "role/keys/maker.h"
 #include "text/encode.h"
 
 enum { MAX_FILE = 256 * 1024, RSA_BITS = 2048 };
@@ -34,6 +35,7 @@ struct own {
     bool is_temporary;
     struct private_key *next; // of a request; heap, until there is its certificate
     struct str next_pem;
+    struct str fresh_pem;     // heap: made for the first request, until there is a certificate
     struct own *next_own;
 };
 
@@ -118,11 +120,6 @@ static bool is_of_kind(const struct private_key *k, enum ipc_key_kind kind)
     return private_key_use(k) == (kind == IPC_KEY_RSA ? PRIVATE_KEY_USE_RSA : PRIVATE_KEY_USE_P256);
 }
 
-static bool make_pem(struct arena *a, enum ipc_key_kind kind, struct str *pem, struct err *e)
-{
-    return kind == IPC_KEY_RSA ? key_rsa(a, RSA_BITS, pem, e) : key_ecdsa_p256(a, pem, e);
-}
-
 /* --- keys and certificates -------------------------------------------------------------------------------------- */
 
 static struct own *own_of(struct str provider, struct str host, enum ipc_key_kind kind)
@@ -165,6 +162,7 @@ static bool use(struct own *o, struct private_key *key, struct str pem, struct s
     o->is_temporary = is_temporary;
     heap_free(&old_pem);
     heap_free(&old_chain);
+    heap_free(&o->fresh_pem);
     if (!IPC_SEND(&self->monitor, certificate, NULL, 0, e, .provider = o->provider, .host = o->host,
                   .kind = (uint8_t)o->kind, .key = o->current->number, .is_temporary = is_temporary,
                   .chain = o->chain))
@@ -235,6 +233,20 @@ static struct private_key *configured_key(struct str provider, struct str host, 
     return NULL;
 }
 
+// Whether there is none yet, and to make one takes a while.
+static bool lacks_rsa(const struct own *o)
+{
+    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
+    struct private_key *k;
+    struct str pem;
+
+    if (o->kind != IPC_KEY_RSA || o->pem.n || o->fresh_pem.n)
+        return false;
+    k = configured_key(o->provider, o->host, o->kind, &a, &pem);
+    private_key_free(k);
+    return !k;
+}
+
 // The key for the next certificate: that of the configuration, the one that there is, or a fresh one.
 static struct private_key *choose_key(struct own *o, struct arena *a, struct str *pem, struct err *e)
 {
@@ -244,7 +256,9 @@ static struct private_key *choose_key(struct own *o, struct arena *a, struct str
         return k;
     if (o->pem.n)
         *pem = o->pem;
-    else if (!make_pem(a, o->kind, pem, e))
+    else if (o->fresh_pem.n)
+        *pem = o->fresh_pem;
+    else if (!key_ecdsa_p256(a, pem, e))
         return NULL;
     return private_key_parse(*pem, e);
 }
@@ -454,13 +468,19 @@ static bool on_bind(struct arena *a, const struct ipc_acme_bind *m, struct buf *
     return true;
 }
 
+static bool may_request(const struct ipc_acme_csr *m, struct err *e)
+{
+    return (is_ours(m->provider, m->host) && is_file_name(m->host) && m->kind) ||
+           fail(e, ERR_DENIED, "not a name for this authority");
+}
+
 static bool on_csr(struct arena *a, const struct ipc_acme_csr *m, struct buf *out, struct err *e)
 {
     struct str pem, der;
     struct own *o;
 
-    if (!is_ours(m->provider, m->host) || !is_file_name(m->host) || !m->kind)
-        return fail(e, ERR_DENIED, "not a name for this authority");
+    if (!may_request(m, e))
+        return false;
     o = own_of(m->provider, m->host, (enum ipc_key_kind)m->kind);
     private_key_free(o->next);
     heap_free(&o->next_pem);
@@ -471,6 +491,58 @@ static bool on_csr(struct arena *a, const struct ipc_acme_csr *m, struct buf *ou
     if (!csr_make(a, o->next, m->host, &der, e))
         return false;
     buf_put(out, der);
+    return true;
+}
+
+static bool answer(struct service_peer *p, uint64_t request, bool is_ok, struct str bytes, const struct err *why,
+                   struct err *e)
+{
+    return IPC_SEND(&p->ch, acme_made, NULL, 0, e, .request = request, .is_ok = is_ok, .bytes = is_ok ? bytes : STR(""),
+                    .why = str_of(why->text));
+}
+
+/* The request that a key is being made for. */
+static struct {
+    struct own *own;
+    uint64_t peer, request;
+} key_for;
+
+static void on_key_made(bool is_ok, struct str pem, const struct err *made)
+{
+    AUTO_ARENA a = ARENA_LIMIT(8 << 20);
+    AUTO_BUF out = BUF_LIMIT(IPC_MAX_JOSE);
+    struct own *o = key_for.own;
+    struct ipc_acme_csr m = {key_for.request, o->provider, o->host, (uint8_t)o->kind};
+    struct service_peer *p = service_peer_by_id(key_for.peer);
+    struct err why = *made, e = {0};
+
+    LOG(LOG_DEBUG, "autotls", "a key is made", LOG_S("host", o->host), LOG_E(made));
+    if (is_ok) { // kept for the next request if this one is not waited for any more
+        heap_free(&o->fresh_pem);
+        o->fresh_pem = heap_dup(pem);
+    }
+    if (!p)
+        return;
+    is_ok = is_ok && on_csr(&a, &m, &out, &why);
+    if (!answer(p, m.request, is_ok, buf_str(&out), &why, &e)) {
+        LOG(LOG_INFO, "autotls", "answering that a key is made", LOG_E(&e));
+        service_peer_close(p);
+    }
+}
+
+// Whether it is answered later.
+static bool has_to_wait(struct service_peer *p, const struct ipc_acme_csr *m, struct err *e)
+{
+    struct own *o;
+
+    if (!may_request(m, e))
+        return false;
+    o = own_of(m->provider, m->host, (enum ipc_key_kind)m->kind);
+    if (!lacks_rsa(o) || !maker_begin(RSA_BITS, on_key_made, e))
+        return false;
+    key_for.own = o;
+    key_for.peer = p->id;
+    key_for.request = m->request;
     return true;
 }
 
@@ -614,7 +686,9 @@ bool acme_message(struct service_peer *p, struct packet *packet, struct err *e)
         if (!ipc_acme_csr_get(packet->body, &csr, e))
             return false;
         request = csr.request;
-        is_ok = on_csr(&a, &csr, &out, &why);
+        if (has_to_wait(p, &csr, &why))
+            return true;
+        is_ok = !why.kind && on_csr(&a, &csr, &out, &why);
         break;
     case IPC_acme_store:
         if (!ipc_acme_store_get(packet->body, &store, e))
@@ -637,6 +711,5 @@ bool acme_message(struct service_peer *p, struct packet *packet, struct err *e)
     default:
         return fail(e, ERR_DENIED, "unexpected message");
     }
-    return IPC_SEND(&p->ch, acme_made, NULL, 0, e, .request = request, .is_ok = is_ok,
-                    .bytes = is_ok ? buf_str(&out) : STR(""), .why = str_of(why.text));
+    return answer(p, request, is_ok, buf_str(&out), &why, e);
 }
