@@ -1,5 +1,6 @@
 #include "db/db.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,10 +45,17 @@ bool db_exec(struct db *d, const char *sql, struct err *e)
     return rc == SQLITE_OK || fail_sql(e, d, rc, "exec");
 }
 
+// A cache of pages begins with room for twenty, which most of ours never need: a database is read where it is mapped.
+static void configure(void)
+{
+    sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
 static struct db *open_handle(const char *name, int flags, struct err *e)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct db *d = heap_alloc(sizeof *d);
-    int rc = sqlite3_open_v2(name, &d->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = pthread_once(&once, configure) ? SQLITE_ERROR : sqlite3_open_v2(name, &d->handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
 
     if (rc != SQLITE_OK) {
         fail_sql(e, d, rc, name);
