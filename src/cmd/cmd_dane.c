@@ -130,7 +130,7 @@ static bool dial(const char *where, const char *usages, struct err *e)
     unsigned port;
     struct dns dns;
 
-    crypto_warm();
+    crypto_warm_tls();
     if (!(tls = tls_client_new(e)) || !own_parse_host(&a, where, 0, &server.host, &port, e) ||
         !own_dns_open(&dns, e) || !own_addresses(&dns, &a, server.host, &addresses, e))
         return false;
@@ -223,7 +223,7 @@ static int dial_mx(struct arena *a, const char *domain_text, const char *only, c
     struct dns dns;
     uint64_t random;
 
-    crypto_warm();
+    crypto_warm_tls();
     if (!(t.tls = tls_client_new(e)) || !domain_to_ascii(a, str_of(domain_text), &domain, e) ||
         (only && !domain_to_ascii(a, str_of(only), &wanted, e)) || !own_dns_open(&dns, e))
         return cmd_fail(e);
@@ -309,7 +309,7 @@ static bool smtp_dial(const char *where, const struct smtp_options *o, struct er
     struct dns dns = {0};
     bool has_tls;
 
-    crypto_warm();
+    crypto_warm_tls();
     if (!(tls = tls_client_new(e)) || !set_limits(tls, o, e) ||
         !own_parse_host(&a, where, SMTP_PORT, &host, &port, e) ||
         (!ip_parse(host, &used) && !own_dns_open(&dns, e)) || !own_addresses(&dns, &a, host, &addresses, e) ||

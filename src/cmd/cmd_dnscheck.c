@@ -730,7 +730,7 @@ static bool begin(struct check *c, const char *domain, struct err *e)
     struct config *config = ARENA_NEW(c->a, struct config);
     struct str settings;
 
-    crypto_warm();
+    crypto_warm_tls();
     if (!paths_load(c->a, config, &problems, e) || !paths_domain(c->a, config, domain, &c->domain, e) ||
         !own_trust_of(c->a, config, &c->trust, e) || !domain_to_ascii(c->a, c->domain->key, &c->name, e) ||
         !own_dns_open(&c->dns, e))

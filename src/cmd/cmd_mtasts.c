@@ -30,7 +30,7 @@ static bool lookup(const char *text, struct err *e)
     struct dns dns;
     bool is_secure;
 
-    crypto_warm();
+    crypto_warm_tls();
     if (!domain_to_ascii(&a, str_of(text), &domain, e) || !own_dns_open(&dns, e) ||
         !mtasts_find(&dns, &a, domain, &record, &txt, &is_secure, e))
         return false;

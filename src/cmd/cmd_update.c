@@ -206,7 +206,7 @@ static bool check(struct err *e)
         return false;
     if (!update_version_parse(STR(MOX_VERSION), &own))
         return fail(e, ERR_BUG, "this program has no version");
-    crypto_warm();
+    crypto_warm_tls();
     if (!own_dns_open(&dns, e) || !update_find(&dns, &a, domain, &latest, e))
         return false;
     print_version("current version", &own);

@@ -9,8 +9,10 @@
 
 enum { MD5_BYTES = 16, SHA1_BYTES = 20, SHA256_BYTES = 32, HASH_MAX_BYTES = 32 };
 
-/* Makes OpenSSL load its configuration and tables now, not after the sandbox is closed. */
+/* Makes OpenSSL load its configuration now, not after the sandbox is closed, and what children need for hashes. */
 void crypto_warm(void);
+/* That, and all that TLS needs: 250 KiB, which a process that speaks no TLS does without. */
+void crypto_warm_tls(void);
 
 void sha256(struct str bytes, unsigned char out[SHA256_BYTES]);
 void hmac_sha256(struct str key, struct str bytes, unsigned char out[SHA256_BYTES]);

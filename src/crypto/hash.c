@@ -54,6 +54,14 @@ void hash_pbkdf2(enum hash_kind kind, struct str password, struct str salt, uint
 
 void crypto_warm(void)
 {
+    unsigned char digest[SHA256_BYTES];
+
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS | OPENSSL_INIT_LOAD_CONFIG, NULL);
+    sha256(STR(""), digest); // fetches the hashes of the default provider
+}
+
+void crypto_warm_tls(void)
+{
     unsigned char random[8];
     SSL_CTX *ctx;
 

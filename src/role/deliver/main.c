@@ -244,7 +244,7 @@ _Noreturn void deliver_template_main(void)
     struct err e = {0};
 
     role_start(&s, ROLE_DELIVER_TEMPLATE);
-    crypto_warm();
+    crypto_warm_tls();
     tls = role_tls_client(&s, &e);
     if (!tls) {
         LOG(LOG_ERROR, "deliver", "cannot start", LOG_E(&e));

@@ -353,7 +353,7 @@ _Noreturn void fetch_template_main(void)
     struct err e = {0};
 
     role_start(&s, ROLE_FETCH_TEMPLATE);
-    crypto_warm();
+    crypto_warm_tls();
     if (!role_read_authorities(&s, &trusted, &e) || !https_open(trusted.pem, trusted.is_alone, &e)) {
         LOG(LOG_ERROR, "fetch", "cannot start", LOG_E(&e));
         exit(1);

@@ -339,7 +339,7 @@ _Noreturn void front_main(void)
 
     role_start(&self, ROLE_FRONT);
     packet = packet_new();
-    crypto_warm();
+    crypto_warm_tls();
     load_certificates();
     next_conn = (uint64_t)os_now_unix_ms();
     service_run(&self, &handlers);

@@ -125,7 +125,7 @@ _Noreturn void session_template_main(void)
     static struct role_start s;
 
     role_start(&s, ROLE_SESSION_TEMPLATE);
-    crypto_warm();
+    crypto_warm_tls();
     psl_warm();
     certificates_load(&s, &(struct certificates_use){.protocols = 1u << IPC_PROTOCOL_SMTP, .signer = &signer}, servers);
     template_loop(&s, &kind);

@@ -143,7 +143,7 @@ _Noreturn void web_template_main(void)
     struct err e = {0};
 
     role_start(&s, ROLE_WEB_TEMPLATE);
-    crypto_warm();
+    crypto_warm_tls();
     // Without tickets: their keys would be in every process that strangers' bytes are read in.
     certificates_load(&s, &use, servers);
     if (!dispatch_load(&s, &e) || !qr_open(&e) || !http2_open(&e) || !sites_load(&s, &e)) {
