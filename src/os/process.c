@@ -50,6 +50,11 @@ void os_memory_init(void)
     mallopt(M_MMAP_THRESHOLD, 256 * 1024);
 }
 
+void os_memory_trim(void)
+{
+    malloc_trim(0);
+}
+
 void os_title_set(const char *format, ...)
 {
     char text[256];

@@ -16,6 +16,8 @@ void os_title_init(int argc, char **argv);
  * hash takes 19 MiB for a moment. First thing in main, too.
  */
 void os_memory_init(void);
+/* Gives back to the system what was freed among what is in use. */
+void os_memory_trim(void);
 /* What `ps` shows, such as "mox: session smtp 192.0.2.7". Later calls replace it. */
 void os_title_set(const char *format, ...) PRINTF_LIKE(1, 2);
 

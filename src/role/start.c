@@ -153,7 +153,10 @@ void role_start(struct role_start *s, enum role role)
     struct err e = {0};
     uint64_t seed[2];
 
-    *s = (struct role_start){.role = role, .monitor = {3, role, ROLE_MONITOR}, .authorities = -1};
+    // It is static, and zeroing it again would make thirteen pages of each process its own.
+    s->role = role;
+    s->monitor = (struct channel){3, role, ROLE_MONITOR};
+    s->authorities = -1;
     s->arena = (struct arena)ARENA_LIMIT(256 << 20);
     s->packet = packet_new();
     os_random(seed, sizeof seed);
@@ -189,6 +192,7 @@ void role_ready(struct role_start *s)
         !IPC_SEND(&s->monitor, config_done, NULL, 0, &e, .number = s->config_number))
         give_up(s, &e);
     sandbox_free(box);
+    os_memory_trim(); // of what the start needed
 }
 
 const struct ipc_listener *role_port(const struct role_start *s, uint32_t index)

@@ -50,7 +50,7 @@ struct role_start {
     const struct metrics_page *metrics[ROLE_COUNT]; // of the web template: those to be shown
 };
 
-/* Receives everything up to `go`. Ends the process when the monitor is not there. */
+/* Receives everything up to `go`; s is static and zero. Ends the process when the monitor is not there. */
 void role_start(struct role_start *s, enum role role);
 /* Keeps the file of a tls_file or tls_cert message. */
 MUST_USE bool role_keep_certificate(struct role_start *s, struct packet *p, struct err *e);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -372,7 +371,7 @@ static void main_loop(void)
         }
         // What threads had and freed stays ours until it is asked back: 20 MB after 500 of them.
         if (!n && most > busy) {
-            malloc_trim(0);
+            os_memory_trim();
             most = busy;
         }
         if (fds[1].revents && read(account.wake_fd, &count, sizeof count) < 0)
