@@ -19,7 +19,7 @@ ALLOWED = {
     'account-template': ANY + [r'.*/data/accounts'],
     'account ': ANY + [r'.*/data/accounts/\w+(/account\.db.*)?'],
 }
-ON_DEMAND = ('resolve', 'dial', 'deliver-template')
+ON_DEMAND = ('resolve', 'dial', 'deliver-template', 'dkim')
 OF_HTTP = ('web-template', 'web 127', 'spare web')  # with the first connection; that serve has no port for it
 HTTP = 1080
 
@@ -40,7 +40,7 @@ def busy(s):
 def check_all(s, goes_out):
     held = busy(s)
     for role in ON_DEMAND + OF_HTTP:
-        assert not s.pids('mox: ' + role), role  # localserve asks nobody, and sends nothing out
+        assert not s.pids('mox: ' + role), role  # nobody is asked, and nothing is signed or sent out
     if not goes_out:
         held.append(s.connect(HTTP))
         held[-1].write('GET /admin/ HTTP/1.1\r\nHost: localhost\r\n\r\n')

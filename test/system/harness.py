@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -166,6 +167,12 @@ class Server:
         w.expect('250')
         w.cmd('QUIT', '221')
         w.close()
+
+    def submit(self, subject='test'):
+        """A message of the user's to himself, which is signed."""
+        with smtplib.SMTP_SSL(self.ip, SUBMISSIONS, timeout=WAIT, context=insecure_context()) as c:
+            c.login(LOGIN, PASSWORD)
+            c.sendmail(LOGIN, [LOGIN], 'From: <%s>\r\nSubject: %s\r\n\r\nhello\r\n' % (LOGIN, subject))
 
 
 class Wire:

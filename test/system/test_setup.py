@@ -288,6 +288,7 @@ def roles_have_ids_of_their_own():
         with serving(env={'MOX_SUBUID': subuid.name}, conf=[('User: ' + USER, 'User: %d' % OWN)]) as s:
             deliver(s, 'ann@example.org')
             assert s.login('ann').select('INBOX')[1] == [b'1']
+            started_on_demand(s, 'dkim')
             w = s.connect(SMTP)
             w.expect('220')
             uids = uids_of(s)

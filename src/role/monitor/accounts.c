@@ -236,9 +236,9 @@ void accounts_configure(struct monitor *m, struct map *old)
 
 struct account *account_ensure(struct monitor *m, struct str name, struct err *e)
 {
-    struct process *template = role_process(m, ROLE_ACCOUNT_TEMPLATE);
     struct account *a = map_get(&m->accounts, name);
     const struct known_account *known = map_get(&m->known, name);
+    struct process *template;
     struct os_user user;
     int pair[2], fds[3];
     char *copy;
@@ -248,8 +248,11 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
         return a;
     if (!known || name.n > IPC_MAX_NAME)
         return fail(e, ERR_NOT_FOUND, "no such account"), NULL;
-    if (!template || m->accounts.count >= MAX_ACCOUNTS)
+    if (m->accounts.count >= MAX_ACCOUNTS)
         return fail(e, ERR_TEMPORARY, "too many accounts are active, try later"), NULL;
+    template = role_process(m, ROLE_ACCOUNT_TEMPLATE); // while another begins that is to take its place
+    if (!template && !(template = role_wanted(m, ROLE_ACCOUNT_TEMPLATE)))
+        return fail(e, ERR_TEMPORARY, "a part of the server is starting again, try later"), NULL;
     fds[0] = open_account_dir(m, name, &user, e);
     if (fds[0] < 0)
         return NULL;

@@ -20,11 +20,11 @@ struct promise {
 
 bool role_is_on_demand(enum role role)
 {
-    return role == ROLE_RESOLVE || role == ROLE_DIAL || role == ROLE_DELIVER_TEMPLATE ||
-           role == ROLE_FETCH_TEMPLATE || role == ROLE_WEB_TEMPLATE;
+    return role == ROLE_ACCOUNT_TEMPLATE || role == ROLE_DKIM || role == ROLE_RESOLVE || role == ROLE_DIAL ||
+           role == ROLE_DELIVER_TEMPLATE || role == ROLE_FETCH_TEMPLATE || role == ROLE_WEB_TEMPLATE;
 }
 
-struct process *role_on_demand(struct monitor *m, enum role role)
+struct process *role_begun(struct monitor *m, enum role role)
 {
     for (struct process *p = m->processes; p; p = p->next)
         if (p->role == role && !p->is_retired && p->ch.fd >= 0)
@@ -59,7 +59,7 @@ static void keep_promises(struct monitor *m, struct process *p)
 
 struct process *role_wanted(struct monitor *m, enum role role)
 {
-    struct process *p = role_on_demand(m, role);
+    struct process *p = role_begun(m, role);
     int64_t now = os_monotonic_ms();
 
     // One that ends as soon as it begins is not tried for every asker.

@@ -162,7 +162,7 @@ static bool is_same(int a, int b)
 // Takes over a good configuration: descriptors, and which accounts exist.
 static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
 {
-    bool is_other_web = role_on_demand(m, ROLE_WEB_TEMPLATE) &&
+    bool is_other_web = role_begun(m, ROLE_WEB_TEMPLATE) &&
                         !is_same(m->configs[ROLE_WEB_TEMPLATE], l->fds[ROLE_WEB_TEMPLATE]);
     struct map old = m->known;
     struct arena a = ARENA_LIMIT(64 << 20);
@@ -197,10 +197,10 @@ static bool adopt(struct monitor *m, struct loaded *l, struct err *e)
     return is_ok;
 }
 
-// A running role's new part, and what else it gets with it; -1: nothing.
+// A running role's new part, and what else it gets with it; -1: nothing. One that is not ready yet began with the old.
 static void pass_on(struct monitor *m, enum role role, int more)
 {
-    struct process *p = role_process(m, role);
+    struct process *p = role_begun(m, role);
     int fds[2] = {m->configs[role], more};
     struct err e = {0};
 

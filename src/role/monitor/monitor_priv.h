@@ -316,8 +316,8 @@ void hooks_look(struct monitor *m);
 /* --- demand.c: roles that are started when somebody wants them ------------------------------------ */
 
 bool role_is_on_demand(enum role role);
-/* Its process, which may not be ready yet: what is sent to it waits in its channel. NULL: not there. */
-struct process *role_on_demand(struct monitor *m, enum role role);
+/* A role's process, which may not be ready yet: what is sent to it waits in its channel. NULL: not there. */
+struct process *role_begun(struct monitor *m, enum role role);
 /* The same, started if need be; NULL while that is not possible. */
 struct process *role_wanted(struct monitor *m, enum role role);
 /* asker gets a channel to the role, which is started when something is written to it. */

@@ -13,8 +13,7 @@
 #include "role/monitor/monitor_priv.h"
 
 // At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
-static const enum role started[] = {ROLE_KEYS,  ROLE_DKIM,             ROLE_AUTH, ROLE_QUEUE,
-                                    ROLE_FRONT, ROLE_SESSION_TEMPLATE, ROLE_ACCOUNT_TEMPLATE,
+static const enum role started[] = {ROLE_KEYS, ROLE_AUTH, ROLE_QUEUE, ROLE_FRONT, ROLE_SESSION_TEMPLATE,
                                     ROLE_ADMIN, ROLE_ACME};
 
 // Which single-instance roles talk to each other all the time; sessions ask for their channels.
@@ -116,7 +115,7 @@ static void say_ready(struct monitor *m)
 // To a role that is started on demand the channel is promised: it gets all those when it is.
 static void acquaint(struct process *p, enum role with)
 {
-    struct process *other = role_is_on_demand(with) ? role_on_demand(p->m, with)
+    struct process *other = role_is_on_demand(with) ? role_begun(p->m, with)
                                                     : role_process(p->m, with);
 
     if (other)

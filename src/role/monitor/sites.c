@@ -67,7 +67,7 @@ void sites_look(struct monitor *m)
     if (now == seen)
         return;
     seen = now;
-    if (!role_on_demand(m, ROLE_WEB_TEMPLATE))
+    if (!role_begun(m, ROLE_WEB_TEMPLATE))
         return;
     LOG(LOG_INFO, "webserver", "another directory of a web site: a new template begins");
     process_start(m, ROLE_WEB_TEMPLATE);
