@@ -234,6 +234,9 @@ enum web_handler_kind { WEB_HANDLER_STATIC, WEB_HANDLER_REDIRECT, WEB_HANDLER_FO
     F(u8, is_host, 1)
 /* admin: a domain of ours that sends mail, in the order of the file. */
 #define ipc_own_domain_FIELDS(F) F(str, domain, IPC_MAX_ADDRESS)
+/* admin: a block list to watch for our own addresses; and an address that mail leaves from or comes to, 0.0.0.0 for all. */
+#define ipc_watched_zone_FIELDS(F) F(str, name, IPC_MAX_ADDRESS)
+#define ipc_watched_address_FIELDS(F) F(str, ip, 64)
 /* admin: who publishes versions of this program, when they are looked for. */
 #define ipc_updates_source_FIELDS(F)                                                               \
     F(str, domain, IPC_MAX_ADDRESS)                                                                \
@@ -340,6 +343,8 @@ enum route_scope { ROUTE_ACCOUNT, ROUTE_DOMAIN, ROUTE_ALL };
     M(initial_mailbox)                                                                             \
     M(report_address)                                                                              \
     M(updates_source)                                                                              \
+    M(watched_zone)                                                                                \
+    M(watched_address)                                                                             \
     M(own_domain)                                                                                  \
     M(signing_domain)                                                                              \
     M(signing_account)                                                                             \

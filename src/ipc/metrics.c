@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/cur.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "os/file.h"
 
 /* --- the table ------------------------------------------------------------------------------------- */
@@ -16,6 +18,7 @@
 // Values that are no words: these lists stand for what they are named after.
 static const char *const NUMBER[] = {NULL};
 static const char *const ENHANCED[] = {NULL};
+static const char *const NAME[] = {NULL}; // 0: empty; from 1 on the page's; then "(other)"
 static const char *const roles[] = {NULL};
 static const char *const page_role[] = {NULL};
 #define BY_ROLE {"role", page_role}
@@ -57,7 +60,6 @@ static const char *const imap_results[] = {"ok", "badsyntax", "servererror", "us
 static const char *const dns_types[] = {"a", "aaaa", "mx", "txt", "ptr", "tlsa", "cname", "ns", "srv", "hosts", "other", NULL};
 static const char *const dns_results[] = {"ok", "nxdomain", "temporary", "error", NULL};
 static const char *const dial_results[] = {"ok", "timeout", "error", NULL};
-static const char *const transports[] = {"", "(transport)", NULL};
 static const char *const tls_modes[] = {"skip", "opportunistic", NULL}; // what came of it
 static const char *const attempt_results[] = {"ok", "temperror", "permerror", NULL};
 static const char *const requiretls_reasons[] = {"nopolicy", "norequiretls", NULL};
@@ -76,6 +78,7 @@ static const char *const session_types[] = { // RFC 8460 4.3
     "success", "starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted",
     "validation-failure", "tlsa-invalid", "dnssec-invalid", "dane-required", "sts-policy-fetch-error",
     "sts-policy-invalid", "sts-webpki-invalid", "other", NULL};
+static const char *const tlsrpt_results[] = {"ok", "none", "temporary", NULL};
 static const char *const update_results[] = {"ok", "error", NULL};
 static const char *const subjectpass_results[] = {"ok", "fail", NULL};
 static const char *const server_errors[] = {"dkimsign", NULL};
@@ -121,6 +124,8 @@ static unsigned n_values(const char *const *values)
 
     if (values == NUMBER || values == ENHANCED)
         return METRIC_MAX_NUMBER + 1;
+    if (values == NAME)
+        return METRICS_NAMES + 2;
     if (values == roles || values == page_role)
         return ROLE_COUNT;
     while (values[n])
@@ -234,12 +239,39 @@ void metric_observe(enum metric m, const unsigned labels[METRIC_LABELS], int64_t
     add(key_of(m, labels, SUM_BUCKET), (uint64_t)ms);
 }
 
-void metric_set(enum metric m, const unsigned labels[METRIC_LABELS], uint64_t value)
+void metric_set(enum metric m, const unsigned labels[METRIC_LABELS], int64_t value)
 {
     uint64_t *number = number_of(key_of(m, labels, 0));
 
     if (number)
-        __atomic_store_n(number, value, __ATOMIC_RELAXED);
+        __atomic_store_n(number, (uint64_t)value, __ATOMIC_RELAXED);
+}
+
+static struct str text_of(const struct metrics_name *n)
+{
+    return str_at(n->text, strnlen(n->text, sizeof n->text));
+}
+
+unsigned metric_name(struct str name)
+{
+    struct str cut = str_sub(name, 0, METRICS_NAME_BYTES - 1);
+
+    if (!name.n)
+        return 0;
+    for (unsigned i = 0; i < METRICS_NAMES; i++) {
+        struct metrics_name *n = &page->names[i];
+        uint32_t state = 0;
+
+        if (__atomic_compare_exchange_n(&n->state, &state, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+            memcpy(n->text, cut.p, cut.n);
+            __atomic_store_n(&n->state, 2, __ATOMIC_RELEASE);
+            return i + 1;
+        }
+        // One that another process is writing may be the same: it is there twice then, and shown once.
+        if (state == 2 && str_eq(text_of(n), cut))
+            return i + 1;
+    }
+    return METRICS_NAMES + 1;
 }
 
 /* --- pages ------------------------------------------------------------------------------------------ */
@@ -318,7 +350,64 @@ static bool is_valid(uint64_t key)
     return info->type == METRIC_HISTOGRAM ? bucket <= info->buckets.n || bucket == SUM_BUCKET : !bucket;
 }
 
-static size_t gather(struct number *out, const struct metrics_page *const pages[ROLE_COUNT])
+/* Names of all pages: equal ones are one. Number 0 is the empty one. */
+struct names {
+    struct map numbers; // text -> its number
+    struct str *texts;
+    size_t n, cap;
+    struct arena a;
+};
+
+static unsigned number_of_name(struct names *all, struct str text)
+{
+    size_t number = text.n ? (size_t)map_get(&all->numbers, text) : 0;
+
+    if (!text.n || number)
+        return (unsigned)number;
+    if (!all->n)
+        *ARENA_PUSH(&all->a, all->texts, &all->n, &all->cap) = STR("");
+    number = all->n;
+    *ARENA_PUSH(&all->a, all->texts, &all->n, &all->cap) = text;
+    map_put(&all->numbers, text, (void *)number);
+    return (unsigned)number;
+}
+
+// Whatever is in a page: printable characters, none of which means something in a label. What is being written is empty.
+static struct str plain_name(struct names *all, const struct metrics_page *p, unsigned v)
+{
+    const struct metrics_name *n;
+    struct str text;
+    char *out;
+
+    if (!v || v > METRICS_NAMES)
+        return v ? STR("(other)") : STR("");
+    n = &p->names[v - 1];
+    if (__atomic_load_n(&n->state, __ATOMIC_ACQUIRE) != 2)
+        return STR("");
+    text = arena_dup(&all->a, text_of(n));
+    out = (char *)(uintptr_t)text.p;
+    for (size_t i = 0; i < text.n; i++)
+        if (out[i] <= ' ' || out[i] > '~' || out[i] == '"' || out[i] == '\\')
+            out[i] = '?';
+    return text;
+}
+
+// The key with the numbers of all pages' names in place of its own page's.
+static uint64_t with_names(struct names *all, const struct metrics_page *p, uint64_t key)
+{
+    const struct metric_info *info = &table[(key >> METRIC_SHIFT) - 1];
+
+    for (size_t i = 0; i < METRIC_LABELS; i++)
+        if (info->labels[i].values == NAME) {
+            unsigned shift = BUCKET_BITS + (unsigned)(METRIC_LABELS - 1 - i) * VALUE_BITS;
+            uint64_t number = number_of_name(all, plain_name(all, p, value_of(key, i)));
+
+            key = (key & ~((uint64_t)VALUE_MASK << shift)) | number << shift;
+        }
+    return key;
+}
+
+static size_t gather(struct number *out, const struct metrics_page *const pages[ROLE_COUNT], struct names *names)
 {
     size_t n = 0;
 
@@ -330,8 +419,11 @@ static size_t gather(struct number *out, const struct metrics_page *const pages[
                 continue;
             if (table[(key >> METRIC_SHIFT) - 1].labels[0].values == page_role)
                 key |= (uint64_t)role << (BUCKET_BITS + (METRIC_LABELS - 1) * VALUE_BITS);
-            if (is_valid(key))
-                out[n++] = (struct number){key, __atomic_load_n(&pages[role]->places[i].value, __ATOMIC_RELAXED)};
+            if (!is_valid(key))
+                continue;
+            out[n] = (struct number){with_names(names, pages[role], key),
+                                     __atomic_load_n(&pages[role]->places[i].value, __ATOMIC_RELAXED)};
+            n += out[n].value != (uint64_t)METRIC_GONE || table[(key >> METRIC_SHIFT) - 1].type != METRIC_GAUGE;
         }
     return n;
 }
@@ -355,10 +447,12 @@ static size_t add_up(struct number *all, size_t n)
     return kept;
 }
 
-static void put_value(struct buf *out, const char *const *values, unsigned v)
+static void put_value(struct buf *out, const char *const *values, unsigned v, const struct names *names)
 {
     if (values == NUMBER)
         buf_put_u64(out, v);
+    else if (values == NAME)
+        buf_put(out, v < names->n ? names->texts[v] : STR(""));
     else if (values == ENHANCED && v)
         buf_printf(out, "%u.%u", v / 100, v % 100);
     else if (values == roles || values == page_role)
@@ -368,7 +462,8 @@ static void put_value(struct buf *out, const char *const *values, unsigned v)
 }
 
 // The name and labels of a line; le: of a bucket, or empty.
-static void put_series(struct buf *out, const struct metric_info *info, const char *suffix, uint64_t key, struct str le)
+static void put_series(struct buf *out, const struct metric_info *info, const char *suffix, uint64_t key, struct str le,
+                       const struct names *names)
 {
     const char *before = "{";
 
@@ -376,7 +471,7 @@ static void put_series(struct buf *out, const struct metric_info *info, const ch
     buf_put(out, str_of(suffix));
     for (size_t i = 0; i < METRIC_LABELS && info->labels[i].name; i++) {
         buf_printf(out, "%s%s=\"", before, info->labels[i].name);
-        put_value(out, info->labels[i].values, value_of(key, i));
+        put_value(out, info->labels[i].values, value_of(key, i), names);
         buf_put_char(out, '"');
         before = ",";
     }
@@ -398,7 +493,8 @@ static void put_seconds(struct buf *out, uint64_t ms)
 }
 
 // The buckets of one series, of which n are there. The number of them used.
-static size_t put_histogram(struct buf *out, const struct metric_info *info, const struct number *all, size_t n)
+static size_t put_histogram(struct buf *out, const struct metric_info *info, const struct number *all, size_t n,
+                            const struct names *names)
 {
     uint64_t series = all[0].key >> BUCKET_BITS, count = 0, sum = 0;
     size_t used = 0;
@@ -413,25 +509,29 @@ static size_t put_histogram(struct buf *out, const struct metric_info *info, con
             put_seconds(&le, info->buckets.ms[bucket]);
         else
             BUF_PUT(&le, "+Inf");
-        put_series(out, info, "_bucket", all[0].key, buf_str(&le));
+        put_series(out, info, "_bucket", all[0].key, buf_str(&le), names);
         buf_put_u64(out, count);
         buf_put_char(out, '\n');
     }
     if (used < n && all[used].key == (series << BUCKET_BITS | SUM_BUCKET))
         sum = all[used++].value;
-    put_series(out, info, "_sum", all[0].key, STR(""));
+    put_series(out, info, "_sum", all[0].key, STR(""), names);
     put_seconds(out, sum);
     buf_put_char(out, '\n');
-    put_series(out, info, "_count", all[0].key, STR(""));
+    put_series(out, info, "_count", all[0].key, STR(""), names);
     buf_put_u64(out, count);
     buf_put_char(out, '\n');
     return used;
 }
 
-static size_t put_number(struct buf *out, const struct metric_info *info, const struct number *one)
+static size_t put_number(struct buf *out, const struct metric_info *info, const struct number *one,
+                         const struct names *names)
 {
-    put_series(out, info, "", one->key, STR(""));
-    buf_put_u64(out, one->value);
+    put_series(out, info, "", one->key, STR(""), names);
+    if (info->type == METRIC_GAUGE)
+        buf_printf(out, "%lld", (long long)one->value);
+    else
+        buf_put_u64(out, one->value);
     buf_put_char(out, '\n');
     return 1;
 }
@@ -447,7 +547,8 @@ static void put_head(struct buf *out, const struct metric_info *info)
 void metrics_put(struct buf *out, const struct metrics_page *const pages[ROLE_COUNT])
 {
     struct number *all = heap_array((size_t)ROLE_COUNT * METRICS_PLACES, sizeof *all);
-    size_t n = gather(all, pages), i = 0;
+    struct names names = {.a = ARENA_LIMIT(4 << 20)};
+    size_t n = gather(all, pages, &names), i = 0;
 
     qsort(all, n, sizeof *all, by_key);
     n = add_up(all, n);
@@ -458,12 +559,15 @@ void metrics_put(struct buf *out, const struct metrics_page *const pages[ROLE_CO
         if (!info->labels[0].name && info->type != METRIC_HISTOGRAM &&
             (i == n || (all[i].key >> METRIC_SHIFT) - 1 != m)) {
             put_head(out, info);
-            put_number(out, info, &(struct number){(m + 1) << METRIC_SHIFT, 0});
+            put_number(out, info, &(struct number){(m + 1) << METRIC_SHIFT, 0}, &names);
         }
         if (i < n && (all[i].key >> METRIC_SHIFT) - 1 == m)
             put_head(out, info);
         while (i < n && (all[i].key >> METRIC_SHIFT) - 1 == m)
-            i += info->type == METRIC_HISTOGRAM ? put_histogram(out, info, &all[i], n - i) : put_number(out, info, &all[i]);
+            i += info->type == METRIC_HISTOGRAM ? put_histogram(out, info, &all[i], n - i, &names)
+                                                : put_number(out, info, &all[i], &names);
     }
     free(all);
+    map_fini(&names.numbers);
+    arena_fini(&names.a);
 }

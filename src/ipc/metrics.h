@@ -6,7 +6,8 @@
  * and is only added to, without locks. Whoever shows the metrics adds the pages up: what is in them is input like
  * any other, since a process that was taken over may write what it likes into its own.
  *
- * Labels have values from a fixed list, or are small numbers: nothing from outside makes a series.
+ * Labels have values from a fixed list, are small numbers, or names that the configuration has, of which a page has a list of
+ * its own: nothing from outside makes a series.
  */
 #pragma once
 
@@ -19,7 +20,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /*
  * The metrics: name without "mox_", type, what it is, buckets of a histogram, and up to four labels, each with its list
- * of values (metrics.c), NUMBER, or ENHANCED for a status code such as 7.1. BY_ROLE is the role that counted.
+ * of values (metrics.c), NUMBER, ENHANCED for a status code such as 7.1, or NAME. BY_ROLE is the role that counted.
  */
 #define METRICS(M)                                                                                 \
     M(build_info, GAUGE, "Always 1; the version of the server.", NO_BUCKETS, {"version", versions}) \
@@ -50,7 +51,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       {"reject", yes_no}, {"use", yes_no})                                                         \
     M(iprev_lookup_total, HISTOGRAM, "Names of clients' addresses, looked up and back.", TO_30, {"status", auth_results}) \
     M(dnsbl_lookup_duration_seconds, HISTOGRAM, "Clients' addresses, looked up in block lists.", TO_20, \
-      {"status", dnsbl_results})                                                                   \
+      {"zone", NAME}, {"status", dnsbl_results})                                                   \
+    M(dnsbl_ips_success, GAUGE, "Own addresses in block lists: 1 not listed, 0 listed or no answer, -1 which are ours is not known.", \
+      NO_BUCKETS, {"zone", NAME}, {"ip", NAME})                                                    \
     M(junk_classify_total, COUNTER, "Messages the junk filter looked at, at delivery.", NO_BUCKETS, {"result", junk_results}) \
     M(imap_connection_total, COUNTER, "Incoming IMAP connections.", NO_BUCKETS, {"service", imap_services}) \
     M(imap_command_duration_seconds, HISTOGRAM, "IMAP commands after login.", TO_20, {"cmd", imap_commands}, \
@@ -60,7 +63,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       {"result", dns_results})                                                                     \
     M(queue_connection_total, COUNTER, "Connections to other mail servers.", NO_BUCKETS, {"result", dial_results}) \
     M(queue_delivery_duration_seconds, HISTOGRAM, "Attempts to deliver to other servers.", TO_120_COARSE, \
-      {"attempt", NUMBER}, {"transport", transports}, {"tlsmode", tls_modes}, {"result", attempt_results})                    \
+      {"attempt", NUMBER}, {"transport", NAME}, {"tlsmode", tls_modes}, {"result", attempt_results}) \
     M(queue_hold, GAUGE, "Recipients in the queue that are on hold.", NO_BUCKETS)                  \
     M(queue_destinations_total, COUNTER, "Attempts at domains whose servers are known.", NO_BUCKETS) \
     M(queue_destinations_authentic_total, COUNTER, "Those of them that DNSSEC proves.", NO_BUCKETS) \
@@ -93,6 +96,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(dmarcdb_spf_result_total, COUNTER, "SPF in DMARC reports about our domains.", NO_BUCKETS, {"result", report_results}) \
     M(dmarcdb_report_queued_total, COUNTER, "DMARC reports of ours that were queued.", NO_BUCKETS) \
     M(dmarcdb_report_error_total, COUNTER, "DMARC reports of ours that were not made or not queued.", NO_BUCKETS) \
+    M(tlsrpt_lookup_duration_seconds, HISTOGRAM, "Looking up who wants TLS reports.", TO_30, {"result", tlsrpt_results}) \
     M(tlsrptdb_session_total, COUNTER, "Sessions in TLS reports about our domains.", NO_BUCKETS, {"type", session_types}) \
     M(tlsrptsend_report_queued_total, COUNTER, "TLS reports of ours that were queued.", NO_BUCKETS) \
     M(tlsrptsend_report_error_total, COUNTER, "TLS reports of ours that were not made or not queued.", NO_BUCKETS) \
@@ -134,6 +138,7 @@ enum { METRIC_JUNK_HAM, METRIC_JUNK_SPAM, METRIC_JUNK_UNKNOWN };
 enum { METRIC_REQUIRETLS_NO_POLICY, METRIC_REQUIRETLS_NOT_OFFERED };
 enum { METRIC_IGNORED_STS_POLICY, METRIC_IGNORED_STS_MX, METRIC_IGNORED_BAD_TLS, METRIC_IGNORED_BAD_TLSA };
 enum { METRIC_STS_OK, METRIC_STS_LOOKUP_ERROR, METRIC_STS_FETCH_ERROR };
+enum { METRIC_TLSRPT_OK, METRIC_TLSRPT_NONE, METRIC_TLSRPT_TEMPORARY };
 enum { METRIC_UPDATE_OK, METRIC_UPDATE_ERROR };
 enum { METRIC_SUBJECTPASS_OK, METRIC_SUBJECTPASS_FAIL };
 enum { METRIC_ERROR_DKIM_SIGN };
@@ -160,15 +165,22 @@ unsigned metric_code(unsigned code);
 /* A time that something took. */
 #define METRIC_TIME(name, ms, ...)                                                                 \
     metric_observe(METRIC_##name, (const unsigned[METRIC_LABELS]){__VA_ARGS__}, (ms))
-/* What a gauge stands at. One process only. */
+/* What a gauge stands at; as METRIC_GONE, what it was about is no more, and it is not shown. One process only. */
 #define METRIC_SET(name, value, ...)                                                               \
     metric_set(METRIC_##name, (const unsigned[METRIC_LABELS]){__VA_ARGS__}, (value))
+#define METRIC_GONE INT64_MIN
 
 void metric_add(enum metric m, const unsigned labels[METRIC_LABELS], uint64_t n);
 void metric_observe(enum metric m, const unsigned labels[METRIC_LABELS], int64_t ms);
-void metric_set(enum metric m, const unsigned labels[METRIC_LABELS], uint64_t value);
+void metric_set(enum metric m, const unsigned labels[METRIC_LABELS], int64_t value);
 /* The place of the word among the values of the metric's label number i; the last, "other", when it is none. */
 unsigned metric_word(enum metric m, unsigned i, struct str word);
+
+/*
+ * The value of a NAME label for a name of the configuration; "(other)" when the page has no room for more. The same name has
+ * the same value as long as the page does, also for other processes of the role.
+ */
+unsigned metric_name(struct str name);
 
 /* --- pages ----------------------------------------------------------------------------------------- */
 
@@ -176,8 +188,14 @@ enum { METRICS_PLACES = 4096 }; // series of a role; with more, the rest is not 
 struct metrics_place {
     uint64_t key, value;
 };
+enum { METRICS_NAMES = 128, METRICS_NAME_BYTES = 252 }; // and what is longer is cut
+struct metrics_name {
+    uint32_t state; // 0 free, 1 being written, 2 there
+    char text[METRICS_NAME_BYTES]; // and 0
+};
 struct metrics_page {
     struct metrics_place places[METRICS_PLACES];
+    struct metrics_name names[METRICS_NAMES];
 };
 
 /* A new page, as a memory file of a size that nobody can change; and the same to be read only. -1 on failure. */

@@ -13,6 +13,9 @@ static bool is_number(struct str s)
     struct str whole, part;
     uint64_t v;
 
+    if (str_starts(s, STR("-"))) // of a gauge
+        s = str_from(s, 1);
+
     if (!str_cut(s, '.', &whole, &part))
         return str_u64(s, UINT64_MAX, &v);
     return str_u64(whole, UINT64_MAX, &v) && str_u64(part, 999, &v);

@@ -77,6 +77,47 @@ TEST(metric_values)
     CHECK(!metric_enhanced(STR("")) && !metric_enhanced(STR("5.7")) && !metric_enhanced(STR("5.7.1000")));
 }
 
+TEST(metrics_with_names)
+{
+    const struct metrics_page *pages[ROLE_COUNT] = {[ROLE_ADMIN] = metrics_own()};
+    struct metrics_page *other = calloc(1, sizeof *other);
+    unsigned zone = metric_name(STR("bl.example")), ip = metric_name(STR("192.0.2.1"));
+    AUTO_BUF out = BUF_LIMIT(16 << 20);
+    char many[300];
+
+    CHECK(zone && ip && zone != ip && metric_name(STR("bl.example")) == zone && !metric_name(STR("")));
+    METRIC_SET(dnsbl_ips_success, 1, zone, ip);
+    METRIC_SET(dnsbl_ips_success, -1, zone, 0);
+    METRIC_SET(dnsbl_ips_success, 1, ip, zone);
+    METRIC_SET(dnsbl_ips_success, METRIC_GONE, ip, zone);
+    METRIC_TIME(dnsbl_lookup_duration_seconds, 3, zone, 1);
+    // Another role has the same name elsewhere, and one that is not for a label.
+    memcpy(other, metrics_own(), sizeof *other);
+    memset(other->names, 0, sizeof other->names);
+    other->names[zone - 1] = (struct metrics_name){2, "a\"b\\c\nd"};
+    other->names[ip - 1] = (struct metrics_name){2, "bl.example"};
+    pages[ROLE_SESSION] = other;
+    metrics_put(&out, pages);
+    CHECK(has_line(&out, STR("mox_dnsbl_ips_success{zone=\"bl.example\",ip=\"192.0.2.1\"} 1")));
+    CHECK(has_line(&out, STR("mox_dnsbl_ips_success{zone=\"a?b?c?d\",ip=\"bl.example\"} 1")));
+    CHECK(has_line(&out, STR("mox_dnsbl_ips_success{zone=\"bl.example\",ip=\"\"} -1")));
+    CHECK(str_find_str(buf_str(&out), STR("{zone=\"192.0.2.1\"")) == STR_NONE);
+    CHECK(has_line(&out, STR("mox_dnsbl_lookup_duration_seconds_count{zone=\"bl.example\",status=\"fail\"} 1")));
+    free(other);
+    // With more names than there is room for, the rest is one.
+    for (unsigned i = 0; i < 2 * METRICS_NAMES; i++) {
+        int n = snprintf(many, sizeof many, "%0*u", i % 2 ? 280 : 3, i);
+
+        METRIC_SET(dnsbl_ips_success, 1, metric_name(str_at(many, (size_t)n)), 0);
+    }
+    CHECK(metric_name(STR("one more")) == METRICS_NAMES + 1 && metric_name(STR("bl.example")) == zone);
+    buf_reset(&out);
+    pages[ROLE_SESSION] = NULL;
+    metrics_put(&out, pages);
+    CHECK(has_line(&out, STR("mox_dnsbl_ips_success{zone=\"(other)\",ip=\"\"} 1")));
+    memset((void *)(uintptr_t)metrics_own()->names, 0, sizeof metrics_own()->names);
+}
+
 // A page that somebody wrote what he liked into: as many series as fit, and no others than ours.
 TEST(metrics_of_a_role_that_was_taken_over)
 {

@@ -5,6 +5,7 @@ sender and the user see it. All tests share a server; each has accounts of its o
 import sqlite3
 
 import harness
+from metrics import scrape, value
 from world import *
 
 LISTS = '''					-
@@ -81,7 +82,8 @@ class Deciding(Serve):
         super().start()
         self.stop()
         self.patient = free_ip()
-        self.set_conf('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\t\tDNSBLs:\n\t\t\t\t- bl.example\n')
+        self.set_conf('\t\t\tFirstTimeSenderDelay: 0s\n', '\t\t\tFirstTimeSenderDelay: 0s\n\t\t\tDNSBLs:\n\t\t\t\t- bl.example\n'
+                      '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n')
         self.set_conf('Postmaster:\n', PATIENT % self.patient)
         with open(os.path.join(self.dir, 'domains.conf'), 'w') as f:
             f.write(DOMAINS)
@@ -232,6 +234,10 @@ def block_lists_and_the_way_past_them():
         why = accepted('tokens', 'subjectpass', signed('challenged ' + token.group(1)), **how)
         assert has_line(why, 'subjectpass', 'valid'), why
         refused('tokens', 'give-subjectpass', None, signed('not his ' + token.group(1), sender='other@sender.example'), **how)
+        page, found = scrape(s, 8010)
+        assert value(found, 'subjectpass_generate_total') >= 1, page
+        assert value(found, 'subjectpass_verify_total', result='ok') == 1, page
+        assert value(found, 'subjectpass_verify_total', result='fail') >= 1, page
 
     _later.append(answer)
 

@@ -11,6 +11,7 @@ import email.policy
 
 import https_server
 import outside
+from metrics import scrape, value
 from signing import Key, b64, judge
 from world import *
 
@@ -577,6 +578,10 @@ def tls_reports_are_sent():
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM tls_result').fetchone()[0] == 0
         assert len(letters(s, 'ann', 'Report Domain')) == 1 and len(letters(s, 'bob', 'Report Domain')) == 1
+        text, found = scrape(s, 8010)
+        assert value(found, 'tlsrptsend_report_queued_total') >= 2 and value(found, 'tlsrptsend_report_error_total') == 0, text
+        assert value(found, 'tlsrpt_lookup_duration_seconds_count', result='ok') >= 2, text
+        assert value(found, 'tlsrpt_lookup_duration_seconds_count', result='none') >= 1, text
 
 
 @test

@@ -2,6 +2,7 @@
 import base64
 import hmac
 
+from metrics import scrape, value
 from outside import *
 
 TRANSPORTS = '''Transports:
@@ -65,6 +66,7 @@ class World:
         self.s = Serve(env=dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='3000'))
         self.s.start()
         self.s.stop()
+        self.s.set_conf('\t\tSMTP:\n', '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
         with open(os.path.join(self.s.dir, 'mox.conf'), 'a') as f:
             f.write(TRANSPORTS % ip(5))
         with open(os.path.join(self.s.dir, 'domains.conf'), 'a') as f:
@@ -119,6 +121,8 @@ def submissions_with_a_login(w, s, start):
         line = outcome(s, 'plain@relay.example', start)
         assert 'put off' in line and 'none of the mechanisms' in line, line
         assert not any(l.startswith('AUTH') for c in sink.connections for l in c)
+    page, found = scrape(s, 8010)
+    assert value(found, 'queue_delivery_duration_seconds_count', transport='relay', result='ok') >= 1, page
 
 
 @out

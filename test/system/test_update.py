@@ -4,6 +4,7 @@ import email.policy
 
 from outside import *
 from https_server import Web
+from metrics import scrape, value
 
 HOST, NEWER = 9, 'version: v9.0.1\ndate: 2026-11-01\n\n- grüner\n'
 CONF = '''CheckUpdates: true
@@ -73,11 +74,15 @@ def told(s):
 def the_postmaster_is_told_once():
     if why_not():
         return print('SKIP the_postmaster_is_told_once: %s' % why_not())
-    with World() as w, serving(env=w.env, conf=[('DataDir: data', CONF % w.public)]) as s:
+    metrics = ('\t\tSMTP:\n', '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
+    with World() as w, serving(env=w.env, conf=[('DataDir: data', CONF % w.public), metrics]) as s:
         s.wait_log('the postmaster is told of a newer version')
         s.wait_log('to=postmaster@mail.example.org')
         messages = told(s)
         assert len(messages) == 1 and messages[0]['Subject'] == 'mox v9.0.1 available', messages
+        found = scrape(s, 8010)[1]
+        assert value(found, 'updates_lookup_duration_seconds_count', result='ok') == 1, found
+        assert value(found, 'updates_fetchchangelog_duration_seconds_count', result='ok') == 1, found
         text = messages[0].get_content()
         assert '- grüner' in text and 'v0.0.1' not in text and 'https://www.versions.example/changelog' in text, text
         assert w.web.hits == [('www.versions.example', '/changelog?from=v' + VERSION)], w.web.hits
@@ -94,6 +99,10 @@ def the_postmaster_is_told_once():
                 assert time.monotonic() < deadline, 'it is not looked again'
                 time.sleep(0.05)
         assert len(w.web.hits) == 1 and len(told(s)) == 1, w.web.hits
+        # What was counted began anew with the server.
+        text, found = scrape(s, 8010)
+        assert value(found, 'updates_lookup_duration_seconds_count', result='ok') == 1, text
+        assert value(found, 'updates_fetchchangelog_duration_seconds_count') == 0, text
 
 
 @test

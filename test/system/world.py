@@ -6,6 +6,7 @@ import threading
 from serving import *
 
 GOOD, OTHER, LISTED = '127.66.0.1', '127.66.0.2', '127.66.0.3'
+PUBLIC, PUBLIC_LISTED = '8.0.0.2', '8.0.0.1' # that nobody connects to
 MESSAGE = ('From: Ann <ann@sender.example>\r\nTo: <ann@example.org>\r\nSubject: %s\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\n'
            'Message-ID: <%s@sender.example>\r\n\r\nhello\r\n')
 
@@ -29,7 +30,7 @@ class World:
             Zone('plain.example', '@ MX 10 mx\nmx A %s\nproved TXT "v=spf1 ip4:%s -all"\nsoft TXT "v=spf1 ip4:%s ~all"\n'
                  '_dmarc.quarantine TXT "v=DMARC1; p=quarantine"\n_dmarc.sampled TXT "v=DMARC1; p=reject; pct=0"\n'
                  % (OTHER, GOOD, GOOD)),
-            Zone('bl.example', '2.0.0.127 A 127.0.0.2\n%s A 127.0.0.2\n' % '.'.join(reversed(LISTED.split('.')))),
+            Zone('bl.example', '2.0.0.127 A 127.0.0.2\n' + ''.join('%s A 127.0.0.2\n' % '.'.join(reversed(i.split('.'))) for i in (LISTED, PUBLIC_LISTED))),
             Zone('dead.example', 'x A 127.0.0.1'),
         ]
         self.internet = Internet(zones, reverse={GOOD: 'mx.sender.example', OTHER: 'liar.sender.example'})

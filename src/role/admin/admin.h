@@ -125,6 +125,17 @@ void admin_update_tick(void);
 /* An answer of resolve; *is_ours is false for another question. */
 MUST_USE bool admin_update_resolved(struct packet *m, bool *is_ours, struct err *e);
 
+/* --- watch.c: our own addresses in block lists ------------------------------------------------------- */
+
+/* From the compiled configuration; text need not stay. */
+MUST_USE bool admin_use_watch(struct str text, struct err *e);
+/* Mail has left by a connection: after many of them it is looked sooner. */
+void admin_watch_connection(void);
+/* Every second. */
+void admin_watch_tick(void);
+/* An answer of resolve; *is_ours is false for another question. */
+MUST_USE bool admin_watch_resolved(struct packet *m, bool *is_ours, struct err *e);
+
 /* client_key.c */
 extern const struct command queue_commands[];
 extern const size_t queue_command_count;

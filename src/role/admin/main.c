@@ -402,7 +402,7 @@ static bool on_config(struct packet *m, struct err *e)
     struct str text;
 
     return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
-           admin_use_domains(text, e) &&
+           admin_use_domains(text, e) && admin_use_watch(text, e) &&
            IPC_SEND(&self.monitor, config_done, NULL, 0, e, .number = config.number);
 }
 
@@ -467,6 +467,7 @@ static void on_tick(void)
         end();
     admin_report_tick();
     admin_update_tick();
+    admin_watch_tick();
     if (!stop_ms)
         admin_post_tick();
     web_fetch_tick();
@@ -491,7 +492,7 @@ _Noreturn void admin_main(void)
     psl_warm();
     admin_send_begin();
     own_uid = geteuid(); // not a call the sandbox has
-    if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) ||
+    if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) || !admin_use_watch(self.config, &e) ||
         !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {
         LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));

@@ -228,6 +228,8 @@ static bool on_tls_result(struct packet *packet, struct err *e)
         return false;
     if (!is_domain(m.policy_domain) || !is_domain(m.recipient_domain))
         return fail(e, ERR_DENIED, "a TLS result of no domain");
+    if (!m.is_host) // there is one for each connection
+        admin_watch_connection();
     if (admin_settings()->no_tls_reports)
         return true;
     if (!reports_add_tls_result(
@@ -247,7 +249,7 @@ static bool on_tls_result(struct packet *packet, struct err *e)
 
 bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, struct err *e)
 {
-    bool is_of_update;
+    bool is_taken;
 
     *is_ours = true;
     switch ((int)m->type) {
@@ -258,7 +260,8 @@ bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, 
     case IPC_tls_result:
         return on_tls_result(m, e);
     case IPC_resolved:
-        return admin_update_resolved(m, &is_of_update, e) && (is_of_update || admin_send_resolved(m, e));
+        return admin_update_resolved(m, &is_taken, e) &&
+               (is_taken || (admin_watch_resolved(m, &is_taken, e) && (is_taken || admin_send_resolved(m, e))));
     case IPC_dkim_selector:
     case IPC_dkim_signed:
         return true; // too late for whoever asked

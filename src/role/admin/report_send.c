@@ -58,6 +58,7 @@ static struct {
     int64_t start_ms;   // of the next job
     int64_t spacing_ms; // between their starts
     bool is_running;    // the first one: the DNS is asked
+    int64_t begun_ms;   // since when
     struct dns_later later;
     uint64_t request; // 0: none
     int64_t asked_ms;
@@ -682,10 +683,16 @@ static void run_job(void)
     dns_later_begin(&queue.later);
     wanted = job->is_tls ? tls_recipients(&dns, &a, job->domain, &to)
                          : dmarc_recipients(&dns, &a, job->domain, &to);
-    if (queue.later.is_missing)
+    if (queue.later.is_missing) {
         ask();
-    else
+    } else {
+        if (job->is_tls)
+            METRIC_TIME(tlsrpt_lookup_duration_seconds, os_monotonic_ms() - queue.begun_ms,
+                        wanted == WANTED      ? METRIC_TLSRPT_OK
+                        : wanted == ASK_LATER ? METRIC_TLSRPT_TEMPORARY
+                                              : METRIC_TLSRPT_NONE);
         finish(&a, wanted, &to);
+    }
     arena_fini(&a);
 }
 
@@ -696,8 +703,9 @@ static void start_job(void)
 
     dns_later_init(&queue.later);
     queue.is_running = true;
+    queue.begun_ms = os_monotonic_ms();
     if (!queue.first->retries)
-        queue.start_ms = os_monotonic_ms() + queue.spacing_ms;
+        queue.start_ms = queue.begun_ms + queue.spacing_ms;
     // Nobody is asked about domains that are not told anyway.
     if (!queue.first->is_tls && !has_reason(queue.first, &wants, &e))
         LOG(LOG_ERROR, "admin", "reading evaluations", LOG_E(&e));

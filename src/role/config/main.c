@@ -303,6 +303,39 @@ static void put_web_ports(struct compile *c)
             COMPILED_PUT(&c->dial_ports, web_port, .port = url.port);
 }
 
+static void put_watched_zones(struct compile *c, const struct sconf_node *list, struct map *seen)
+{
+    SCONF_EACH (zone, list) {
+        struct str ascii;
+        struct err e = {0};
+
+        if (domain_to_ascii(c->a, zone->value, &ascii, &e) && !map_put(seen, ascii, c))
+            COMPILED_PUT(&c->reports, watched_zone, .name = ascii);
+    }
+}
+
+static void put_watched_addresses(struct compile *c, const struct sconf_node *list)
+{
+    SCONF_EACH (ip, list)
+        COMPILED_PUT(&c->reports, watched_address, .ip = ip->value);
+}
+
+/* mox-imap-store-cli-config.md 5.7 */
+static void put_watched(struct compile *c)
+{
+    const struct sconf_node *root = c->config->main.root, *public = sconf_get(sconf_get(root, "Listeners"), "public");
+    const struct sconf_node *nat = sconf_get(public, "NATIPs");
+    struct map seen = {0};
+
+    put_watched_zones(c, sconf_get(sconf_get(public, "SMTP"), "DNSBLs"), &seen);
+    put_watched_zones(c, sconf_get(c->config->domains.root, "MonitorDNSBLs"), &seen);
+    map_fini(&seen);
+    put_watched_addresses(c, nat && nat->child ? nat : sconf_get(public, "IPs"));
+    // Mail leaves from these, too.
+    SCONF_EACH (transport, sconf_get(root, "Transports"))
+        put_watched_addresses(c, sconf_get(sconf_get(transport, "Socks"), "RemoteIPs"));
+}
+
 static void put_updates(struct compile *c)
 {
     const struct sconf_node *root = c->config->main.root, *updates = sconf_get(root, "Updates");
@@ -443,6 +476,7 @@ static void compile(struct compile *c)
     compile_web_domains(c->a, c->config, &c->web);
     compile_web_sites(c->a, c->config, &c->web, &c->dial_ports);
     put_updates(c);
+    put_watched(c);
     config_put_directory(c->config, &main_part, &domains_part);
     if (main_part.full || domains_part.full)
         finish(false, STR("the configuration is too large\n"));

@@ -467,7 +467,8 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
                                          .remote_address = arena_dup(&c->a, r.ip),
                                          .has_dsn_duty = r.is_dsn_passed};
         item->sending = ANSWERED;
-        METRIC_TIME(queue_delivery_duration_seconds, os_monotonic_ms() - item->started_ms, item->entry.attempts, c->has_transport,
+        METRIC_TIME(queue_delivery_duration_seconds, os_monotonic_ms() - item->started_ms, item->entry.attempts,
+                    c->has_transport ? metric_name(c->transport.name) : 0,
                     r.is_tls, r.outcome == IPC_DELIVERED          ? METRIC_ATTEMPT_OK
                               : r.outcome == IPC_FAILED_FOR_GOOD ? METRIC_ATTEMPT_PERMERROR
                                                                  : METRIC_ATTEMPT_TEMPERROR);

@@ -276,7 +276,7 @@ static void ask_lists(struct smtp_session *c, struct buf *listed)
         }
         began = os_monotonic_ms();
         dnsbl_check(&dns, &c->a, zone, &c->sender->ip, &r);
-        METRIC_TIME(dnsbl_lookup_duration_seconds, os_monotonic_ms() - began, r.status);
+        METRIC_TIME(dnsbl_lookup_duration_seconds, os_monotonic_ms() - began, metric_name(zone), r.status);
         if (r.status == DNSBL_ERROR)
             LOG(LOG_INFO, "smtpserver", "list gives no answer", LOG_S("zone", zone),
                 LOG_S("why", r.why));
