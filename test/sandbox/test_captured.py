@@ -342,7 +342,7 @@ def a_captured_session_signs_for_its_own_account_only():
 
 
 def submit(reverse_path, n):
-    return message('submit', reverse_path, (4, n), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', (1, 0), b'', b'', (1, 0), b'')
+    return message('submit', reverse_path, (4, n), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', (1, 0), b'', b'', (1, 0), b'', b'')
 
 
 def submit_rcpt(address, delivery_id=b'', relay=0):
