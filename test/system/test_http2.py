@@ -134,13 +134,42 @@ def rapid_reset_ends_the_connection():
 
 
 @test
+def made_to_reset_ends_the_connection():
+    """CVE-2025-8671: each request is followed by something that makes the server reset it, so that another may come."""
+    s = server()
+    for mistake in ((WINDOW_UPDATE, 0, b'\0\0\0\0'), (DATA, 0, b'x'), (HEADERS, END_HEADERS, head())):
+        start = len(s.log_text())
+        c = Client(s, struct.pack('>HI', 4, 0))
+        c.many([f for i in range(1000) for f in ((HEADERS, END_STREAM | END_HEADERS, 1 + 2 * i, head()),
+                                                 (mistake[0], mistake[1], 1 + 2 * i, mistake[2]))])
+        code = c.goaway()
+        assert code in (ENHANCE_YOUR_CALM, 1, 5, None), (mistake, code)  # 1, 5: nghttp2 ends it at the first
+        assert s.log_text(start).count('m="http request"') < 300
+        c.sock.close()
+
+
+@test
+def requests_beyond_the_limit_end_the_connection():
+    """Who goes on opening streams that are refused."""
+    s = server()
+    c = Client(s, struct.pack('>HI', 4, 0))
+    c.many([(HEADERS, END_STREAM | END_HEADERS, 1 + 2 * i, head()) for i in range(1000)])
+    assert c.goaway() == ENHANCE_YOUR_CALM
+    c.sock.close()
+
+
+@test
 def floods_of_frames_end_the_connection():
     s = server()
     start = len(s.log_text())
     for frames in ([(HEADERS, END_STREAM, 1, head())] + [(CONTINUATION, 0, 1, field('x', 'y'))] * 5000,
                    [(PING, 0, 0, b'12345678')] * 2000, [(SETTINGS, 0, 0, b'')] * 2000,
                    [(PRIORITY, 0, 3, b'\0\0\0\0\1')] * 2000,
-                   [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, 0, 1, b'')] * 2000):
+                   [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, 0, 1, b'')] * 2000,
+                   [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, PADDED, 1, b'\x07' + bytes(7))] * 2000,
+                   [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(WINDOW_UPDATE, 0, 1, b'\0\0\0\1')] * 2000,
+                   [(WINDOW_UPDATE, 0, 0, b'\0\0\0\1')] * 2000,
+                   [(SETTINGS, 0, 0, struct.pack('>HI', 4, 65535 + i % 2)) for i in range(2000)]):
         c = Client(s)
         c.many(frames)
         code = c.goaway()

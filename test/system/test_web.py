@@ -240,10 +240,12 @@ def nothing_above_the_root():
         with site(handler('^/files/', static(root, 'StripPrefix: /files/', 'ListFiles: true')),
                   handler('^/', 'WebRedirect:\n\tBaseURL: https://elsewhere.example')) as s:
             for path in ('out', 'absolute', 'up/secret', 'etc/passwd', 'proc/etc/passwd', 'around', 'loop', 'fifo', 'socket',
-                         'null', '%252e%252e/secret', '..%252fsecret'):
+                         'null', '%252e%252e/secret', '..%252fsecret', '..;/secret', '..%3b/secret', '..%5csecret', '..\\secret',
+                         '.%5c..%5csecret', '%c0%ae%c0%ae/secret', '%uff0e%uff0e/secret'):
                 status, _, body = get(s, '/files/' + path)
-                assert status in (403, 404) and b'secret' not in body, (path, status, body)
-            for path in ('../secret', '%2e%2e/secret', '..%2fsecret', '%2e%2e%2fsecret', 'sub/..%2f..%2fsecret'):
+                assert status in (403, 404) or (status == 400 and '%u' in path), (path, status)
+                assert b'secret' not in body, (path, body)
+            for path in ('../secret', '.%2e/secret', '%2e%2e/secret', '..%2fsecret', '%2e%2e%2fsecret', 'sub/..%2f..%2fsecret'):
                 # It is /secret, which is another handler's.
                 status, fields, _ = get(s, '/files/' + path)
                 assert (status, fields.get('location')) == (308, 'https://elsewhere.example/secret'), (path, status, fields)
@@ -342,6 +344,12 @@ def compressed_for_those_who_take_it():
             assert packed('/a.txt', 'deflate, gzip;q=0.1')[:2] == (True, text)
             for accept in ('identity', 'gzip;q=0', 'br', ''):
                 assert packed('/a.txt', accept)[:2] == (False, text), accept
+            # A cache that keeps what is not compressed is told that others get something else.
+            assert packed('/a.txt', 'identity')[2]['vary'] == packed('/c.html', 'br')[2]['vary'] == 'Accept-Encoding'
+            assert 'vary' not in packed('/b.png')[2]
+            with open(os.path.join(dir, 'huge.txt'), 'wb') as f:
+                f.truncate(11 << 20)
+            assert not packed('/huge.txt')[0]  # nobody makes us work that long
             assert packed('/small.txt')[:2] == (False, b'small') and packed('/b.png')[:2] == (False, text)
             is_packed, body, fields = packed('/c.html')
             assert (is_packed, body) == (True, b'<p>packed beforehand') and 'content-length' in fields
@@ -567,6 +575,65 @@ def smuggling_through_the_proxy():
             w = wire(s, 'GET http://other.example/ HTTP/1.1\r\n' + host + '\r\n')
             assert reply(w)[0] == 400
             w.close()
+
+
+@test
+def fields_of_the_connection_take_nothing_away():
+    """What Connection names is dropped, but not what the request is made of, nor what the proxy says itself."""
+    with http_server() as backend:
+        with site(handler('^/', forward(backend.server_address[1]))) as s:
+            for body in (('-d', 'hello'), ('-d', 'hello', '-H', 'Transfer-Encoding: chunked')):
+                got = json.loads(get(s, '/p', *body, '-H', 'X-Secret: 1', '-H', 'Connection: Host, Content-Length, Transfer-Encoding, '
+                                     'X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Secret, close')[2])
+                seen = {n.lower(): v for n, v in got['fields']}
+                assert (got['body'], seen['host'], seen['x-forwarded-host']) == ('hello', 'site.example', 'site.example'), got
+                assert seen['x-forwarded-for'].startswith('127.') and seen['x-forwarded-proto'] == 'http' and 'x-secret' not in seen
+                assert len(got['fields']) == len(seen), got
+
+
+@test
+def after_a_refused_upgrade_it_is_http():
+    """What a client says behind it is a request like any other, and reaches the server behind as one."""
+    heads = []
+
+    def serve(c):
+        while head := read_head(c):
+            heads.append(head)
+            c.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+        c.close()
+    ask = ('GET /ws HTTP/1.1\r\nHost: site.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: %d\r\n'
+           'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+    behind = 'GET /behind HTTP/1.1\r\nHost: site.example\r\nX-Forwarded-For: 1.2.3.4\r\nTransfer_Encoding: chunked\r\n\r\n'
+    with raw_server(serve) as port:
+        with site(handler('^/', forward(port))) as s:
+            for version, n in ((777, 1), (13, 2)):  # refused by us, or by the server behind
+                del heads[:]
+                w = wire(s, ask % version + behind)
+                assert reply(w)[0] == 400 and reply(w)[::2] == (200, b'ok')
+                w.close()
+                assert len(heads) == n and heads[-1].startswith(b'GET /behind HTTP/1.1\r\n'), heads
+                assert b'1.2.3.4' not in heads[-1] and b'Encoding' not in heads[-1] and b'Upgrade' not in heads[-1]
+            w = wire(s, behind.replace('Host:', 'Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nHost:'))
+            assert reply(w)[0] == 200 and b'h2c' not in heads[-1] and b'HTTP2' not in heads[-1]
+            w.close()
+
+
+@test
+def a_window_of_a_few_bytes_is_no_reading():
+    """Who makes room for one byte at a time is left, as who makes none."""
+    with files(big=bytes(1 << 20)) as dir, site(handler('^/', static(dir)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+        c = Client(s, struct.pack('>HI', 4, 1))
+        c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head('/big', 'GET', 'site.example'))
+        n = 0
+        while True:
+            f = c.read()
+            if not f or f[0] == GOAWAY:
+                break
+            if f[0] == DATA:
+                n += len(f[3])
+                c.many([(WINDOW_UPDATE, 0, 1, b'\0\0\0\1')])
+        assert 0 < n < 1 << 16, n
+        c.sock.close()
 
 
 @test

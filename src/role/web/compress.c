@@ -82,15 +82,24 @@ static void weaken_etag(struct web_exchange *x, struct web_reply *r)
             r->fields.items[i].value = arena_printf(x->arena, "W/%.*s", STR_FMT(r->fields.items[i].value));
 }
 
+// RFC 9110 12.5.5: whoever keeps it must know, of what is not compressed too, that others get something else.
+static void put_vary(struct web_exchange *x, struct web_reply *r)
+{
+    if (!x->no_compression && r->status == 200 &&
+        encoding_is_worth_it(http_field_get(&r->fields, STR("Content-Type"))) &&
+        !http_field_has_token(&r->fields, STR("Vary"), STR("Accept-Encoding")))
+        web_field(x, r, STR("Vary"), STR("Accept-Encoding"));
+}
+
 void compress_reply(struct web_exchange *x, struct web_reply *r)
 {
     struct web_source *source;
     struct squeeze *s;
 
+    put_vary(x, r);
     if (!is_wanted(x, r))
         return;
     web_field(x, r, STR("Content-Encoding"), STR("gzip"));
-    web_field(x, r, STR("Vary"), STR("Accept-Encoding"));
     weaken_etag(x, r);
     if (r->file)
         web_file_as_source(x, r);

@@ -21,8 +21,9 @@ enum {
     CONNECTION_WINDOW = MAX_STREAMS * STREAM_WINDOW,
     FLUSH_BYTES = 64 * 1024,
     WINDOW_MS = 60 * 1000, // in which the two limits below are counted
-    MAX_RESETS = 200,      // streams that the client takes back
+    MAX_RESETS = 200,      // streams that the client takes back, or has us reset
     MAX_IDLE_FRAMES = 500, // that ask for work and give none: PING, SETTINGS, PRIORITY
+    UPDATES_PER_DATA = 4,  // WINDOW_UPDATE, beyond MAX_IDLE_FRAMES: of stream and connection, and some more
     MAX_HEADER_FLOOD = 16 * HTTP_MAX_HEAD, // of one request; more ends the connection
     FIELD_OVERHEAD = 32,   // RFC 9113 6.5.2
     LINGER_MS = 1000,      // for the rest of a body that nobody reads
@@ -114,7 +115,9 @@ struct session {
     struct stream_state *streams; // in the order in which they came
     size_t n_streams;
     int64_t window_ms; // when the counts began
-    unsigned n_resets, n_idle_frames, n_requests;
+    unsigned n_resets, n_idle_frames, n_updates, n_requests;
+    unsigned n_sent;     // frames of DATA
+    size_t moved;        // bytes of replies since progress
     int64_t progress_ms; // when something last came or went that is worth waiting for
     int64_t blocked_ms;  // since when the client takes nothing of what is there for it; 0: it does
     short wants;         // of the client's socket, before more can be read
@@ -285,7 +288,7 @@ static void count_frame(struct session *s, unsigned *count, unsigned max, const 
 
     if (now - s->window_ms > WINDOW_MS) {
         s->window_ms = now;
-        s->n_resets = s->n_idle_frames = 0;
+        s->n_resets = s->n_idle_frames = s->n_updates = s->n_sent = 0;
     }
     if (++*count > max)
         end_session(s, why);
@@ -313,6 +316,8 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
         }
         break;
     case NGHTTP2_DATA:
+        if (frame->hd.length && frame->hd.length == frame->data.padlen && !is_end)
+            count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "frames of padding");
         if (st) {
             st->body_ended |= is_end;
             wake(st);
@@ -338,12 +343,14 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
         if (!hd->length && !(hd->flags & NGHTTP2_FLAG_END_STREAM))
             count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "empty frames");
         break;
-    case NGHTTP2_PING:
-    case NGHTTP2_SETTINGS:
-    case NGHTTP2_PRIORITY:
-        count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "frames that ask for nothing");
+    case NGHTTP2_WINDOW_UPDATE:
+        count_frame(s, &s->n_updates, MAX_IDLE_FRAMES + UPDATES_PER_DATA * s->n_sent, "windows that nothing was sent into");
+        break;
+    case NGHTTP2_HEADERS:
+    case NGHTTP2_CONTINUATION:
         break;
     default:
+        count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "frames that ask for nothing");
         break;
     }
     return 0;
@@ -426,8 +433,21 @@ static ssize_t read_reply(nghttp2_session *ng, int32_t id, uint8_t *out, size_t 
         }
     }
     st->x.sent += got;
-    s->progress_ms = os_monotonic_ms();
+    s->n_sent++;
+    s->moved += got;
+    // Not of every byte: who makes room for a few of them again and again is as good as one who does not read.
+    if (s->moved >= WEB_BUFFER || (*flags & NGHTTP2_DATA_FLAG_EOF)) {
+        s->progress_ms = os_monotonic_ms();
+        s->moved = 0;
+    }
     return (ssize_t)got;
+}
+
+// CVE-2025-8671: the client does something wrong on a stream, so that it is us who reset it.
+static bool is_made_to_reset(uint32_t code)
+{
+    return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR || code == NGHTTP2_STREAM_CLOSED ||
+           code == NGHTTP2_FRAME_SIZE_ERROR || code == NGHTTP2_REFUSED_STREAM;
 }
 
 // The end of a reply.
@@ -438,6 +458,8 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     bool may_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
 
     (void)ng;
+    if (frame->hd.type == NGHTTP2_RST_STREAM && is_made_to_reset(frame->rst_stream.error_code))
+        count_frame(s, &s->n_resets, MAX_RESETS, "the client has its requests reset");
     if (st && may_end && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && !st->body_ended)
         st->ended_ms = os_monotonic_ms();
     return 0;
@@ -715,7 +737,8 @@ static void serve_stream(void *ctx)
     st->fiber = fiber_current();
     if (st->refused) {
         st->x.handler = STR("(badrequest)");
-        web_fail(&st->x, st->refused, STR(""));
+        if (client_may_ask(&st->x))
+            web_fail(&st->x, st->refused, STR(""));
     } else {
         dispatch(&st->x);
     }

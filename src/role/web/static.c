@@ -314,7 +314,6 @@ static void reply_file(const struct place *p, int fd, const struct stat *st, str
     gz = open_packed(p, st, type, &packed);
     if (gz >= 0) {
         web_field(p->x, &r, STR("Content-Encoding"), STR("gzip"));
-        web_field(p->x, &r, STR("Vary"), STR("Accept-Encoding"));
         for (size_t i = 0; i < r.fields.n; i++) // not these bytes, but as good
             if (str_eq(r.fields.items[i].name, STR("ETag")))
                 r.fields.items[i].value = arena_printf(p->x->arena, "W/%.*s", STR_FMT(v.etag));
