@@ -949,8 +949,8 @@ def who_stalls_in_the_middle_is_left():
                 break
         ended.release()
         c.close()
-    with raw_server(serve) as port, files(**{'a.txt': 'hello'}) as dir:
-        with site(handler('^/file', static(dir)), handler('^/', forward(port)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+    with raw_server(serve) as port, files() as dir:
+        with site(handler('^/file/', static(dir, 'StripPrefix: /file/')), handler('^/', forward(port)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
             to = ('--connect-to', '::%s:%d' % (s.ip, HTTPS), '-k', 'https://site.example:%d/body' % HTTPS)
             r = curl('-H', 'Host: site.example', 'http://%s:%d/body' % (s.ip, HTTP), ok=False)
             assert (r.returncode, r.stdout) == (18, 'hello') and ended.acquire(timeout=WAIT)
@@ -969,6 +969,16 @@ def who_stalls_in_the_middle_is_left():
                         'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
             assert reply(w)[0] == 101 and reply(w) is None and ended.acquire(timeout=WAIT)
             w.close()
+            with open(os.path.join(dir, 'huge'), 'wb') as f:
+                f.truncate(100 << 20)  # more than any socket holds
+            for port in (HTTP, HTTPS):
+                sock = socket.create_connection((s.ip, port), timeout=WAIT)
+                start = len(s.log_text())
+                if port == HTTPS:
+                    sock = insecure_context().wrap_socket(sock)
+                sock.sendall(b'GET /file/huge HTTP/1.1\r\nHost: site.example\r\n\r\n')
+                s.wait_log('m="writing to the client" err="timeout"', start)
+                sock.close()
 
 
 @test
