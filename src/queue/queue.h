@@ -126,7 +126,7 @@ struct queue_entry {
     // For queue_result.
     uint32_t max_attempts, keep_retired_s;
     bool is_sender_real, is_delay_told, is_held;
-    int64_t next_attempt_unix;
+    int64_t next_attempt_unix, begun_next_unix; // as it was given out; as queue_begin has set it
     struct str message_id;
 };
 /* A copy with its texts in a. */
@@ -170,7 +170,7 @@ bool queue_has_ready(const struct queue *q);
  * is sent: after queue_commit a crash leads to no second attempt before its time.
  */
 MUST_USE bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e);
-/* It did not begin after all: it does not count, and the entry is due as before. */
+/* It did not begin after all: it does not count, and the entry is due as before, or when a person has said meanwhile. */
 MUST_USE bool queue_take_back(struct queue *q, const struct queue_entry *entry, struct err *e);
 
 enum attempt_class { ATTEMPT_DELIVERED, ATTEMPT_TEMPORARY, ATTEMPT_PERMANENT };

@@ -32,7 +32,7 @@ static int64_t jitter_s(void)
     return r % JITTER_S - JITTER_S / 2;
 }
 
-static bool note_begin(struct queue *q, const struct queue_entry *entry, int64_t now, struct err *e)
+static bool note_begin(struct queue *q, const struct queue_entry *entry, int64_t now, int64_t next, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts + 1, "
                                     "last_attempt_unix = ?2, last_error = 'delivering...', "
@@ -42,28 +42,34 @@ static bool note_begin(struct queue *q, const struct queue_entry *entry, int64_t
         return false;
     stmt_bind_u64(s, 1, entry->id);
     stmt_bind_i64(s, 2, now);
-    stmt_bind_i64(s, 3, now + queue_wait_s(true, entry->attempts) + jitter_s());
+    stmt_bind_i64(s, 3, next);
     return stmt_run(s, e);
 }
 
 bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e)
 {
-    if (!queue_change_begin(q, e) ||
-        !queue_change_end(q, note_begin(q, entry, os_now_unix(), e), e))
+    int64_t now = os_now_unix();
+    int64_t next = now + queue_wait_s(true, entry->attempts) + jitter_s();
+
+    if (!queue_change_begin(q, e) || !queue_change_end(q, note_begin(q, entry, now, next, e), e))
         return false;
     entry->attempts++;
+    entry->begun_next_unix = next;
     return true;
 }
 
+// What a person has set meanwhile stays.
 static bool note_none(struct queue *q, const struct queue_entry *entry, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts - 1, last_error = '', "
-                                    "next_attempt_unix = ?2 WHERE id = ?1", e);
+                                    "next_attempt_unix = CASE WHEN next_attempt_unix = ?3 THEN ?2 "
+                                    "ELSE next_attempt_unix END WHERE id = ?1", e);
 
     if (!s)
         return false;
     stmt_bind_u64(s, 1, entry->id);
     stmt_bind_i64(s, 2, entry->next_attempt_unix); // as it was when it was given out
+    stmt_bind_i64(s, 3, entry->begun_next_unix);
     return stmt_run(s, e);
 }
 
@@ -138,8 +144,9 @@ static bool note_failure(struct queue *q, const struct queue_entry *entry, const
                          int64_t next_unix, struct err *e)
 {
     AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts + 1, "
-                                    "last_attempt_unix = ?2, last_error = ?3, "
-                                    "next_attempt_unix = ?4 WHERE id = ?1", e);
+                                    "last_attempt_unix = ?2, last_error = ?3, next_attempt_unix = "
+                                    "CASE WHEN next_attempt_unix = ?5 THEN ?4 ELSE next_attempt_unix END "
+                                    "WHERE id = ?1", e);
 
     if (!s)
         return false;
@@ -147,6 +154,7 @@ static bool note_failure(struct queue *q, const struct queue_entry *entry, const
     stmt_bind_i64(s, 2, os_now_unix());
     stmt_bind_str(s, 3, t->text);
     stmt_bind_i64(s, 4, next_unix);
+    stmt_bind_i64(s, 5, entry->next_attempt_unix); // a person may have set another meanwhile
     return stmt_run(s, e);
 }
 

@@ -1,3 +1,4 @@
+#include "queue/manage.h"
 #include "queue/queue_priv.h"
 #include "queue/queue_test.h"
 
@@ -161,6 +162,42 @@ TEST(queue_takes_an_attempt_back)
     CHECK(queue_fixture_next(&f, &entry) && entry.id != got[0].id);
     CHECK(queue_take_back(f.q, &got[0], &e));
     CHECK(queue_fixture_next(&f, &entry) && entry.id == got[0].id && entry.attempts == 0);
+    queue_fixture_end(&f);
+}
+
+static void set_time(struct queue_fixture *f, const char *value)
+{
+    struct err e = {0};
+    uint64_t last;
+    size_t n;
+
+    CHECK(queue_change(f->q, QUEUE_SET_TIME, &(struct queue_filter){0}, str_of(value), 0, 10, &n, &last, &e) && n == 1);
+}
+
+// What a person has said while an attempt was going on holds, whatever becomes of that.
+TEST(queue_keeps_a_time_that_was_set_meanwhile)
+{
+    struct queue_fixture f;
+    struct queue_entry entry;
+    struct err e = {0};
+
+    queue_fixture_begin(&f);
+    add(&f, "a", "1@x");
+    CHECK(queue_fixture_next(&f, &entry) && queue_begin(f.q, &entry, &e));
+    set_time(&f, "1h");
+    CHECK(queue_take_back(f.q, &entry, &e) && !queue_fixture_next(&f, &entry));
+    queue_fixture_wait(&f, 3599);
+    CHECK(!queue_fixture_next(&f, &entry));
+    queue_fixture_wait(&f, 1);
+    CHECK(queue_fixture_next(&f, &entry) && entry.attempts == 0);
+    // At an account of ours, likewise.
+    set_time(&f, "2h");
+    CHECK(queue_result(f.q, &entry, &(struct attempt){.class = ATTEMPT_TEMPORARY, .text = STR("full")}, &e));
+    queue_fixture_wait(&f, 7199);
+    CHECK(!queue_fixture_next(&f, &entry));
+    queue_fixture_wait(&f, 1);
+    CHECK(queue_fixture_next(&f, &entry) && entry.attempts == 1);
+    CHECK(queue_begin(f.q, &entry, &e) && queue_take_back(f.q, &entry, &e) && queue_fixture_next(&f, &entry));
     queue_fixture_end(&f);
 }
 
