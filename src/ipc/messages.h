@@ -1006,10 +1006,14 @@ enum ipc_delivery { IPC_DELIVERED = 1, IPC_FAILED_FOR_NOW = 2, IPC_FAILED_FOR_GO
     F(str, ip, 64)                                                                                 \
     F(u8, is_tls, 1)                                                                               \
     F(u8, is_dsn_passed, 1)
-/* deliver -> queue: all recipients of the message have been said. tried as above, with what came to it. */
+/*
+ * deliver -> queue: all recipients of the message have been said. tried as above, with what came to it. is_unreached: no
+ * server has heard of it, for a reason that is not this message's; others that ask the same of a server would fare alike.
+ */
 #define ipc_deliver_end_FIELDS(F)                                                                  \
     F(u64, message, 0)                                                                             \
-    F(str, tried, IPC_MAX_TRIED)
+    F(str, tried, IPC_MAX_TRIED)                                                                   \
+    F(u8, is_unreached, 1)
 /* queue -> deliver: that has been noted; now the next message may be ended, and no more than one is lost track of. */
 #define ipc_deliver_noted_FIELDS(F) F(u64, message, 0)
 

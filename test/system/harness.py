@@ -23,6 +23,7 @@ SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS = 1025, 1587, 1465, 1143, 1993
 LOGIN, PASSWORD = 'mox@localhost', 'moxmoxmox'
 # No question of a test leaves the machine: nobody is asked, unless the test has an Internet of its own.
 os.environ.setdefault('MOX_RESOLVER', 'none')
+os.environ.setdefault('MOX_DOWN_MS', '0')  # servers that were not there a moment ago are tried again
 WAIT = 60  # seconds after which an event that must come is given up; never part of a result
 
 _next_ip = [os.getpid() % 200]

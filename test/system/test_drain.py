@@ -7,11 +7,13 @@ MANY = 60
 class World:
     def __init__(self):
         self.internet = Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1)),
-                                  Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2))])
+                                  Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2)),
+                                  Zone('dead.example', '@ MX 10 mx\nmx A %s\n' % ip(3)),
+                                  Zone('plain.example', '@ MX 10 mx\nmx A %s\n' % ip(4))])
 
     def __enter__(self):
         self.internet.start()
-        self.serving = serving(env=self.internet.env)
+        self.serving = serving(env=dict(self.internet.env, MOX_DOWN_MS='10000'))
         self.s = self.serving.__enter__()
         self.s.stop()
         path = os.path.join(self.s.dir, 'domains.conf')
@@ -156,6 +158,82 @@ def many_accounts_that_send_little_wait_together(w, s, start):
         empty(s)
         assert recipients(sink) == expected(['i%d@one.example' % i for i in range(7)] + ['k%d@one.example' % i for i in range(7)])
         assert len(sink.connections) >= 2
+
+
+class Dead(Sink):
+    """Connections are taken, and nothing is said on them."""
+
+    def _serve(self, c):
+        with self.changed:
+            self.connections.append([])
+            self.changed.notify_all()
+        c.close()
+
+
+def entries(s, domain):
+    """(recipient, attempts, seconds until the next, why) of all that wait for a domain."""
+    with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/queue/queue.db'), uri=True,
+                                            timeout=WAIT)) as db:
+        return db.execute('SELECT recipient, attempts, next_attempt_unix - last_attempt_unix, last_error FROM entry WHERE domain = ? '
+                          'ORDER BY 1', (domain,)).fetchall()
+
+
+def put_off(s, domain, n, attempts=1):
+    deadline = time.monotonic() + WAIT
+    while True:
+        got = entries(s, domain)
+        if len(got) == n and all(g[1] == attempts and g[3] not in ('', 'delivering...') for g in got):
+            return got
+        assert time.monotonic() < deadline, got[:5]
+        time.sleep(0.05)
+
+
+@out
+def a_dead_destination_is_dialed_once(w, s, start):
+    """Of many messages one is tried, and its reason holds for all; each has its attempt and its own next time."""
+    to = ['l%03d@dead.example' % i for i in range(150)]
+    with Dead(3) as dead, Sink(2) as other:
+        fill(s, to[:100])
+        fill(s, to[100:] + ['l@two.example'], user='bob')
+        release(s)
+        other.wait(1)  # who has another server does not wait
+        got = put_off(s, 'dead.example', 150)
+        assert [g[0] for g in got] == to and len(dead.connections) == 1, len(dead.connections)
+        assert {g[3] for g in got} == {'waiting for a reply: the server closed the connection'}, {g[3] for g in got}
+        assert all(445 <= g[2] <= 455 for g in got) and len({g[2] for g in got}) > 2, {g[2] for g in got}
+        submit(s, 'l@dead.example')  # nor is it dialed for one that comes now
+        put_off(s, 'dead.example', 151)
+        assert len(dead.connections) == 1, len(dead.connections)
+    # A person who has mended it is not told of what was.
+    with Sink(3) as sink:
+        queue_command(s, 'schedule', '-to', 'dead.example', '-now', '0s')
+        sink.wait(151)
+        empty(s)
+        assert recipients(sink) == expected(to + ['l@dead.example'])
+
+
+@out
+def what_one_message_asks_for_is_not_held_against_others(w, s, start):
+    """What needs no TLS was not delivered; what does not say so is dialed all the same."""
+    with Dead(4) as dead:
+        submit(s, 'm1@plain.example', headers='TLS-Required: No\r\n')
+        put_off(s, 'plain.example', 1)
+    with Sink(4) as sink:
+        submit(s, 'm2@plain.example')
+        sink.wait(1)
+        submit(s, 'm3@plain.example', headers='TLS-Required: No\r\n')
+        got = put_off(s, 'plain.example', 2)
+        assert [g[0] for g in got] == ['m1@plain.example', 'm3@plain.example'] and len(dead.connections) == 1, got
+        # Refusals of one message are its own.
+        sink.says['MAIL'] = ['451 4.3.0 not this one']
+        submit(s, 'm4@plain.example')
+        put_off(s, 'plain.example', 3)
+        del sink.says['MAIL']
+        submit(s, 'm5@plain.example')
+        sink.wait(2)
+        queue_command(s, 'schedule', '-to', 'plain.example', '-now', '0s')
+        sink.wait(5)
+        empty(s)
 
 
 def stop_and_start(s, before_end):

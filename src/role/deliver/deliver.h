@@ -37,6 +37,7 @@ struct failure {
     struct str mta;        // the server's name; empty: none was reached
     bool has_ip;
     struct ip ip;
+    bool is_ours;          // no server is to blame
 };
 
 struct rcpt {
@@ -59,6 +60,7 @@ struct message {
     size_t block_n;
     struct rcpt *rcpts;
     size_t n;
+    bool is_unreached; // as deliver_end has it
     bool is_scanned, has_8bit, has_bare, has_nul, has_utf8_header; // what is in it
     struct buf tried;
 };

@@ -19,6 +19,7 @@ struct attempt {
     struct failure last;  // of the host that was tried last
     bool has_last;
     bool is_all_permanent; // every host so far is one that can never be used
+    bool is_reached; // a server has heard of the message, or was too busy for it; or what is wrong is wrong here
     struct ip proxy; // by way of it
     int64_t end_ms;
     struct str reported; // domain that hears of TLS; empty: none
@@ -29,6 +30,7 @@ static void note_failure(struct attempt *t, const struct failure *f, bool is_hos
     t->last = *f;
     t->has_last = true;
     t->is_all_permanent &= is_host_useless;
+    t->is_reached |= f->is_ours || f->code / 100 == 4;
 }
 
 static void decide_rest(struct message *m, const struct failure *f)
@@ -127,6 +129,7 @@ static bool try_addresses(struct attempt *t, struct target *target, const struct
             note_failure(t, &f, f.is_permanent);
             return false;
         }
+        t->is_reached = true;
         if (message_say(d, t->m, &f) == SAID) {
             note_tried(t->m, target->host, &target->ip);
             return true;
@@ -355,8 +358,10 @@ static bool try_socks(struct attempt *t)
 }
 
 // The connection of the message before, if it will do for this one as well.
-static bool try_open(struct deliver *d, struct message *m)
+static bool try_open(struct attempt *t)
 {
+    struct deliver *d = t->d;
+    struct message *m = t->m;
     struct conn *c = &d->conn;
     struct failure f;
 
@@ -375,6 +380,7 @@ static bool try_open(struct deliver *d, struct message *m)
         conn_close(d);
         return false;
     case SAID_NEXT_HOST:
+        t->is_reached = true;
         conn_quit(d);
         return false;
     }
@@ -386,7 +392,7 @@ void deliver_send(struct deliver *d, struct message *m)
     struct attempt t = {.d = d, .m = m, .is_all_permanent = true,
                         .end_ms = os_monotonic_ms() + SESSION_MS};
 
-    if (try_open(d, m))
+    if (try_open(&t))
         return;
     // Whom it asks were there when it began; the next process has others.
     d->is_ending = channel_has_ended(&d->dial) || channel_has_ended(&d->resolver.ch);
@@ -402,5 +408,7 @@ void deliver_send(struct deliver *d, struct message *m)
     t.last.is_permanent &= t.is_all_permanent;
     if (!t.last.is_permanent && str_starts(t.last.enhanced, STR("5.")))
         t.last.enhanced = arena_printf(&m->a, "4%.*s", STR_FMT(str_from(t.last.enhanced, 1)));
+    m->is_unreached = !t.is_reached && !t.last.is_permanent && !d->is_ending && !channel_has_ended(&d->dial) &&
+                      !channel_has_ended(&d->resolver.ch);
     decide_rest(m, &t.last);
 }

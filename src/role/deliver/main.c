@@ -111,7 +111,7 @@ static bool send_results(struct deliver *d, struct message *m, struct err *e)
     if (d->is_ending)
         return fail(e, ERR_TEMPORARY, "a part of the server is going, or has gone");
     return IPC_SEND(&d->queue, deliver_end, NULL, 0, e, .message = m->info.message,
-                    .tried = m->tried.full ? STR("") : buf_str(&m->tried));
+                    .tried = m->tried.full ? STR("") : buf_str(&m->tried), .is_unreached = m->is_unreached);
 }
 
 // One message, from its first word to its results.

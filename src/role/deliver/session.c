@@ -161,8 +161,11 @@ static bool dial(struct deliver *d, const struct target *t, int *fd, struct aren
                   .address = ip_bytes(t->has_proxy ? &t->proxy : &t->ip),
                   .port = t->has_proxy ? d->way.port : t->port, .timeout_ms = (uint32_t)timeout_ms) ||
         !channel_expect(&d->dial, IPC_dialed, d->packet, timeout_ms + IPC_MS, &e) ||
-        !ipc_dialed_get(d->packet->body, &m, &e))
-        return failed(f, a, false, "4.3.0", "connecting: %s", e.text);
+        !ipc_dialed_get(d->packet->body, &m, &e)) {
+        failed(f, a, false, "4.3.0", "connecting: %s", e.text);
+        f->is_ours = true;
+        return false;
+    }
     snprintf(d->seen.local, sizeof d->seen.local, "%.*s", STR_FMT(m.local));
     *fd = packet_take_fd(d->packet, 0);
     packet_close_fds(d->packet);
@@ -170,6 +173,7 @@ static bool dial(struct deliver *d, const struct target *t, int *fd, struct aren
         return true;
     failed(f, a, false, m.outcome == IPC_DIAL_FORBIDDEN ? "4.4.3" : "4.4.1", "connecting to %.*s: %.*s",
            STR_FMT(t->host), STR_FMT(m.why));
+    f->is_ours = m.outcome == IPC_DIAL_FAILED;
     f->mta = arena_dup(a, t->host);
     f->has_ip = true;
     f->ip = t->ip;
@@ -349,6 +353,7 @@ enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a
         return OPEN_NEXT_ADDRESS;
     if (!stream_open(&c->stream, fd, &e)) {
         failed(f, a, false, "4.3.0", "%s", e.text);
+        f->is_ours = true;
         return OPEN_NEXT_HOST;
     }
     c->is_open = true;

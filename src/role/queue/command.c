@@ -30,6 +30,8 @@ static bool change(const struct ipc_queue_command *m, const struct queue_filter 
                       &answer->more, e))
         return false;
     changed += n;
+    if (m->verb != QUEUE_HOLD && m->verb != QUEUE_FAIL && m->verb != QUEUE_DROP)
+        down_forget(); // somebody has mended something, and wants it to be tried
     if (f->max && changed >= f->max)
         answer->more = 0;
     LOG(LOG_INFO, "queue", "changed by command", LOG_N("change", m->verb), LOG_N("messages", n));

@@ -160,6 +160,7 @@ static bool on_config(struct packet *m, struct err *e)
     struct ipc_config config;
     struct str text;
 
+    down_forget(); // the way there may be another now
     return ipc_config_get(m->body, &config, e) && role_read_config(m, &a, &text, e) &&
            transports_use(text, e) && fromid_use(text, e) &&
            IPC_SEND(&queue_role.start.monitor, config_done, NULL, 0, e, .number = config.number);
@@ -270,6 +271,7 @@ _Noreturn void queue_main(void)
         LOG(LOG_ERROR, "queue", "cannot start", LOG_E(&e));
         exit(1);
     }
+    down_begin();
     queue_set_hostname(queue_role.queue, queue_role.start.settings.hostname);
     queue_set_signer(queue_role.queue, own_mail_sign);
     service_run(&queue_role.start, &handlers);

@@ -19,11 +19,12 @@ enum {
     MAX_FURTHER = 20,  // of these, when a destination has one already: another's first finds room
     MANY_WAITING = 10, // messages that are worth another connection
     OPTIONAL_TLS = 2,  // require_tls: TLS-Required: No
-    MAX_AHEAD = 2,     // messages that a process has and has not answered
+    MAX_AHEAD = 2,     // messages that a process has and has not answered; the first is alone, until its server spoke
     // Entries of one process: the courier's arena has what is known of each until it ends.
     MAX_SERVED = 500,
     MADE_TIMEOUT_MS = 60 * 1000,
     PAUSE_MS = 1000, // when there can be no process
+    MAX_ALIKE = 1000, // entries in a second that fail for another's reason: what can be sent does not wait for all of them
     SMTP_GOING = 421, // RFC 5321 3.8
     // An attempt is over after half an hour, by deliver's own word (MAX_AHEAD of them).
     ANSWER_TIMEOUT_MS = 70 * 60 * 1000,
@@ -59,6 +60,7 @@ struct courier {
     size_t served; // entries that it was given
     size_t n, n_begun; // BEGUN
     unsigned n_ahead; // messages that have begun, and not ended
+    bool has_spoken; // the server
     uint64_t noted[MAX_AHEAD]; // messages whose results are here and wait for a commit
     size_t n_noted;
     bool has_asked;
@@ -72,6 +74,7 @@ static size_t n_couriers; // that are not free
 static uint64_t last_request;
 static int64_t pause_until_ms;
 static bool is_stopping;
+static size_t n_alike; // entries that failed for another's reason, since the last tick
 
 static struct courier *free_courier(void)
 {
@@ -83,7 +86,7 @@ static struct courier *free_courier(void)
 
 bool outgoing_has_room(void)
 {
-    return n_couriers < MAX_COURIERS && os_monotonic_ms() >= pause_until_ms && !is_stopping;
+    return n_couriers < MAX_COURIERS && os_monotonic_ms() >= pause_until_ms && !is_stopping && n_alike < MAX_ALIKE;
 }
 
 // With all recipients of a message: not while some are being looked at (RFC 5321 4.5.4.1). A further connection
@@ -95,6 +98,21 @@ bool outgoing_may(void *ctx, const struct queue_destination *to, size_t n_waitin
         return false;
     return !window_count(to) || (window_has_room(to) && n_waiting >= MANY_WAITING &&
                                  n_couriers < MAX_FURTHER);
+}
+
+// Those about TLS say that they do not need it.
+static bool is_dmarc_report(const struct queue_entry *entry)
+{
+    return entry->origin == QUEUE_OWN_REPORT && entry->max_attempts && entry->require_tls != OPTIONAL_TLS;
+}
+
+// Where it goes, and what it asks of a server: those of which both are the same fare alike when none is reached. A
+// relay is one place for all domains.
+static struct down_place place_of(const struct queue_entry *entry, const struct ipc_transport *t)
+{
+    return (struct down_place){.domain = t && t->kind == TRANSPORT_RELAY ? STR("") : entry->domain,
+                               .transport = t ? t->name : STR(""),
+                               .way = entry->require_tls + (is_dmarc_report(entry) ? 3u : 0u)};
 }
 
 static void add_items(struct courier *c, const struct queue_entry *entries, size_t n)
@@ -118,6 +136,11 @@ static struct ipc_transport transport_dup(struct arena *a, const struct ipc_tran
     return copy;
 }
 
+static const struct ipc_transport *transport_of(const struct courier *c)
+{
+    return c->has_transport ? &c->transport : NULL;
+}
+
 // The transport of those that this connection serves.
 static bool goes_with(const struct courier *c, const struct queue_entry *entry)
 {
@@ -127,23 +150,36 @@ static bool goes_with(const struct courier *c, const struct queue_entry *entry)
                                           : !c->has_transport);
 }
 
+// An attempt without a connection.
+static void end_at_once(const struct queue_entry *entry, const struct attempt *why)
+{
+    struct attempt attempt = *why;
+    struct queue_entry begun = *entry;
+    struct err e = {0};
+
+    if (!queue_begin(queue_role.queue, &begun, &e)) {
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+        queue_put_back(queue_role.queue, entry);
+        return;
+    }
+    attempt.is_remote = true;
+    attempt.started_unix = os_now_unix();
+    attempt.duration_ms = 0;
+    LOG(LOG_INFO, "queue", attempt.class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
+        LOG_S("to", entry->recipient), LOG_S("host", attempt.remote_name), LOG_S("ip", attempt.remote_address),
+        LOG_N("code", attempt.code), LOG_S("enhanced", attempt.enhanced), LOG_S("text", attempt.text));
+    if (!queue_result(queue_role.queue, &begun, &attempt, &e))
+        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+}
+
 // An entry that goes over no connection: its transport fails by its nature, or is not known.
 static bool fails_here(const struct queue_entry *entry, const struct ipc_transport *t)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    struct attempt attempt = {.class = ATTEMPT_TEMPORARY, .is_remote = true,
-                              .started_unix = os_now_unix(), .enhanced = STR("4.3.5")};
-    struct queue_entry begun;
-    struct err e = {0};
+    struct attempt attempt = {.class = ATTEMPT_TEMPORARY, .is_remote = true, .enhanced = STR("4.3.5")};
 
     if (t && t->kind != TRANSPORT_FAIL)
         return false;
-    begun = *entry;
-    if (!queue_begin(queue_role.queue, &begun, &e)) {
-        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
-        queue_put_back(queue_role.queue, entry);
-        return true;
-    }
     if (t) {
         attempt.class = t->code >= 500 ? ATTEMPT_PERMANENT : ATTEMPT_TEMPORARY;
         attempt.code = t->code;
@@ -153,11 +189,20 @@ static bool fails_here(const struct queue_entry *entry, const struct ipc_transpo
         attempt.text = arena_printf(&a, "there is no transport \"%.*s\" in mox.conf",
                                     STR_FMT(entry->transport));
     }
-    LOG(LOG_INFO, "queue", attempt.class == ATTEMPT_PERMANENT ? "delivery failed" : "delivery put off",
-        LOG_S("to", entry->recipient), LOG_N("code", attempt.code),
-        LOG_S("enhanced", attempt.enhanced), LOG_S("text", attempt.text));
-    if (!queue_result(queue_role.queue, &begun, &attempt, &e))
-        LOG(LOG_ERROR, "queue", "cannot note an attempt", LOG_E(&e));
+    end_at_once(entry, &attempt);
+    return true;
+}
+
+// One whose destination another message has just not reached.
+static bool fails_alike(const struct queue_entry *entry, const struct ipc_transport *t)
+{
+    const struct down_place where = place_of(entry, t);
+    const struct attempt *why = down_why(&where);
+
+    if (!why)
+        return false;
+    end_at_once(entry, why);
+    n_alike++;
     return true;
 }
 
@@ -206,7 +251,7 @@ static bool begin(struct courier *c, uint64_t message)
 // As many messages as the process may have. They are sent when this is committed.
 static void begin_more(struct courier *c)
 {
-    for (size_t i = 0; i < c->n && c->n_ahead < MAX_AHEAD; i++)
+    for (size_t i = 0; i < c->n && c->n_ahead < (c->has_spoken ? MAX_AHEAD : 1); i++)
         if (c->items[i].sending == WAITING && !is_ahead(c, c->items[i].entry.message) &&
             !begin(c, c->items[i].entry.message))
             break;
@@ -259,7 +304,7 @@ void outgoing_take(const struct queue_entry *entries, size_t n)
         const struct ipc_transport *t;
         bool is_known = transport_for(&entries[i], &t);
 
-        if (is_taken[i] || ((t || !is_known) && fails_here(&entries[i], t)))
+        if (is_taken[i] || ((t || !is_known) && fails_here(&entries[i], t)) || fails_alike(&entries[i], t))
             continue;
         take_alike(&entries[i], n - i, t, &is_taken[i]);
     }
@@ -356,12 +401,6 @@ static bool send_rcpts(struct courier *c, uint64_t message, struct err *e)
     return true;
 }
 
-// Those about TLS say that they do not need it.
-static bool is_dmarc_report(const struct queue_entry *entry)
-{
-    return entry->origin == QUEUE_OWN_REPORT && entry->max_attempts && entry->require_tls != OPTIONAL_TLS;
-}
-
 // The message of this item, for all its recipients that are ready here.
 static bool send_message(struct courier *c, const struct queue_entry *entry, struct err *e)
 {
@@ -424,6 +463,8 @@ static void look_for_more(struct courier *c, const struct queue_entry *like)
         LOG(LOG_ERROR, "queue", "reading the queue", LOG_E(&e));
     for (size_t i = 0; i < n; i++) {
         if (!queue_role_may_send(&more[i]))
+            continue;
+        if (goes_with(c, &more[i]) && fails_alike(&more[i], transport_of(c)))
             continue;
         if (goes_with(c, &more[i]))
             add_items(c, &more[i], 1);
@@ -494,6 +535,27 @@ static bool is_for_others(const struct courier *c, const struct attempt *t)
     return word_of(t) == WINDOW_BUSY && window_count(&c->to) > 1;
 }
 
+// What a message's end says of its destination. Only that of now, not for good: who says it has read what the server
+// wrote, and speaks here for others' messages.
+static void note_reached(struct courier *c, const struct item *item, bool is_unreached)
+{
+    const struct down_place where = place_of(&item->entry, transport_of(c));
+
+    if (is_unreached && item->attempt.class == ATTEMPT_TEMPORARY)
+        down_note(&where, &item->attempt);
+    else
+        down_over(&where);
+    c->has_spoken |= !is_unreached;
+}
+
+// Those that would be next and fare alike.
+static void end_alike(struct courier *c)
+{
+    for (size_t i = 0; i < c->n; i++)
+        if (c->items[i].sending == WAITING && fails_alike(&c->items[i].entry, transport_of(c)))
+            c->items[i].sending = DONE;
+}
+
 static bool on_end(struct courier *c, struct packet *m, struct err *e)
 {
     struct ipc_deliver_end done;
@@ -515,6 +577,8 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
         if (word != WINDOW_BUSY && word_of(&item->attempt) != WINDOW_SPOKE)
             word = word_of(&item->attempt);
         item->attempt.dialed = done.tried;
+        if (!has_any)
+            note_reached(c, item, done.is_unreached);
         if (is_for_others(c, &item->attempt))
             return_item(item);
         else
@@ -528,6 +592,8 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
     c->noted[c->n_noted++] = done.message;
     if (window_heard(c->window, word))
         queue_role.has_work = true;
+    if (done.is_unreached)
+        end_alike(c);
     look_for_more(c, &last);
     drop_done(c);
     begin_more(c);
@@ -724,6 +790,7 @@ void outgoing_tick(void)
 {
     int64_t now = os_monotonic_ms();
 
+    n_alike = 0;
     for (size_t i = 0; i < MAX_COURIERS; i++)
         if ((couriers[i].state == WANTED || couriers[i].state == BUSY) &&
             couriers[i].deadline_ms < now)

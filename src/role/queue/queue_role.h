@@ -138,6 +138,24 @@ bool window_heard(struct window *w, enum window_word word);
 /* There are more than may be: some are to end. */
 bool window_is_over(const struct window *w);
 
+/* --- down.c: destinations that could not be reached ------------------------------------------------- */
+
+/* Where messages go alike: way is what they ask of a server (a number of outgoing.c's). */
+struct down_place {
+    struct str domain, transport;
+    unsigned way;
+};
+/* Before the sandbox. */
+void down_begin(void);
+/* It could not be reached, which t says of one message. */
+void down_note(const struct down_place *where, const struct attempt *t);
+/* NULL: nothing is known against it; else what to say of others, good until the next call. */
+const struct attempt *down_why(const struct down_place *where);
+/* It was reached. */
+void down_over(const struct down_place *where);
+/* A person wants all to be tried. */
+void down_forget(void);
+
 /* --- sts.c: MTA-STS policies of other domains ---------------------------------------------------- */
 
 /*
