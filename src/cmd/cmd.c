@@ -1,22 +1,40 @@
 #include "cmd/cmd.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/verbs.h"
 #include "os/user.h"
+#include "text/encode.h"
 
 struct cmd_options cmd_options;
 
 static const char *program = "mox";
 
+void cmd_say(FILE *to, const char *format, ...)
+{
+    AUTO_BUF line = BUF_LIMIT(1 << 20), shown = BUF_LIMIT(4 << 20);
+    va_list args, again;
+    int n;
+
+    va_start(args, format);
+    va_copy(again, args);
+    n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (n > 0 && vsnprintf(buf_room(&line, (size_t)n + 1), (size_t)n + 1, format, again) == n)
+        buf_claim(&line, (size_t)n);
+    va_end(again);
+    utf8_put_shown(&shown, str_sub(buf_str(&line), 0, line.n - (line.n > 0)));
+    fprintf(to, "%.*s\n", STR_FMT(buf_str(&shown)));
+}
+
 int cmd_fail(const struct err *e)
 {
-    fprintf(stderr, "mox: %s\n", e->text);
+    cmd_say(stderr, "mox: %s\n", e->text);
     return 1;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -32,7 +33,12 @@ int cmd_main(int argc, char **argv);
 /* Prints "usage: mox <words> <arguments>" and the help on standard error; returns 2. */
 int cmd_usage(const char *words);
 
-/* Prints "mox: <sentence>" on standard error; returns 1. */
+/*
+ * Prints a line, which ends with "\n", in which others may have written some of the text: a name, a reply, a record.
+ * What is no text for a terminal in it is escaped (utf8_put_shown).
+ */
+void cmd_say(FILE *to, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Prints "mox: <sentence>" on standard error, as cmd_say; returns 1. */
 int cmd_fail(const struct err *e);
 
 /* All of standard input. ERR_LIMIT past the limit of out; what names it in the message. */

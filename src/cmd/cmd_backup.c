@@ -32,7 +32,7 @@ struct copy {
 
 static void warn(struct copy *c, const char *what, struct str path, const char *why)
 {
-    fprintf(stderr, "warning: %s%s%s; path=%.*s\n", what, why ? ": " : "", why ? why : "", STR_FMT(path));
+    cmd_say(stderr, "warning: %s%s%s; path=%.*s\n", what, why ? ": " : "", why ? why : "", STR_FMT(path));
     c->warnings++;
 }
 
@@ -174,7 +174,7 @@ static bool copy_entry(struct copy *c, const char *from, const char *to, struct 
                        const struct stat *st, struct err *e)
 {
     if (c->is_verbose)
-        fprintf(stderr, "%s\n", from);
+        cmd_say(stderr, "%s\n", from);
     if (S_ISLNK(st->st_mode))
         return copy_link(from, to, e);
     if (!S_ISREG(st->st_mode)) {
@@ -326,7 +326,7 @@ static bool renew(struct arena *a, struct str wanted, uint32_t not_below, struct
             (r = store_reader_open(e)) && store_mailbox_list(r, a, &mailboxes, e);
     for (size_t i = 0; is_ok && i < mailboxes.n; i++)
         if (!wanted.n || str_eq(mailboxes.items[i].name, wanted))
-            printf("uid validity for \"%.*s\" updated to %u\n", STR_FMT(mailboxes.items[i].name),
+            cmd_say(stdout, "uid validity for \"%.*s\" updated to %u\n", STR_FMT(mailboxes.items[i].name),
                    uidvalidity);
     if (r)
         store_reader_close(r);

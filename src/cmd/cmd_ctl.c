@@ -74,7 +74,7 @@ static int print_stream(const char *command)
     AUTO_CTL c = {.fd = -1};
 
     if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) || !ctl_ok(&c, &e) ||
-        !ctl_print_stream(&c, &e))
+        !ctl_print_stream(&c, CTL_LINES, &e))
         return cmd_fail(&e);
     return 0;
 }
@@ -104,7 +104,7 @@ static int list_reports(int argc, char **argv, const char *words, const char *co
         return cmd_usage(words);
     if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) ||
         !ctl_send(&c, argc == 2 ? str_of(argv[1]) : STR(""), &e) || !ctl_ok(&c, &e) ||
-        !ctl_print_stream(&c, &e))
+        !ctl_print_stream(&c, CTL_LINES, &e))
         return cmd_fail(&e);
     return 0;
 }
@@ -142,7 +142,7 @@ static int suppress_list(int argc, const char *words, const char *kind)
     if (argc > 1)
         return cmd_usage(words);
     if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppresslist"), &e) ||
-        !ctl_send(&c, str_of(kind), &e) || !ctl_ok(&c, &e) || !ctl_print_stream(&c, &e))
+        !ctl_send(&c, str_of(kind), &e) || !ctl_ok(&c, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
         return cmd_fail(&e);
     return 0;
 }

@@ -180,7 +180,7 @@ static int talk(struct host_attempt *t)
     if (!own_connect(&t->addresses, SMTP_PORT, &s, &used, &e) || !own_confine(&e) ||
         !own_smtp_begin(&smtp, t->hello, &e) || !own_smtp_ask_tls(&smtp, &e) ||
         !shake_hands(t->a, &s, t->tls, &t->dane, t->host, &e) || !own_smtp_hello(&smtp, t->hello, &e)) {
-        fprintf(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
+        cmd_say(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
         return TRY_NEXT;
     }
     put_proof(&proof, &t->dane);
@@ -199,13 +199,13 @@ static int try_host(const struct dns *dns, struct host_attempt *t, const struct 
     pid_t pid;
 
     if (!own_addresses(dns, t->a, t->host, &t->addresses, &e)) {
-        fprintf(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
+        cmd_say(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
         return TRY_NEXT;
     }
     server.expanded_host = t->addresses.expanded;
     server.is_address_secure = t->addresses.is_secure;
     if (!find_dane(dns, t->a, &server, &t->dane, &e)) {
-        fprintf(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
+        cmd_say(stderr, "%.*s: %s\n", STR_FMT(t->host), e.text);
         return TRY_NEXT;
     }
     pid = fork();

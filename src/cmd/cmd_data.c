@@ -180,7 +180,7 @@ static int print_why(void *ctx)
     if (!read_why(&a, ctx, &record, &e))
         return cmd_fail(&e);
     while (why_next(&record, &check, &result, &evidence))
-        printf("%-14.*s %.*s%s%.*s\n", STR_FMT(check), STR_FMT(result), evidence.n ? ": " : "",
+        cmd_say(stdout, "%-14.*s %.*s%s%.*s\n", STR_FMT(check), STR_FMT(result), evidence.n ? ": " : "",
                STR_FMT(evidence));
     return 0;
 }

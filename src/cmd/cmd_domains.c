@@ -49,7 +49,7 @@ static int question(int argc, char **argv, const char *words, int n, const char 
 
     if (argc != 1 + n)
         return cmd_usage(words);
-    if (!send(&c, command, &argument, (size_t)n, &e) || !ctl_print_stream(&c, &e))
+    if (!send(&c, command, &argument, (size_t)n, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
         return cmd_fail(&e);
     return 0;
 }

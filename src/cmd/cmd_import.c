@@ -71,7 +71,7 @@ static bool list_files(int dir_fd, const char *folder, struct maildir_files *out
         if (entry->d_name[0] == '.' || fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
             continue;
         if (!S_ISREG(st.st_mode)) {
-            fprintf(stderr, "problem: %.*s: not a file, skipped\n", STR_FMT(name));
+            cmd_say(stderr, "problem: %.*s: not a file, skipped\n", STR_FMT(name));
             continue;
         }
         maildir_name(&out->a, str_of(entry->d_name), &none, &m);

@@ -41,7 +41,7 @@ struct box {
 static void problem(struct archive_import *x, struct str name, const char *what)
 {
     if (++x->n_problems <= MOST_PROBLEMS)
-        fprintf(stderr, "problem: %.*s: %s, skipped\n", STR_FMT(name), what);
+        cmd_say(stderr, "problem: %.*s: %s, skipped\n", STR_FMT(name), what);
 }
 
 // The name in normal form C, as ours are.
@@ -289,7 +289,7 @@ static void say_mailboxes(struct archive_import *x)
     if (n)
         qsort(list, n, sizeof *list, by_name);
     for (size_t i = 0; i < n; i++)
-        printf("%.*s: %llu\n", STR_FMT(list[i]->name), (unsigned long long)list[i]->n);
+        cmd_say(stdout, "%.*s: %llu\n", STR_FMT(list[i]->name), (unsigned long long)list[i]->n);
     if (x->n_problems > MOST_PROBLEMS)
         fprintf(stderr, "%llu more problems\n", (unsigned long long)(x->n_problems - MOST_PROBLEMS));
 }

@@ -254,8 +254,10 @@ static bool classify(struct junk_run *r, const struct file *f, struct junk_resul
 
 static void print_deciders(const char *what, const struct junk_decider *d, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        printf("\t%s %.3f %.*s\n", what, d[i].probability, STR_FMT(d[i].text));
+    for (size_t i = 0; i < n; i++) {
+        putchar('\t');
+        cmd_say(stdout, "%s %.3f %.*s\n", what, d[i].probability, STR_FMT(d[i].text));
+    }
 }
 
 static bool try_file(struct junk_run *r, const struct file *f, struct err *e)
@@ -270,7 +272,7 @@ static bool try_file(struct junk_run *r, const struct file *f, struct err *e)
     else
         r->wrong[is_spam]++;
     if (r->is_debug)
-        printf("%s %.9f %s\n", is_spam ? "spam" : "ham", result.probability, f->path);
+        cmd_say(stdout, "%s %.9f %s\n", is_spam ? "spam" : "ham", result.probability, f->path);
     return true;
 }
 

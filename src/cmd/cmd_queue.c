@@ -65,12 +65,12 @@ static bool begin(struct ctl_client *c, const char *command, const struct str *l
     return ctl_ok(c, e);
 }
 
-static int print_stream(const char *command, const struct str *lines, size_t n)
+static int print_stream(const char *command, const struct str *lines, size_t n, enum ctl_stream what)
 {
     struct err e = {0};
     AUTO_CTL c = {.fd = -1};
 
-    return begin(&c, command, lines, n, &e) && ctl_print_stream(&c, &e) ? 0 : cmd_fail(&e);
+    return begin(&c, command, lines, n, &e) && ctl_print_stream(&c, what, &e) ? 0 : cmd_fail(&e);
 }
 
 static int list(int argc, char **argv, const char *words, const char *command,
@@ -81,7 +81,7 @@ static int list(int argc, char **argv, const char *words, const char *command,
     int at = take_flags(argc, argv, names, N_FILTERS, true, false, &f, &filter);
     struct str line = buf_str(&filter);
 
-    return at != argc ? cmd_usage(words) : print_stream(command, &line, 1);
+    return at != argc ? cmd_usage(words) : print_stream(command, &line, 1, CTL_LINES);
 }
 
 int cmd_queue_list(int argc, char **argv)
@@ -94,24 +94,24 @@ int cmd_queue_retired_list(int argc, char **argv)
     return list(argc, argv, "queue retired list", "queueretiredlist", retired_filters);
 }
 
-static int print_one(int argc, char **argv, const char *words, const char *command)
+static int print_one(int argc, char **argv, const char *words, const char *command, enum ctl_stream what)
 {
     struct str id;
 
     if (argc != 2)
         return cmd_usage(words);
     id = str_of(argv[1]);
-    return print_stream(command, &id, 1);
+    return print_stream(command, &id, 1, what);
 }
 
 int cmd_queue_dump(int argc, char **argv)
 {
-    return print_one(argc, argv, "queue dump", "queuedump");
+    return print_one(argc, argv, "queue dump", "queuedump", CTL_BYTES);
 }
 
 int cmd_queue_retired_print(int argc, char **argv)
 {
-    return print_one(argc, argv, "queue retired print", "queueretiredprint");
+    return print_one(argc, argv, "queue retired print", "queueretiredprint", CTL_LINES);
 }
 
 /* --- changes ------------------------------------------------------------------------------------- */
@@ -217,7 +217,7 @@ static bool answered(const char *command, struct str value, struct str *out, str
 int cmd_queue_holdrules_list(int argc, char **argv)
 {
     (void)argv;
-    return argc != 1 ? cmd_usage("queue holdrules list") : print_stream("queueholdruleslist", NULL, 0);
+    return argc != 1 ? cmd_usage("queue holdrules list") : print_stream("queueholdruleslist", NULL, 0, CTL_LINES);
 }
 
 int cmd_queue_holdrules_add(int argc, char **argv)
@@ -258,7 +258,7 @@ int cmd_queue_suppress_list(int argc, char **argv)
     if (cmd_flags(argc, argv, flags, COUNT(flags)) != argc)
         return cmd_usage("queue suppress list");
     line = str_of(account);
-    return print_stream("queuesuppresslist", &line, 1);
+    return print_stream("queuesuppresslist", &line, 1, CTL_LINES);
 }
 
 static int change_suppressed(int argc, char **argv, const char *words, const char *command)
@@ -291,5 +291,5 @@ int cmd_queue_suppress_lookup(int argc, char **argv)
     if (argc != 3)
         return cmd_usage("queue suppress lookup");
     line = arena_printf(&a, "%s\t%s", argv[1], argv[2]);
-    return print_stream("queuesuppresslookup", &line, 1);
+    return print_stream("queuesuppresslookup", &line, 1, CTL_LINES);
 }

@@ -32,6 +32,19 @@ struct work {
     const char *mailbox; // of reassignuids; NULL: all
 };
 
+static size_t print_lines(const char *what, const struct buf *lines)
+{
+    struct cur c = cur_of(buf_str(lines));
+    struct str line;
+    size_t n = 0;
+
+    while (cur_line(&c, &line)) {
+        cmd_say(stdout, "%s%s%.*s\n", what ? what : "", what ? ": " : "", STR_FMT(line));
+        n++;
+    }
+    return n;
+}
+
 static bool repair(struct store *st, const struct work *w, struct buf *told, struct err *e)
 {
     return store_repair(st, w->what, told, e);
@@ -51,7 +64,7 @@ static int work_here(void *ctx)
     st = store_open(&options, &e);
     is_ok = st && w->fn(st, w, &told, &e);
     store_close(st);
-    fwrite(told.p, 1, told.n, stdout);
+    print_lines(NULL, &told);
     if (is_ok)
         return 0;
     (void)fail_in(&e, "account %s", w->account);
@@ -74,7 +87,7 @@ static bool ask_server(const char *command, const char *account, struct err *e)
     AUTO_CTL c = {.fd = -1};
 
     return ctl_open(&c, e) && ctl_send(&c, str_of(command), e) && ctl_send(&c, str_of(account), e) &&
-           ctl_ok(&c, e) && ctl_print_stream(&c, e);
+           ctl_ok(&c, e) && ctl_print_stream(&c, CTL_LINES, e);
 }
 
 static int work_all(const char *command, struct work *w, struct str data, bool is_running,
@@ -242,19 +255,6 @@ struct verify {
     size_t *problems; // shared
 };
 
-static size_t print_lines(const char *what, const struct buf *lines)
-{
-    struct cur c = cur_of(buf_str(lines));
-    struct str line;
-    size_t n = 0;
-
-    while (cur_line(&c, &line)) {
-        printf("%s: %.*s\n", what, STR_FMT(line));
-        n++;
-    }
-    return n;
-}
-
 /* In the child that may write in the account's directory, which is the current one. */
 static int fix_account(void *ctx)
 {
@@ -267,7 +267,7 @@ static int fix_account(void *ctx)
     store_close(st);
     print_lines(v->account, &told);
     if (!is_ok) {
-        printf("%s: cannot be repaired: %s\n", v->account, e.text);
+        cmd_say(stdout, "%s: cannot be repaired: %s\n", v->account, e.text);
         ++*v->problems;
     }
     return 0;
@@ -313,12 +313,12 @@ static void verify_in(int dir, confine_fn *fn, struct verify *v)
     if (faccessat(dir, v->name, F_OK, AT_SYMLINK_NOFOLLOW))
         return;
     if (v->fixes && !confine_run(dir, -1, fix_account, v, &code, &e)) {
-        printf("%s: %s\n", v->account, e.text);
+        cmd_say(stdout, "%s: %s\n", v->account, e.text);
         ++*v->problems;
         return;
     }
     if (!code && !confine_databases(&(struct confine_database){dir, v->name, false}, 1, -1, fn, v, &code, &e)) {
-        printf("%s: %s\n", v->account ? v->account : v->name, e.text);
+        cmd_say(stdout, "%s: %s\n", v->account ? v->account : v->name, e.text);
         ++*v->problems;
     } else if (code) {
         ++*v->problems; // it could not begin, and has said why

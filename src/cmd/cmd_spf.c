@@ -33,12 +33,12 @@ static bool check(const char *domain, const char *ip, struct err *e)
     q.helo = q.domain;
     spf_check(&dns, &a, &q, SPF_MAILFROM, &r);
     if (r.why.n)
-        printf("error: %.*s\n", STR_FMT(r.why));
+        cmd_say(stdout, "error: %.*s\n", STR_FMT(r.why));
     if (r.explanation.n)
-        printf("explanation: %.*s\n", STR_FMT(r.explanation));
+        cmd_say(stdout, "explanation: %.*s\n", STR_FMT(r.explanation));
     printf("status: %s (%s)\n", auth_result_name(r.status), own_dns_security(r.is_secure));
     if (r.mechanism.n)
-        printf("mechanism: %.*s\n", STR_FMT(r.mechanism));
+        cmd_say(stdout, "mechanism: %.*s\n", STR_FMT(r.mechanism));
     return true;
 }
 

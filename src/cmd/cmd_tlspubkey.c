@@ -19,7 +19,7 @@ static int print_stream(struct str command, struct str argument)
     AUTO_CTL c = {.fd = -1};
 
     if (!ctl_open(&c, &e) || !ctl_send(&c, command, &e) || !ctl_send(&c, argument, &e) ||
-        !ctl_ok(&c, &e) || !ctl_print_stream(&c, &e))
+        !ctl_ok(&c, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
         return cmd_fail(&e);
     return 0;
 }

@@ -10,8 +10,9 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/net.h"
+#include "text/encode.h"
 
-enum { READ_BYTES = 64 * 1024 };
+enum { READ_BYTES = 64 * 1024, LONGEST_LINE = 64 * 1024 };
 
 bool ctl_open(struct ctl_client *c, struct err *e)
 {
@@ -91,8 +92,32 @@ bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e)
     return ctl_ok(c, e) && (*fd >= 0 || fail(e, ERR_DENIED, "the server gave no channel"));
 }
 
-bool ctl_print_stream(struct ctl_client *c, struct err *e)
+// Whole lines; their tabs stay.
+static void print_lines(struct buf *held, struct str bytes, bool is_end)
 {
+    AUTO_BUF shown = BUF_LIMIT(16 * LONGEST_LINE);
+
+    for (size_t i = 0; i < bytes.n; i++) {
+        if (bytes.p[i] != '\n' && bytes.p[i] != '\t' && held->n < LONGEST_LINE) {
+            buf_put_char(held, bytes.p[i]);
+            continue;
+        }
+        buf_reset(&shown);
+        utf8_put_shown(&shown, buf_str(held));
+        fwrite(shown.p, 1, shown.n, stdout);
+        putchar(bytes.p[i]);
+        buf_reset(held);
+    }
+    if (is_end) {
+        utf8_put_shown(&shown, buf_str(held));
+        fwrite(shown.p, 1, shown.n, stdout);
+    }
+}
+
+bool ctl_print_stream(struct ctl_client *c, enum ctl_stream what, struct err *e)
+{
+    AUTO_BUF held = BUF_LIMIT(2 * LONGEST_LINE);
+
     for (;;) {
         struct str line;
         uint64_t left;
@@ -101,12 +126,17 @@ bool ctl_print_stream(struct ctl_client *c, struct err *e)
             return false;
         if (!str_u64(line, SIZE_MAX / 2, &left))
             return fail(e, ERR_DENIED, "%.*s", STR_FMT(line));
-        if (!left)
+        if (!left) {
+            print_lines(&held, STR(""), true);
             return true;
+        }
         while (left) {
             size_t n = c->in.n < left ? c->in.n : (size_t)left;
 
-            fwrite(c->in.p, 1, n, stdout);
+            if (what == CTL_BYTES)
+                fwrite(c->in.p, 1, n, stdout);
+            else
+                print_lines(&held, str_at(c->in.p, n), false);
             buf_drop(&c->in, n);
             left -= n;
             if (left && !read_more(c, e))

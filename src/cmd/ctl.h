@@ -26,5 +26,6 @@ MUST_USE bool ctl_line(struct ctl_client *c, struct str *out, struct err *e);
 MUST_USE bool ctl_ok(struct ctl_client *c, struct err *e);
 /* The same with a descriptor, which the server hands over. */
 MUST_USE bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e);
-/* A stream, written to standard output as it comes. */
-MUST_USE bool ctl_print_stream(struct ctl_client *c, struct err *e);
+/* A stream, written to standard output as it comes: lines of text, as cmd_say has them, or the bytes of a message. */
+enum ctl_stream { CTL_LINES, CTL_BYTES };
+MUST_USE bool ctl_print_stream(struct ctl_client *c, enum ctl_stream what, struct err *e);

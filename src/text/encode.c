@@ -272,6 +272,36 @@ bool utf8_is_valid(struct str s)
     return true;
 }
 
+static bool is_shown(uint32_t cp)
+{
+    // Controls, then separators of lines, marks, embeddings, overrides and isolates (Unicode's UAX 9), and the
+    // byte order mark.
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {{0, 0x1f}, {0x7f, 0x9f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0x61c, 0x61c},
+                  {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+
+    for (size_t i = 0; i < COUNT(hidden); i++)
+        if (cp >= hidden[i].first && cp <= hidden[i].last)
+            return false;
+    return true;
+}
+
+void utf8_put_shown(struct buf *out, struct str s)
+{
+    while (s.n) {
+        uint32_t cp = 0;
+        size_t n = utf8_sequence(s, &cp), all = n ? n : 1;
+
+        if (n && is_shown(cp))
+            buf_put(out, str_sub(s, 0, n));
+        else
+            for (size_t i = 0; i < all; i++)
+                buf_printf(out, "\\%03u", (unsigned char)s.p[i]);
+        s = str_from(s, all);
+    }
+}
+
 void utf8_put(struct buf *out, uint32_t cp)
 {
     if (cp < 0x80) {

@@ -46,6 +46,12 @@ void utf8_put(struct buf *out, uint32_t code_point);
 /* The next code point of *s, which is shortened; U+FFFD for a malformed byte. s is not empty. */
 uint32_t utf8_next(struct str *s);
 
+/*
+ * For a terminal: what would move its cursor, change how it looks or turn the direction of text is written as its
+ * octets, \DDD each, and so is what is malformed.
+ */
+void utf8_put_shown(struct buf *out, struct str s);
+
 /* For comparing without regard to case (Unicode's full case folding, NFC); s as it is if malformed. */
 struct str utf8_fold(struct arena *a, struct str s);
 

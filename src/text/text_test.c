@@ -361,3 +361,25 @@ TEST(a_gzip_member_in_pieces)
     deflater_free(d);
     inflater_free(i);
 }
+
+TEST(what_is_shown_on_a_terminal)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"", ""},
+        {"Caf\xc3\xa9 \\ \xe2\x82\xac", "Caf\xc3\xa9 \\ \xe2\x82\xac"},
+        {"\x1b[2J\r\n\t\x7f", "\\027[2J\\013\\010\\009\\127"},
+        {"\xc2\x9b" "31m", "\\194\\155" "31m"},     // CSI as one character
+        {"a\xe2\x80\xae" "b", "a\\226\\128\\174" "b"}, // right to left from here
+        {"\xff\xc3", "\\255\\195"},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        AUTO_BUF out = BUF_LIMIT(1000);
+
+        utf8_put_shown(&out, in.str);
+        CHECK_STR(buf_str(&out), str_of(cases[i].out));
+    }
+}

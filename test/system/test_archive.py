@@ -288,4 +288,27 @@ def without_a_server():
         assert len(listed(c, 'X')) == 3 and listed(c, 'Y')[0][0] == 'number 7'
 
 
+@test
+def names_do_nothing_to_the_terminal():
+    """Escapes, carriage returns and turns of direction in names: of an archive, of a maildir's file, of a mailbox."""
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        with zipfile.ZipFile(d + '/x.zip', 'w') as z:
+            z.writestr('\x1b]0;title\x07\x1b[2Jevil', b'x')
+            z.writestr('a\rproblem: none', b'x')
+            z.writestr('b\u202ecod.exe', b'x')
+            z.writestr('Caf\u00e9/readme', b'x')
+            z.writestr('\u009b31mBox.mbox', b'From a@b.example Mon Jan  1 00:00:00 2024\n' + message(1))
+        code, out, err = s.command('import', 'archive', 'mox', d + '/x.zip')
+        assert 'problem: \\027]0;title\\007\\027[2Jevil: ' in err and 'problem: a\\013problem: none: ' in err, err
+        assert 'problem: b\\226\\128\\174cod.exe: ' in err and 'problem: Caf\u00e9/readme: ' in err, err
+        for folder in ('new', 'cur', 'tmp'):
+            os.makedirs(d + '/maildir/' + folder)
+        os.symlink('/', d + '/maildir/new/\x1b[31mlink')
+        err += s.command('import', 'maildir', 'mox', 'Box', d + '/maildir')[2]
+        err += s.command('import', 'mbox', 'mox', 'Box', d + '/\x1b[31mnone')[2]
+        assert 'new/\\027[31mlink: not a file' in err and '/?[31mnone: ' in err, err  # errors have a question mark
+        shown = out + err
+        assert not re.search('[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]', shown), repr(shown)
+
+
 main('archive')
