@@ -9,7 +9,7 @@ enum {
     MOST_DEPTH = 16,
     MOST_WANTED = 64,
     MOST_VERSIONS = 1000,
-    MOST_ITEMS = 10000, // of a list, further ones are passed over
+    MOST_IN_RECORD = 1000000, // values; those of fields that are not wanted do not count
     NOT_WANTED = -1,
 };
 
@@ -31,18 +31,18 @@ struct type {
     bool is_pointer;
     struct type *key, *value; // of a map; value: of a list, too
     uint64_t length;          // of an array
-    struct field *fields;     // of a struct
+    struct bstore_field *fields;     // of a struct
     size_t n_fields, cap_fields;
     int64_t sequence; // positive: it defines this number; negative: it is as that was defined
 };
-struct field {
+struct bstore_field {
     struct str name;
     struct type type;
     int slot; // in the wanted values
 };
 struct bstore_version {
     uint64_t number;
-    struct field *fields; // the first is the primary key
+    struct bstore_field *fields; // the first is the primary key
     size_t n_fields, cap_fields;
     struct type **defined; // by their sequence
     size_t n_defined, cap_defined;
@@ -56,7 +56,7 @@ struct reading {
     struct err *e;
 };
 
-static bool read_fields(struct reading *r, const json_t *list, unsigned depth, struct field **fields,
+static bool read_fields(struct reading *r, const json_t *list, unsigned depth, struct bstore_field **fields,
                         size_t *n, size_t *cap);
 
 static bool read_kind(struct reading *r, const json_t *kind, enum kind *out)
@@ -108,7 +108,7 @@ static bool read_type(struct reading *r, const json_t *json, unsigned depth, str
                        &out->cap_fields);
 }
 
-static bool read_fields(struct reading *r, const json_t *list, unsigned depth, struct field **fields,
+static bool read_fields(struct reading *r, const json_t *list, unsigned depth, struct bstore_field **fields,
                         size_t *n, size_t *cap)
 {
     size_t many = json_array_size(list);
@@ -116,13 +116,13 @@ static bool read_fields(struct reading *r, const json_t *list, unsigned depth, s
     if (many > MOST_FIELDS)
         return fail(r->e, ERR_LIMIT, "bstore: a type has too many fields");
     // At once, since they are pointed to.
-    *fields = ARENA_ARRAY(r->a, many + 1, struct field);
+    *fields = ARENA_ARRAY(r->a, many + 1, struct bstore_field);
     *cap = many + 1;
     for (*n = 0; *n < many; ++*n) {
         const json_t *json = json_array_get(list, *n);
-        struct field *f = &(*fields)[*n];
+        struct bstore_field *f = &(*fields)[*n];
 
-        *f = (struct field){.name = arena_dup(r->a, json_text_at(json, "Name"))};
+        *f = (struct bstore_field){.name = arena_dup(r->a, json_text_at(json, "Name"))};
         if (!read_type(r, json_object_get(json, "Type"), depth, &f->type))
             return false;
     }
@@ -239,54 +239,68 @@ static bool read_time(struct str bytes, struct bstore_value *out)
 struct decoding {
     const struct bstore_version *version;
     struct arena *a;
-    bool is_wanted; // the field that is read, for what it holds
+    size_t n_left; // values that are still kept
+    bool is_kept;  // what is read; else it is passed over
 };
 
-static bool read_value(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
+static bool read_value(struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
                        struct bstore_value *out);
 
-static bool read_list(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
-                      struct bstore_value *out)
+// Room for what is in a value, if that is kept.
+static bool begin_items(struct decoding *d, uint64_t n, struct bstore_value *out)
 {
-    uint64_t n = t->length;
-    struct str map;
-    size_t cap = 0;
-
-    if ((t->kind == KIND_SLICE && !uvarint(c, &n)) || !bitmap(c, n, &map))
+    if (!d->is_kept)
+        return true;
+    if (n > d->n_left)
         return false;
-    for (uint64_t i = 0; i < n; i++) {
-        struct bstore_value one = {0};
-
-        if (has_bit(map, i) && !read_value(d, c, t->value, depth + 1, &one))
-            return false;
-        // Words in lists of lists are nobody's.
-        if (d->is_wanted && !depth && t->value->kind == KIND_STRING && out->n_items < MOST_ITEMS)
-            *ARENA_PUSH(d->a, out->items, &out->n_items, &cap) = one.text;
-    }
+    d->n_left -= (size_t)n;
+    out->items = ARENA_ARRAY(d->a, (size_t)n, struct bstore_value);
+    out->n_items = (size_t)n;
     return true;
 }
 
-static bool read_map(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth)
+static struct bstore_value *item(struct bstore_value *of, uint64_t i, struct bstore_value *passed_over)
 {
+    return of->items ? &of->items[i] : passed_over;
+}
+
+static bool read_list(struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
+                      struct bstore_value *out)
+{
+    struct bstore_value unused = {0};
+    uint64_t n = t->length;
+    struct str map;
+
+    if ((t->kind == KIND_SLICE && !uvarint(c, &n)) || !bitmap(c, n, &map) || !begin_items(d, n, out))
+        return false;
+    for (uint64_t i = 0; i < n; i++)
+        if (has_bit(map, i) && !read_value(d, c, t->value, depth + 1, item(out, i, &unused)))
+            return false;
+    return true;
+}
+
+static bool read_map(struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
+                     struct bstore_value *out)
+{
+    struct bstore_value unused = {0};
     struct str map;
     uint64_t n;
 
-    if (!uvarint(c, &n) || !bitmap(c, n, &map))
+    if (!uvarint(c, &n) || !bitmap(c, n, &map) || !begin_items(d, 2 * n, out))
         return false;
-    for (uint64_t i = 0; i < n; i++) {
-        struct bstore_value unused = {0};
-
-        if (!read_value(d, c, t->key, depth + 1, &unused) ||
-            (has_bit(map, i) && !read_value(d, c, t->value, depth + 1, &unused)))
+    for (uint64_t i = 0; i < n; i++)
+        if (!read_value(d, c, t->key, depth + 1, item(out, 2 * i, &unused)) ||
+            (has_bit(map, i) && !read_value(d, c, t->value, depth + 1, item(out, 2 * i + 1, &unused))))
             return false;
-    }
     return true;
 }
 
 // The fields of a struct; one that was described before is described there.
-static bool read_struct(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth)
+static bool read_struct(struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
+                        struct bstore_value *out)
 {
-    const struct field *fields = t->fields;
+    struct bstore_value unused = {0};
+    const struct bstore_field *fields = t->fields;
     size_t n = t->n_fields;
     struct str map;
 
@@ -299,19 +313,34 @@ static bool read_struct(const struct decoding *d, struct cur *c, const struct ty
             fields = d->version->defined[i]->fields;
             n = d->version->defined[i]->n_fields;
         }
-    if (!bitmap(c, n, &map))
+    if (!bitmap(c, n, &map) || !begin_items(d, n, out))
         return false;
-    for (size_t i = 0; i < n; i++) {
-        struct bstore_value unused = {0};
-
-        if (has_bit(map, i) && !read_value(d, c, &fields[i].type, depth + 1, &unused))
+    out->fields = fields;
+    for (size_t i = 0; i < n; i++)
+        if (has_bit(map, i) && !read_value(d, c, &fields[i].type, depth + 1, item(out, i, &unused)))
             return false;
-    }
     return true;
 }
 
+const struct bstore_value *bstore_in(const struct bstore_value *v, const char *path)
+{
+    static const struct bstore_value none;
+    struct str rest = str_of(path), name;
+
+    while (str_next(&rest, '.', &name)) {
+        size_t i = 0;
+
+        while (v->fields && i < v->n_items && !str_eq(v->fields[i].name, name))
+            i++;
+        if (!v->fields || i == v->n_items)
+            return &none;
+        v = &v->items[i];
+    }
+    return v;
+}
+
 // A value that is not zero.
-static bool read_value(const struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
+static bool read_value(struct decoding *d, struct cur *c, const struct type *t, unsigned depth,
                        struct bstore_value *out)
 {
     int byte;
@@ -348,9 +377,9 @@ static bool read_value(const struct decoding *d, struct cur *c, const struct typ
     case KIND_ARRAY:
         return read_list(d, c, t, depth, out);
     case KIND_MAP:
-        return read_map(d, c, t, depth);
+        return read_map(d, c, t, depth, out);
     case KIND_STRUCT:
-        return read_struct(d, c, t, depth);
+        return read_struct(d, c, t, depth, out);
     }
     return false;
 }
@@ -378,7 +407,6 @@ static bool read_key(struct str key, const struct type *t, struct bstore_value *
 
 struct records {
     const struct bstore_type *type;
-    size_t n_wanted;
     bstore_fn *fn;
     void *ctx;
 };
@@ -402,11 +430,12 @@ static bool read_record(struct decoding *d, struct cur *c, struct str key,
         !bitmap(c, v->n_fields - 1, &map))
         return false;
     for (size_t i = 1; i < v->n_fields; i++) {
-        const struct field *f = &v->fields[i];
+        const struct bstore_field *f = &v->fields[i];
         struct bstore_value skipped = {0};
 
-        d->is_wanted = f->slot >= 0;
-        if (has_bit(map, i - 1) && !read_value(d, c, &f->type, 0, d->is_wanted ? &values[f->slot] : &skipped))
+        d->is_kept = f->slot >= 0;
+        if (has_bit(map, i - 1) &&
+            !read_value(d, c, &f->type, 0, f->slot < 0 ? &skipped : &values[f->slot]))
             return false;
     }
     return !cur_left(c);
@@ -416,10 +445,10 @@ static bool on_record(void *ctx, struct str key, struct str value, const struct 
                       struct err *e)
 {
     const struct records *r = ctx;
-    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_ARENA a = ARENA_LIMIT(256 << 20);
     struct bstore_value values[MOST_WANTED] = {0};
     struct cur c = cur_of(value);
-    struct decoding d = {.a = &a};
+    struct decoding d = {.a = &a, .n_left = MOST_IN_RECORD};
     uint64_t version;
 
     if (bucket)
@@ -428,34 +457,42 @@ static bool on_record(void *ctx, struct str key, struct str value, const struct 
         return fail(e, ERR_SYNTAX, "bstore: a record of a version that is not described");
     if (!read_record(&d, &c, key, values))
         return fail(e, ERR_SYNTAX, "bstore: a record that is not as its type says");
-    return r->fn(r->ctx, &a, values, e);
+    return r->fn(r->ctx, &(struct bstore_record){key, value, values, &a}, e);
 }
 
 // A value is that of the first field of its name.
-static void set_slots(struct bstore_version *v, const char *const *wanted, size_t n)
+static void set_slots(struct bstore_version *v, const char *const *names, size_t n)
 {
     bool is_taken[MOST_WANTED] = {0};
 
     for (size_t i = 0; i < v->n_fields; i++) {
-        struct field *f = &v->fields[i];
+        struct bstore_field *f = &v->fields[i];
 
         f->slot = NOT_WANTED;
         for (size_t k = 0; k < n; k++)
-            if (!is_taken[k] && str_eq(f->name, str_of(wanted[k]))) {
+            if (!is_taken[k] && str_eq(f->name, str_of(names[k]))) {
                 f->slot = (int)k;
                 is_taken[k] = true;
             }
     }
 }
 
-bool bstore_each(const struct bolt *b, const struct bstore_type *type, const char *const *wanted, size_t n,
-                 bstore_fn *fn, void *ctx, struct err *e)
+bool bstore_want(const struct bstore_type *type, const char *const *names, size_t n, struct err *e)
 {
-    struct records r = {type, n, fn, ctx};
-
     if (n > MOST_WANTED)
         return fail(e, ERR_BUG, "too many fields are wanted");
     for (size_t v = 0; v < type->n; v++)
-        set_slots(&type->versions[v], wanted, n);
-    return bolt_each(b, &type->records, on_record, &r, e);
+        set_slots(&type->versions[v], names, n);
+    return true;
+}
+
+bool bstore_each(const struct bolt *b, const struct bstore_type *type, bstore_fn *fn, void *ctx, struct err *e)
+{
+    return bolt_each(b, &type->records, on_record, &(struct records){type, fn, ctx}, e);
+}
+
+bool bstore_read(const struct bstore_type *type, struct str key, struct str bytes, bstore_fn *fn, void *ctx,
+                 struct err *e)
+{
+    return on_record(&(struct records){type, fn, ctx}, key, bytes, NULL, e);
 }

@@ -20,16 +20,32 @@ struct bstore_type {
 MUST_USE bool bstore_type_read(const struct bolt *b, struct arena *a, struct str name,
                                struct bstore_type *out, struct err *e);
 
-/* A field of a record. Zero values are not set. */
+/*
+ * A field of a record, with all that is in it. Zero values are not set. Texts point into the file, the rest is
+ * of this record.
+ */
+struct bstore_field;
 struct bstore_value {
     bool is_set;
     uint64_t number; // of all kinds of numbers, signed ones as they are cast; true is 1
     int64_t unix_seconds; // of a time
-    struct str text;      // of strings and bytes; points into the file
-    struct str *items;    // of a list of strings
+    struct str text;      // of strings and bytes
+    struct bstore_value *items; // of a list; of a map: keys and values in turn; of a struct: its fields
     size_t n_items;
+    const struct bstore_field *fields; // of a struct, in the same order
 };
-/* values: those of the wanted fields, in that order. a: of this record. */
-typedef bool bstore_fn(void *ctx, struct arena *a, const struct bstore_value *values, struct err *e);
-MUST_USE bool bstore_each(const struct bolt *b, const struct bstore_type *type, const char *const *wanted,
-                          size_t n, bstore_fn *fn, void *ctx, struct err *e);
+/* What is in a struct, in a struct of that, and so on: "Domain.ASCII". Not set when there is none. */
+const struct bstore_value *bstore_in(const struct bstore_value *v, const char *path);
+struct bstore_record {
+    struct str key, bytes; // as they are in the file
+    const struct bstore_value *values; // of the wanted fields, in that order
+    struct arena *a;                   // of this record
+};
+typedef bool bstore_fn(void *ctx, const struct bstore_record *r, struct err *e);
+/* The names of the fields that are read from now on; others are passed over. */
+MUST_USE bool bstore_want(const struct bstore_type *type, const char *const *names, size_t n, struct err *e);
+MUST_USE bool bstore_each(const struct bolt *b, const struct bstore_type *type, bstore_fn *fn, void *ctx,
+                          struct err *e);
+/* One record, of which key and bytes are known. */
+MUST_USE bool bstore_read(const struct bstore_type *type, struct str key, struct str bytes, bstore_fn *fn,
+                          void *ctx, struct err *e);
