@@ -1,6 +1,7 @@
 /*
  * import upstream: accounts of a data directory of upstream, which is only read, into ours: mailboxes with
- * UIDVALIDITY and UIDs, flags, keywords, subscriptions, the mail, and the password's hash.
+ * UIDVALIDITY and UIDs, flags, keywords, subscriptions, the mail with how it came, whom the user has written to, and
+ * the password's hash. What belongs to no account is in cmd_import_upstream_server.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 
 #include "base/map.h"
 #include "cmd/confine.h"
+#include "cmd/import_upstream.h"
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "mailfile/upstream.h"
@@ -24,7 +26,7 @@
 #include "role/auth/credentials.h"
 #include "store/store.h"
 
-enum { BATCH = 200, PROGRESS = 1000, DIR_MODE = 0700, MOST_TOLD = 100 };
+enum { BATCH = 200, PROGRESS = 1000, MOST_TOLD = 100 };
 
 struct takeover {
     const char *account;
@@ -68,7 +70,7 @@ static _Noreturn void open_files(int dir, int asks)
     }
 }
 
-static int open_file(int files, uint64_t id)
+int upstream_open_file(int files, uint64_t id)
 {
     struct err e = {0};
     char answer;
@@ -120,11 +122,53 @@ static bool store_batch(struct takeover *t, struct str mailbox, struct batch *b,
     return is_ok;
 }
 
+static bool our_name(struct arena *a, struct str theirs, struct str *out, struct err *e)
+{
+    size_t n = 0;
+    uint8_t *normal = u8_normalize(UNINORM_NFC, (const uint8_t *)theirs.p, theirs.n, NULL, &n);
+    bool is_ok = store_mailbox_name(a, normal ? str_at(normal, n) : theirs, out, e);
+
+    free(normal);
+    return is_ok;
+}
+
+// Ours of a mailbox there; empty when it is gone.
+static struct str name_of(const struct takeover *t, struct arena *a, uint64_t id)
+{
+    struct err no_name = {0};
+    struct str name;
+
+    for (size_t i = 0; i < t->from.n_mailboxes; i++)
+        if (t->from.mailboxes[i].id == id)
+            return our_name(a, t->from.mailboxes[i].name, &name, &no_name) ? name : STR("");
+    return STR("");
+}
+
+// How it came, for the reputation of its sender; NULL when it did not come from outside, or counts for no mailbox.
+static const struct store_origin *origin_of(struct takeover *t, struct arena *a, const struct upstream_message *m)
+{
+    struct upstream_origin *from = ARENA_NEW(a, struct upstream_origin);
+    struct store_origin *out = ARENA_NEW(a, struct store_origin);
+    struct err e = {0};
+    bool found;
+
+    if (!upstream_origin(&t->from, m, a, from, &found, &e) || !found)
+        return NULL;
+    out->signs = from->signs;
+    out->n_signs = from->n_signs;
+    out->is_reject = from->is_reject;
+    if (from->is_reject)
+        out->destined = name_of(t, a, from->destined);
+    else if (from->delivered != m->mailbox)
+        out->delivered = name_of(t, a, from->delivered);
+    return from->is_reject || from->delivered == m->mailbox || out->delivered.n ? out : NULL;
+}
+
 static void take_message(struct takeover *t, struct arena *a, struct batch *b,
                          const struct upstream_message *m)
 {
     struct stat st;
-    int fd = open_file(t->files, m->id);
+    int fd = upstream_open_file(t->files, m->id);
 
     if (fd < 0 || fstat(fd, &st)) {
         tell_lost(t, m, "its file cannot be read");
@@ -139,7 +183,8 @@ static void take_message(struct takeover *t, struct arena *a, struct batch *b,
         .prefix = m->prefix, .fd = fd, .size = (uint64_t)st.st_size, .flags = m->flags,
         .keywords = m->keywords, .received_unix = m->received_unix, .uid = m->uid,
         .delivery_id = arena_printf(a, "upstream.%llu", (unsigned long long)m->id),
-        .reverse_path = m->reverse_path, .hello = m->hello, .remote_ip = m->remote_ip};
+        .reverse_path = m->reverse_path, .hello = m->hello, .remote_ip = m->remote_ip,
+        .origin = m->remote_ip.n ? origin_of(t, a, m) : NULL};
 }
 
 // Messages of the mailbox from *at on.
@@ -178,16 +223,6 @@ static size_t first_of(const struct upstream_account *from, uint64_t mailbox)
     return low;
 }
 
-static bool our_name(struct arena *a, struct str theirs, struct str *out, struct err *e)
-{
-    size_t n = 0;
-    uint8_t *normal = u8_normalize(UNINORM_NFC, (const uint8_t *)theirs.p, theirs.n, NULL, &n);
-    bool is_ok = store_mailbox_name(a, normal ? str_at(normal, n) : theirs, out, e);
-
-    free(normal);
-    return is_ok;
-}
-
 static bool take_mailboxes(struct takeover *t, struct arena *a, struct err *e)
 {
     for (size_t i = 0; i < t->from.n_mailboxes; i++) {
@@ -199,7 +234,7 @@ static bool take_mailboxes(struct takeover *t, struct arena *a, struct err *e)
         if (!our_name(a, m->name, &adopted.name, e) || !store_adopt_mailbox(t->store, &adopted, e) ||
             !take_messages(t, m->id, adopted.name, &at, e) || !store_adopt_end(t->store, &adopted, e))
             return fail_in(e, "mailbox %.*s", STR_FMT(m->name));
-        printf("%s: %.*s: %zu\n", t->account, STR_FMT(adopted.name), at - first);
+        cmd_say(stdout, "%s: %.*s: %zu\n", t->account, STR_FMT(adopted.name), at - first);
     }
     return true;
 }
@@ -228,6 +263,29 @@ static bool take_subscriptions(struct takeover *t, struct arena *a, struct err *
     return is_ok;
 }
 
+// Whom the user has written to, beside what the messages in Sent say of that, and keys for tokens.
+static bool take_known(struct takeover *t, struct err *e)
+{
+    for (size_t i = 0; i < t->from.n_keys; i++)
+        if (t->from.keys[i].key.n == STORE_SUBJECTPASS_KEY &&
+            !store_adopt_subjectpass_key(t->store, t->from.keys[i].address, t->from.keys[i].key, e))
+            return false;
+    for (size_t at = 0; at < t->from.n_recipients; at += PROGRESS)
+        if (!store_adopt_written(t->store, &t->from.recipients[at],
+                                 t->from.n_recipients - at < PROGRESS ? t->from.n_recipients - at : PROGRESS, e))
+            return false;
+    return true;
+}
+
+static void tell_left(const struct takeover *t)
+{
+    if (t->from.n_annotations)
+        printf("%s: %llu annotations are not taken over: there are none here\n", t->account,
+               (unsigned long long)t->from.n_annotations);
+    if (t->from.has_settings)
+        printf("%s: the settings of the webmail are not taken over: there is none here\n", t->account);
+}
+
 /* In the child. */
 static int take_over(void *ctx)
 {
@@ -239,7 +297,7 @@ static int take_over(void *ctx)
 
     is_ok = upstream_read(t->index, &a, &t->from, &e) && (t->store = store_open(&options, &e)) &&
             store_adopt_counters(t->store, t->from.modseq, t->from.next_uidvalidity, &e) &&
-            take_mailboxes(t, &a, &e) && take_subscriptions(t, &a, &e);
+            take_mailboxes(t, &a, &e) && take_subscriptions(t, &a, &e) && take_known(t, &e);
     store_close(t->store);
     if (is_ok && t->from.password_hash.n <= sizeof t->password->hash) {
         t->password->n = t->from.password_hash.n;
@@ -250,6 +308,7 @@ static int take_over(void *ctx)
         (void)fail_in(&e, "account %s", t->account);
         return cmd_fail(&e);
     }
+    tell_left(t);
     fflush(stdout);
     fprintf(stderr, "%s: %llu messages taken over", t->account, (unsigned long long)t->n_added);
     if (t->n_there)
@@ -260,25 +319,33 @@ static int take_over(void *ctx)
     return t->n_lost ? 1 : 0;
 }
 
-// The file as it is when nobody writes to it: upstream's server holds a lock on it.
-static bool map_index(int dir, struct str *out, int *fd, struct err *e)
+bool upstream_map(int dir, const char *name, struct str *out, int *fd, struct err *e)
 {
     struct stat st;
     void *p;
 
-    *fd = openat(dir, "index.db", O_RDONLY | O_CLOEXEC);
+    *out = (struct str){0};
+    *fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (*fd < 0 && errno == ENOENT)
+        return fail(e, ERR_NOT_FOUND, "there is no %s", name);
     if (*fd < 0 || fstat(*fd, &st))
-        return fail_errno(e, "opening index.db");
+        return fail_errno(e, "opening %s", name);
     if (flock(*fd, LOCK_SH | LOCK_NB))
-        return errno == EWOULDBLOCK ? fail(e, ERR_CONFLICT, "index.db is in use: stop the other server first")
-                                    : fail_errno(e, "locking index.db");
-    if (st.st_size <= 0)
-        return fail(e, ERR_SYNTAX, "index.db is empty");
+        return errno == EWOULDBLOCK ? fail(e, ERR_CONFLICT, "%s is in use: stop the other server first", name)
+                                    : fail_errno(e, "locking %s", name);
+    if (!S_ISREG(st.st_mode) || st.st_size <= 0)
+        return fail(e, ERR_SYNTAX, "%s is empty", name);
     p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, *fd, 0);
     if (p == MAP_FAILED)
-        return fail_errno(e, "reading index.db");
+        return fail_errno(e, "reading %s", name);
     *out = str_at(p, (size_t)st.st_size);
     return true;
+}
+
+void upstream_unmap(struct str file)
+{
+    if (file.n)
+        munmap((void *)(uintptr_t)file.p, file.n);
 }
 
 /* In a child of its own, in the directory of auth.db. */
@@ -300,9 +367,8 @@ static int take_password(void *ctx)
     return 0;
 }
 
-// A directory of the data directory, made if need be, for whoever has that.
-static bool make_dir(struct arena *a, struct str data, const char *name, mode_t mode, const char **out,
-                     struct err *e)
+bool upstream_make_dir(struct arena *a, struct str data, const char *name, mode_t mode, const char **out,
+                       struct err *e)
 {
     struct stat st;
 
@@ -320,7 +386,7 @@ static bool take_password_of(struct str data, struct password_found *p, int *cod
     AUTO_FD dir = -1;
     const char *path;
 
-    if (!make_dir(&a, data, "auth", DIR_MODE, &path, e))
+    if (!upstream_make_dir(&a, data, "auth", UPSTREAM_DIR_MODE, &path, e))
         return false;
     dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return dir >= 0 ? confine_run(dir, -1, take_password, p, code, e) : fail_errno(e, "opening %s", path);
@@ -334,18 +400,17 @@ static bool make_account(struct arena *a, struct str data, const char *account, 
 
     if (!account[0] || account[0] == '.' || str_find(str_of(account), '/') != STR_NONE)
         return fail(e, ERR_SYNTAX, "\"%s\" is no account", account);
-    if (!make_dir(a, data, "accounts", 0711, &accounts, e))
+    if (!upstream_make_dir(a, data, "accounts", 0711, &accounts, e))
         return false;
     if (stat(accounts, &st))
         return fail_errno(e, "looking at %s", accounts);
     own = arena_cstring(a, arena_printf(a, "%s/%s", accounts, account));
-    if (mkdir(own, DIR_MODE) == 0 && geteuid() == 0 && chown(own, st.st_uid, st.st_gid))
+    if (mkdir(own, UPSTREAM_DIR_MODE) == 0 && geteuid() == 0 && chown(own, st.st_uid, st.st_gid))
         return fail_errno(e, "giving %s to its user", own);
     return paths_open_account(a, data, str_of(account), out, e);
 }
 
-// The child of open_files, and the socket to it.
-static bool start_opener(int dir, int *files, struct err *e)
+bool upstream_start_opener(int dir, int *files, struct err *e)
 {
     int pair[2];
     pid_t self = getpid(), child;
@@ -379,15 +444,14 @@ static bool take_account(struct str data, struct str theirs, const char *account
     t->password = confine_shared(sizeof *t->password);
     t->password->account = account;
     is_ok = paths_open_account(&a, theirs, str_of(account), &from, e) &&
-            map_index(from, &t->index, &index, e) && make_account(&a, data, account, &to, e) &&
-            start_opener(from, &files, e);
+            upstream_map(from, "index.db", &t->index, &index, e) && make_account(&a, data, account, &to, e) &&
+            upstream_start_opener(from, &files, e);
     t->files = files;
     is_ok = is_ok && confine_run(to, -1, take_over, t, code, e) &&
             (!t->password->n || take_password_of(data, t->password, &password_code, e));
     if (is_ok && password_code)
         *code = password_code;
-    if (t->index.n)
-        munmap((void *)(uintptr_t)t->index.p, t->index.n);
+    upstream_unmap(t->index);
     free(t);
     return is_ok || fail_in(e, "account %s", account);
 }
@@ -399,7 +463,7 @@ int cmd_import_upstream(int argc, char **argv)
     struct str data, theirs;
     struct err e = {0};
     AUTO_FD lock = -1;
-    int worst = 0;
+    int worst = 0, code = 0;
 
     if (argc < 2)
         return cmd_usage("import upstream");
@@ -410,13 +474,16 @@ int cmd_import_upstream(int argc, char **argv)
         (argc == 2 && !paths_accounts(&a, theirs, &accounts, &e)))
         return cmd_fail(&e);
     for (size_t i = 0; i < accounts.n; i++) {
-        int code = 0;
-
+        code = 0;
         e = (struct err){0};
         if (!take_account(data, theirs, accounts.items[i], &code, &e))
             code = cmd_fail(&e);
         if (code)
             worst = code;
     }
-    return worst;
+    code = 0;
+    e = (struct err){0};
+    if (!upstream_take_server(data, theirs, &accounts, argc == 2, &code, &e))
+        code = cmd_fail(&e);
+    return code ? code : worst;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "mailfile/upstream_priv.h"
+#include "message/header.h"
 #include "policy/decide.h"
 #include "store/store.h"
 #include "text/idna.h"
@@ -252,11 +253,17 @@ static bool on_state(void *ctx, const struct bstore_record *record, struct err *
 static bool on_recipient(void *ctx, const struct bstore_record *record, struct err *e)
 {
     const struct bstore_value *v = record->values;
+    struct str localpart = v[0].text;
     struct reading *r = ctx;
+    struct address parsed;
 
     (void)e;
+    // As it is written in an address.
+    if (localpart.n && localpart.p[0] == '"' &&
+        address_parse_spec(r->a, joined(record->a, localpart, STR("x.example")), &parsed))
+        localpart = parsed.localpart;
     *ARENA_PUSH(r->a, r->out->recipients, &r->out->n_recipients, &r->out->cap_recipients) =
-        (struct upstream_recipient){v[0].text, v[1].text, v[2].unix_seconds};
+        (struct store_written){localpart, v[1].text, v[2].unix_seconds};
     return true;
 }
 

@@ -27,11 +27,6 @@ struct upstream_message {
     struct str reverse_path, hello, remote_ip;
     struct str key, record; // for upstream_origin
 };
-/* Whom the user has written to. */
-struct upstream_recipient {
-    struct str localpart, domain;
-    int64_t sent_unix;
-};
 /* Of an address whose refused senders are given tokens. */
 struct upstream_key {
     struct str address, key;
@@ -43,7 +38,7 @@ struct upstream_account {
     size_t n_messages, cap_messages;
     struct str *subscriptions;
     size_t n_subscriptions, cap_subscriptions;
-    struct upstream_recipient *recipients;
+    struct store_written *recipients; // whom the user has written to
     size_t n_recipients, cap_recipients;
     struct upstream_key *keys;
     size_t n_keys, cap_keys;

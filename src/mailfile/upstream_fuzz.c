@@ -1,8 +1,9 @@
 /*
- * Any bytes as an index.db of upstream. Checksums of meta pages are made right, so that more than their
+ * Any bytes as a database of upstream, of an account or of the server. Checksums of meta pages are made right, so that more than their
  * first bytes are looked at. Behind a 'T' it is one table instead: which, its description up to a NUL, and
  * records with their lengths.
  */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "base/die.h"
 #include "mailfile/bolt.h"
 #include "mailfile/bolt_test.h"
-#include "mailfile/upstream.h"
+#include "mailfile/upstream_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -59,20 +60,131 @@ static size_t records_of(struct str text, struct bolt_test_item out[MOST_RECORDS
     return n;
 }
 
-static void read_bytes(struct str file)
+static bool on_queued(void *ctx, const struct upstream_queued *m, struct err *e)
+{
+    (void)ctx, (void)e;
+    assert(!m->recipient.n || str_find(m->recipient, '@') != STR_NONE);
+    assert(str_find(m->recipient, '\n') == STR_NONE && str_find(m->reverse_path, '\n') == STR_NONE);
+    return true;
+}
+
+static bool on_hold_rule(void *ctx, const struct upstream_hold_rule *rule, struct err *e)
+{
+    (void)ctx, (void)rule, (void)e;
+    return true;
+}
+
+static bool on_suppression(void *ctx, const struct upstream_suppression *s, struct err *e)
+{
+    (void)ctx, (void)s, (void)e;
+    return true;
+}
+
+static bool on_policy(void *ctx, const struct upstream_policy *p, struct err *e)
+{
+    (void)ctx, (void)e;
+    assert(p->domain.n && p->id.n <= MTASTS_MAX_ID && (p->policy.n || p->policy.mode == MTASTS_NONE));
+    return true;
+}
+
+static bool on_dmarc(void *ctx, const struct report_origin *from, const struct dmarc_report *report, struct err *e)
+{
+    (void)ctx, (void)from, (void)e;
+    assert(report->domain.n && report->n <= DMARC_REPORT_MAX_RECORDS);
+    return true;
+}
+
+static bool on_tls(void *ctx, const struct report_origin *from, struct str domain, bool is_host,
+                   const struct tlsrpt_report *report, struct err *e)
+{
+    (void)ctx, (void)from, (void)domain, (void)is_host, (void)report, (void)e;
+    return true;
+}
+
+static bool on_evaluation(void *ctx, int64_t at_unix, const struct report_evaluation *m, struct err *e)
+{
+    (void)ctx, (void)at_unix, (void)e;
+    assert(m->policy_domain.n && m->interval_hours >= 1 && m->interval_hours <= 24);
+    return true;
+}
+
+static bool on_result(void *ctx, int64_t day_unix, const struct report_tls_result *m, struct err *e)
+{
+    (void)ctx, (void)day_unix, (void)m, (void)e;
+    return true;
+}
+
+static bool on_suppressed(void *ctx, bool is_tls, struct str address, int64_t until_unix, struct str comment,
+                          struct err *e)
+{
+    (void)ctx, (void)is_tls, (void)address, (void)until_unix, (void)comment, (void)e;
+    return true;
+}
+
+static bool on_key(void *ctx, const struct upstream_client_key *k, struct err *e)
+{
+    (void)ctx, (void)e;
+    assert(k->fingerprint.n == 32);
+    return true;
+}
+
+static bool on_login(void *ctx, const struct upstream_login *l, struct err *e)
+{
+    (void)ctx, (void)l, (void)e;
+    return true;
+}
+
+static void read_account(struct str file)
 {
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
     struct upstream_account account;
     struct err e = {0};
 
-    if (!upstream_read(file, &a, &account, &e) && !e.kind)
-        die("refused without a reason");
+    if (!upstream_read(file, &a, &account, &e)) {
+        if (!e.kind)
+            die("refused without a reason");
+        return;
+    }
+    for (size_t i = 0; i < account.n_messages; i++) {
+        AUTO_ARENA own = ARENA_LIMIT(1 << 20);
+        struct upstream_origin origin;
+        bool found;
+
+        e = (struct err){0};
+        (void)!upstream_origin(&account, &account.messages[i], &own, &origin, &found, &e);
+    }
+}
+
+static void read_server(struct str file)
+{
+    const struct upstream_reports_reader reports = {NULL, on_dmarc, on_tls, on_evaluation, on_result, on_suppressed};
+    const struct upstream_auth_reader auth = {NULL, on_key, on_login};
+    struct upstream_queue_reader queue = {NULL, on_queued, on_queued, on_hold_rule, on_suppression, 0};
+    struct err e = {0};
+
+    (void)!upstream_queue_read(file, &queue, &e);
+    (void)!upstream_policies_read(file, on_policy, NULL, &e);
+    (void)!upstream_dmarc_read(file, &reports, &e);
+    (void)!upstream_tls_read(file, &reports, &e);
+    (void)!upstream_evaluations_read(file, &reports, &e);
+    (void)!upstream_results_read(file, &reports, &e);
+    (void)!upstream_auth_read(file, &auth, &e);
+}
+
+static void read_bytes(struct str file)
+{
+    read_account(file);
+    read_server(file);
 }
 
 static void read_table_of(struct str text)
 {
     static const struct str names[] = {STR_("Mailbox"), STR_("Message"), STR_("NextUIDValidity"),
-                                       STR_("Password"), STR_("Subscription"), STR_("SyncState")};
+                                       STR_("Password"), STR_("Subscription"), STR_("SyncState"),
+                                       STR_("Recipient"), STR_("Msg"), STR_("MsgRetired"), STR_("HoldRule"),
+                                       STR_("Suppression"), STR_("PolicyRecord"), STR_("DomainFeedback"),
+                                       STR_("Record"), STR_("Evaluation"), STR_("TLSResult"),
+                                       STR_("TLSPublicKey"), STR_("LoginAttempt")};
     static const struct str plain = STR_("{\"Fields\":[{\"Name\":\"ID\",\"Type\":{\"Kind\":\"int64\"}}]}");
     AUTO_BUF file = BUF_LIMIT(16 << 20);
     struct buf tables[COUNT(names)];

@@ -367,6 +367,9 @@ static bool give_policy(const struct upstream_reports_reader *r, struct arena *a
         if (one.failures && !r->result(r->ctx, day, &one, e))
             return false;
     }
+    // Failures that no detail is about are counted as such.
+    if (m.failures)
+        m.result_type = STR("validation-failure");
     return !(m.successes || m.failures) || r->result(r->ctx, day, &m, e);
 }
 

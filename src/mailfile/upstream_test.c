@@ -1,4 +1,4 @@
-#include "mailfile/upstream.h"
+#include "mailfile/upstream_server.h"
 
 #include <unistd.h>
 
@@ -70,6 +70,64 @@ TEST(what_is_cut_off_or_changed_is_an_error_or_less)
         e = (struct err){0};
         (void)!upstream_read(bad.str, &b, &got, &e);
     }
+}
+
+struct seen {
+    size_t n, n_held;
+    struct buf recipients; // a space behind each
+};
+
+static bool see_queued(void *ctx, const struct upstream_queued *m, struct err *e)
+{
+    struct seen *s = ctx;
+
+    (void)e;
+    s->n++;
+    s->n_held += m->is_held;
+    buf_put(&s->recipients, m->recipient);
+    BUF_PUT(&s->recipients, " ");
+    if (m->id == 2) {
+        CHECK(m->attempts == 2 && m->max_attempts == 5 && m->require_tls == 2 && m->n_results == 2);
+        CHECK(m->results[1].code == 451 && m->results[1].duration_ms == 2500);
+        CHECK_STR(m->results[1].text, STR("come again"));
+    }
+    return true;
+}
+
+static bool see_no_rule(void *ctx, const struct upstream_hold_rule *rule, struct err *e)
+{
+    (void)ctx, (void)e;
+    CHECK_STR(rule->recipient_domain, STR("xn--bcher-kva.example"));
+    return true;
+}
+
+static bool see_suppression(void *ctx, const struct upstream_suppression *s, struct err *e)
+{
+    (void)ctx, (void)e;
+    CHECK_STR(s->account, STR("mox"));
+    return true;
+}
+
+TEST(a_queue_is_read_with_what_is_in_its_records)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    struct str good = file_of(&a, MOX_SOURCE "/test/corpus/upstream/queue");
+    struct seen s = {.recipients = BUF_LIMIT(1 << 16)};
+    struct upstream_queue_reader r = {&s, see_queued, see_queued, see_no_rule, see_suppression, 0};
+    struct err e = {0};
+
+    CHECK(upstream_queue_read(good, &r, &e));
+    CHECK(s.n == 10 && s.n_held == 1 && r.n_hooks == 1);
+    CHECK_STR(buf_str(&s.recipients),
+              STR("gone@c.example old@c.example mox@localhost a@xn--bcher-kva.example \"held user\"@c.example "
+                  "x@c.example x@c.example  x@[127.0.0.1] x@c.example "));
+    for (size_t n = 0; n < good.n; n += 97) {
+        AUTO_EXACT cut = exact_copy(str_sub(good, 0, n));
+
+        e = (struct err){0};
+        CHECK_CASE(!upstream_queue_read(cut.str, &r, &e) && e.kind == ERR_SYNTAX, n);
+    }
+    buf_fini(&s.recipients);
 }
 
 static void put(char *p, uint64_t number, size_t n)

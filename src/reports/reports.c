@@ -18,6 +18,11 @@ bool reports_count(struct reports *r, struct err *e)
     return true;
 }
 
+bool reports_has_gathered(const struct reports *r)
+{
+    return r->n_evaluations || r->n_tls_results;
+}
+
 struct reports *reports_open(struct err *e)
 {
     struct reports *r = heap_alloc(sizeof *r);

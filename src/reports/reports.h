@@ -79,6 +79,8 @@ struct report_tls_result {
 MUST_USE bool reports_add_tls_result(struct reports *r, int64_t now_unix,
                                      const struct report_tls_result *m, struct err *e);
 
+/* Whether something is gathered already. */
+bool reports_has_gathered(const struct reports *r);
 /* Forgets what is too old to be told, and reports that were received long ago. */
 MUST_USE bool reports_expire(struct reports *r, int64_t now_unix, struct err *e);
 

@@ -212,7 +212,8 @@ bool origin_add(struct store *st, uint64_t email, uint64_t mailbox, const struct
                              e);
     uint64_t destined = 0;
 
-    if (!s || (o->destined.n && !find_or_create(st, o->destined, &destined, e)))
+    if (!s || (o->destined.n && !find_or_create(st, o->destined, &destined, e)) ||
+        (o->delivered.n && !find_or_create(st, o->delivered, &mailbox, e)))
         return false;
     put_signs(&signs, o);
     stmt_bind_u64(s, 1, email);
@@ -304,6 +305,11 @@ static bool note_correspondent(struct store *st, struct arena *a, const struct a
     return stmt_run(s, e);
 }
 
+static bool can_be_noted(const struct address *to)
+{
+    return to->domain.n && to->domain.n <= 255 && to->localpart.n <= 255;
+}
+
 bool note_recipients(struct store *st, struct arena *a, const struct envelope *env,
                      int64_t sent_unix, struct err *e)
 {
@@ -315,8 +321,7 @@ bool note_recipients(struct store *st, struct arena *a, const struct envelope *e
 
         address_parse_list(a, fields[i], &list);
         for (size_t k = 0; k < list.n && n < MOST_CORRESPONDENTS; k++)
-            if (list.items[k].domain.n && list.items[k].domain.n <= 255 &&
-                list.items[k].localpart.n <= 255) {
+            if (can_be_noted(&list.items[k])) {
                 if (!note_correspondent(st, a, &list.items[k], sent_unix, e))
                     return false;
                 n++;
@@ -476,6 +481,53 @@ bool store_subjectpass_key(struct store *st, struct str address, char out[STORE_
                            struct err *e)
 {
     return store_write(st, key_job, &(struct key_job){address, out}, e);
+}
+
+struct written_job {
+    const struct store_written *items;
+    size_t n;
+};
+
+static bool written_job(struct store *st, void *ctx, struct err *e)
+{
+    const struct written_job *j = ctx;
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+
+    for (size_t i = 0; i < j->n; i++) {
+        struct address to = {.localpart = j->items[i].localpart, .domain = j->items[i].domain};
+
+        arena_reset(&a);
+        if (can_be_noted(&to) && !note_correspondent(st, &a, &to, j->items[i].sent_unix, e))
+            return false;
+    }
+    return true;
+}
+
+bool store_adopt_written(struct store *st, const struct store_written *written, size_t n, struct err *e)
+{
+    return store_write(st, written_job, &(struct written_job){written, n}, e);
+}
+
+struct adopt_key_job {
+    struct str address, key;
+};
+
+static bool adopt_key_job(struct store *st, void *ctx, struct err *e)
+{
+    const struct adopt_key_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "INSERT OR IGNORE INTO subjectpass (address, key) VALUES (?, ?)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, j->address);
+    stmt_bind_str(s, 2, j->key);
+    return stmt_run(s, e);
+}
+
+bool store_adopt_subjectpass_key(struct store *st, struct str address, struct str key, struct err *e)
+{
+    return key.n == STORE_SUBJECTPASS_KEY ? store_write(st, adopt_key_job, &(struct adopt_key_job){address, key}, e)
+                                          : fail(e, ERR_SYNTAX, "a key for tokens has another length");
 }
 
 bool store_facts(struct store_reader *r, struct arena *a, uint64_t mailbox, uint32_t uid,

@@ -41,6 +41,7 @@ struct store_origin {
     size_t n_signs;
     struct str networks[STORE_NETWORKS]; // of the client, for the limits; empty: not counted
     struct str destined; // a mailbox that it is meant for while it lies elsewhere; made if missing
+    struct str delivered; // the mailbox that it counts for; made if missing. Empty: the one it comes into
     bool is_reject;
     struct str digest; // of the bytes received, when it is a reject
     struct str facts;  // how it was decided about
@@ -77,6 +78,17 @@ MUST_USE bool store_has_written(struct store_reader *r, struct str localpart, st
 enum { STORE_SUBJECTPASS_KEY = 16 };
 MUST_USE bool store_subjectpass_key(struct store *st, struct str address,
                                     char out[STORE_SUBJECTPASS_KEY], struct err *e);
+
+/*
+ * What another server knew: whom the user has written to, and the key for tokens of a recipient. A later date, and a key,
+ * that are here already stay.
+ */
+struct store_written {
+    struct str localpart, domain;
+    int64_t sent_unix;
+};
+MUST_USE bool store_adopt_written(struct store *st, const struct store_written *written, size_t n, struct err *e);
+MUST_USE bool store_adopt_subjectpass_key(struct store *st, struct str address, struct str key, struct err *e);
 
 /* How a message was decided about, as it was stored; empty when it was not. ERR_NOT_FOUND. */
 MUST_USE bool store_facts(struct store_reader *r, struct arena *a, uint64_t mailbox, uint32_t uid,

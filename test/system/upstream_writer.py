@@ -118,7 +118,22 @@ def go_time(unix):
     return b'\1' + struct.pack('>qiH', unix + 62135596800, 123456789, 0xffff)
 
 
+def is_set(kind, v):
+    """Zero values are not stored; what a pointer points to is, be it zero."""
+    if kind[0] == 'struct':
+        return bool(v) and any(is_set(k, v.get(name)) for name, k in kind[1])
+    return bool(v) or (kind == 'boolptr' and v is not None)
+
+
 def pack(kind, v):
+    if kind[0] == 'struct':
+        fields = [(k, v.get(name)) for name, k in kind[1]]
+        return bits([is_set(*f) for f in fields]) + b''.join(pack(*f) for f in fields if is_set(*f))
+    if kind[0] == 'list':
+        return uvarint(len(v)) + bits([is_set(kind[1], x) for x in v]) + b''.join(pack(kind[1], x) for x in v if is_set(kind[1], x))
+    if kind[0] == 'map':
+        return uvarint(len(v)) + bits([is_set(kind[2], x) for x in v.values()]) + b''.join(
+            pack(kind[1], k) + (pack(kind[2], x) if is_set(kind[2], x) else b'') for k, x in v.items())
     if kind == 'string':
         return counted(v.encode())
     if kind == 'bytes':
@@ -131,7 +146,7 @@ def pack(kind, v):
         return uvarint(v)
     if kind.startswith('int'):
         return varint(v)
-    if kind == 'time':
+    if kind in ('time', 'timeptr'):
         return counted(go_time(v))
     if kind == 'strings':
         return uvarint(len(v)) + bits([bool(x) for x in v]) + b''.join(pack('string', x) for x in v if x)
@@ -149,6 +164,14 @@ def json_type(kind, numbers):
     def named(k):
         return names.index(k) + 1 if numbers else k
 
+    if kind[0] == 'struct':
+        return {'Kind': named('struct'), 'FieldsTypeSeq': kind[2], 'Fields': [{'Name': n, 'Type': json_type(k, numbers)} for n, k in kind[1]]}
+    if kind[0] == 'list':
+        return {'Kind': named('slice'), 'List': json_type(kind[1], numbers)}
+    if kind[0] == 'map':
+        return {'Kind': named('map'), 'MapKey': json_type(kind[1], numbers), 'MapValue': json_type(kind[2], numbers)}
+    if kind == 'timeptr':
+        return {'Ptr': True, 'Kind': named('time')}
     if kind == 'strings':
         return {'Kind': named('slice'), 'List': {'Kind': named('string')}}
     if kind == 'boolptr':
@@ -163,7 +186,9 @@ def json_type(kind, numbers):
 def key_of(kind, v):
     if kind == 'string':
         return v.encode()
-    width = {'int': 4, 'int64': 8, 'uint32': 4, 'int32': 4}[kind]
+    if kind == 'bytes':
+        return v
+    width = {'int': 4, 'int64': 8, 'uint32': 4, 'int32': 4, 'uint8': 1}[kind]
     return (v + (1 << 8 * width - 1) if kind[0] == 'i' else v).to_bytes(width, 'big')
 
 
@@ -177,10 +202,93 @@ def table(versions, records):
             'Fields': [{'Name': name, 'Type': json_type(kind, numbers)} for name, kind in fields]}).encode()
     for i, record in records:
         fields = versions[i]
-        present = [(kind, record[name]) if record.get(name) or (kind == 'boolptr' and name in record) else None for name, kind in fields[1:]]
+        present = [(kind, record[name]) if is_set(kind, record.get(name)) else None for name, kind in fields[1:]]
         rows[key_of(fields[0][1], record[fields[0][0]])] = (
             uvarint(i + 1) + bits([p is not None for p in present]) + b''.join(pack(*p) for p in present if p))
     return {b'records': rows, b'types': types, b'index.Some': {b'\0' * 8: b''}}
+
+
+DOMAIN = ('struct', [('ASCII', 'string'), ('Unicode', 'string')], 3)
+IPDOMAIN = ('struct', [('IP', 'bytes'), ('Domain', DOMAIN)], 2)
+RESULT = ('struct', [('Start', 'time'), ('Duration', 'int64'), ('Success', 'bool'), ('Code', 'int'), ('Secode', 'string'), ('Error', 'string')], 4)
+REASON = ('struct', [('Type', 'string'), ('Comment', 'string')], 11)
+DKIM = ('struct', [(n, 'string') for n in ('Domain', 'Selector', 'Result', 'HumanResult')], 12)
+SPF = ('struct', [(n, 'string') for n in ('Domain', 'Scope', 'Result')], 13)
+POLICY = ('struct', [(n, 'string') for n in ('Domain', 'ADKIM', 'ASPF', 'Policy', 'SubdomainPolicy')] + [('Percentage', 'int'), ('ReportingOptions', 'string')], 14)
+FAILURE = ('struct', [(n, 'string') for n in ('ResultType', 'SendingMTAIP', 'ReceivingMXHostname', 'ReceivingMXHelo', 'ReceivingIP')] + [
+    ('FailedSessionCount', 'int64'), ('AdditionalInformation', 'string'), ('FailureReasonCode', 'string')], 21)
+TLS_RESULT = ('struct', [('Policy', ('struct', [('Type', 'string'), ('String', 'strings'), ('Domain', 'string'), ('MXHost', 'strings')], 22)),
+                         ('Summary', ('struct', [('TotalSuccessfulSessionCount', 'int64'), ('TotalFailureSessionCount', 'int64')], 23)),
+                         ('FailureDetails', ('list', FAILURE))], 24)
+SENT = [('BaseID', 'int64'), ('Queued', 'time'), ('SenderAccount', 'string'), ('SenderLocalpart', 'string')]
+TO = [('SenderDomainStr', 'string'), ('FromID', 'string'), ('RecipientLocalpart', 'string'), ('RecipientDomain', IPDOMAIN), ('RecipientDomainStr', 'string'),
+      ('Attempts', 'int'), ('MaxAttempts', 'int'), ('DialedIPs', ('map', 'string', ('list', 'bytes'))), ('LastAttempt', 'timeptr'), ('Results', ('list', RESULT)),
+      ('Has8bit', 'bool'), ('SMTPUTF8', 'bool'), ('IsDMARCReport', 'bool'), ('IsTLSReport', 'bool'), ('Size', 'int64'), ('MessageID', 'string'),
+      ('Subject', 'string'), ('Transport', 'string'), ('RequireTLS', 'boolptr'), ('FutureReleaseRequest', 'string'), ('Extra', ('map', 'string', 'string'))]
+# The first fields of each are the keys. By the file below the data directory.
+SERVER = {
+    'queue/index.db': {
+        'Msg': [('ID', 'int64')] + SENT + [('SenderDomain', IPDOMAIN), ('Hold', 'bool'), ('NextAttempt', 'time'), ('MsgPrefix', 'bytes'), ('DSNUTF8', 'bytes')] + TO,
+        'MsgRetired': [('ID', 'int64')] + SENT + TO + [('LastActivity', 'time'), ('RecipientAddress', 'string'), ('Success', 'bool'), ('KeepUntil', 'time')],
+        'HoldRule': [('ID', 'int64'), ('Account', 'string'), ('SenderDomain', DOMAIN), ('RecipientDomain', DOMAIN), ('SenderDomainStr', 'string'),
+                     ('RecipientDomainStr', 'string')],
+        'Suppression': [('ID', 'int64'), ('Created', 'time'), ('Account', 'string'), ('BaseAddress', 'string'), ('OriginalAddress', 'string'), ('Manual', 'bool'),
+                        ('Reason', 'string')],
+        'Hook': [('ID', 'int64'), ('URL', 'string')],
+    },
+    'mtasts.db': {'PolicyRecord': [('Domain', 'string')] + [(n, 'time') for n in ('Inserted', 'ValidEnd', 'LastUpdate', 'LastUse')] + [
+        ('Backoff', 'bool'), ('RecordID', 'string'), ('Version', 'string'), ('Mode', 'string'),
+        ('MX', ('list', ('struct', [('Wildcard', 'bool'), ('Domain', DOMAIN)], 2))), ('MaxAgeSeconds', 'int'), ('PolicyText', 'string')]},
+    'dmarcrpt.db': {'DomainFeedback': [('ID', 'int64'), ('Domain', 'string'), ('FromDomain', 'string'), ('Version', 'string'), ('ReportMetadata', ('struct', [
+        ('OrgName', 'string'), ('Email', 'string'), ('ExtraContactInfo', 'string'), ('ReportID', 'string'),
+        ('DateRange', ('struct', [('Begin', 'int64'), ('End', 'int64')], 15)), ('Errors', 'strings')], 16)), ('PolicyPublished', POLICY), ('Records', ('list', ('struct', [
+            ('Row', ('struct', [('SourceIP', 'string'), ('Count', 'int'), ('PolicyEvaluated', ('struct', [
+                ('Disposition', 'string'), ('DKIM', 'string'), ('SPF', 'string'), ('Reasons', ('list', REASON))], 17))], 18)),
+            ('Identifiers', ('struct', [(n, 'string') for n in ('EnvelopeTo', 'EnvelopeFrom', 'HeaderFrom')], 19)),
+            ('AuthResults', ('struct', [('DKIM', ('list', DKIM)), ('SPF', ('list', SPF))], 20))], 25)))]},
+    'tlsrpt.db': {'Record': [('ID', 'int64'), ('Domain', 'string'), ('FromDomain', 'string'), ('MailFrom', 'string'), ('HostReport', 'bool'), ('Report', ('struct', [
+        ('OrganizationName', 'string'), ('DateRange', ('struct', [('Start', 'time'), ('End', 'time')], 26)), ('ContactInfo', 'string'), ('ReportID', 'string'),
+        ('Policies', ('list', TLS_RESULT))], 27))]},
+    'dmarceval.db': {
+        'Evaluation': [('ID', 'int64'), ('PolicyDomain', 'string'), ('Evaluated', 'time'), ('Optional', 'bool'), ('IntervalHours', 'int'), ('Addresses', 'strings'),
+                       ('PolicyPublished', POLICY), ('SourceIP', 'string'), ('Disposition', 'string'), ('AlignedDKIMPass', 'bool'), ('AlignedSPFPass', 'bool'),
+                       ('OverrideReasons', ('list', REASON)), ('EnvelopeTo', 'string'), ('EnvelopeFrom', 'string'), ('HeaderFrom', 'string'),
+                       ('DKIMResults', ('list', DKIM)), ('SPFResults', ('list', SPF))],
+        'SuppressAddress': [('ID', 'int64'), ('Inserted', 'time'), ('ReportingAddress', 'string'), ('Until', 'time'), ('Comment', 'string')]},
+    'tlsrptresult.db': {
+        'TLSResult': [('ID', 'int64'), ('PolicyDomain', 'string'), ('DayUTC', 'string'), ('RecipientDomain', 'string'), ('Created', 'time'), ('Updated', 'time'),
+                      ('IsHost', 'bool'), ('SendReport', 'bool'), ('SentToRecipientDomain', 'bool'), ('RecipientDomainReportingAddresses', 'strings'),
+                      ('SentToPolicyDomain', 'bool'), ('Results', ('list', TLS_RESULT))],
+        'TLSRPTSuppressAddress': [('ID', 'int64'), ('Inserted', 'time'), ('ReportingAddress', 'string'), ('Until', 'time'), ('Comment', 'string')]},
+    'auth.db': {
+        'TLSPublicKey': [('Fingerprint', 'string'), ('Created', 'time'), ('Type', 'string'), ('Name', 'string'), ('NoIMAPPreauth', 'bool'), ('CertDER', 'bytes'),
+                         ('Account', 'string'), ('LoginAddress', 'string')],
+        'LoginAttempt': [('Key', 'bytes'), ('Last', 'time'), ('First', 'time'), ('Count', 'int64'), ('AccountName', 'string')] + [
+            (n, 'string') for n in ('LoginAddress', 'RemoteIP', 'LocalIP', 'TLS', 'TLSPubKeyFingerprint', 'Protocol', 'UserAgent', 'AuthMech', 'Result')]},
+}
+ACCOUNT = {
+    'Recipient': [('ID', 'int64'), ('MessageID', 'int64'), ('Localpart', 'string'), ('Domain', 'string'), ('OrgDomain', 'string'), ('Sent', 'time')],
+    'Subjectpass': [('Email', 'string'), ('Key', 'string')],
+    'Annotation': [('ID', 'int64'), ('MailboxID', 'int64'), ('Key', 'string'), ('IsString', 'bool'), ('Value', 'bytes'), ('Expunged', 'bool')],
+    'Settings': [('ID', 'uint8'), ('Signature', 'string'), ('ShowAddressSecurity', 'bool')],
+}
+
+
+def more_tables(more):
+    return {name.encode(): table([ACCOUNT[name]], [(0, r) for r in records]) for name, records in more.items()}
+
+
+def write_server(dir, name, files=None, **records):
+    """A database that belongs to no account, with the files of messages beside it."""
+    path = os.path.join(dir, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb') as f:
+        f.write(Bolt().write({kind.encode(): table([fields], [(0, r) for r in records.get(kind, ())]) for kind, fields in SERVER[name].items()}))
+    for n, body in (files or {}).items():
+        path = os.path.join(dir, 'queue', message_path(n))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, 'wb') as f:
+            f.write(body)
 
 
 PASSWORD, PASSWORD_HASH = 'upstream password', '$2a$10$abcdefghijklmnopqrstuuitd2M25RJn.ugfVWRNoCV0ICYvjMUwa'
@@ -195,6 +303,12 @@ MESSAGE = [('ID', 'int64'), ('UID', 'uint32'), ('MailboxID', 'int64'), ('ModSeq'
 MESSAGE2 = MESSAGE[:5] + [('Odd', 'flagmap'), ('Pair', 'pair')] + [f for f in MESSAGE[5:] if f[0] != 'IsReject'] + [('Preview', 'string')]
 
 
+# How a message came: fields of the last version.
+MESSAGE3 = MESSAGE + [(n, 'bool') for n in ('EHLOValidated', 'MailFromValidated', 'MsgFromValidated', 'IsForward')] + [
+    (n, 'string') for n in ('MailFromLocalpart', 'MailFromDomain', 'MsgFromLocalpart', 'MsgFromDomain', 'MsgFromOrgDomain')] + [
+    ('MailboxOrigID', 'int64'), ('MailboxDestinedID', 'int64')]
+
+
 def message_path(n):
     digits = 'abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_'
     v, name = n >> 13, ''
@@ -204,11 +318,12 @@ def message_path(n):
     return os.path.join('msg', name, str(n))
 
 
-def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity, password_hash=PASSWORD_HASH):
-    """messages: dicts of fields; those with 'Pair' are of the second version."""
+def tables(mailboxes, messages, subscriptions, last_modseq, next_uidvalidity, password_hash=PASSWORD_HASH, **more):
+    """messages: dicts of fields; those with 'Pair' are of the second version, with 'MailboxOrigID' of the third."""
     return {
+        **more_tables(more),
         b'Mailbox': table([MAILBOX], [(0, m) for m in mailboxes]),
-        b'Message': table([MESSAGE, MESSAGE2], [(1 if 'Pair' in m else 0, m) for m in messages]),
+        b'Message': table([MESSAGE, MESSAGE2, MESSAGE3], [(1 if 'Pair' in m else 2 if 'MailboxOrigID' in m else 0, m) for m in messages]),
         b'Subscription': table([[('Name', 'string')]], [(0, {'Name': s}) for s in subscriptions]),
         b'NextUIDValidity': table([[('ID', 'int'), ('Next', 'uint32')]], [(0, {'ID': 1, 'Next': next_uidvalidity})]),
         b'SyncState': table([[('ID', 'int'), ('LastModSeq', 'int64'), ('HighestDeletedModSeq', 'int64')]],

@@ -98,5 +98,13 @@ struct login_attempt {
 /* Notes attempts, all in one transaction; equal ones are counted. Drops what is too much. */
 MUST_USE bool credentials_note(struct credentials *c, const struct login_attempt *attempts,
                                size_t n, struct err *e);
+/* Attempts that another server has noted, all in one transaction; those that are here stay as they are. */
+struct login_attempts {
+    struct login_attempt what;
+    int64_t first_unix, last_unix;
+    uint64_t count;
+};
+MUST_USE bool credentials_adopt_attempts(struct credentials *c, const struct login_attempts *attempts, size_t n,
+                                         uint64_t *n_new, struct err *e);
 /* Drops what is too old. */
 MUST_USE bool credentials_prune(struct credentials *c, struct err *e);
