@@ -1,7 +1,7 @@
 /*
- * Any bytes as a database of upstream, of an account or of the server. Checksums of meta pages are made right, so that more than their
- * first bytes are looked at. Behind a 'T' it is one table instead: which, its description up to a NUL, and
- * records with their lengths.
+ * Any bytes as a database of upstream, of an account or of the server. Checksums of meta pages are made right, so
+ * that more than their first bytes are looked at. Behind a 'T' it is one table instead: which, its description up to
+ * a NUL, and records with their lengths.
  */
 #include <assert.h>
 #include <stdlib.h>

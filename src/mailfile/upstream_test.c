@@ -264,10 +264,14 @@ TEST(lists_that_are_not_wanted_take_no_memory)
                 buf_put_char(&record, 0);
         }
     }
-    CHECK(read_message(&a, MESSAGE(FIELD("Keywords", "{\"Kind\":\"slice\",\"List\":" WORDS "}") ","
+    CHECK(read_message(&a, MESSAGE(FIELD("Some", "{\"Kind\":\"slice\",\"List\":" WORDS "}") ","
                                    FIELD("Other", "{\"Kind\":\"slice\",\"List\":" WORDS "}")),
                        buf_str(&record), &got));
     CHECK(got.n_messages == 1 && !got.messages[0].keywords.n);
+    // In a field that is wanted, more than a record can have is an error.
+    CHECK(!read_message(&a, MESSAGE(FIELD("Keywords", "{\"Kind\":\"slice\",\"List\":" WORDS "}") ","
+                                    FIELD("Other", "{\"Kind\":\"slice\",\"List\":" WORDS "}")),
+                        buf_str(&record), &got));
 }
 
 TEST(upstream_paths)
