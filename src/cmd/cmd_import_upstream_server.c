@@ -267,7 +267,7 @@ static bool kept(struct reports_takeover *x, bool is_ok, struct err *e)
     if (!is_ok && e->kind != ERR_LIMIT)
         return false;
     if (is_ok)
-        x->t->n_new++;
+        count(x->t, x->is_gathered || reports_was_new(x->r));
     else
         x->t->n_left++;
     *e = (struct err){0};

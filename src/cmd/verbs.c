@@ -118,12 +118,16 @@ const struct cmd cmd_verbs[] = {
      "mailbox had, and what in the archive is no mail. The archive is read twice, and nothing is stored\n"
      "before all of it was seen to be whole. As for \"import mbox\", it can be repeated.",
      cmd_import_archive, false},
-    {"import upstream", "datadir [account ...]", "Take over accounts of a data directory of upstream mox.\n\n"
-     "All of them, or those that are named: mailboxes with their UIDVALIDITY, messages with their UIDs,\n"
-     "flags and keywords, and subscriptions, so that IMAP clients notice nothing. The directory is only\n"
-     "read. Neither server must be running. The accounts must also be in domains.conf, which is as\n"
-     "upstream's. An account without a password gets upstream's. It can be repeated: what was taken over is\n"
-     "not taken twice.",
+    {"import upstream", "datadir [account ...]", "Take over what is in a data directory of upstream mox.\n\n"
+     "Accounts, all of them or those that are named: mailboxes with their UIDVALIDITY, messages with their\n"
+     "UIDs, flags and keywords, and subscriptions, so that IMAP clients notice nothing; what is known of\n"
+     "senders; their messages in the queue, their suppression lists, keys of clients and attempts to log in.\n"
+     "An account without a password gets upstream's. Unless accounts are named also reports, what is\n"
+     "gathered for reports to others, rules for holding, and MTA-STS policies.\n\n"
+     "The directory is only read. Neither server must be running. The accounts must also be in\n"
+     "domains.conf, which is as upstream's. What has no place here is named. It can be repeated, also after\n"
+     "it was interrupted: what was taken over is not taken twice. The exit code is 1 when something could\n"
+     "not be read.",
      cmd_import_upstream, false},
     {"ximport mbox", "accountdir mailbox mbox", "Import the messages of an mbox file without a server.\n\n"
      "The account is a directory such as data/accounts/name. As \"import mbox\"; the server must not be\n"

@@ -282,6 +282,7 @@ static bool add_dmarc(struct reports *r, const struct report_origin *from,
         !make_room(r, false, m->domain, m->n, e) ||
         !insert_dmarc(r, &a, from, m, &is_new, e))
         return false;
+    r->was_new = is_new;
     if (!is_new)
         return true;
     id = db_last_id(r->db);
@@ -291,6 +292,11 @@ static bool add_dmarc(struct reports *r, const struct report_origin *from,
             return false;
     }
     return add_total(r, false, m->domain, 1, (int64_t)m->n, e);
+}
+
+bool reports_was_new(const struct reports *r)
+{
+    return r->was_new;
 }
 
 bool reports_add_dmarc(struct reports *r, const struct report_origin *from,
@@ -387,6 +393,7 @@ static bool add_tls(struct reports *r, const struct report_origin *from, struct 
     if (!check_flood(r, true, domain, from, e) || !make_room(r, true, domain, rows, e) ||
         !insert_tls(r, from, domain, is_host, rows, m, &is_new, e))
         return false;
+    r->was_new = is_new;
     if (!is_new)
         return true;
     id = db_last_id(r->db);

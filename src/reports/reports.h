@@ -47,6 +47,8 @@ MUST_USE bool reports_add_dmarc(struct reports *r, const struct report_origin *f
 MUST_USE bool reports_add_tls(struct reports *r, const struct report_origin *from,
                               struct str domain, bool is_host, const struct tlsrpt_report *report,
                               struct err *e);
+/* Whether the one that was added last was not there already. */
+bool reports_was_new(const struct reports *r);
 /*
  * Lines for people, of reports with an id above after, of a domain or of all ("");
  * *last is the last that fitted, 0 at the end.

@@ -6,6 +6,7 @@
 struct reports {
     struct db *db;
     bool has_changes; // a transaction is open
+    bool was_new;     // the report that was added last
     uint64_t n_evaluations, n_tls_results; // rows
 };
 

@@ -82,6 +82,15 @@ def moving_in():
         mailboxes, messages, files, subscriptions = upstream_writer.sample(120)
         upstream_writer.write(os.path.join(d, 'upstream', 'data'), 'ann',
                               upstream_writer.Bolt().write(upstream_writer.tables(mailboxes, messages, subscriptions, 950, 2000)), files)
+        now, body, data = int(time.time()), b'Subject: waits\r\n\r\nhi\r\n', os.path.join(d, 'upstream', 'data')
+        far = {'IP': b'', 'Domain': {'ASCII': 'far.example'}}
+        upstream_writer.write_server(
+            data, 'queue/index.db', {1: body}, Suppression=[{'ID': 1, 'Created': now, 'Account': 'ann', 'BaseAddress': 'no@far.example', 'OriginalAddress': 'no@far.example'}],
+            Msg=[{'ID': 1, 'Queued': now, 'SenderAccount': 'ann', 'SenderLocalpart': 'ann', 'SenderDomain': far, 'RecipientLocalpart': 'x', 'RecipientDomain': far,
+                  'NextAttempt': now + 86400, 'Hold': True, 'Size': len(body)}])
+        upstream_writer.write_server(data, 'dmarcrpt.db', DomainFeedback=[
+            {'ID': 1, 'Domain': 'far.example', 'FromDomain': 'far.example', 'PolicyPublished': {'Domain': 'far.example', 'Policy': 'none'},
+             'ReportMetadata': {'ReportID': '1', 'DateRange': {'Begin': now - 86400, 'End': now}}}])
         with shell_in(d) as shell:
             follow(os.path.join(DOC, 'import.md'), shell, lambda text: text.replace('/home/mox', d))
 

@@ -281,6 +281,7 @@ def what_belongs_to_no_account():
         assert '1 calls of web servers are not taken over' in out, out
         out = s.command('import', 'upstream', d)[1]
         assert 'others' not in out.replace('of other', '') and '5 were there already' in out, out
+        assert 'DMARC reports: 0 taken over, 1 were there already\n' in out, out
         assert before == {p: os.stat(p).st_mtime_ns for p in before}
         assert s.command('verifydata')[0] == 0
 
@@ -425,6 +426,39 @@ def damaged_databases_of_the_server():
         assert refused > 20, refused
         assert s.command('verifydata')[0] == 0
         s.start()
+
+
+@test
+def its_configuration_opens_unchanged():
+    """Two files with every field that upstream knows (test/data/upstream/config), and older spellings."""
+    with tempfile.TemporaryDirectory() as d:
+        shutil.copytree(os.path.join(ROOT, 'test', 'data', 'upstream', 'config'), d + '/config')
+        os.makedirs(d + '/data')
+        for name in ('dkim', 'hostkeys'):
+            os.mkdir(d + '/config/' + name)
+        ec = ['-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256']
+        for name, kind in (('key.pem', ec), ('hostkeys/ec.pem', ec), ('dkim/b.pem', ['-algorithm', 'ed25519']),
+                           ('hostkeys/rsa.pem', ['-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'])):
+            run('openssl', 'genpkey', *kind, '-out', d + '/config/' + name)
+        shutil.copy(d + '/config/hostkeys/rsa.pem', d + '/config/dkim/a.pem')
+        run('openssl', 'req', '-x509', '-key', d + '/config/key.pem', '-subj', '/CN=x', '-out', d + '/config/cert.pem', '-days', '30')
+        shutil.copy(d + '/config/cert.pem', d + '/config/ca.pem')
+        for name, text in (('adminpasswd', 'x\n'), ('eab.key', 'c2VjcmV0\n')):
+            with open(d + '/config/' + name, 'w') as f:
+                f.write(text)
+        def tested():
+            r = subprocess.run([MOX, '-config', d + '/config/mox.conf', 'config', 'test'], capture_output=True, text=True, timeout=WAIT)
+            return r.returncode, r.stdout, r.stderr
+
+        assert tested() == (0, 'config OK\n', ''), tested()
+        path = d + '/config/mox.conf'
+        text = open(path).read()
+        old = re.sub(r'InitialMailboxes:\n(?:\t.*\n)+', 'DefaultMailboxes:\n\t- Sent\n\t- Lists\n', text)
+        assert old != text
+        for changed, code in ((old, 0), (text.replace('NoRequireTLS', 'NoRequireTls'), 1)):
+            with open(path, 'w') as f:
+                f.write(changed)
+            assert tested()[0] == code, tested()
 
 
 main('upstream')
