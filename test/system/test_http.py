@@ -70,6 +70,10 @@ def each_service_has_a_page():
         assert 'href="%s"' % path in get(s, '/')[2]
         status, fields, _ = get(s, path[:-1] + '?a=b')
         assert (status, fields['location']) == (303, path + '?a=b')
+    r = subprocess.run(['curl', '-s', '-i', 'http://%s:%d/favicon.ico' % (s.ip, HTTP)], capture_output=True, timeout=WAIT)
+    head, icon = r.stdout.split(b'\r\n\r\n', 1)
+    assert b' 200 ' in head and b'image/x-icon' in head and icon[:4] == b'\0\0\1\0' and icon[22:26] == b'\x89PNG', r.stdout
+    assert get(s, '/favicon.ico', METRICS)[0] == 404
     assert get(s, '/admin/x')[0] == 404
     assert get(s, '/nothing')[::2] == (404, '404 - not found\n')
     assert get(s, '/metrics', METRICS)[0] == 200

@@ -87,6 +87,9 @@ static void add_service(struct role_start *s, const struct ipc_web_service *m)
         break;
     }
     add_route(s, m->listener, (enum web_kind)m->kind, m->path);
+    r = add_route(s, m->listener, (enum web_kind)m->kind, STR("/favicon.ico")); // the same by each service of the port
+    r->name = STR("favicon");
+    r->serve = pages_icon;
     if (m->path.n > 1) {
         r = add_route(s, m->listener, (enum web_kind)m->kind, STR("/")); // behind a service that has this path
         r->name = STR("index");

@@ -19,6 +19,13 @@ void pages_service(struct web_exchange *x, const struct web_route *route)
     web_reply_text(x, STR("text/html; charset=utf-8"), arena_dup(x->arena, buf_str(&out)));
 }
 
+void pages_icon(struct web_exchange *x, const struct web_route *route)
+{
+    (void)route;
+    if (web_is_get(x))
+        web_reply_text(x, STR("image/x-icon"), web_icon);
+}
+
 void pages_index(struct web_exchange *x, const struct web_route *route)
 {
     AUTO_BUF out = BUF_LIMIT(64 * 1024);

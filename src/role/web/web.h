@@ -161,6 +161,7 @@ void compress_reply(struct web_exchange *x, struct web_reply *r);
 
 /* pages.c: the handlers of this server's own services. */
 void pages_service(struct web_exchange *x, const struct web_route *route);
+void pages_icon(struct web_exchange *x, const struct web_route *route);
 void pages_index(struct web_exchange *x, const struct web_route *route);
 void pages_metrics(struct web_exchange *x, const struct web_route *route);
 
