@@ -22,6 +22,10 @@ class World:
         self.ca = Authority(self.dir)
         # With the authority's own, as DANE-TA wants it (RFC 7672 3.1.2).
         self.good = self.with_authority(*self.ca.certificate('mx.d1.example', 'mx.d2.example', 'd9.example'))
+        self.late = self.with_authority(*self.ca.certificate('mx.s2.example', 'mx.d2.example', days=-1))
+        other = os.path.join(self.dir, 'other')
+        os.mkdir(other, 0o755)
+        self.stranger = Authority(other).certificate('mx.s2.example')  # of nobody's trust
         self.expired = self.ca.certificate('elsewhere.example', days=-1)
         self.zones = []
         ee, ta = tlsa(3, 1, 1, self.good[0]), tlsa(2, 0, 1, self.ca.file)
@@ -134,7 +138,7 @@ def dane_right(w, s, start):
 
 @out
 def dane_wrong_is_put_off(w, s, start):
-    for name, certificate, word in (('d5', w.good, 'TLSA'), ('d4', w.good, 'TLSA'), ('d1', w.expired, 'TLSA'),
+    for name, certificate, word in (('d5', w.good, 'TLSA'), ('d4', w.good, 'TLSA'), ('d1', w.expired, 'TLSA'), ('d2', w.late, 'TLSA'),
                                     ('d1', None, 'STARTTLS')):
         to = 'wrong-%s-%d' % (name, bool(certificate))
         connections = waits(w, s, start, name, certificate, word, '4.7.', to=to)
@@ -183,6 +187,8 @@ def sts_enforced(w, s, start):
     assert w.web.hits.count(('mta-sts.s1.example', PATH)) == 1, w.web.hits
     waits(w, s, start, 's1', w.good, 'not trusted', '4.7.5', to='name')
     waits(w, s, start, 's1', w.expired, 'not trusted', to='expired')
+    waits(w, s, start, 's2', w.stranger, 'not trusted', to='stranger')
+    waits(w, s, start, 's2', w.late, 'not trusted', to='late')
     waits(w, s, start, 's1', None, 'STARTTLS', to='plain')
     connections = waits(w, s, start, 's3', good, 'MTA-STS policy', '4.7.5')
     assert not connections, connections
@@ -294,12 +300,14 @@ def results_are_counted(w, s, start):
         'mx.d1.example': {(dane, None, None), (dane, 'validation-failure', 'dane-no-match'),
                           (dane, 'starttls-not-supported', '')},
         'mx.d7.example': {(dane, 'tlsa-invalid', 'all-unusable-records+ignored')},
-        'mx.d2.example': {(dane, None, None)}, 'd5.example': {(none, None, None)},
+        'mx.d2.example': {(dane, None, None), (dane, 'certificate-expired', '')}, 'd5.example': {(none, None, None)},
         'mx.d4.example': {(dane, 'certificate-host-mismatch', '')},
         'mx.d5.example': {(dane, 'validation-failure', 'dane-no-match')},
         'mx.d11.example': {(dane, 'dnssec-invalid', 'extended-dns-error-6-dnssec-bogus')},
         'd1.example': {(none, 'starttls-not-supported', 'smtp-starttls-reply-code-454')},
-        'mx.s5.example': {(none, 'starttls-not-supported', '')}, 's2.example': {(sts, None, None)},
+        'mx.s5.example': {(none, 'starttls-not-supported', '')}, 
+        's2.example': {(sts, None, None), (sts, 'certificate-expired', ''),
+                       (sts, 'certificate-not-trusted', 'unable-to-get-local-issuer-certificate')},
         's1.example': {(sts, None, None), (sts, 'certificate-host-mismatch', ''), (sts, 'starttls-not-supported', '')},
         's3.example': {(sts, 'validation-failure', 'mtasts-policy-mx-mismatch')},
         's4.example': {(sts, 'validation-failure', 'mtasts-policy-mx-mismatch')},

@@ -89,7 +89,8 @@ struct conn {
 struct tls_seen {
     bool is_known; // it got so far that there is something to tell
     enum tls_failure host, domain; // as its TLSA records have it, and as the domain's policy has it
-    char reason[100], helo[200], local[65]; // local: our address
+    char host_reason[100], domain_reason[100]; // failure-reason-code (RFC 8460 4.4)
+    char helo[200], local[65]; // local: our address
     size_t helo_n;
 };
 

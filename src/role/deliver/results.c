@@ -42,12 +42,13 @@ void results_no_tls(struct deliver *d, enum tls_failure failure, const char *rea
 {
     d->seen.is_known = true;
     d->seen.host = d->seen.domain = failure;
-    snprintf(d->seen.reason, sizeof d->seen.reason, "%s", reason);
+    snprintf(d->seen.host_reason, sizeof d->seen.host_reason, "%s", reason);
+    snprintf(d->seen.domain_reason, sizeof d->seen.domain_reason, "%s", reason);
 }
 
 void results_broken_tls(struct deliver *d)
 {
-    AUTO_BUF text = BUF_LIMIT(256), reason = BUF_LIMIT(sizeof d->seen.reason);
+    AUTO_BUF text = BUF_LIMIT(256), reason = BUF_LIMIT(sizeof d->seen.host_reason);
 
     if (d->conn.stream.tls)
         tls_end_put(d->conn.stream.tls, &text);
@@ -56,23 +57,38 @@ void results_broken_tls(struct deliver *d)
     results_no_tls(d, TLS_VALIDATION_FAILURE, reason.p);
 }
 
+// RFC 8460 4.3.1, 4.3.3: the types that have many causes say which it was.
+static void put_reason(char *out, size_t size, enum tls_worth worth, const struct err *e)
+{
+    AUTO_BUF text = BUF_LIMIT(256);
+
+    if (worth == TLS_DANE_MISMATCH)
+        BUF_PUT(&text, "dane-no-match");
+    else if (worth == TLS_NOT_TRUSTED || worth == TLS_INVALID)
+        tls_reason_put(&text, str_of(e->text));
+    snprintf(out, size, "%.*s", STR_FMT(buf_str(&text)));
+}
+
 void results_tls(struct deliver *d, const struct target *t)
 {
+    enum tls_worth worth;
     struct err e = {0};
 
     d->seen.is_known = true;
     // Looked at beyond what the rule demands: who publishes something hears whether it is right.
     if (t->rule->has_tlsa) {
-        enum tls_worth worth = tls_verify_dane(d->conn.stream.tls, &e);
-
+        worth = tls_verify_dane(d->conn.stream.tls, &e);
         d->seen.host = failure_of(worth);
         if (worth != TLS_VERIFIED && t->wish == TLS_WISH_OPTIONAL)
             METRIC(smtpclient_tlsrequiredno_ignored_total);
-        if (worth == TLS_DANE_MISMATCH)
-            snprintf(d->seen.reason, sizeof d->seen.reason, "dane-no-match");
+        put_reason(d->seen.host_reason, sizeof d->seen.host_reason, worth, &e);
     }
-    if (t->rule->has_sts)
-        d->seen.domain = failure_of(tls_verify_roots(d->tls, d->conn.stream.tls, t->host, &e));
+    if (t->rule->has_sts) {
+        e = (struct err){0};
+        worth = tls_verify_roots(d->tls, d->conn.stream.tls, t->host, &e);
+        d->seen.domain = failure_of(worth);
+        put_reason(d->seen.domain_reason, sizeof d->seen.domain_reason, worth, &e);
+    }
 }
 
 /* --- telling -------------------------------------------------------------------------------------- */
@@ -126,7 +142,7 @@ static void tell_host(struct deliver *d, struct str domain, const struct target 
     if (t->rule->tlsa_failure)
         tell(d, &m, t->rule->tlsa_failure, t->rule->tlsa_reason, t);
     else if (d->seen.is_known)
-        tell(d, &m, d->seen.host, str_of(d->seen.reason), t);
+        tell(d, &m, d->seen.host, str_of(d->seen.host_reason), t);
 }
 
 // RFC 8460 4.4: its lines, and its patterns of hosts.
@@ -159,7 +175,7 @@ static void tell_domain(struct deliver *d, struct str domain, const struct targe
     if (t->rule->sts_failure)
         tell(d, &m, t->rule->sts_failure, t->rule->sts_reason, t);
     else if (d->seen.is_known)
-        tell(d, &m, d->seen.domain, str_of(d->seen.reason), t);
+        tell(d, &m, d->seen.domain, str_of(d->seen.domain_reason), t);
     // That the policy could not be had is beside what became of the connection; said once.
     if (d->sts_failure) {
         m.policy_type = IPC_TLS_POLICY_STS;
