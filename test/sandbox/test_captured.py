@@ -341,8 +341,8 @@ def a_captured_session_signs_for_its_own_account_only():
         c.release()
 
 
-def submit(reverse_path, n):
-    return message('submit', reverse_path, (4, n), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', (1, 0), b'', b'', (1, 0), b'', b'')
+def submit(reverse_path, n, name=b''):
+    return message('submit', reverse_path, (4, n), (1, 0), (1, 0), (1, 0), (1, 0), (8, 0), b'', (1, 0), b'', b'', (1, 0), b'', name)
 
 
 def submit_rcpt(address, delivery_id=b'', relay=0):
@@ -388,6 +388,14 @@ def a_captured_session_relays_nothing():
         queue = c.channel_to(sockets(c.pid)[1], 2)
         assert c.send(queue, submit(b'', 1)) > 0
         assert c.send(queue, submit_rcpt(b'', b'', 1)) > 0
+        assert c.receive(queue) is None
+        c.release()
+        # Nor a name: a report of this server's that came under it would be taken for one that is there already.
+        w = s.connect(SMTP, '127.0.0.4')
+        w.expect('220')
+        c = Captive(s.pids('mox: session smtp')[0])
+        queue = c.channel_to(sockets(c.pid)[1], 2)
+        assert c.send(queue, submit(b'', 1, b'update.1.0.0')) > 0
         assert c.receive(queue) is None
         c.release()
 
@@ -733,7 +741,7 @@ def a_captured_deliver_has_its_own_messages_alone():
             Sink(1, stalls='DATA') as sink:
         others = [('a result for what it was not given', message('deliver_result', (8, 1 << 40), (1, 1), (4, 250), b'', b'', b'', b'',
                                                                 (1, 0), (1, 0))),
-                  ('the end of what it was not given', message('deliver_end', (8, 1 << 40), b'')),
+                  ('the end of what it was not given', message('deliver_end', (8, 1 << 40), b'', (1, 0))),
                   ('a question about another domain', message('sts_ask', b'example.org', (1, 0), b'')),
                   ('a TLS result of another destination', tls_result(b'example.org')),
                   ('deliver may not send message queue_command', message('queue_command')),
