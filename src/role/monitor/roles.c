@@ -432,8 +432,13 @@ static bool send_start(struct monitor *m, struct process *p, struct err *e)
     // What a template may not open, its children may not either; each child then has its own.
     if (p->role == ROLE_ACCOUNT_TEMPLATE)
         fds[n++] = m->accounts_dir;
-    return IPC_SEND(&p->ch, config, fds, n, e, .number = m->config_number) &&
-           send_files(m, p, e) && send_metrics(m, p, e) && IPC_SEND(&p->ch, go, NULL, 0, e);
+    if (!IPC_SEND(&p->ch, config, fds, n, e, .number = m->config_number) || !send_files(m, p, e) ||
+        !send_metrics(m, p, e) || !IPC_SEND(&p->ch, go, NULL, 0, e))
+        return false;
+    // Before the work that somebody waits to give it: the first children would have other levels.
+    if (role_is_on_demand(p->role))
+        send_levels(m, &p->ch);
+    return true;
 }
 
 struct process *process_start(struct monitor *m, enum role role)
