@@ -24,6 +24,11 @@ int fd_take(int *fd)
     return taken;
 }
 
+int fd_copy(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
 static bool make_pair(int type, int out[2], struct err *e)
 {
     if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, out) < 0)

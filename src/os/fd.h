@@ -14,6 +14,8 @@ void fd_close(int *fd); // and sets it to -1
 
 /* Hands the descriptor to the caller: the variable no longer owns it. */
 int fd_take(int *fd);
+/* Another descriptor of the same open file; -1: none could be made. */
+int fd_copy(int fd);
 
 /* A connected SOCK_SEQPACKET or SOCK_STREAM pair, close-on-exec, with room for large messages. */
 MUST_USE bool fd_pair_packets(int out[2], struct err *e);

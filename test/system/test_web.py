@@ -178,6 +178,58 @@ def files_of_a_site():
             assert get(s, '/', host='other.example')[0] == 404
             assert get(s, '/a.txt', port=HTTPS, https=True)[2] == b'text of a\n' * 400
 
+@test
+def a_file_is_looked_up_each_time():
+    """A connection keeps files open that it was sent: what they are now is what it gets."""
+    with files(secret='the secret') as outer:
+        root = os.path.join(outer, 'root')
+        for i in range(40):
+            put(root, 'n%d.txt' % i, 'number %d' % i)
+        put(root, 'dir/index.html', 'the index')
+        path = put(root, 'a.txt', 'one')
+        with site(handler('^/other/', static(root, 'StripPrefix: /other/', 'ResponseHeaders:', '\tContent-Type: text/other')),
+                  handler('^/', static(root))) as s:
+            w = wire(s, '')
+
+            def ask(name):
+                w.write('GET /%s HTTP/1.1\r\nHost: site.example\r\n\r\n' % name)
+                status, fields, body = reply(w)
+                return status, body
+            assert ask('a.txt') == ask('a.txt') == (200, b'one')
+            os.rename(put(root, 'b.txt', 'two'), path)  # as long as the first
+            assert ask('a.txt') == (200, b'two')
+            with open(path, 'a') as f:
+                f.write(' and more')
+            assert ask('a.txt') == (200, b'two and more')
+            os.unlink(path)
+            assert ask('a.txt')[0] == 404
+            os.symlink('n1.txt', path)
+            assert ask('a.txt') == ask('a.txt') == (200, b'number 1')
+            os.unlink(path)
+            os.symlink('../secret', path)  # out of the root
+            assert ask('a.txt')[0] == 404
+            os.unlink(path)
+            os.link(os.path.join(outer, 'secret'), path)
+            assert ask('a.txt') == (200, b'the secret')
+            os.unlink(path)
+            os.symlink('../secret', path)  # the file that is open, by a way that leads out, has another name less
+            assert ask('a.txt')[0] == 404
+            for _ in range(2):
+                for i in range(40):
+                    assert ask('n%d.txt' % i) == (200, b'number %d' % i)
+            pid = [p for p in s.pids('mox: web 127')][0]
+            assert len(os.listdir('/proc/%d/fd' % pid)) < 35
+            assert ask('dir/') == ask('dir/') == ask('dir/index.html') == (200, b'the index')
+            os.rename(put(root, 'dir/new', 'another'), os.path.join(root, 'dir/index.html'))
+            assert ask('dir/') == ask('dir/index.html') == (200, b'another')
+            os.unlink(os.path.join(root, 'dir/index.html'))
+            assert ask('dir/')[0] == 403 and ask('n3.txt/')[0] == 404
+            # Each handler has its own.
+            w.write('GET /n1.txt HTTP/1.1\r\nHost: site.example\r\n\r\nGET /other/n1.txt HTTP/1.1\r\nHost: site.example\r\n\r\n' * 2)
+            assert [reply(w)[1]['content-type'] for _ in range(4)] == ['text/plain; charset=utf-8', 'text/other'] * 2
+            w.close()
+
+
 def fields_of(s, path):
     return get(s, path)[1]
 

@@ -71,7 +71,7 @@ void web_file_as_source(struct web_exchange *x, struct web_reply *r)
     struct file_source *f = ARENA_NEW(x->arena, struct file_source);
     struct web_source *source = ARENA_NEW(x->arena, struct web_source);
 
-    *f = (struct file_source){r->file->fd, r->file->at, r->length};
+    *f = (struct file_source){fd_copy(r->file->fd), r->file->at, r->length};
     *source = (struct web_source){f, -1, read_file, close_file};
     r->file = NULL;
     r->source = source;
@@ -84,6 +84,20 @@ static void measure(const struct web_exchange *x, enum metric m)
                                             metric_word(m, 2, x->request->method_name), x->status};
 
     metric_observe(m, labels, os_monotonic_ms() - x->began_ms);
+}
+
+struct str web_date(void)
+{
+    static struct buf text = BUF_LIMIT(64);
+    static int64_t of = -1;
+    int64_t now = os_now_unix_ms() / 1000;
+
+    if (now != of) {
+        buf_reset(&text);
+        http_date_put(&text, now);
+        of = now;
+    }
+    return buf_str(&text);
 }
 
 void web_reply(struct web_exchange *x, const struct web_reply *r)

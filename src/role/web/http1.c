@@ -256,14 +256,12 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     bool is_known = !r->source || r->has_length, has_file = r->file, may_have_body = r->status >= 200 && r->status != 204 && r->status != 304;
     bool is_chunked = may_have_body && !is_known && s->request.version != HTTP_1_0, is_ok;
     struct http_fields fields = r->fields;
-    AUTO_BUF date = BUF_LIMIT(64);
 
     // Who still sends a body that nobody reads is not asked for another request behind it.
     s->is_last = s->is_last || s->request.is_last || !s->body.is_done || ++x->conn->n_requests >= WEB_MAX_REQUESTS ||
                  (may_have_body && !is_known && !is_chunked);
-    http_date_put(&date, os_now_unix_ms() / 1000);
     is_ok = http_field_find(&fields, STR("Date")) || // of a server behind us
-            http_field_add(x->arena, &fields, STR("Date"), buf_str(&date));
+            http_field_add(x->arena, &fields, STR("Date"), web_date());
     if (is_chunked)
         is_ok &= http_field_add(x->arena, &fields, STR("Transfer-Encoding"), STR("chunked"));
     else if (may_have_body && is_known)
@@ -277,8 +275,6 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     is_ok = is_ok && (!has_body(s, r->status) || write_body(s, r, is_chunked, e));
     if (r->source && r->source->close)
         r->source->close(r->source->ctx);
-    if (has_file)
-        close(r->file->fd);
     return is_ok;
 }
 
@@ -315,14 +311,14 @@ static bool read_head(struct web_conn *c, struct request_state *s, struct arena 
 // Whether there may be another request on the connection.
 static bool serve_one(struct web_conn *c)
 {
-    AUTO_ARENA a = ARENA_LIMIT(WEB_REQUEST_MEMORY);
+    struct arena *a = &c->request_arena;
     struct request_state s = {.tail = BUF_LIMIT(2 * WEB_BUFFER + HTTP_MAX_HEAD)};
     struct err e = {0};
     unsigned status = 0;
 
-    s.x = (struct web_exchange){.conn = c, .wire = &wire, .request = &s.request, .arena = &a, .client_ip = c->remote,
+    s.x = (struct web_exchange){.conn = c, .wire = &wire, .request = &s.request, .arena = a, .client_ip = c->remote,
                                 .is_secure = c->is_tls, .handler = STR("(nomatch)"), .began_ms = os_monotonic_ms()};
-    if (!read_head(c, &s, &a, &status, &e)) {
+    if (!read_head(c, &s, a, &status, &e)) {
         LOG(LOG_DEBUG, "http", "no request", LOG_E(&e), LOG_S("remote", c->remote));
         s.is_last = true;
         if (status) {
@@ -335,6 +331,7 @@ static bool serve_one(struct web_conn *c)
     dispatch(&s.x);
     web_log(&s.x);
     buf_fini(&s.tail);
+    arena_reset(a);
     return !s.is_last && !s.x.is_broken;
 }
 

@@ -685,7 +685,6 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
     nghttp2_nv *nv = ARENA_ARRAY(x->arena, r->fields.n + 3, nghttp2_nv);
     nghttp2_data_provider provider = {.source = {.ptr = st}, .read_callback = read_reply};
     bool may_have_body = r->status != 204 && r->status != 304, is_known = !r->source || r->has_length, has_body;
-    AUTO_BUF date = BUF_LIMIT(64);
     size_t n = 0;
     int rc;
 
@@ -699,13 +698,12 @@ static bool reply(struct web_exchange *x, const struct web_reply *r, struct err 
         return fail(e, ERR_TEMPORARY, "the client has taken its request back");
     }
     s->progress_ms = os_monotonic_ms();
-    http_date_put(&date, os_now_unix_ms() / 1000);
     add_nv(nv, &n, STR(":status"), arena_printf(x->arena, "%u", r->status));
     for (size_t i = 0; i < r->fields.n; i++)
         if (!is_of_connection(r->fields.items[i].name))
             add_nv(nv, &n, arena_lower(x->arena, r->fields.items[i].name), r->fields.items[i].value);
     if (!http_field_find(&r->fields, STR("Date"))) // of a server behind us
-        add_nv(nv, &n, STR("date"), buf_str(&date));
+        add_nv(nv, &n, STR("date"), web_date());
     if (may_have_body && is_known)
         add_nv(nv, &n, STR("content-length"),
                arena_printf(x->arena, "%llu", (unsigned long long)(r->source ? r->length : r->body.n)));

@@ -93,7 +93,8 @@ static void run_child(struct role_start *start, struct packet *p)
 {
     const char *cap = getenv("MOX_HTTP_TIMEOUT_MS");
     struct web_conn c = {.start = start, .monitor = {-1}, .keys = {-1}, .front = {-1}, .acme = {-1}, .dial = {-1}, .packet = p,
-                         .arena = ARENA_LIMIT(1 << 20), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
+                         .arena = ARENA_LIMIT(1 << 20),
+                         .request_arena = ARENA_LIMIT(WEB_REQUEST_MEMORY), .in = BUF_LIMIT(HTTP_MAX_HEAD + 2 * WEB_BUFFER),
                          .out = BUF_LIMIT(256 * 1024)};
     AUTO_BUF received_id = BUF_LIMIT(64);
     struct err e = {0};

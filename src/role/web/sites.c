@@ -61,7 +61,7 @@ static int open_root(struct role_start *s, struct str name)
     }
     dirs[n_dirs] = fd;
     dir_names[n_dirs++] = name;
-    s->dirs[s->n_dirs] = fcntl(fd, F_DUPFD_CLOEXEC, 0); // children close theirs
+    s->dirs[s->n_dirs] = fd_copy(fd); // children close theirs
     s->n_dirs++;
     return fd;
 }

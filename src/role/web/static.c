@@ -15,13 +15,12 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
+#include "role/web/files.h"
 #include "role/web/web.h"
-#include "web/condition.h"
 #include "web/encoding.h"
 #include "web/listing.h"
 #include "web/mime.h"
 #include "web/range.h"
-#include "web/site.h"
 
 enum { MAX_LISTED = 10000, BOUNDARY_BYTES = 15 };
 
@@ -192,8 +191,8 @@ static void close_parts(void *ctx)
     fd_close(&s->fd);
 }
 
-static void reply_parts(const struct place *p, struct web_reply *r, int fd, const struct ranges *ranges,
-                        uint64_t size, struct str type)
+static void reply_parts(const struct place *p, struct web_reply *r, const struct site_file *f,
+                        const struct ranges *ranges, uint64_t size)
 {
     struct parts *s = ARENA_NEW(p->x->arena, struct parts);
     struct web_source *source = ARENA_NEW(p->x->arena, struct web_source);
@@ -203,13 +202,13 @@ static void reply_parts(const struct place *p, struct web_reply *r, int fd, cons
     os_random(random, sizeof random); // in no file by chance
     for (size_t i = 0; i < sizeof random; i++)
         buf_printf(&boundary, "%02x", random[i]);
-    *s = (struct parts){.fd = fd, .ranges = *ranges, .size = size, .type = type,
+    *s = (struct parts){.fd = fd_copy(f->fd), .ranges = *ranges, .size = size, .type = f->type,
                         .boundary = arena_dup(p->x->arena, buf_str(&boundary)), .head = BUF_LIMIT(64 << 10)};
     *source = (struct web_source){s, -1, read_parts, close_parts};
     r->status = 206;
     r->source = source;
     r->has_length = true;
-    r->length = range_body_size(ranges, s->boundary, type, size);
+    r->length = range_body_size(ranges, s->boundary, f->type, size);
     web_field(p->x, r, STR("Content-Type"),
               arena_printf(p->x->arena, "multipart/byteranges; boundary=%.*s", STR_FMT(s->boundary)));
     web_reply(p->x, r);
@@ -247,20 +246,7 @@ static int open_packed(const struct place *p, const struct stat *st, struct str 
     return fd;
 }
 
-static void validate(const struct place *p, const struct stat *st, struct web_reply *r, struct validators *out)
-{
-    AUTO_BUF etag = BUF_LIMIT(ETAG_MAX), date = BUF_LIMIT(64);
-
-    etag_put(&etag, (uint64_t)st->st_size, st->st_mtim.tv_sec, (uint32_t)st->st_mtim.tv_nsec);
-    http_date_put(&date, st->st_mtim.tv_sec);
-    *out = (struct validators){arena_dup(p->x->arena, buf_str(&etag)), st->st_mtim.tv_sec};
-    web_field(p->x, r, STR("Last-Modified"), arena_dup(p->x->arena, buf_str(&date)));
-    web_field(p->x, r, STR("ETag"), out->etag);
-    web_field(p->x, r, STR("Accept-Ranges"), STR("bytes"));
-}
-
-// fd is used up.
-static void reply_file(const struct place *p, int fd, const struct stat *st, struct str type)
+static void reply_file(const struct place *p, const struct site_file *f)
 {
     struct conditions conditions = {list_field(p, "If-Match"), list_field(p, "If-None-Match"),
                                     field(p, "If-Modified-Since"), field(p, "If-Unmodified-Since"),
@@ -268,17 +254,17 @@ static void reply_file(const struct place *p, int fd, const struct stat *st, str
     // RFC 9110 14.2: GET alone.
     struct str range = p->x->request->method == HTTP_GET ? list_field(p, "Range") : (struct str){0};
     int64_t now = os_now_unix_ms() / 1000;
-    uint64_t size = (uint64_t)st->st_size;
+    uint64_t size = (uint64_t)f->st.st_size;
     struct web_reply r = {.status = 200};
-    struct validators v;
     struct ranges ranges;
     struct stat packed;
-    AUTO_FD own = fd;
-    int gz;
+    AUTO_FD gz = -1;
 
     add_fields(p, &r);
-    validate(p, st, &r, &v);
-    switch (condition_check(&conditions, &v)) {
+    web_field(p->x, &r, STR("Last-Modified"), f->modified);
+    web_field(p->x, &r, STR("ETag"), f->validators.etag);
+    web_field(p->x, &r, STR("Accept-Ranges"), STR("bytes"));
+    switch (condition_check(&conditions, &f->validators)) {
     case CONDITION_NOT_MODIFIED:
         r.status = 304;
         web_reply(p->x, &r);
@@ -289,7 +275,7 @@ static void reply_file(const struct place *p, int fd, const struct stat *st, str
     case CONDITION_SEND:
         break;
     }
-    if (range.p && condition_range_counts(&conditions, &v, now)) {
+    if (range.p && condition_range_counts(&conditions, &f->validators, now)) {
         switch (range_parse(range, size, &ranges)) {
         case RANGE_NOT_SATISFIABLE:
             r = (struct web_reply){.status = 416, .body = STR("416 - range not satisfiable\n")};
@@ -299,28 +285,27 @@ static void reply_file(const struct place *p, int fd, const struct stat *st, str
             return;
         case RANGE_SOME:
             if (ranges.n > 1) {
-                reply_parts(p, &r, fd_take(&own), &ranges, size, type);
+                reply_parts(p, &r, f, &ranges, size);
                 return;
             }
             r.status = 206;
             put_content_range(p, &r, &ranges.items[0], size);
-            reply_whole(p, &r, fd_take(&own), ranges.items[0].first,
-                        ranges.items[0].last - ranges.items[0].first + 1, type);
+            reply_whole(p, &r, f->fd, ranges.items[0].first, ranges.items[0].last - ranges.items[0].first + 1, f->type);
             return;
         case RANGE_WHOLE:
             break;
         }
     }
-    gz = open_packed(p, st, type, &packed);
+    gz = open_packed(p, &f->st, f->type, &packed);
     if (gz >= 0) {
         web_field(p->x, &r, STR("Content-Encoding"), STR("gzip"));
         for (size_t i = 0; i < r.fields.n; i++) // not these bytes, but as good
             if (str_eq(r.fields.items[i].name, STR("ETag")))
-                r.fields.items[i].value = arena_printf(p->x->arena, "W/%.*s", STR_FMT(v.etag));
-        reply_whole(p, &r, gz, 0, (uint64_t)packed.st_size, type);
+                r.fields.items[i].value = arena_printf(p->x->arena, "W/%.*s", STR_FMT(f->validators.etag));
+        reply_whole(p, &r, gz, 0, (uint64_t)packed.st_size, f->type);
         return;
     }
-    reply_whole(p, &r, fd_take(&own), 0, size, type);
+    reply_whole(p, &r, f->fd, 0, size, f->type);
 }
 
 /* --- directories --------------------------------------------------------------------------------------- */
@@ -405,17 +390,25 @@ static bool reply_listing(const struct place *p, int fd)
 static bool reply_index(const struct place *p)
 {
     struct place index = *p;
+    const struct site_file *f;
+    const char *name;
     struct stat st;
     int fd;
 
     index.path = arena_printf(p->x->arena, "%.*s%s%.*s", STR_FMT(p->path),
                               p->path.n && !str_ends(p->path, STR("/")) ? "/" : "", STR_FMT(index_name));
-    fd = open_at(&index, index.path, false, &st);
-    if (fd >= 0 && !S_ISREG(st.st_mode))
-        fd_close(&fd);
-    if (fd >= 0)
-        reply_file(&index, fd, &st, html_type);
-    return fd >= 0;
+    name = arena_cstring(p->x->arena, index.path);
+    f = name ? files_find(p->h, p->root, name, true) : NULL;
+    if (!f) {
+        fd = open_at(&index, index.path, false, &st);
+        if (fd >= 0 && !S_ISREG(st.st_mode))
+            fd_close(&fd);
+        if (fd < 0)
+            return false;
+        f = files_keep(p->h, name, true, fd, &st, html_type);
+    }
+    reply_file(&index, f);
+    return true;
 }
 
 static bool redirect_to_slash(const struct place *p)
@@ -435,6 +428,8 @@ bool static_serve(struct web_exchange *x, const struct site_handler *h, int root
 {
     struct place p = {x, h, root, {0}};
     bool names_dir = str_ends(x->request->path, STR("/"));
+    const struct site_file *f;
+    const char *name;
     struct stat st;
     AUTO_FD fd = -1;
 
@@ -444,6 +439,12 @@ bool static_serve(struct web_exchange *x, const struct site_handler *h, int root
         return true;
     if (!site_file_path(h, x->request, &p.path) || root < 0)
         return decline(&p, 404);
+    name = arena_cstring(x->arena, p.path);
+    f = name && !names_dir ? files_find(h, root, name, false) : NULL;
+    if (f) {
+        reply_file(&p, f);
+        return true;
+    }
     fd = open_at(&p, p.path, false, &st);
     if (fd < 0 && errno == EACCES) {
         // A directory may be open to those who know what is in it.
@@ -464,7 +465,7 @@ bool static_serve(struct web_exchange *x, const struct site_handler *h, int root
     {
         struct str type = type_of(&p, fd);
 
-        reply_file(&p, fd_take(&fd), &st, type);
+        reply_file(&p, files_keep(h, name, false, fd_take(&fd), &st, type));
     }
     return true;
 }

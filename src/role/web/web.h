@@ -44,7 +44,7 @@ struct web_source {
     void (*close)(void *ctx); // called once, after the last read; may be NULL
 };
 
-/* An open file whose bytes from `at` on are the body; the descriptor is closed when they have been sent. */
+/* An open file whose bytes from `at` on are the body; the descriptor stays the caller's, and is used until web_reply returns. */
 struct web_file {
     int fd;
     uint64_t at;
@@ -96,8 +96,10 @@ MUST_USE bool web_body_all(struct web_exchange *x, size_t max, struct str *out, 
 
 /* Once. What cannot be sent is the connection's problem (is_broken), no handler's. */
 void web_reply(struct web_exchange *x, const struct web_reply *r);
-/* The file of a reply as a source. */
+/* The file of a reply as a source, which has a descriptor of its own. */
 void web_file_as_source(struct web_exchange *x, struct web_reply *r);
+/* What Date says; good until it is asked again. */
+struct str web_date(void);
 /* A field for the reply to come. A value that is none is left out, and logged. */
 void web_field(struct web_exchange *x, struct web_reply *r, struct str name, struct str value);
 /* Status 200 and this type. */
@@ -198,6 +200,7 @@ struct web_conn {
     char allowed_for[64];        // the client's address
     struct packet *packet;
     struct arena arena; // of the connection
+    struct arena request_arena; // of each request of HTTP/1.1
     struct buf in, out; // read and not used; to be written before the next wait
     struct str received_id;
     struct str remote;
