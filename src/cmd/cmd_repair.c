@@ -20,7 +20,7 @@
 #include "os/fd.h"
 #include "store/store.h"
 
-enum { MOST_TOLD = 16 << 20 };
+enum { MOST_TOLD = 16 << 20, PROGRESS_MS = 1000 };
 
 // What was learnt is the running server's business: its settings are not looked at here.
 static const struct store_options options = {.junk.is_unknown = true};
@@ -45,9 +45,26 @@ static size_t print_lines(const char *what, const struct buf *lines)
     return n;
 }
 
+// Once a second, of what takes longer.
+static void show_progress(uint64_t n, uint64_t all)
+{
+    static int64_t shown_ms;
+    int64_t now_ms = os_monotonic_ms();
+
+    if (!shown_ms)
+        shown_ms = now_ms;
+    if (now_ms - shown_ms < PROGRESS_MS)
+        return;
+    shown_ms = now_ms;
+    if (all)
+        fprintf(stderr, "%llu of %llu messages...\n", (unsigned long long)n, (unsigned long long)all);
+    else
+        fprintf(stderr, "%llu messages...\n", (unsigned long long)n);
+}
+
 static bool repair(struct store *st, const struct work *w, struct buf *told, struct err *e)
 {
-    return store_repair(st, w->what, told, e);
+    return store_repair(st, w->what, show_progress, told, e);
 }
 
 /* In the child. */
@@ -262,7 +279,7 @@ static int fix_account(void *ctx)
     AUTO_BUF told = BUF_LIMIT(MOST_TOLD);
     struct err e = {0};
     struct store *st = store_open(&options, &e);
-    bool is_ok = st && store_repair(st, REPAIR_ALL, &told, &e);
+    bool is_ok = st && store_repair(st, REPAIR_ALL, show_progress, &told, &e);
 
     store_close(st);
     print_lines(v->account, &told);

@@ -274,8 +274,8 @@ const struct cmd cmd_verbs[] = {
      "Prints a line for each mailbox whose counts were wrong, and corrects the total size. Done by the\n"
      "server when it runs.", cmd_recalculatemailboxcounts, false},
     {"reassignthreads", "[account]", "Put the messages of an account, or of all, into threads anew.\n\n"
-     "As if they had arrived one after the other. Done by the server when it runs; changes of the account\n"
-     "wait meanwhile, some seconds for 100,000 messages.", cmd_reassignthreads, false},
+     "As if they had arrived one after the other. Done by the server when it runs, in batches between which\n"
+     "mail goes on. After it was interrupted, run it again.", cmd_reassignthreads, false},
     {"openaccounts", "datadir account ...", "Open databases of accounts, so that they are of this version.\n\n"
      "The server does that itself when it opens an account. It must not be running.", cmd_openaccounts, true},
     {"verifydata", "[-fix] [data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"

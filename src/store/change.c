@@ -282,6 +282,70 @@ bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uin
            refresh_email(st, c->email, true, flags & JUDGING, e);
 }
 
+static bool count_moved(struct store *st, uint64_t mailbox, struct copy *c, uint64_t thread, struct err *e)
+{
+    struct mailbox_change *m = change_of(st, mailbox);
+
+    if (!count_thread(st, m, c, -is_shown(c->flags), -is_thread_unread(c->flags), e))
+        return false;
+    c->thread = thread;
+    return count_thread(st, m, c, is_shown(c->flags), is_thread_unread(c->flags), e);
+}
+
+static bool set_thread(struct store *st, uint64_t email, uint64_t thread, struct err *e)
+{
+    static const char *const steps[] = {
+        "UPDATE email SET thread = ?2 WHERE id = ?1 AND ?3",
+        "UPDATE placement SET thread = ?2, modseq = ?3 WHERE email = ?1",
+        "UPDATE email_state SET modseq = ?3 WHERE id = ?1 AND dead_modseq IS NULL AND ?2",
+    };
+    uint64_t modseq;
+
+    if (!job_modseq(st, &modseq, e))
+        return false;
+    for (size_t i = 0; i < COUNT(steps); i++) {
+        AUTO_STMT s = db_prepare(st->db, steps[i], e);
+
+        if (!s)
+            return false;
+        stmt_bind_u64(s, 1, email);
+        stmt_bind_u64(s, 2, thread);
+        stmt_bind_u64(s, 3, modseq);
+        if (!stmt_run(s, e))
+            return false;
+    }
+    touch(st, TOUCHED_EMAIL);
+    touch(st, TOUCHED_THREAD);
+    return true;
+}
+
+bool move_to_thread(struct store *st, uint64_t email, uint64_t thread, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    AUTO_STMT s = db_prepare(st->db, "SELECT mailbox, flags, thread, received_unix FROM placement WHERE email = ?", e);
+    struct {
+        uint64_t mailbox;
+        struct copy copy;
+    } *list = NULL;
+    size_t n = 0, cap = 0;
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, email);
+    while (stmt_step(s, e)) {
+        typeof(list) one = ARENA_PUSH(&a, list, &n, &cap);
+
+        one->mailbox = stmt_u64(s, 0);
+        one->copy = (struct copy){.flags = (uint32_t)stmt_u64(s, 1), .thread = stmt_u64(s, 2),
+                                  .received_unix = stmt_i64(s, 3)};
+    }
+    stmt_reset(s);
+    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++)
+        if (list[i].copy.thread != thread && !count_moved(st, list[i].mailbox, &list[i].copy, thread, e))
+            return false;
+    return e->kind == ERR_NONE && set_thread(st, email, thread, e);
+}
+
 // The next copy of the mailbox with a uid in [from, to]. False at the end or on failure.
 static bool next_copy(struct store *st, struct arena *a, uint64_t mailbox, uint64_t from,
                       uint32_t to, struct copy *out, struct err *e)

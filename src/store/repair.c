@@ -3,13 +3,16 @@
  * user wrote or was sent is never thrown away: a message that lost its place, or bytes that lost their
  * message, come into a mailbox of their own.
  */
+#include <stdlib.h>
+
 #include "message/summary.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/file.h"
 #include "store/store_priv.h"
 
-enum { PARSE_AT_ONCE = 50 }; // others wait for the writer meanwhile
+// Messages of one transaction: others wait for the writer meanwhile.
+enum { PARSE_AT_ONCE = 50, AT_ONCE = 500 };
 
 static const struct str recovered = STR_("Recovered");
 
@@ -299,13 +302,15 @@ static bool parse_job(struct store *st, void *ctx, struct err *e)
     return e->kind == ERR_NONE;
 }
 
-static bool parse_all(struct store *st, struct buf *told, struct err *e)
+static bool parse_all(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
 {
     struct parse_job j = {.told = told};
 
     do {
         if (!store_write(st, parse_job, &j, e))
             return false;
+        if (progress)
+            progress(j.n, 0);
     } while (j.has_more);
     buf_printf(told, "%llu message(s) reparsed\n", (unsigned long long)j.n);
     return true;
@@ -319,37 +324,69 @@ static const struct step copies_like_messages = {
     "WHERE e.id = placement.email AND (placement.size <> e.size OR placement.received_unix <> "
     "e.received_unix OR placement.thread <> e.thread)"};
 
-static bool fix_sizes(struct store *st, struct buf *told, struct err *e)
+// A message whose bytes have another length than it says; what was parsed of it is wrong, too.
+struct sizes_job {
+    uint64_t after, n;
+    bool has_more;
+    struct buf *told;
+};
+
+static bool set_size(struct store *st, uint64_t email, uint64_t size, struct err *e)
 {
-    AUTO_ARENA a = ARENA_LIMIT(256 << 20);
-    AUTO_STMT s = db_prepare(
-        st->db,
-        "UPDATE email SET size = c.n FROM (SELECT owner, sum(size) AS n FROM chunk GROUP BY owner) c WHERE "
-        "c.owner = email.id AND email.size <> c.n RETURNING id, size", e);
-    struct {
-        uint64_t id, size;
-    } *list = NULL;
-    size_t n = 0, cap = 0;
+    AUTO_STMT s = db_prepare(st->db, "UPDATE email SET size = ? WHERE id = ?", e);
 
     if (!s)
         return false;
-    while (stmt_step(s, e)) {
-        typeof(list) one = ARENA_PUSH(&a, list, &n, &cap);
-
-        one->id = stmt_u64(s, 0);
-        one->size = stmt_u64(s, 1);
-    }
-    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++)
-        if (!parse_one(st, list[i].id, list[i].size, told, e))
-            return false;
-    if (n)
-        buf_printf(told, "sizes of messages: %zu corrected, and the messages parsed anew\n", n);
-    return e->kind == ERR_NONE && run_step(st, &copies_like_messages, told, e);
+    stmt_bind_u64(s, 1, size);
+    stmt_bind_u64(s, 2, email);
+    return stmt_run(s, e);
 }
 
 static bool sizes_job(struct store *st, void *ctx, struct err *e)
 {
-    return fix_sizes(st, ctx, e) && recount(st, ctx, e);
+    struct sizes_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "SELECT e.id, (SELECT sum(size) FROM chunk WHERE owner = e.id) AS n FROM email e "
+                             "WHERE e.id > ? AND e.size <> n ORDER BY e.id LIMIT ?", e);
+    struct {
+        uint64_t id, size;
+    } emails[PARSE_AT_ONCE];
+    size_t n = 0;
+
+    if (!s)
+        return false;
+    stmt_bind_u64(s, 1, j->after);
+    stmt_bind_u64(s, 2, COUNT(emails));
+    while (stmt_step(s, e)) {
+        emails[n].id = stmt_u64(s, 0);
+        emails[n++].size = stmt_u64(s, 1);
+    }
+    stmt_reset(s);
+    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++, j->n++)
+        if (!set_size(st, j->after = emails[i].id, emails[i].size, e) ||
+            !parse_one(st, emails[i].id, emails[i].size, j->told, e))
+            return false;
+    j->has_more = n == COUNT(emails);
+    return e->kind == ERR_NONE;
+}
+
+static bool copies_job(struct store *st, void *ctx, struct err *e)
+{
+    return run_step(st, &copies_like_messages, ctx, e);
+}
+
+static bool fix_sizes(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
+{
+    struct sizes_job j = {.told = told};
+
+    do {
+        if (!store_write(st, sizes_job, &j, e))
+            return false;
+        if (progress && j.n)
+            progress(j.n, 0);
+    } while (j.has_more);
+    if (j.n)
+        buf_printf(told, "sizes of messages: %llu corrected, and the messages parsed anew\n", (unsigned long long)j.n);
+    return store_write(st, copies_job, told, e);
 }
 
 /* --- threads ----------------------------------------------------------------------------------------- */
@@ -370,34 +407,95 @@ static bool read_for_thread(struct arena *a, struct stmt *s, struct parsed *out,
     return true;
 }
 
-static bool set_thread(struct store *st, uint64_t email, uint64_t thread, struct err *e)
+/*
+ * One message after the other, as if they had come in the order of their times. A thread up to `upto` is an old one:
+ * none to join, and one that has no message in the end. What comes in meanwhile may join an old one, and is moved last.
+ */
+struct threads_job {
+    uint64_t upto, n;
+    const struct timed {
+        int64_t received_unix;
+        uint64_t id;
+    } *emails; // NULL: any that is still in an old one
+    size_t n_emails, at;
+    uint64_t gone_after; // old threads up to this one are gone
+    bool has_more;
+};
+
+static bool assign_one(struct store *st, const struct threads_job *j, uint64_t email, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "UPDATE email SET thread = ? WHERE id = ?", e);
+    AUTO_ARENA a = ARENA_LIMIT(2 * MIME_MEMORY);
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, received_unix, message_id, thread, tree FROM email WHERE id = ?", e);
+    struct parsed p;
+    uint64_t thread;
+    int64_t received;
 
     if (!s)
         return false;
-    stmt_bind_u64(s, 1, thread);
-    stmt_bind_u64(s, 2, email);
-    return stmt_run(s, e);
+    stmt_bind_u64(s, 1, email);
+    if (!stmt_step(s, e))
+        return e->kind == ERR_NONE; // it went meanwhile
+    if (stmt_u64(s, 3) > j->upto)
+        return true;
+    if (!read_for_thread(&a, s, &p, e))
+        return fail_in(e, "message %llu", (unsigned long long)email);
+    received = stmt_i64(s, 1);
+    stmt_reset(s);
+    return assign_thread(st, &a, &p, received, &thread, e) && move_to_thread(st, email, thread, e) &&
+           remember_references(st, &a, &p, thread, received, e);
 }
 
-static const struct step threads_gone[] = {
-    {"copies of messages whose thread is another now",
-     "UPDATE placement SET thread = e.thread, modseq = ?1 FROM email e WHERE e.id = placement.email AND "
-     "placement.thread <> e.thread", true},
-    {"modseqs of messages",
-     "UPDATE email_state SET modseq = ?1 WHERE dead_modseq IS NULL", true},
-    {"modseqs of mailboxes", "UPDATE mailbox SET modseq = ?1", true},
-};
+static bool assign_some(struct store *st, struct threads_job *j, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT id FROM email WHERE thread <= ? LIMIT ?", e);
+    uint64_t ids[AT_ONCE];
+    size_t n = 0;
 
-static bool forget_old_threads(struct store *st, uint64_t last, struct err *e)
+    if (!s)
+        return false;
+    while (j->at < j->n_emails && n < AT_ONCE)
+        ids[n++] = j->emails[j->at++].id;
+    stmt_bind_u64(s, 1, j->upto);
+    stmt_bind_u64(s, 2, AT_ONCE);
+    while (!j->emails && stmt_step(s, e))
+        ids[n++] = stmt_u64(s, 0);
+    stmt_reset(s);
+    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++, j->n++)
+        if (!assign_one(st, j, ids[i], e))
+            return false;
+    j->has_more = n == AT_ONCE;
+    return e->kind == ERR_NONE;
+}
+
+static bool threads_job(struct store *st, void *ctx, struct err *e)
+{
+    struct threads_job *j = ctx;
+    bool is_ok;
+
+    st->threads_after = j->upto;
+    is_ok = assign_some(st, j, e);
+    st->threads_after = 0;
+    return is_ok;
+}
+
+static bool last_thread_job(struct store *st, void *ctx, struct err *e)
+{
+    AUTO_STMT s = db_prepare(st->db, "SELECT coalesce(max(id), 0) FROM thread", e);
+
+    if (!s || !stmt_step(s, e))
+        return false;
+    *(uint64_t *)ctx = stmt_u64(s, 0);
+    return true;
+}
+
+static bool drop_thread(struct store *st, uint64_t thread, struct err *e)
 {
     static const char *const steps[] = {
-        "DELETE FROM thread_mailbox WHERE thread <= ?1",
-        "DELETE FROM thread_ref WHERE thread <= ?1",
+        "DELETE FROM thread_mailbox WHERE thread = ?1 AND ?2",
+        "DELETE FROM thread_ref WHERE thread = ?1 AND ?2",
         ("INSERT OR IGNORE INTO tombstone (type, modseq, id, createseq) SELECT 'Thread', ?2, id, createseq "
-         "FROM thread WHERE id <= ?1"),
-        "DELETE FROM thread WHERE id <= ?1",
+         "FROM thread WHERE id = ?1"),
+        "DELETE FROM thread WHERE id = ?1 AND ?2",
     };
     uint64_t modseq;
 
@@ -408,74 +506,131 @@ static bool forget_old_threads(struct store *st, uint64_t last, struct err *e)
 
         if (!s)
             return false;
-        stmt_bind_u64(s, 1, last);
-        if (i == 2)
-            stmt_bind_u64(s, 2, modseq);
+        stmt_bind_u64(s, 1, thread);
+        stmt_bind_u64(s, 2, modseq);
         if (!stmt_run(s, e))
             return false;
     }
+    touch(st, TOUCHED_THREAD);
     return true;
 }
 
-// One message after the other, as if they had come in the order of their times. An old thread is none
-// to join, and has no message in the end.
-static bool assign_all(struct store *st, uint64_t *n, struct err *e)
+// Old threads that no message is in. One may have got one again, which was moved there from elsewhere.
+static bool gone_job(struct store *st, void *ctx, struct err *e)
 {
-    AUTO_ARENA ids_arena = ARENA_LIMIT(SIZE_MAX / 2);
-    AUTO_STMT list = db_prepare(st->db, "SELECT id FROM email ORDER BY received_unix, id", e);
-    uint64_t *ids = NULL;
-    size_t n_ids = 0, cap = 0;
+    struct threads_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, EXISTS (SELECT 1 FROM email WHERE thread = thread.id) FROM thread WHERE "
+                             "id > ? AND id <= ? ORDER BY id LIMIT ?", e);
+    struct {
+        uint64_t id;
+        bool has_message;
+    } list[AT_ONCE];
+    size_t n = 0;
 
-    if (!list)
+    if (!s)
         return false;
-    while (stmt_step(list, e)) {
-        *ARENA_PUSH(&ids_arena, ids, &n_ids, &cap) = stmt_u64(list, 0);
+    stmt_bind_u64(s, 1, j->gone_after);
+    stmt_bind_u64(s, 2, j->upto);
+    stmt_bind_u64(s, 3, AT_ONCE);
+    while (stmt_step(s, e)) {
+        list[n].id = stmt_u64(s, 0);
+        list[n++].has_message = stmt_u64(s, 1);
     }
-    for (size_t i = 0; e->kind == ERR_NONE && i < n_ids; i++) {
-        AUTO_ARENA a = ARENA_LIMIT(2 * MIME_MEMORY);
-        AUTO_STMT s = db_prepare(st->db, "SELECT id, received_unix, message_id, thread, tree FROM email "
-                                 "WHERE id = ?", e);
-        struct parsed p;
-        uint64_t thread;
-        int64_t received;
-
-        if (!s)
-            return false;
-        stmt_bind_u64(s, 1, ids[i]);
-        if (!stmt_step(s, e) || !read_for_thread(&a, s, &p, e))
-            return e->kind == ERR_NONE ? fail(e, ERR_BUG, "a message went meanwhile")
-                                       : fail_in(e, "message %llu", (unsigned long long)ids[i]);
-        received = stmt_i64(s, 1);
-        if (!assign_thread(st, &a, &p, received, &thread, e) || !set_thread(st, ids[i], thread, e) ||
-            !remember_references(st, &a, &p, thread, received, e))
+    stmt_reset(s);
+    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++) {
+        j->gone_after = list[i].id;
+        if (!list[i].has_message && !drop_thread(st, list[i].id, e))
             return false;
     }
-    *n = n_ids;
+    j->has_more = n == AT_ONCE;
     return e->kind == ERR_NONE;
 }
 
-static bool threads_job(struct store *st, void *ctx, struct err *e)
+static int by_time(const void *a, const void *b)
 {
-    AUTO_STMT last = db_prepare(st->db, "SELECT coalesce(max(id), 0) FROM thread", e);
-    AUTO_STMT now = db_prepare(st->db, "SELECT count(*) FROM thread", e);
-    uint64_t n = 0, upto;
-    bool is_ok;
+    const struct timed *x = a, *y = b;
 
-    if (!last || !now || !stmt_step(last, e))
+    if (x->received_unix != y->received_unix)
+        return x->received_unix < y->received_unix ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+// All messages by their time: sixteen bytes for each.
+static bool list_emails(struct arena *a, struct threads_job *j, struct err *e)
+{
+    struct store_reader *r = store_reader_open(e);
+    struct stmt *s = r ? db_prepare(r->db, "SELECT received_unix, id FROM email", e) : NULL;
+    struct timed *list = NULL;
+    size_t cap = 0;
+
+    while (s && stmt_step(s, e)) {
+        *ARENA_PUSH(a, list, &j->n_emails, &cap) = (struct timed){stmt_i64(s, 0), stmt_u64(s, 1)};
+    }
+    if (s)
+        stmt_done(&s);
+    store_reader_close(r);
+    if (list)
+        qsort(list, j->n_emails, sizeof *list, by_time);
+    j->emails = list;
+    return e->kind == ERR_NONE;
+}
+
+// Beside the writer, row by row.
+static bool ask_number(const char *sql, uint64_t *out, struct err *e)
+{
+    struct store_reader *r = store_reader_open(e);
+    struct stmt *s = r ? db_prepare(r->db, sql, e) : NULL;
+
+    *out = s && stmt_step(s, e) ? stmt_u64(s, 0) : 0;
+    if (s)
+        stmt_done(&s);
+    store_reader_close(r);
+    return e->kind == ERR_NONE;
+}
+
+// What is counted of threads is as right as it was before. Only when it was not, all is counted, at one time.
+static bool count_if_wrong(struct store *st, struct err *e)
+{
+    static const char wrong[] =
+        "SELECT EXISTS (SELECT 1 FROM thread_mailbox t WHERE (t.emails, t.unread) <> (SELECT count(*), "
+        "coalesce(sum(p.flags & 17 = 0), 0) FROM email e JOIN placement p ON p.email = e.id WHERE e.thread = t.thread "
+        "AND p.mailbox = t.mailbox AND p.flags & 8 = 0)) OR (SELECT coalesce(sum(emails), 0) FROM thread_mailbox) <> "
+        "(SELECT count(*) FROM placement WHERE flags & 8 = 0) OR EXISTS (SELECT 1 FROM mailbox m LEFT JOIN (SELECT "
+        "mailbox, count(*) AS n, sum(unread > 0) AS u FROM thread_mailbox GROUP BY mailbox) t ON t.mailbox = m.id WHERE "
+        "(m.threads, m.unread_threads) <> (coalesce(t.n, 0), coalesce(t.u, 0)))";
+    uint64_t is_wrong;
+
+    return ask_number(wrong, &is_wrong, e) &&
+           (!is_wrong || store_write(st, counts_job, &(struct buf)BUF_LIMIT(0), e));
+}
+
+static bool run_batches(struct store *st, bool (*job)(struct store *, void *, struct err *), struct threads_job *j,
+                        store_progress_fn *progress, struct err *e)
+{
+    do {
+        if (!store_write(st, job, j, e))
+            return false;
+        if (progress)
+            progress(j->n, j->n_emails);
+    } while (j->has_more);
+    return true;
+}
+
+static bool threads_all(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(SIZE_MAX / 2);
+    struct threads_job j = {0};
+    uint64_t n_threads;
+
+    if (!store_write(st, last_thread_job, &j.upto, e) || !list_emails(&a, &j, e) ||
+        (j.emails && !run_batches(st, threads_job, &j, progress, e)))
         return false;
-    upto = stmt_u64(last, 0);
-    stmt_reset(last);
-    st->threads_after = upto;
-    is_ok = assign_all(st, &n, e);
-    st->threads_after = 0;
-    touch(st, TOUCHED_EMAIL);
-    touch(st, TOUCHED_THREAD);
-    if (!is_ok || !run_steps(st, threads_gone, COUNT(threads_gone), NULL, e) ||
-        !forget_old_threads(st, upto, e) || !recount(st, &(struct buf)BUF_LIMIT(0), e) ||
-        !stmt_step(now, e))
+    j.emails = NULL;
+    j.at = j.n_emails;
+    if (!run_batches(st, threads_job, &j, progress, e) || !run_batches(st, gone_job, &j, NULL, e) ||
+        !count_if_wrong(st, e) || !ask_number("SELECT count(*) FROM thread", &n_threads, e))
         return false;
-    buf_printf(ctx, "%llu message(s) in %llu thread(s)\n", (unsigned long long)n,
-               (unsigned long long)stmt_u64(now, 0));
+    buf_printf(told, "%llu message(s) in %llu thread(s)\n", (unsigned long long)j.n, (unsigned long long)n_threads);
     return true;
 }
 
@@ -556,31 +711,38 @@ static const struct step judgements[] = {
      "DELETE FROM sign WHERE email NOT IN (SELECT email FROM origin WHERE judged <> 0)"},
 };
 
+// Up to AT_ONCE of them are done by each call.
+struct batch_job {
+    uint64_t after, n;
+    bool has_more;
+};
+
 // Judged from their flags, with their signs.
-static bool judge_again(struct store *st, struct buf *told, struct err *e)
+static bool judge_job(struct store *st, void *ctx, struct err *e)
 {
-    AUTO_ARENA a = ARENA_LIMIT(256 << 20);
-    AUTO_STMT s = db_prepare(st->db, "SELECT o.email, s.flags FROM origin o JOIN email_state s ON s.id = "
-                             "o.email WHERE o.judged = 0 AND s.flags & 192 AND s.dead_modseq IS NULL", e);
+    struct batch_job *j = ctx;
+    AUTO_STMT s = db_prepare(st->db, "SELECT o.email, s.flags FROM origin o JOIN email_state s ON s.id = o.email WHERE "
+                             "o.email > ? AND o.judged = 0 AND s.flags & 192 AND s.dead_modseq IS NULL ORDER BY o.email "
+                             "LIMIT ?", e);
     struct {
         uint64_t email;
         uint32_t flags;
-    } *list = NULL;
-    size_t n = 0, cap = 0;
+    } list[AT_ONCE];
+    size_t n = 0;
 
     if (!s)
         return false;
+    stmt_bind_u64(s, 1, j->after);
+    stmt_bind_u64(s, 2, AT_ONCE);
     while (stmt_step(s, e)) {
-        typeof(list) one = ARENA_PUSH(&a, list, &n, &cap);
-
-        one->email = stmt_u64(s, 0);
-        one->flags = (uint32_t)stmt_u64(s, 1);
+        list[n].email = stmt_u64(s, 0);
+        list[n++].flags = (uint32_t)stmt_u64(s, 1);
     }
-    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++)
-        if (!origin_judge(st, list[i].email, list[i].flags, false, e))
+    stmt_reset(s);
+    for (size_t i = 0; e->kind == ERR_NONE && i < n; i++, j->n++)
+        if (!origin_judge(st, j->after = list[i].email, list[i].flags, false, e))
             return false;
-    if (n)
-        buf_printf(told, "messages judged by their flags: %zu corrected\n", n);
+    j->has_more = n == AT_ONCE;
     return e->kind == ERR_NONE;
 }
 
@@ -629,12 +791,13 @@ static bool create_missing(struct store *st, struct buf *told, struct err *e)
     return e->kind == ERR_NONE;
 }
 
-static bool place_again(struct store *st, struct buf *told, struct err *e)
+static bool place_job(struct store *st, void *ctx, struct err *e)
 {
-    AUTO_ARENA a = ARENA_LIMIT(256 << 20);
+    struct batch_job *j = ctx;
     AUTO_STMT s = db_prepare(st->db, "SELECT m.id, m.thread, m.size, m.received_unix FROM email m JOIN "
-                             "email_state s ON s.id = m.id WHERE s.dead_modseq IS NULL AND NOT EXISTS (SELECT 1 "
-                             "FROM placement p WHERE p.email = m.id)", e);
+                             "email_state s ON s.id = m.id WHERE m.id > ? AND s.dead_modseq IS NULL AND NOT EXISTS (SELECT "
+                             "1 FROM placement p WHERE p.email = m.id) ORDER BY m.id LIMIT ?", e);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct writer_mailbox to;
     struct copy *list = NULL;
     size_t n = 0, cap = 0;
@@ -642,34 +805,71 @@ static bool place_again(struct store *st, struct buf *told, struct err *e)
 
     if (!s)
         return false;
+    stmt_bind_u64(s, 1, j->after);
+    stmt_bind_u64(s, 2, AT_ONCE);
     while (stmt_step(s, e)) {
         *ARENA_PUSH(&a, list, &n, &cap) =
             (struct copy){.email = stmt_u64(s, 0), .thread = stmt_u64(s, 1), .size = stmt_u64(s, 2),
                           .received_unix = stmt_i64(s, 3)};
     }
+    stmt_reset(s);
+    j->has_more = n == AT_ONCE;
     if (e->kind != ERR_NONE || !n)
         return e->kind == ERR_NONE;
     if (!find_or_create(st, recovered, &to, &is_new, e))
         return false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++, j->n++) {
         uint32_t uid;
 
         if (!add_placement(st, to.id, &list[i], &uid, e))
             return false;
+        j->after = list[i].email;
     }
-    buf_printf(told, "messages without a place: %zu put into mailbox \"%.*s\"\n", n, STR_FMT(recovered));
     return true;
 }
 
-static bool all_job(struct store *st, void *ctx, struct err *e)
+static bool rows_job(struct store *st, void *ctx, struct err *e)
 {
-    struct buf *told = ctx;
+    return run_steps(st, rows, COUNT(rows), ctx, e) && run_steps(st, uids, COUNT(uids), ctx, e) &&
+           create_missing(st, ctx, e);
+}
 
-    return run_steps(st, rows, COUNT(rows), told, e) && run_steps(st, uids, COUNT(uids), told, e) &&
-           create_missing(st, told, e) && fix_sizes(st, told, e) && place_again(st, told, e) &&
-           write_mailbox_changes(st, e) && run_steps(st, sequences, COUNT(sequences), told, e) &&
-           run_steps(st, judgements, COUNT(judgements), told, e) && judge_again(st, told, e) &&
-           recount(st, told, e);
+static bool sequences_job(struct store *st, void *ctx, struct err *e)
+{
+    return run_steps(st, sequences, COUNT(sequences), ctx, e) && run_steps(st, judgements, COUNT(judgements), ctx, e);
+}
+
+static bool in_batches(struct store *st, bool (*job)(struct store *, void *, struct err *), store_progress_fn *progress,
+                       uint64_t *n, struct err *e)
+{
+    struct batch_job j = {0};
+
+    do {
+        if (!store_write(st, job, &j, e))
+            return false;
+        if (progress && j.n)
+            progress(j.n, 0);
+    } while (j.has_more);
+    *n = j.n;
+    return true;
+}
+
+// Each step stands on those before; all are done again after one that was broken off.
+static bool repair_rows(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
+{
+    uint64_t n_placed, n_judged;
+
+    if (!store_write(st, rows_job, told, e) || !fix_sizes(st, progress, told, e) ||
+        !in_batches(st, place_job, progress, &n_placed, e))
+        return false;
+    if (n_placed)
+        buf_printf(told, "messages without a place: %llu put into mailbox \"%.*s\"\n", (unsigned long long)n_placed,
+                   STR_FMT(recovered));
+    if (!store_write(st, sequences_job, told, e) || !in_batches(st, judge_job, progress, &n_judged, e))
+        return false;
+    if (n_judged)
+        buf_printf(told, "messages judged by their flags: %llu corrected\n", (unsigned long long)n_judged);
+    return store_write(st, counts_job, told, e);
 }
 
 /* Bytes whose message is not there become a message again. */
@@ -768,13 +968,14 @@ static bool reindex(struct store *st, struct buf *told, struct err *e)
     return db_exec(st->db, "REINDEX", e);
 }
 
-static bool repair_all(struct store *st, struct buf *told, struct err *e)
+static bool repair_all(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
 {
-    return reindex(st, told, e) && store_write(st, all_job, told, e) && recover_bytes(st, told, e) &&
+    return reindex(st, told, e) && repair_rows(st, progress, told, e) && recover_bytes(st, told, e) &&
            check_learnt(st, told, e);
 }
 
-bool store_repair(struct store *st, enum store_repair what, struct buf *told, struct err *e)
+bool store_repair(struct store *st, enum store_repair what, store_progress_fn *progress, struct buf *told,
+                  struct err *e)
 {
     switch (what) {
     case REPAIR_COUNTS:
@@ -782,13 +983,13 @@ bool store_repair(struct store *st, enum store_repair what, struct buf *told, st
     case REPAIR_UIDS:
         return store_write(st, uids_job, told, e);
     case REPAIR_SIZES:
-        return store_write(st, sizes_job, told, e);
+        return fix_sizes(st, progress, told, e) && store_write(st, counts_job, told, e);
     case REPAIR_PARSE:
-        return parse_all(st, told, e);
+        return parse_all(st, progress, told, e);
     case REPAIR_THREADS:
-        return store_write(st, threads_job, told, e);
+        return threads_all(st, progress, told, e);
     case REPAIR_ALL:
-        return repair_all(st, told, e);
+        return repair_all(st, progress, told, e);
     }
     return fail(e, ERR_BUG, "no such repair");
 }

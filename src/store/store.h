@@ -374,7 +374,8 @@ MUST_USE bool store_check(struct store_reader *r, struct buf *problems, struct e
  * Corrections of what is counted, numbered or derived; told gets a line for each that was needed. With
  * REPAIR_ALL all that store_check finds, as far as the rest of the database says how it must be: what
  * lost its place comes into the mailbox "Recovered". Bytes that are damaged stay so, and are told.
- * REPAIR_THREADS and REPAIR_ALL are one transaction, for which others wait.
+ * Work on each message is done in batches, between which others have their turn; what ends before the end is done by
+ * repairing again.
  */
 enum store_repair {
     REPAIR_COUNTS,  // of mailboxes, threads in them, and used space
@@ -384,7 +385,10 @@ enum store_repair {
     REPAIR_THREADS, // which thread a message is in; all threads are new ones
     REPAIR_ALL,
 };
-MUST_USE bool store_repair(struct store *st, enum store_repair what, struct buf *told, struct err *e);
+/* Called between batches, if it is not NULL: so many messages of so many are done; all is 0 when that is not known. */
+typedef void store_progress_fn(uint64_t n, uint64_t all);
+MUST_USE bool store_repair(struct store *st, enum store_repair what, store_progress_fn *progress, struct buf *told,
+                           struct err *e);
 /*
  * UIDs from 1 on in a mailbox, or all (mailbox 0), and a new UIDVALIDITY for all. What is expunged is
  * forgotten. No session may have a mailbox selected.

@@ -133,6 +133,8 @@ bool note_recipients_of(struct store *st, struct arena *a, uint64_t email, int64
 /* Another copy with these flags: uid, counts, keywords, thread. */
 bool add_placement(struct store *st, uint64_t mailbox, const struct copy *c, uint32_t *uid,
                    struct err *e);
+/* The email is in another thread now, with all its copies; unless it is in that one already. */
+bool move_to_thread(struct store *st, uint64_t email, uint64_t thread, struct err *e);
 /* Expunges one copy, with its tombstone. */
 bool remove_copy(struct store *st, uint64_t mailbox, const struct copy *c, struct err *e);
 /* The same by uid; false, without an error, when it is not there. */

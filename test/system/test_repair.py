@@ -196,6 +196,67 @@ def repairs_beside_a_running_server():
 
 
 @test
+def threads_are_assigned_in_batches():
+    """Mail comes meanwhile, and one that is killed is done again: nothing is left of the old threads."""
+    with running() as s:
+        c = s.imap()
+        lines = []
+        for i in range(1500):  # threads of three, the answers first
+            lines.append('From a@b.example Mon Jan  1 00:00:%02d 2024\nSubject: %s%d\nMessage-Id: <%d@b.example>\n%s\ntext\n\n' % (
+                i % 60, 'Re: ' if i % 3 else '', i // 3, i, 'References: <%d@b.example>\n' % (i - i % 3) if i % 3 else ''))
+        lines.reverse()
+        with tempfile.NamedTemporaryFile('w', suffix='.mbox') as f:
+            f.write(''.join(lines))
+            f.flush()
+            assert s.command('import', 'mbox', 'mox', 'Big', f.name)[0] == 0
+
+        def groups():
+            with database(s) as db:
+                return db.execute("SELECT n, count(*) FROM (SELECT count(*) AS n FROM email WHERE message_id LIKE '%@b.example' GROUP BY thread) GROUP BY n").fetchall()
+
+        assert groups() == [(1, 500), (2, 500)], groups()  # who answers what was not there yet begins another
+        # Beside the server: what comes in finds its turn between the batches.
+        with database(s) as db:
+            top = db.execute('SELECT max(id) FROM thread').fetchone()[0]
+        p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'reassignthreads', 'mox'], stdout=subprocess.PIPE, text=True, env=s.env)
+        sent = 0
+        while p.poll() is None and sent < 20:
+            s.send(subject='Re: 7', body='comes meanwhile')
+            sent += 1
+        out = p.communicate()[0]
+        assert p.returncode == 0 and sent > 0 and 'message(s) in ' in out, (sent, out)
+        assert groups() == [(3, 500)], groups()
+        with database(s) as db:
+            assert db.execute('SELECT count(*) FROM email WHERE thread <= ?', (top,)).fetchone() == (0,)
+            assert db.execute('SELECT count(*) FROM thread WHERE id <= ?', (top,)).fetchone() == (0,)
+            assert db.execute("SELECT count(*) >= 500 FROM tombstone WHERE type = 'Thread'").fetchone() == (1,)
+        c.logout()
+        s.stop()
+        assert s.command('verifydata') == (0, '1 accounts checked, no problems\n', '')
+        # Killed between two batches: whole, and repeated.
+        with database(s) as db:
+            db.execute("UPDATE email SET thread = (SELECT min(thread) FROM email WHERE message_id LIKE '%@b.example') WHERE message_id LIKE '%@b.example'")
+            db.execute('UPDATE placement SET thread = (SELECT thread FROM email WHERE id = placement.email)')
+        assert s.command('verifydata', '-fix')[0] == 0 and groups() == [(1500, 1)]
+        broken_off = 0
+        for kill in range(3):
+            p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'reassignthreads', 'mox'], stdout=subprocess.DEVNULL, env=s.env)
+            deadline = time.monotonic() + WAIT
+            while p.poll() is None and groups() == [(1500, 1)]:
+                assert time.monotonic() < deadline
+            p.kill()
+            p.wait()
+            code, out, err = s.command('verifydata')
+            assert code == 0, (out, err)
+            if groups() != [(3, 500)]:
+                broken_off += 1
+                break
+        code, out, err = s.command('reassignthreads', 'mox')
+        assert code == 0 and groups() == [(3, 500)], (out, groups(), broken_off)
+        assert s.command('verifydata')[0] == 0
+
+
+@test
 def uids_from_one_on():
     with running() as s:
         filled(s)

@@ -171,7 +171,7 @@ static bool run_task(unsigned task, struct buf *told, struct err *e)
 
     // To retrain is done when all is due; learning it follows.
     return task == IPC_TASK_RETRAIN ? store_retrain(account.store, e)
-                                    : store_repair(account.store, repairs[task], told, e);
+                                    : store_repair(account.store, repairs[task], NULL, told, e);
 }
 
 static void do_task(void *ctx)
