@@ -34,6 +34,7 @@ struct type {
     struct bstore_field *fields;     // of a struct
     size_t n_fields, cap_fields;
     int64_t sequence; // positive: it defines this number; negative: it is as that was defined
+    const struct type *same; // which is this one; NULL: it has its own fields, or those of the record (-1)
 };
 struct bstore_field {
     struct str name;
@@ -102,6 +103,9 @@ static bool read_type(struct reading *r, const json_t *json, unsigned depth, str
         return read_type_at(r, json, "List", depth, &out->value);
     if (out->kind != KIND_STRUCT)
         return true;
+    for (size_t i = 0; out->sequence < -1 && i < r->version->n_defined && !out->same; i++)
+        if (r->version->defined[i]->sequence + out->sequence == 0)
+            out->same = r->version->defined[i];
     if (out->sequence > 0)
         *ARENA_PUSH(r->a, r->version->defined, &r->version->n_defined, &r->version->cap_defined) = out;
     return read_fields(r, json_object_get(json, "Fields"), depth + 1, &out->fields, &out->n_fields,
@@ -308,11 +312,10 @@ static bool read_struct(struct decoding *d, struct cur *c, const struct type *t,
         fields = d->version->fields;
         n = d->version->n_fields;
     }
-    for (size_t i = 0; t->sequence < -1 && i < d->version->n_defined; i++)
-        if (d->version->defined[i]->sequence == -t->sequence) {
-            fields = d->version->defined[i]->fields;
-            n = d->version->defined[i]->n_fields;
-        }
+    if (t->same) {
+        fields = t->same->fields;
+        n = t->same->n_fields;
+    }
     if (!bitmap(c, n, &map) || !begin_items(d, n, out))
         return false;
     out->fields = fields;

@@ -274,6 +274,22 @@ TEST(lists_that_are_not_wanted_take_no_memory)
                         buf_str(&record), &got));
 }
 
+// Structs that are as another one was described, or as none was.
+TEST(types_that_are_as_others)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    // UID, then three structs: of the first all is set, the second is as the first, the third has nothing.
+    static const char record[] = "\1\xf0\7" "\xc0\2\4" "\x80\6" "";
+    struct upstream_account got;
+
+    CHECK(read_message(&a, MESSAGE(FIELD("A", "{\"Kind\":\"struct\",\"FieldsTypeSeq\":2,\"Fields\":[" FIELD("X", "{\"Kind\":\"int\"}")
+                                         "," FIELD("Y", "{\"Kind\":\"int\"}") "]}") ","
+                                   FIELD("B", "{\"Kind\":\"struct\",\"FieldsTypeSeq\":-2}") ","
+                                   FIELD("C", "{\"Kind\":\"struct\",\"FieldsTypeSeq\":-9223372036854775808}")),
+                       str_at(record, sizeof record - 1), &got));
+    CHECK(got.n_messages == 1 && got.messages[0].uid == 7);
+}
+
 TEST(upstream_paths)
 {
     static const struct {
