@@ -5,9 +5,7 @@
  */
 #include <stdint.h>
 
-#include "base/cur.h"
-#include "base/die.h"
-#include "policy/dns_zone.h"
+#include "policy/dns_fuzz.h"
 #include "policy/spf/spf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -45,21 +43,6 @@ static bool take_query(struct str line, struct spf_query *q)
            str_cut(line, ' ', &q->local_part, &q->domain) && ip_parse(ip, &q->ip);
 }
 
-static void make_zone(struct cur *c, struct buf *out)
-{
-    struct str line;
-
-    while (cur_line(c, &line)) {
-        AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-        struct dns_zone unused;
-
-        if (!dns_zone_parse(&a, line, &unused, NULL))
-            continue;
-        buf_put(out, line);
-        buf_put_char(out, '\n');
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
@@ -72,9 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size > UINT16_MAX || !cur_line(&c, &line) || !take_query(line, &q))
         return 0;
-    make_zone(&c, &text);
-    if (!dns_zone_parse(&a, buf_str(&text), &zone, NULL))
-        die("good lines make a bad zone");
+    fuzz_zone(&a, &c, &text, &zone);
     dns = dns_zone_dns(&zone);
     for (int i = 0; i < 2; i++) {
         struct spf_result r;
