@@ -97,7 +97,7 @@ void listing_put(struct buf *out, struct listing *l)
         if (l->next < l->n)
             break;
         l->at = LISTING_TAIL;
-        // fall through
+        __attribute__((fallthrough));
     case LISTING_TAIL:
         put_tail(out, l);
         l->at = LISTING_DONE;
