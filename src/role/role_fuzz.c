@@ -5,6 +5,7 @@
  */
 #include "role/role_fuzz.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
@@ -42,9 +43,10 @@ static struct packet *packet;
 struct speaker {
     struct channel ch;
     uint64_t last_request; // of what the role said last, if it begins with one
+    int stream;            // instead: that of a user; -1
 };
 static struct speaker speakers[2 * ROLE_COUNT + GRANTED];
-static enum role introduced[2 * ROLE_COUNT];
+static enum role introduced[2 * ROLE_COUNT]; // ROLE_COUNT: a user
 static size_t n_introduced, n_speakers;
 
 /* --- fields ------------------------------------------------------------------------------------------------ */
@@ -128,7 +130,7 @@ static void pair(int ends[2])
 
 static struct speaker *add_speaker(struct speaker *s, enum role as, int fd)
 {
-    *s = (struct speaker){.ch = {fd, as, role->role}};
+    *s = (struct speaker){.ch = {fd, as, role->role}, .stream = -1};
     return s;
 }
 
@@ -193,21 +195,43 @@ static void hear_monitor(int timeout_ms, bool *has_begun)
             grant(ROLE_FETCH, number_in(packet, 8));
         if (packet->type == IPC_deliver_open)
             grant(ROLE_ACCOUNT, number_in(packet, 4));
+        if (packet->type == IPC_grant && !IPC_SEND(&monitor, granted, NULL, 0, &e, .reason = STR("there is none")))
+            die("the monitor cannot refuse: %s", e.text);
         packet_close_fds(packet);
         if (has_begun && *has_begun)
             return;
     }
 }
 
+static bool is_there(const struct speaker *s)
+{
+    return s->ch.fd >= 0 || s->stream >= 0;
+}
+
 static void close_speaker(struct speaker *s)
 {
     channel_close(&s->ch);
+    fd_close(&s->stream);
+}
+
+static void hear_stream(struct speaker *s)
+{
+    static char unused[65536];
+    ssize_t n;
+
+    while ((n = recv(s->stream, unused, sizeof unused, MSG_DONTWAIT)) > 0)
+        ;
+    if (!n || (errno != EAGAIN && errno != EINTR))
+        close_speaker(s);
 }
 
 // What it says to others.
 static void hear(struct speaker *s)
 {
     struct err e = {0};
+
+    if (s->stream >= 0)
+        hear_stream(s);
 
     while (s->ch.fd >= 0)
         switch (channel_receive(&s->ch, packet, 0, &e)) {
@@ -253,21 +277,39 @@ static void wait_until_taken(const struct channel *ch)
 // Until it has seen that nobody is there any more.
 static void wait_until_closed(struct speaker *s)
 {
-    if (s->ch.fd < 0)
+    int fd = s->stream >= 0 ? s->stream : s->ch.fd;
+
+    if (fd < 0)
         return;
-    shutdown(s->ch.fd, SHUT_WR);
+    shutdown(fd, SHUT_WR);
     for (int waited = 0;; waited += 10) {
-        struct pollfd p = {.fd = s->ch.fd};
+        struct pollfd p = {.fd = fd};
 
         if (poll(&p, 1, 10) > 0 && (p.revents & (POLLHUP | POLLERR)))
             break;
         hear_all();
-        if (s->ch.fd < 0)
+        if (!is_there(s))
             return;
         if (waited > PATIENCE_MS)
             die("the role keeps a channel that has ended");
     }
     close_speaker(s);
+}
+
+static void attach(struct speaker *s)
+{
+    static uint64_t conn = 100;
+    struct err e = {0};
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        die("no stream");
+    add_speaker(s, ROLE_COUNT, -1);
+    s->stream = ends[0];
+    if (!IPC_SEND(&monitor, attach, &ends[1], 1, &e, .conn = ++conn, .is_tls = 1, .login = STR("alice@mox.example"),
+                  .remote = STR("192.0.2.1"), .tag = STR("a")))
+        die("the monitor cannot attach: %s", e.text);
+    close(ends[1]);
 }
 
 static void introduce(struct speaker *s, size_t which)
@@ -296,9 +338,11 @@ static struct speaker *speaker_of(unsigned byte)
     struct speaker *s = &speakers[byte % n_speakers];
     size_t which = (size_t)(s - speakers);
 
-    if (s->ch.fd < 0 && which < n_introduced)
+    if (!is_there(s) && which < n_introduced && introduced[which] == ROLE_COUNT)
+        attach(s);
+    else if (!is_there(s) && which < n_introduced)
         introduce(s, which);
-    return s->ch.fd < 0 ? NULL : s;
+    return is_there(s) ? s : NULL;
 }
 
 /* --- the role ----------------------------------------------------------------------------------------------- */
@@ -333,6 +377,7 @@ static int listening(void)
 }
 
 static char dir[] = "/tmp/mox-fuzz-XXXXXX"; // the role's
+static int role_dir = -1;
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {
@@ -364,7 +409,7 @@ static void say_config(void)
     if (fds[1] < 0 || !IPC_SEND(&monitor, config, fds, 2, &e, .number = 1))
         die("no configuration: %s", e.text);
     close(fds[0]);
-    close(fds[1]);
+    role_dir = fds[1];
     if (role->needs_listener) {
         socket_fd = listening();
         if (!IPC_SEND(&monitor, listen, &socket_fd, 1, &e, .index = 0))
@@ -391,6 +436,8 @@ static void find_speakers(void)
                 introduced[n_introduced++] = (enum role)as;
             break;
         }
+    if (role->has_streams)
+        introduced[n_introduced++] = ROLE_COUNT;
     for (n_speakers = 0; n_speakers < n_introduced; n_speakers++)
         add_speaker(&speakers[n_speakers], introduced[n_speakers], -1);
 }
@@ -408,7 +455,7 @@ static void start(void)
     pair(ends);
     if (ends[0] == MONITOR_FD)
         ends[0] = dup(ends[0]);
-    monitor = (struct channel){ends[0], ROLE_MONITOR, role->role};
+    monitor = (struct channel){ends[0], ROLE_MONITOR, role->begin ? ROLE_ACCOUNT_TEMPLATE : role->role};
     if (ends[1] != MONITOR_FD && dup2(ends[1], MONITOR_FD) < 0)
         die("no channel");
     packet = packet_new();
@@ -416,6 +463,10 @@ static void start(void)
     say_config();
     if (pthread_create(&thread, NULL, run, NULL))
         die("no thread");
+    if (role->begin) {
+        role->begin(&monitor, role_dir);
+        return;
+    }
     hear_monitor(PATIENCE_MS, &has_begun);
     if (!has_begun)
         die("the role does not begin");
@@ -468,6 +519,13 @@ static void say(struct source *s)
         return;
     s->of = who;
     arena_reset(&s->a);
+    if (who->stream >= 0) {
+        struct str text = take_text(s, 0);
+
+        if (send(who->stream, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            close_speaker(who);
+        return;
+    }
     type = type_of(who, take_byte(s));
     rule = ipc_rule_of(type);
     make[type](s, &body);

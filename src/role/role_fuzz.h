@@ -13,6 +13,9 @@ struct role_fuzz {
     // Appends records to the settings; what the monitor gives it as a file instead of its directory, if anything.
     void (*configure)(struct buf *config, struct buf *file);
     bool needs_listener;                   // a listening socket
+    // Of a template's child: gets what it starts with, and monitor becomes its own channel.
+    void (*begin)(struct channel *monitor, int dir);
+    bool has_streams; // users connect to it
     // Answers what the role waits for, if it is such a question.
     void (*answer)(struct channel *ch, const struct packet *question, uint64_t request);
     const struct str *words;               // what the role knows, for fields of text

@@ -58,6 +58,9 @@ struct account_ctx {
 };
 extern struct account_ctx account;
 
+/* main.c: in the forked child, with the packet of account_start. Ends the process. */
+void account_run(struct role_start *s, struct packet *p);
+
 /* deliver.c: one delivery over a channel that was granted; takes over the descriptor. */
 void deliver_start(const struct ipc_peer *who, int fd);
 /* import.c: messages that a command puts into a mailbox; takes over the descriptor. */

@@ -437,8 +437,7 @@ static bool become(uint32_t uid)
     return !uid || (setresuid(uid, uid, uid) == 0 && os_die_with_parent(parent));
 }
 
-// In the forked child.
-static void run_account(struct role_start *s, struct packet *p)
+void account_run(struct role_start *s, struct packet *p)
 {
     struct store_options options = {.initial = initial, .n_initial = n_initial};
     struct ipc_account_start m;
@@ -504,7 +503,7 @@ static void read_initial(struct role_start *s)
 
 _Noreturn void account_template_main(void)
 {
-    static const struct child_kind kind = {IPC_account_start, NULL, run_account};
+    static const struct child_kind kind = {IPC_account_start, NULL, account_run};
     static struct role_start s;
 
     role_start(&s, ROLE_ACCOUNT_TEMPLATE);
