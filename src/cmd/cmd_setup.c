@@ -274,6 +274,13 @@ static bool ensure_listener(struct ensure *en, const struct sconf_node *l, struc
     return true;
 }
 
+// Nobody is told of them.
+static void drop_made(struct ensure *en)
+{
+    for (size_t i = 0; i < en->n; i++)
+        (void)unlink(arena_cstring(en->a, paths_named(en->a, en->made[i].file)));
+}
+
 int cmd_config_ensurekeys(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(256 << 20);
@@ -290,6 +297,8 @@ int cmd_config_ensurekeys(int argc, char **argv)
     SCONF_EACH (l, is_ok ? sconf_get(config.main.root, "Listeners") : NULL)
         if (is_ok && sconf_text(sconf_get(l, "TLS"), "ACME").n)
             is_ok = ensure_listener(&en, l, &e);
+    if (!is_ok)
+        drop_made(&en);
     if (is_ok && en.out.n)
         printf("Keys were made. In mox.conf, these listeners need the lines of HostPrivateKeyFiles, and the DNS the\n"
                "TLSA records that \"mox config dnsrecords\" prints then:\n\n%.*s", STR_FMT(buf_str(&en.out)));

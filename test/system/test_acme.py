@@ -371,6 +371,43 @@ def dns_01_by_updates_of_the_dns():
 
 
 @scenario
+def a_full_disk_under_the_certificates():
+    """It is told, nothing is left half-written, mail goes on; with room certificates come."""
+    pebble = Pebble(other_ip(), None)
+    s = Served(pebble)
+    pebble.target = s.ip
+    disk = s.file()
+    os.makedirs(disk)
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k,mode=700', 'tmpfs', disk], capture_output=True).returncode:
+        print('# cannot mount here, left out')
+        return
+    try:
+        with pebble:
+            s.start()
+            s.stop()
+            for folder, _, names in os.walk(disk):
+                for name in names:
+                    os.unlink(os.path.join(folder, name))
+            with open(disk + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
+                while True:
+                    f.write(bytes(4096))
+            start = len(s.log_text())
+            s.start()
+            s.wait_log('No space left', start)
+            assert s.seen(1025, *STARTTLS)[1] == 'own'
+            assert [n for _, _, names in os.walk(disk) for n in names] == ['filler']
+            s.stop()
+            os.unlink(disk + '/filler')
+            start = len(s.log_text())
+            s.start()
+            s.wait_log(GOT, start)
+            s.wait_seen(is_pebbles, 1025, *STARTTLS)
+    finally:
+        s.close()
+        subprocess.run(['umount', '-l', disk])
+
+
+@scenario
 def attempts_that_failed_are_known_after_a_restart():
     pebble = Pebble(other_ip(), None)  # nobody is there
     s = Served(pebble)

@@ -295,6 +295,64 @@ def a_full_disk_under_the_reports():
             s.stop()
 
 
+def fill(path):
+    with open(path + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(bytes(4096))
+
+
+def files_in(path):
+    return sorted(n for n in os.listdir(path) if n != 'filler')
+
+
+@test
+def a_full_disk_under_the_configuration_and_its_keys():
+    """A command that cannot write says so, and all is as it was; with room, the same command works."""
+    with running() as s, tempfile.TemporaryDirectory() as d:
+        s.stop()
+        os.makedirs(s.dir + '/dkim', exist_ok=True)
+        before = open(s.dir + '/domains.conf').read()
+        had = files_in(s.dir)
+        with small_disk(s.dir + '/dkim', '64k') as disk:
+            if not disk:
+                return
+            s.start()
+            fill(disk)
+            code, out, err = s.command('config', 'domain', 'add', 'more.example', 'mox')
+            assert code == 1 and 'dkim/' in err and 'No space left' in err, (out, err)
+            assert files_in(disk) == [] and open(s.dir + '/domains.conf').read() == before and files_in(s.dir) == had
+            # Room for one of the two keys: neither stays.
+            with open(disk + '/filler', 'r+b') as f:
+                f.truncate(os.path.getsize(disk + '/filler') - 4096)
+            code, out, err = s.command('config', 'domain', 'add', 'more.example', 'mox')
+            assert code == 1 and 'No space left' in err and files_in(disk) == [], (out, err, files_in(disk))
+            os.unlink(disk + '/filler')
+            code, out, err = s.command('config', 'domain', 'add', 'more.example', 'mox')
+            assert code == 0 and len(files_in(disk)) >= 2 and 'more.example' in open(s.dir + '/domains.conf').read(), (out, err)
+            s.stop()
+    # The file itself, with the whole directory on that disk.
+    with tempfile.TemporaryDirectory() as d, small_disk(d + '/all', '40m') as disk, running(dir=disk) as s:
+        s.command('config', 'account', 'add', 'first', 'first@localhost')
+        before, had = open(disk + '/domains.conf').read(), files_in(disk)
+        fill(disk)
+        code, out, err = s.command('config', 'account', 'add', 'more', 'more@localhost')
+        assert code == 1 and 'domains.conf' in err and 'No space left' in err, (out, err)
+        assert open(disk + '/domains.conf').read() == before and files_in(disk) == had, files_in(disk)
+        os.unlink(disk + '/filler')
+        assert s.command('config', 'account', 'add', 'more', 'more@localhost')[0] == 0
+    # Keys of hosts, made without a server.
+    with tempfile.TemporaryDirectory() as d:
+        shutil.copytree(os.path.join(ROOT, 'test', 'data', 'upstream', 'config'), d + '/config')
+        path = d + '/config/mox.conf'
+        text = re.sub(r'\t+HostPrivateKeyFiles:\n(?:\t+- hostkeys.*\n)+', '', open(path).read())
+        with open(path, 'w') as f:
+            f.write(text)
+        with small_disk(d + '/config/hostkeys', '4k') as disk:
+            r = subprocess.run([MOX, '-config', path, 'config', 'ensureacmehostprivatekeys'], capture_output=True, text=True, timeout=WAIT)
+            assert r.returncode == 1 and 'hostkeys/' in r.stderr and 'No space left' in r.stderr, r
+            assert files_in(disk) == [], files_in(disk)
+
+
 @test
 def backup_says_what_is_left_and_what_is_wrong():
     with running() as s, tempfile.TemporaryDirectory() as d:

@@ -289,11 +289,13 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     fd = openat(m->config_dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fail_errno(e, "making %s", beside);
-    if (!os_write_all(fd, text, e))
-        return false;
-    if (fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 07777) || fsync(fd) ||
-        renameat(m->config_dir, beside, m->config_dir, domains_name) || fsync(m->config_dir) ||
-        fstat(fd, &st))
+    if (!os_write_all(fd, text, e) ||
+        ((fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 07777) || fsync(fd) ||
+          renameat(m->config_dir, beside, m->config_dir, domains_name)) && !fail_errno(e, "sync"))) {
+        (void)unlinkat(m->config_dir, beside, 0);
+        return fail_in(e, "writing %s, which is as it was", domains_name);
+    }
+    if (fsync(m->config_dir) || fstat(fd, &st))
         return fail_errno(e, "writing %s", domains_name);
     *changed_at = changed_ns(&st);
     return true;

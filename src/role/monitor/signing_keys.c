@@ -106,7 +106,7 @@ static bool make_key(struct monitor *m, struct arena *a, const char *path, struc
         ((fsync(fd) == 0 && fsync(dir) == 0) || fail_errno(e, "syncing %s", path)))
         return true;
     (void)unlinkat(m->config_dir, path, 0);
-    return false;
+    return fail_in(e, "making %s", path);
 }
 
 // The files that a compiled configuration signs with.
