@@ -169,6 +169,33 @@ TEST(junk_words_of_each_length)
     }
 }
 
+// Words of a few letters before an ASCII character have a way of their own: it is no other.
+TEST(junk_short_words)
+{
+    static const char chars[] = "abcdefgijklmABCXYZ  \n\n\t,.-'_$!01()";
+    AUTO_BUF plain = BUF_LIMIT(100000), wide = BUF_LIMIT(200000), of_plain = BUF_LIMIT(1 << 20);
+    AUTO_BUF of_wide = BUF_LIMIT(1 << 20);
+    uint64_t state = 1;
+
+    BUF_PUT(&plain, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
+    buf_put(&wide, buf_str(&plain));
+    for (int i = 0; i < 50000; i++) {
+        char c;
+
+        state = state * 6364136223846793005 + 1442695040888963407;
+        c = chars[(state >> 33) % (sizeof chars - 1)];
+        buf_put_char(&plain, c);
+        if (c == ' ' || c == '\n' || c == '\t' || c == '(' || c == ')')
+            BUF_PUT(&wide, "\xc2\xa0"); // a blank that is not ASCII
+        else
+            buf_put_char(&wide, c);
+    }
+    put_tokens(&of_plain, &evidence, buf_str(&plain));
+    put_tokens(&of_wide, &evidence, buf_str(&wide));
+    CHECK(of_plain.n > 10000);
+    CHECK_STR(buf_str(&of_plain), buf_str(&of_wide));
+}
+
 TEST(junk_letters)
 {
     for (int c = 1; c < 256; c++) {
@@ -330,7 +357,7 @@ TEST(junk_learn_and_forget)
     static const struct str ham = STR_("Subject: lunch\r\n\r\nsee you at noon"),
                             spam = STR_("Subject: pills\r\n\r\nbuy cheap pills at noon");
     char dir[] = "/tmp/mox-junk-XXXXXX";
-    struct junk_batch *b = junk_batch_new();
+    struct junk_batch *b = junk_batch_new(0);
     AUTO_ARENA a = ARENA_LIMIT(4 * JUNK_MEMORY);
     struct junk_result first, second;
     struct junk_tokens h, s;
@@ -357,7 +384,7 @@ TEST(junk_learn_and_forget)
     for (size_t i = 0; i < s.n; i++)
         CHECK(junk_batch_word(b, s.items[i].hash).spam == 3);
     junk_batch_free(b);
-    b = junk_batch_new();
+    b = junk_batch_new(0);
     // The same message is always the same.
     CHECK(junk_classify(d, &a, &evidence, &s, &first, &e));
     CHECK(junk_classify(d, &a, &evidence, &s, &second, &e));
@@ -404,7 +431,7 @@ TEST(junk_pages)
     static struct junk_token items[COUNT(sizes)][9000];
     struct junk_tokens tokens[COUNT(sizes)];
     AUTO_ARENA a = ARENA_LIMIT(JUNK_MEMORY);
-    struct junk_batch *b = junk_batch_new(), *read = junk_batch_new();
+    struct junk_batch *b = junk_batch_new(0), *read = junk_batch_new(0);
     AUTO_BUF problems = BUF_LIMIT(1000);
     struct junk_result result;
     struct err e = {0};
@@ -437,7 +464,7 @@ TEST(junk_pages)
     CHECK(db_exec(d, "UPDATE junk_page SET words = substr(words, 1, length(words) - 1)", &e));
     CHECK(junk_check(d, &problems, &e) && problems.n);
     junk_batch_free(read);
-    read = junk_batch_new();
+    read = junk_batch_new(0);
     CHECK(!junk_batch_read(read, d, &e) && e.kind == ERR_BUG);
     e = (struct err){0};
     CHECK(!junk_classify(d, &a, &evidence, &tokens[3], &result, &e) && e.kind == ERR_BUG);

@@ -11,9 +11,9 @@
 
 enum kind {
     KIND_OTHER,
+    KIND_INNER, // belongs to a word when it is inside: it and others begin none
     KIND_LETTER,
     KIND_DIGIT,
-    KIND_INNER,     // belongs to a word when it is inside
     KIND_SYMBOL,    // belongs to a word at its ends too
     KIND_SPACELESS, // of a script that sets no spaces between words
     KIND_INVISIBLE, // hides words from filters
@@ -29,7 +29,7 @@ static bool is_spaceless(uint32_t c)
 }
 
 // Most text is ASCII.
-static const enum kind ascii_kinds[128] = {
+static const unsigned char ascii_kinds[128] = {
     ['A' ... 'Z'] = KIND_LETTER, ['a' ... 'z'] = KIND_LETTER, ['0' ... '9'] = KIND_DIGIT,
     ['$'] = KIND_SYMBOL, ['!'] = KIND_SYMBOL, ['%'] = KIND_SYMBOL, ['\''] = KIND_INNER,
     ['-'] = KIND_INNER, ['.'] = KIND_INNER, [','] = KIND_INNER, ['_'] = KIND_INNER,
@@ -141,16 +141,25 @@ end:
     c->p = p;
 }
 
+// Numbers, in dates and addresses, come in rows, too.
+static inline void take_digits(struct cur *c, struct word *w)
+{
+    const char *p = c->p;
+
+    for (; p < c->end && ascii_is_digit(*p); p++)
+        word_add_ascii(w, *p);
+    w->n_digits += (size_t)(p - c->p);
+    c->p = p;
+}
+
 // And those that say nothing before the next word.
 static inline void skip_others(struct cur *c)
 {
-    struct str rest = cur_rest(c);
-    size_t n = 0;
+    const char *p = c->p;
 
-    while (n < rest.n && (unsigned char)rest.p[n] < 128 &&
-           ascii_kinds[(unsigned char)rest.p[n]] == KIND_OTHER)
-        n++;
-    *c = cur_of(str_from(rest, n));
+    while (p < c->end && !(*p & 0x80) && ascii_kinds[(unsigned char)*p] <= KIND_INNER)
+        p++;
+    c->p = p;
 }
 
 static void word_clear(struct word *w)
@@ -176,22 +185,26 @@ static void put_length(struct tokeniser *t, struct str prefix, const struct word
     token_put(t, prefix, buf_str(&b));
 }
 
+// The first n of eight bytes as one number, the first one lowest: no word has a NUL.
+static inline uint64_t short_word(const char *p, size_t n)
+{
+    uint64_t eight;
+
+    memcpy(&eight, p, sizeof eight);
+    return le64toh(eight) & UINT64_MAX >> (64 - 8 * n);
+}
+
 /*
  * Whether this short word was put and not forgotten since: two words of three stand in the message already, and need no
  * keyed hash to be known. Who fills the places with words of their choice makes it slower, by a constant.
  */
-static bool was_seen(struct tokeniser *t, const struct word *w)
+static inline bool was_seen(struct tokeniser *t, uint64_t word)
 {
-    uint64_t eight, *place;
+    uint64_t *place = &t->seen[word * 0x9e3779b97f4a7c15 >> (64 - TOKEN_SEEN_BITS)];
 
-    if (w->n > sizeof eight)
-        return false;
-    memcpy(&eight, w->bytes, sizeof eight);
-    eight = le64toh(eight) & UINT64_MAX >> (64 - 8 * w->n); // no word has a NUL
-    place = &t->seen[eight * 0x9e3779b97f4a7c15 >> (64 - TOKEN_SEEN_BITS)];
-    if (*place == eight)
+    if (*place == word)
         return true;
-    *place = eight;
+    *place = word;
     return false;
 }
 
@@ -199,9 +212,34 @@ static void end_word(struct tokeniser *t, struct str prefix, struct word *w)
 {
     if (w->whole > sizeof w->bytes || (!w->n_letters && w->n_digits > 5))
         put_length(t, prefix, w);
-    else if ((w->n_letters + w->n_digits > 1 || w->n > 1) && (prefix.n || !was_seen(t, w)))
+    else if ((w->n_letters + w->n_digits > 1 || w->n > 1) &&
+             (prefix.n || w->n > 8 || !was_seen(t, short_word(w->bytes, w->n))))
         token_put(t, prefix, str_at(w->bytes, w->n));
     word_clear(w);
+}
+
+// A word of a few plain letters with what ends it, of which most text consists: what the loop of words_put would do,
+// without looking at each character.
+static inline bool take_short_word(struct tokeniser *t, struct str prefix, struct cur *c)
+{
+    uint64_t word;
+    char bytes[8];
+    size_t n;
+
+    if (cur_left(c) <= sizeof bytes)
+        return false;
+    word = short_word(c->p, 8);
+    n = letters_at(word);
+    if (!n || n == 8 || (c->p[n] & 0x80) || ascii_kinds[(unsigned char)c->p[n]] != KIND_OTHER)
+        return false;
+    word = (word | 0x2020202020202020) & UINT64_MAX >> (64 - 8 * n);
+    if (n > 1 && (prefix.n || !was_seen(t, word))) {
+        word = htole64(word);
+        memcpy(bytes, &word, sizeof bytes);
+        token_put(t, prefix, str_at(bytes, n));
+    }
+    c->p += n + 1;
+    return true;
 }
 
 // A character of a text without spaces stands for itself, and a pair with the one before for a word.
@@ -268,8 +306,13 @@ void words_put(struct tokeniser *t, struct str prefix, struct str text)
                 before = 0;
                 continue;
             }
+            if (take_short_word(t, prefix, &left)) {
+                before = 0;
+                continue;
+            }
         }
         take_letters(&left, &w);
+        take_digits(&left, &w);
         if (left.p != start)
             before = 0;
         if (!cur_left(&left))
