@@ -7,7 +7,12 @@
 
 static bool is_atom_char(unsigned char c)
 {
-    return c > 32 && c != 127 && !memchr("()<>@,;:\\\".[]", c, 13);
+    static const bool is_special[128] = {
+        ['('] = true, [')'] = true, ['<'] = true, ['>'] = true, ['@'] = true, [','] = true, [';'] = true, [':'] = true,
+        ['\\'] = true, ['"'] = true, ['.'] = true, ['['] = true, [']'] = true,
+    };
+
+    return c > 32 && c != 127 && (c > 127 || !is_special[c]);
 }
 
 static bool is_dot_atom_char(unsigned char c)

@@ -131,7 +131,12 @@ void header_skip_cfws(struct cur *c)
 
 static bool is_token_char(unsigned char c)
 {
-    return c > 32 && c != 127 && !memchr("()<>@,;:\\\"/[]?=", c, 15);
+    static const bool is_special[128] = {
+        ['('] = true, [')'] = true, ['<'] = true, ['>'] = true, ['@'] = true, [','] = true, [';'] = true, [':'] = true,
+        ['\\'] = true, ['"'] = true, ['/'] = true, ['['] = true, [']'] = true, ['?'] = true, ['='] = true,
+    };
+
+    return c > 32 && c != 127 && (c > 127 || !is_special[c]);
 }
 
 struct str header_token(struct cur *c)
