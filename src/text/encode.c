@@ -142,11 +142,30 @@ static void qp_plain(struct transfer_decoder *d, char c, struct buf *out)
     buf_put_char(out, c);
 }
 
+// How many of the next bytes stand for themselves: words, mostly.
+static size_t qp_word(struct str bytes)
+{
+    size_t n = 0;
+
+    while (n < bytes.n && bytes.p[n] != '=' && bytes.p[n] != ' ' && bytes.p[n] != '\r' && bytes.p[n] != '\n')
+        n++;
+    return n;
+}
+
 static void feed_qp(struct transfer_decoder *d, struct str bytes, struct buf *out)
 {
     for (size_t i = 0; i < bytes.n; i++) {
-        char c = bytes.p[i];
+        size_t word = d->n_held ? 0 : qp_word(str_from(bytes, i));
+        char c;
 
+        if (word) {
+            put_spaces(d, out);
+            buf_put(out, str_sub(bytes, i, word));
+            i += word;
+            if (i == bytes.n)
+                break;
+        }
+        c = bytes.p[i];
         if (!d->n_held) {
             if (c == '=')
                 d->held[d->n_held++] = c;
