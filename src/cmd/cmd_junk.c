@@ -299,7 +299,7 @@ typedef bool verb_fn(struct junk_run *r, char **argv, struct err *e);
 
 static int run_verb(const char *words, int n_arguments, verb_fn *fn, int argc, char **argv)
 {
-    struct junk_run r = {.db_path = "filter.db", .key = {1, 2}, .batch = junk_batch_new(),
+    struct junk_run r = {.db_path = "filter.db", .key = {1, 2}, .batch = junk_batch_new(JUNK_BATCH_WORDS),
                          .text = BUF_LIMIT(2 * (size_t)MAX_FILE),
                          .a = ARENA_LIMIT(4 * (size_t)MAX_FILE + 2 * MIME_MEMORY + JUNK_MEMORY)};
     struct err e = {0};

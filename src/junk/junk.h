@@ -125,7 +125,8 @@ MUST_USE bool junk_classify(struct db *d, struct arena *a, const struct junk_set
  */
 enum { JUNK_BATCH_WORDS = 100000 };
 struct junk_batch;
-struct junk_batch *junk_batch_new(void);
+/* With room for so many words at first. */
+struct junk_batch *junk_batch_new(size_t words);
 void junk_batch_free(struct junk_batch *b);
 bool junk_batch_is_full(const struct junk_batch *b);
 /* sign +1 learns, -1 undoes it. */

@@ -156,18 +156,29 @@ static bool each_word(struct db *d, word_fn *fn, void *ctx, struct err *e)
 /* --- changes of counts ---------------------------------------------------------------------------- */
 
 /* The table has a power of two of places, at most four fifths of them used; a free one changes nothing. */
+enum { FIRST_PLACES = 4096 };
 struct junk_batch {
     struct page_word *places;
     size_t cap, n;
     int64_t ham, spam; // messages
 };
 
-struct junk_batch *junk_batch_new(void)
+static void make_places(struct junk_batch *b, size_t cap)
+{
+    b->cap = cap;
+    b->places = heap_array(cap, sizeof *b->places);
+    // A page of new memory that is read before it is written costs two faults.
+    memset(b->places, 0, cap * sizeof *b->places);
+}
+
+struct junk_batch *junk_batch_new(size_t words)
 {
     struct junk_batch *b = heap_alloc(sizeof *b);
+    size_t cap = FIRST_PLACES;
 
-    b->cap = 4096;
-    b->places = heap_array(b->cap, sizeof *b->places);
+    while (words / 4 >= cap / 5)
+        cap *= 2;
+    make_places(b, cap);
     return b;
 }
 
@@ -204,10 +215,7 @@ static void grow(struct junk_batch *b)
     struct page_word *old = b->places;
     size_t n = b->cap;
 
-    b->cap *= 2;
-    b->places = heap_array(b->cap, sizeof *b->places);
-    // A page of new memory that is read before it is written costs two faults.
-    memset(b->places, 0, b->cap * sizeof *b->places);
+    make_places(b, 2 * n);
     for (size_t i = 0; i < n; i++)
         if (old[i].hash)
             *place(b, old[i].hash) = old[i];

@@ -341,7 +341,7 @@ static bool learn_some(struct store *st, struct lessons *l, struct err *e)
 
     if (!st->junk->reader) {
         st->junk->reader = store_reader_open(e);
-        st->junk->batch = junk_batch_new();
+        st->junk->batch = junk_batch_new(0);
     }
     // Noted before looking: what becomes due from here on is seen the next time.
     atomic_store(&st->has_due, false);
@@ -425,7 +425,7 @@ bool learn_check(struct store_reader *r, struct buf *problems, struct err *e)
     if (!junk_state_read(r->db, &a, &state, &none) ||
         !junk_settings_of_name(state.settings, &settings))
         return none.kind == ERR_NONE || none.kind == ERR_NOT_FOUND;
-    b = junk_batch_new();
+    b = junk_batch_new(0);
     if (junk_batch_read(b, r->db, &none)) { // else its damage is told already
         while (stmt_step(s, e))
             unlearn(r, b, &settings, &state.key, stmt_u64(s, 0), stmt_u64(s, 1) == LEARNT_SPAM);

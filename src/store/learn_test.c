@@ -127,7 +127,7 @@ static size_t n_words(void)
 {
     struct err e = {0};
     struct db *d = db_open_reader("account.db", &e);
-    struct junk_batch *b = junk_batch_new();
+    struct junk_batch *b = junk_batch_new(0);
     bool is_ok = d && junk_batch_read(b, d, &e);
     size_t n = junk_batch_left(b);
 

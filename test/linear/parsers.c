@@ -431,7 +431,7 @@ static void junk_decision(size_t n)
     struct junk_count *counts = ARENA_ARRAY(&a, n, struct junk_count);
     struct junk_tokens tokens = {items, n, n};
     static const struct junk_settings settings = {.method = JUNK_EVIDENCE};
-    struct junk_batch *b = junk_batch_new();
+    struct junk_batch *b = junk_batch_new(0);
     struct junk_result result;
 
     for (size_t i = 0; i < n; i++) { // ever stronger words
