@@ -205,7 +205,7 @@ static int send_timeout_ms(const struct channel *ch)
 // It is not waited for a second time: a channel on which something is missing ends, for both sides.
 static bool give_up(struct channel *ch, struct err *e)
 {
-    if (ch->peer == ROLE_SESSION || ch->peer == ROLE_ACCOUNT)
+    if (ch->self == ROLE_MONITOR || ch->peer == ROLE_SESSION || ch->peer == ROLE_ACCOUNT)
         shutdown(ch->fd, SHUT_RDWR);
     return fail(e, ERR_TEMPORARY, "cannot send to %s: it does not read", role_name(ch->peer));
 }

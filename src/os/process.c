@@ -1,5 +1,6 @@
 #include "os/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,6 +96,40 @@ static _Noreturn void exec_role(char *const argv[], int fd, const struct os_user
     close_range(4, ~0u, 0);
     execv("/proc/self/exe", argv);
     _exit(127);
+}
+
+// From "pid (name) state parent ...", where a name may contain anything; 0 when it is not known.
+static pid_t parent_of(pid_t pid)
+{
+    char path[40], text[512];
+    struct str rest, state;
+    uint64_t parent;
+    struct cur c;
+    ssize_t n;
+    AUTO_FD fd = -1;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof text);
+    rest = str_at(text, n > 0 ? (size_t)n : 0);
+    rest = str_trim(str_from(rest, (size_t)(str_find_last(rest, ')') + 1)));
+    if (!str_cut(rest, ' ', &state, &rest))
+        return 0;
+    c = cur_of(rest);
+    return cur_u64(&c, INT32_MAX, &parent) ? (pid_t)parent : 0;
+}
+
+bool os_end_child_of(pid_t parent, pid_t pid, struct err *e)
+{
+    // Of the process that has the number now, whoever gets it next.
+    AUTO_FD process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+
+    if (pid <= 0 || (process < 0 && errno == ESRCH))
+        return true;
+    if (process < 0)
+        return fail_errno(e, "looking for a process");
+    return parent_of(pid) != parent || syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0) == 0 || errno == ESRCH ||
+           fail_errno(e, "ending a process");
 }
 
 bool os_may_execute_self(const struct os_user *user)

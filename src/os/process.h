@@ -33,6 +33,11 @@ pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct er
  * process group of its own, to be killed with what it starts. -1 on failure; exit code 127: it cannot be executed.
  */
 pid_t os_start_program(int dir_fd, const char *path, char *const argv[], const struct os_user *user, struct err *e);
+/*
+ * Kills a process that is a child of parent: whoever has said its number may have lied. True when there is none, or none any
+ * more.
+ */
+MUST_USE bool os_end_child_of(pid_t parent, pid_t pid, struct err *e);
 /* Whether user may execute this program. */
 bool os_may_execute_self(const struct os_user *user);
 

@@ -38,10 +38,21 @@ static void erase_mail(struct monitor *m, struct str name)
         LOG(LOG_ERROR, "mox", "removing an account's mail", LOG_E(&e), LOG_S("account", name));
 }
 
+bool account_is_name(struct str name)
+{
+    bool is_ok = name.n && name.n <= IPC_MAX_NAME && name.p[0] != '.';
+
+    for (size_t i = 0; is_ok && i < name.n; i++)
+        is_ok = (unsigned char)name.p[i] > ' ' && name.p[i] != 0x7f && name.p[i] != '/';
+    return is_ok;
+}
+
 bool account_is_new(struct monitor *m, struct str name, struct err *e)
 {
     char path[IPC_MAX_NAME + 1] = {0};
 
+    if (!account_is_name(name))
+        return fail(e, ERR_SYNTAX, "\"%.*s\" is no name of an account", STR_FMT(name));
     memcpy(path, name.p, name.n);
     return faccessat(m->accounts_dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ||
            fail(e, ERR_CONFLICT, "there is mail of a former account of that name: move accounts/%s "
@@ -50,6 +61,8 @@ bool account_is_new(struct monitor *m, struct str name, struct err *e)
 
 void account_remove(struct monitor *m, struct str name)
 {
+    if (!account_is_name(name))
+        return;
     if (map_get(&m->accounts, name)) // it was told to end, and is erased then
         map_put(&m->removed, name, m);
     else
@@ -67,6 +80,9 @@ static void account_free(struct account *a, bool has_crashed)
     map_remove(&m->accounts, a->name);
     event_remove(m->loop, a->source);
     channel_close(&a->ch);
+    // Nobody counts it any more: one that does not end by itself has been taken over, and another will take its place.
+    if (a->pid && !os_end_child_of(a->template, a->pid, &e))
+        LOG(LOG_ERROR, "mox", "ending an account's process", LOG_E(&e), LOG_S("account", a->name));
     // Removing entries moves others: start again after each.
     for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
         struct conn *c = entry->value;
@@ -302,16 +318,34 @@ bool account_attach(struct monitor *m, struct conn *c, int stream, struct str ta
                     .parked = parked);
 }
 
-void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
+static struct account *find_account(struct monitor *m, uint64_t id)
 {
-    bool has_crashed = !WIFEXITED((int)wait_status) || WEXITSTATUS((int)wait_status);
     struct map_entry *entry;
-    struct account *a = NULL;
-    char how[100];
 
     for (size_t i = 0; (entry = map_each(&m->accounts, &i));)
         if (((struct account *)entry->value)->id == id)
-            a = entry->value;
+            return entry->value;
+    return NULL;
+}
+
+void account_child_started(struct process *template, uint64_t id, uint32_t pid)
+{
+    struct account *a = find_account(template->m, id);
+
+    if (!a)
+        return;
+    a->template = template->pid;
+    a->pid = (pid_t)pid;
+}
+
+void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
+{
+    bool has_crashed = !WIFEXITED((int)wait_status) || WEXITSTATUS((int)wait_status);
+    struct account *a = find_account(m, id);
+    char how[100];
+
+    if (a)
+        a->pid = 0; // it may be another's by now
     os_describe_status((int)wait_status, how, sizeof how);
     if (has_crashed) {
         LOG(LOG_ERROR, "mox", "account process crashed", LOG_S("how", str_of(how)),

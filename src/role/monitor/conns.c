@@ -2,13 +2,14 @@
  * Connections: which session or account serves each, who has logged in on it, and what it may ask
  * for. The streams themselves never stay here.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
 #include "os/fd.h"
-#include "os/file.h"
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
@@ -376,6 +377,15 @@ static struct str busy_text(uint8_t protocol)
                                            : STR("421 4.3.2 server is busy, try again later\r\n");
 }
 
+// Whether the client reads it is not waited for.
+static void say_busy(int fd, uint8_t protocol)
+{
+    struct str text = busy_text(protocol);
+
+    if (send(fd, text.p, text.n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        LOG(LOG_DEBUG, "mox", "telling a client that there is no room", LOG_I("errno", errno));
+}
+
 static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
                           const struct ipc_conn_new *info, struct err *e)
 {
@@ -431,7 +441,7 @@ void conn_new(struct monitor *m, struct packet *p)
     if (!start_session(m, c, p, &info, &e)) {
         LOG(LOG_INFO, "mox", "connection refused", LOG_E(&e), LOG_X("cid", c->id));
         if (m->ports[c->listener].info.tls != LISTENER_TLS_IMMEDIATE || c->is_tls)
-            (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
+            say_busy(p->fds[0], c->protocol);
         conn_finish(c, false);
     }
 }
@@ -452,7 +462,7 @@ void conn_resume(struct monitor *m, struct packet *p)
     c->state = CONN_ACCOUNT;
     if (!account_attach(m, c, p->fds[0], STR(""), STR(""), info.state, &e)) {
         LOG(LOG_ERROR, "mox", "resuming a parked connection", LOG_E(&e), LOG_X("cid", c->id));
-        (void)!os_write_all(p->fds[0], busy_text(c->protocol), &e);
+        say_busy(p->fds[0], c->protocol);
         conn_finish(c, false);
     }
 }

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,11 +34,14 @@ struct loaded {
 
 static void receive_loaded(struct monitor *m, struct channel *ch, struct loaded *out, struct err *e)
 {
+    const int64_t until = os_monotonic_ms() + LOAD_TIMEOUT_MS; // in all: it may have been taken over by what it reads
     struct ipc_compiled part;
     struct ipc_compiled_end end;
+    int64_t left;
 
-    while (channel_receive(ch, m->packet, LOAD_TIMEOUT_MS, e) == CHANNEL_MESSAGE) {
-        if (m->packet->type == IPC_compiled && ipc_compiled_get(m->packet->body, &part, e)) {
+    while ((left = until - os_monotonic_ms()) > 0 && channel_receive(ch, m->packet, (int)left, e) == CHANNEL_MESSAGE) {
+        if (m->packet->type == IPC_compiled && ipc_compiled_get(m->packet->body, &part, e) &&
+            os_memfile_is_sealed(m->packet->fds[0])) {
             fd_close(&out->fds[part.role]);
             out->fds[part.role] = packet_take_fd(m->packet, 0);
         } else if (m->packet->type == IPC_compiled_end &&
@@ -92,7 +96,8 @@ static bool run_config(struct monitor *m, int domains, bool is_admins, struct lo
                  .is_pedantic = m->options.is_pedantic))
         receive_loaded(m, &ch, out, e);
     channel_close(&ch);
-    if (pid > 0)
+    // It has said what it had to say, and is not waited for: it may not want to end.
+    if (pid > 0 && kill(pid, SIGKILL) == 0)
         waitpid(pid, NULL, 0);
     if (e->kind == ERR_NONE && out->is_ok)
         read_keys(m, is_admins, out);
@@ -115,9 +120,16 @@ static int open_domains(struct monitor *m, struct err *e)
 
 static void know_account(struct monitor *m, const struct ipc_account_entry *account, struct str own)
 {
-    struct known_account *known = heap_alloc(sizeof *known + own.n);
-    char *copy = (char *)(known + 1);
+    struct known_account *known;
+    char *copy;
 
+    // It becomes the name of a directory, which is given to the account; who says it has read domains.conf.
+    if (!account_is_name(account->name)) {
+        LOG(LOG_ERROR, "mox", "this is no name of an account", LOG_S("account", account->name));
+        return;
+    }
+    known = heap_alloc(sizeof *known + own.n);
+    copy = (char *)(known + 1);
     if (own.n)
         memcpy(copy, own.p, own.n);
     *known = (struct known_account){account->quota_bytes, account->max_per_day,
@@ -331,7 +343,8 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
     }
     use(m, &l, changed_at);
     signing_keys_put_away(m, asked->old_keys);
-    if (asked->removed_account.n)
+    // What is still an account keeps its mail.
+    if (asked->removed_account.n && !map_get(&m->known, asked->removed_account))
         account_remove(m, asked->removed_account);
     return true;
 }

@@ -89,6 +89,7 @@ struct known_account {
 /* A running account process. */
 struct account {
     uint64_t id;
+    pid_t template, pid; // of the process that has forked it, and its own; 0 before that says so
     struct str name; // heap
     struct channel ch;
     struct event_source *source;
@@ -362,10 +363,13 @@ bool account_attach(struct monitor *m, struct conn *c, int stream, struct str ta
                     struct str unread, struct str parked, struct err *e);
 /* The configuration was read again: running accounts whose part is another than in old get theirs. */
 void accounts_configure(struct monitor *m, struct map *old);
+/* Whether an account may have that name, and its directory. */
+bool account_is_name(struct str name);
 /* Whether there is no directory of that name: ERR_CONFLICT. */
 bool account_is_new(struct monitor *m, struct str name, struct err *e);
 /* It is in the configuration no more: its mail is erased when its process has ended. */
 void account_remove(struct monitor *m, struct str name);
+void account_child_started(struct process *template, uint64_t id, uint32_t pid);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
 void accounts_stop(struct monitor *m);
 

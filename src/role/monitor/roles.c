@@ -12,6 +12,8 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
+enum { MOST_HEARD = 10000 };
+
 // At the beginning, and again when they end. Others are started when somebody wants them: role_wanted.
 static const enum role started[] = {ROLE_KEYS, ROLE_AUTH, ROLE_QUEUE, ROLE_FRONT, ROLE_SESSION_TEMPLATE,
                                     ROLE_ADMIN, ROLE_ACME};
@@ -172,6 +174,7 @@ static void on_config_done(struct process *p)
 
 static bool on_message(struct process *p, struct packet *m, struct err *e)
 {
+    struct ipc_child_started begun;
     struct ipc_child_ended ended;
     struct ipc_login_ok login;
     struct ipc_delivery_grant grant;
@@ -216,6 +219,10 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
             conn_finish(c, false);
         return true;
     case IPC_child_started:
+        if (!ipc_child_started_get(m->body, &begun, e))
+            return false;
+        if (p->role == ROLE_ACCOUNT_TEMPLATE)
+            account_child_started(p, begun.conn, begun.pid);
         return true;
     case IPC_child_ended:
         if (!ipc_child_ended_get(m->body, &ended, e))
@@ -283,11 +290,14 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     }
 }
 
+// Without its channel nobody has a use for it: one that has been taken over might stay, and keep another from its place.
 static void close_process(struct process *p)
 {
     event_remove(p->m->loop, p->source);
     p->source = NULL;
     channel_close(&p->ch);
+    if (p->pid > 0 && !p->m->stopping_ms)
+        kill(p->pid, SIGKILL);
 }
 
 // One message; false when there was none.
@@ -323,7 +333,6 @@ static bool hear(struct process *p)
     }
     LOG(LOG_ERROR, "mox", "role misbehaves and is ended", LOG_E(&e),
         LOG_S("role", str_of(role_name(p->role))));
-    kill(p->pid, SIGKILL);
     close_process(p);
     return false;
 }
@@ -338,7 +347,8 @@ void role_drain(struct monitor *m, enum role role)
 {
     struct process *p = role_process(m, role);
 
-    while (p && hear(p))
+    // What it had said before is not more than its channel holds; it may go on saying things.
+    for (unsigned i = 0; p && i < MOST_HEARD && hear(p); i++)
         ;
 }
 
@@ -533,6 +543,7 @@ void roles_reap(struct monitor *m)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         for (struct process *p = hook_ended(m, pid, status) ? NULL : m->processes; p; p = p->next)
             if (p->pid == pid) {
+                p->pid = 0; // it may be another's by now
                 while (hear(p)) // its last words
                     ;
                 forget(m, p, status);
