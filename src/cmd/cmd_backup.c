@@ -435,9 +435,13 @@ static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, st
 {
     const char *config = config_dir(&c->a), *data;
     const char *saved = arena_cstring(&c->a, arena_printf(&c->a, "%s/config", from));
+    const char *saved_data = arena_cstring(&c->a, arena_printf(&c->a, "%s/data", from));
     struct str data_dir;
     AUTO_FD lock = -1;
 
+    // Before anything is made.
+    if (access(saved, F_OK) || access(saved_data, F_OK))
+        return fail_errno(e, "%s is no backup, or cannot be read: looking for config and data in it", from);
     if (access(cmd_options.config_path, F_OK)) {
         // Without a configuration it comes from the backup, too.
         if (!begin_in(c, config, e) || !copy_tree(c, saved, config, 0, e) || !end_in(c, config, e))
@@ -449,8 +453,7 @@ static bool restore(struct copy *c, const char *from, bool keeps_uidvalidity, st
         return false;
     data = arena_cstring(&c->a, data_dir);
     return begin_in(c, data, e) && paths_lock_data(&c->a, &data_dir, &lock, e) &&
-           copy_tree(c, arena_cstring(&c->a, arena_printf(&c->a, "%s/data", from)), data, 0, e) &&
-           (keeps_uidvalidity || renew_all(c, data, e)) && end_in(c, data, e);
+           copy_tree(c, saved_data, data, 0, e) && (keeps_uidvalidity || renew_all(c, data, e)) && end_in(c, data, e);
 }
 
 int cmd_restore(int argc, char **argv)

@@ -77,6 +77,8 @@ int cmd_config_test(int argc, char **argv)
         return cmd_usage("config test");
     if (!paths_load(&a, &config, &problems, &e)) {
         fwrite(problems.p, 1, problems.n, stderr);
+        if (problems.n)
+            (void)fail(&e, ERR_SYNTAX, "the configuration has errors");
         return cmd_fail(&e);
     }
     check_certificates(&f, &config);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cmd/ctl.h"
+#include "cmd/paths.h"
 #include "cmd/verbs.h"
 
 int cmd_stop(int argc, char **argv)
@@ -55,17 +56,37 @@ int cmd_setaccountpassword(int argc, char **argv)
     return 0;
 }
 
-int cmd_retrain(int argc, char **argv)
+static int retrain(const char *account)
 {
     struct err e = {0};
     AUTO_CTL c = {.fd = -1};
 
-    if (argc != 2)
-        return cmd_usage("retrain");
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("retrain"), &e) ||
-        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
+    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("retrain"), &e) || !ctl_send(&c, str_of(account), &e) ||
+        !ctl_ok(&c, &e))
         return cmd_fail(&e);
     return 0;
+}
+
+int cmd_retrain(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct paths_names accounts;
+    struct err e = {0};
+    struct str data;
+    int worst = 0;
+
+    if (argc > 2)
+        return cmd_usage("retrain");
+    if (argc == 2)
+        return retrain(argv[1]);
+    if (!paths_data_dir(&a, &data, &e) || !paths_accounts(&a, data, &accounts, &e))
+        return cmd_fail(&e);
+    for (size_t i = 0; i < accounts.n; i++) {
+        int code = retrain(accounts.items[i]);
+
+        worst = code ? code : worst;
+    }
+    return worst;
 }
 
 static int print_stream(const char *command)

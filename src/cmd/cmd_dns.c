@@ -187,14 +187,26 @@ static bool look_up(const struct lookup *l, struct str text, struct err *e)
     return true;
 }
 
+static const struct lookup *lookup_of(const char *word)
+{
+    for (size_t i = 0; i < COUNT(lookups); i++)
+        if (strcmp(lookups[i].word, word) == 0)
+            return &lookups[i];
+    return NULL;
+}
+
 int cmd_dns_lookup(int argc, char **argv)
 {
+    const struct lookup *type;
     struct err e = {0};
 
-    if (argc != 3)
+    if (argc != 2 && argc != 3)
         return cmd_usage("dns lookup");
-    for (size_t i = 0; i < COUNT(lookups); i++)
-        if (strcmp(lookups[i].word, argv[1]) == 0)
-            return look_up(&lookups[i], str_of(argv[2]), &e) ? 0 : cmd_fail(&e);
-    return cmd_usage("dns lookup");
+    // A type alone has lost its name.
+    type = lookup_of(argv[1]);
+    if (argc == 2)
+        type = type ? NULL : lookup_of("ips");
+    if (!type)
+        return cmd_usage("dns lookup");
+    return look_up(type, str_of(argv[argc - 1]), &e) ? 0 : cmd_fail(&e);
 }

@@ -141,7 +141,7 @@ int cmd_domain_add(int argc, char **argv)
                   (struct str[]){is_disabled ? STR("true") : STR("false"), str_of(argv[at]),
                                  str_of(argv[at + 1]), argc - at > 2 ? str_of(argv[at + 2]) : STR("")}, 4);
     if (!code)
-        printf("domain added, with new keys for DKIM; its DNS records must name them\n");
+        printf("domain added, with new keys for DKIM; for what the DNS needs: mox config dnsrecords %s\n", argv[at]);
     return code;
 }
 

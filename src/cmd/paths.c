@@ -1,6 +1,7 @@
 #include "cmd/paths.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +24,25 @@ static struct str domains_path(struct arena *a)
     return arena_printf(a, "%.*sdomains.conf", STR_FMT(paths_config_dir()));
 }
 
+static bool read_main(struct arena *a, struct str *out, struct err *e)
+{
+    const char *path = cmd_options.config_path;
+
+    if (os_read_file(a, path, SCONF_MAX_BYTES, out, e))
+        return true;
+    return e->kind != ERR_NOT_FOUND ? false
+           : fail(e, ERR_NOT_FOUND, "there is no %s: -config names another, \"mox quickstart\" makes one", path);
+}
+
 bool paths_load(struct arena *a, struct config *out, struct buf *problems, struct err *e)
 {
     struct str main, domains, name = domains_path(a);
 
-    if (!os_read_file(a, cmd_options.config_path, SCONF_MAX_BYTES, &main, e) ||
+    if (!read_main(a, &main, e) ||
         !os_read_file(a, arena_cstring(a, name), SCONF_MAX_BYTES, &domains, e))
         return false;
     return config_load(a, str_of(cmd_options.config_path), main, name, domains, out, problems) ||
-           fail(e, ERR_SYNTAX, "the configuration has errors");
+           fail(e, ERR_SYNTAX, "the configuration has errors, see \"mox config test\"");
 }
 
 bool paths_domain(struct arena *a, const struct config *c, const char *name, const struct sconf_node **out,
@@ -78,6 +89,8 @@ bool paths_open_account(struct arena *a, struct str data_dir, struct str account
     if (!account_path(a, data_dir, account, &path, e))
         return false;
     *out = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*out < 0 && errno == ENOENT)
+        return fail(e, ERR_NOT_FOUND, "no account \"%.*s\", or it has no mail yet: there is no %s", STR_FMT(account), path);
     return *out >= 0 || fail_errno(e, "opening account %s", path);
 }
 
@@ -110,7 +123,7 @@ bool paths_data_dir(struct arena *a, struct str *out, struct err *e)
     struct sconf file;
     struct str text, dir;
 
-    if (!os_read_file(a, cmd_options.config_path, SCONF_MAX_BYTES, &text, e))
+    if (!read_main(a, &text, e))
         return false;
     sconf_parse(a, str_of(cmd_options.config_path), text, &file, &problems);
     dir = sconf_text(file.root, "DataDir");

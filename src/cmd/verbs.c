@@ -100,7 +100,7 @@ const struct cmd cmd_verbs[] = {
      "Remove a recipient from an account's suppression list.", cmd_queue_suppress_remove, false},
     {"queue suppress lookup", "account address",
      "Look up a recipient in an account's suppression list.", cmd_queue_suppress_lookup, false},
-    {"retrain", "account", "Train an account's junk filter anew.\n\n"
+    {"retrain", "[account]", "Train the junk filter of an account, or of all, anew.\n\n"
      "What it learnt is forgotten, and learnt again from the flags $Junk and $NotJunk of all messages.\n"
      "Returns when that has begun; mail is served meanwhile.", cmd_retrain, false},
     {"import mbox", "account mailbox mbox", "Import the messages of an mbox file into a mailbox.\n\n"
@@ -190,7 +190,7 @@ const struct cmd cmd_verbs[] = {
     {"config domain add", "[-disabled] domain account [localpart]", "Add a domain.\n\n"
      "Its reports go to the account, which gets the address postmaster@domain; an account that is not\n"
      "there is made, with the address localpart@domain. Two keys for DKIM are made, of which the first\n"
-     "signs; \"dkim txt\" prints the DNS record of each. With -disabled, no mail is taken yet.", cmd_domain_add, false},
+     "signs; \"config dnsrecords\" prints what the DNS needs. With -disabled, no mail is taken yet.", cmd_domain_add, false},
     {"config domain rm", "domain", "Remove a domain.\n\n"
      "Refused while accounts have addresses at it, or a TLS public key logs in with one. Its keys of DKIM\n"
      "in the directory dkim, if no other domain has them, are moved to dkim/old.", cmd_domain_rm, false},
@@ -209,7 +209,8 @@ const struct cmd cmd_verbs[] = {
      cmd_alias_update, false},
     {"config alias rm", "alias", "Remove an alias.\n\n"
      "Mail to it is refused from then on; its members stay what they are.", cmd_alias_rm, false},
-    {"config alias addaddr", "alias member ...", "Add members to an alias.\n\nMembers are addresses of accounts.", cmd_alias_addaddr, false},
+    {"config alias addaddr", "alias member ...", "Add members to an alias.\n\n"
+     "Members are addresses of accounts, or at other servers.", cmd_alias_addaddr, false},
     {"config alias rmaddr", "alias member ...", "Remove members from an alias.\n\n"
      "The last one stays: remove the alias instead.", cmd_alias_rmaddr, false},
     {"config dnsrecords", "domain", "Print the DNS records that a domain needs.\n\n"
@@ -329,8 +330,8 @@ const struct cmd cmd_verbs[] = {
     {"dns lookup", "[ptr | mx | cname | ips | a | aaaa | ns | txt | srv | tlsa] name",
      "Look up records in the DNS.\n\n"
      "Answers are validated with DNSSEC from the root on: \"with dnssec\" says that they are proved\n"
-     "right, \"without dnssec\" that their zone is not signed. ptr takes an IP address; ips is a\n"
-     "and aaaa. Needs no running server.\n\n"
+     "right, \"without dnssec\" that their zone is not signed. ptr takes an IP address; ips, which\n"
+     "is meant when no type is named, is a and aaaa. Needs no running server.\n\n"
      "The environment variable MOX_RESOLVER names addresses of resolvers to ask instead of\n"
      "recursing from the root, MOX_TRUST_ANCHOR a file of trust anchors, or none.",
      cmd_dns_lookup, false},

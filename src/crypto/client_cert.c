@@ -83,7 +83,7 @@ bool cert_of_pem(struct arena *a, struct str pem, struct str *der, struct err *e
     bool ok = bio && PEM_read_bio(bio, &name, &header, &bytes, &n);
 
     if (!ok)
-        (void)fail(e, ERR_SYNTAX, "no PEM block");
+        (void)fail(e, ERR_SYNTAX, "no certificate in PEM");
     else if (!str_eq(str_of(name), STR("CERTIFICATE")))
         ok = fail(e, ERR_SYNTAX, "a PEM block of type CERTIFICATE is needed, not %.40s", name);
     else

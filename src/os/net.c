@@ -311,7 +311,10 @@ int net_connect_unix(const char *path, struct err *e)
         return -1;
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
-        fail_errno(e, "connecting to control socket at %s", path);
+        if (errno == ENOENT || errno == ECONNREFUSED)
+            fail_errno(e, "no server is running: connecting to control socket at %s", path);
+        else
+            fail_errno(e, "connecting to control socket at %s", path);
         return -1;
     }
     return fd_take(&fd);

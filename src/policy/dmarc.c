@@ -333,7 +333,7 @@ bool dmarc_from(struct arena *a, struct str header, struct str *domain, struct e
     size_t n = header_count(header, STR("From"));
 
     if (n != 1)
-        return fail(e, ERR_SYNTAX, "%zu From fields", n);
+        return fail(e, ERR_SYNTAX, "the message has %zu From fields, not one", n);
     if (!header_find(header, STR("From"), &field))
         return fail(e, ERR_BUG, "a From field that was counted is gone");
     address_parse_list(a, header_unfold(a, field.value), &list);

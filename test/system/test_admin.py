@@ -480,6 +480,48 @@ def accounts_and_addresses_by_command():
 
 
 @test
+def mistakes_are_told_in_one_sentence():
+    """What a person gets wrong: one line that says what, and a code that a script can see."""
+    def refused(s, words, say, input=None):
+        code, out, err = s.command(*words.split(), input=input)
+        assert code == 1 and not out and err.startswith('mox: ') and err.count('\n') == 1 and say in err, (words, code, out, err)
+
+    with running() as s:
+        run(MOX, 'config', 'tlspubkey', 'gen', os.path.join(s.dir, 'c'))
+        for words, say in (
+                ('clientconfig none.example', 'no domain "none.example"'), ('config dnscheck none.example', 'no domain "none.example"'),
+                ('config alias list none.example', 'no domain "none.example"'), ('config account addresses eve', 'no account "eve"'),
+                ('config address account x@localhost', 'no account has the address'), ('retrain eve', 'no such account'),
+                ('config domain add new.example eve', 'with a localpart it is made'), ('queue dump 5', 'no message 5'),
+                ('queue suppress add eve a@b.example', 'no account eve'), ('queue holdrules add -account eve', 'no account eve'),
+                ('queue transport nowhere', 'no transport "nowhere"'), ('queue requiretls maybe', 'none of yes, no, default'),
+                ('queue schedule soon', 'no duration'), ('loglevels loud', 'unknown log level "loud"'),
+                ('config tlspubkey get x', '43 letters'), ('message why eve Inbox 1', 'no account "eve"'),
+                ('bumpuidvalidity mox', 'stop it first'), ('restore /nonexistent', '/nonexistent is no backup'),
+                ('import mbox mox Inbox /nonexistent', 'No such file'), ('cid 5', '22 characters'),
+                ('checkupdate', 'no Updates section'), ('dmarc suppress add a@b.example soon', 'number of days')):
+            refused(s, words, say)
+        refused(s, 'config tlspubkey add mox@localhost', 'no certificate in PEM', input='')
+        refused(s, 'dmarc verify 192.0.2.1 a@b.example b.example', 'has 0 From fields, not one', input='')
+        assert run(MOX, 'dns', 'lookup', 'mx', ok=False).returncode == 2
+        s.send()
+        assert s.command('retrain')[:2] == (0, '')
+        s.stop()
+        for words in ('stop', 'queue list', 'config account list', 'loglevels', 'retrain mox', 'dmarc listreports'):
+            refused(s, words, 'no server is running: connecting to control socket at ')
+        os.chmod(s.dir, 0o711)
+        for words in ('config test', 'queue list', 'clientconfig localhost', 'backup /tmp/none'):  # somebody else
+            r = run('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', MOX, '-config', os.path.join(s.dir, 'mox.conf'),
+                    *words.split(), ok=False)
+            assert r.returncode == 1 and r.stderr == 'mox: %s/mox.conf: Permission denied\n' % s.dir, r
+        with open(os.path.join(s.dir, 'domains.conf'), 'a') as f:
+            f.write('Nonsense\n')
+        refused(s, 'config dnsrecords localhost', 'see "mox config test"')
+    r = run(MOX, '-config', '/nonexistent/mox.conf', 'queue', 'list', ok=False)
+    assert r.returncode == 1 and r.stderr == 'mox: there is no /nonexistent/mox.conf: -config names another, "mox quickstart" makes one\n', r.stderr
+
+
+@test
 def dnsrecords_are_a_zone():
     """What is printed is read by NSD, says what the configuration has, and our own commands understand it."""
     with running() as s:

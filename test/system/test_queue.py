@@ -200,7 +200,7 @@ def ids(s, *flags):
 
 @test
 def what_waits_is_listed_and_changed():
-    with running() as s:
+    with configured(main=[('Postmaster:\n', 'Transports:\n\tsmarthost:\n\t\tSMTP:\n\t\t\tHost: relay.example\nPostmaster:\n')]) as s:
         imap = s.imap()
         # On hold by a rule before it comes: nothing moves that is not meant to.
         assert queue(s, 'holdrules', 'list') == 'hold rules:\n(none)\n'
@@ -219,6 +219,7 @@ def what_waits_is_listed_and_changed():
         m = queue(s, 'dump', '2')
         assert m.startswith('Received: ') and m.endswith('Message-ID: <m1@client.example>\n\nthe body\n'), m
         assert queue(s, 'dump', '99', want=1) == 'mox: no message 99 in the queue\n'
+        assert queue(s, 'transport', '-ids', '1', 'nowhere', want=1) == 'mox: no transport "nowhere" in mox.conf\n'
         assert queue(s, 'transport', '-ids', '1', 'smarthost') == '1 message(s) changed\n'
         assert queue(s, 'requiretls', '-ids', '1', 'yes') == '1 message(s) changed\n'
         assert ' transport "smarthost" requiretls yes\n' in queue(s, 'list', '-transport', 'smarthost')

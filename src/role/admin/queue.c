@@ -87,8 +87,25 @@ static bool simple(struct ctl *c, uint8_t verb, struct str value, struct err *e)
     return admin_put(c, arena_printf(&c->a, "ok\n%.*s\n", STR_FMT(reply.text)), e);
 }
 
+// The value begins with an account, or with a tab. auth, which knows them, lists no keys of one that there is not.
+static bool has_account(struct str value, struct err *e)
+{
+    struct ipc_admin_reply reply;
+    struct service_peer *auth;
+    struct str account, rest;
+
+    if (!str_cut(value, '\t', &account, &rest) || !account.n)
+        return true;
+    return admin_peer(ROLE_AUTH, &auth, e) &&
+           IPC_SEND(&auth->ch, client_key_list, NULL, 0, e, .account = account) && admin_await(&auth->ch, &reply, e);
+}
+
 static bool run_hold_rules_add(struct ctl *c, const struct str *arguments, struct err *e)
 {
+    struct err why = {0};
+
+    if (!has_account(arguments[0], &why))
+        return admin_answer(c, &why, e);
     return simple(c, IPC_QUEUE_HOLD_RULES_ADD, arguments[0], e);
 }
 
@@ -99,6 +116,10 @@ static bool run_hold_rules_remove(struct ctl *c, const struct str *arguments, st
 
 static bool run_suppress_add(struct ctl *c, const struct str *arguments, struct err *e)
 {
+    struct err why = {0};
+
+    if (!has_account(arguments[0], &why))
+        return admin_answer(c, &why, e);
     return simple(c, IPC_QUEUE_SUPPRESS_ADD, arguments[0], e);
 }
 

@@ -26,6 +26,8 @@ static bool change(const struct ipc_queue_command *m, const struct queue_filter 
         max = (size_t)(f->max - changed);
     if (m->verb >= QUEUE_CHANGE_COUNT)
         return fail(e, ERR_SYNTAX, "no such command");
+    if (m->verb == QUEUE_TRANSPORT && m->value.n && !transport_is_known(m->value))
+        return fail(e, ERR_NOT_FOUND, "no transport \"%.*s\" in mox.conf", STR_FMT(m->value));
     if (!queue_change(queue_role.queue, (enum queue_change)m->verb, f, m->value, m->after, max, &n,
                       &answer->more, e))
         return false;

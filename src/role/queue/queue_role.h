@@ -88,6 +88,8 @@ MUST_USE bool command_message(struct service_peer *p, struct packet *m, struct e
 
 /* Takes over the transports and routes of a compiled configuration. */
 MUST_USE bool transports_use(struct str config, struct err *e);
+/* Whether mox.conf has a transport of that name. */
+bool transport_is_known(struct str name);
 /*
  * For the next attempt, which did not begin yet. NULL: directly. False: one that mox.conf does not have. Good until
  * the next configuration.

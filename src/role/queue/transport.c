@@ -84,15 +84,23 @@ static struct str routed(const struct queue_entry *entry)
     return STR("");
 }
 
+static const struct ipc_transport *named(struct str name)
+{
+    for (size_t i = 0; i < n_transports; i++)
+        if (str_eq(transports[i].name, name))
+            return &transports[i];
+    return NULL;
+}
+
+bool transport_is_known(struct str name)
+{
+    return named(name) != NULL;
+}
+
 bool transport_for(const struct queue_entry *entry, const struct ipc_transport **out)
 {
     struct str name = entry->transport.n ? entry->transport : routed(entry);
 
-    *out = NULL;
-    if (!name.n)
-        return true;
-    for (size_t i = 0; i < n_transports; i++)
-        if (str_eq(transports[i].name, name))
-            *out = &transports[i];
-    return *out != NULL;
+    *out = name.n ? named(name) : NULL;
+    return !name.n || *out;
 }
