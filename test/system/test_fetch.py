@@ -5,7 +5,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import *
 from https_server import Authority, Web
-from lone_role import LoneRole, ROLES, channel
+from lone_role import LoneRole, ROLES, channel, encode_record
+import fcntl
 import re
 import select
 import socket
@@ -113,6 +114,45 @@ def acme_reaches_servers_for_updates_of_the_dns_only():
         for address, port in ((HOST, 53), (HOST, 443), ('1.1.1.1', 53), ('1.1.1.1', 443), ('1.1.1.1', 25)):
             dial(p, address, port)
             assert answer(p)[0]['outcome'] == DENIED, (address, port)
+
+
+@test
+def dial_looks_for_a_few_servers_at_once_for_one_asker():
+    """Names that the DNS does not answer for count as connections do; another asker has as many of its own."""
+    memory = os.memfd_create('config', os.MFD_ALLOW_SEALING)
+    os.write(memory, encode_record('web_target', host='behind.example', port=8080))
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, 15)
+    with LoneRole('dial', [('config', [memory], {'number': 1})]) as d:
+        resolve, one, other = d.peer('RESOLVE'), d.peer('WEB', 1), d.peer('WEB', 2)
+
+        def ask(p, n, start=0, **more):
+            for i in range(start, start + n):
+                p.send('dial_site', request=i, host='behind.example', port=8080, timeout_ms=60000, **more)
+
+        def asked(n):
+            return [resolve.hear()[1] for _ in range(2 * n)]  # for both families
+
+        ask(one, 9)
+        name, m, _ = one.hear()
+        assert (name, m['request'], m['outcome']) == ('dialed', 8, FAILED) and b'too many' in m['why'], m
+        first = asked(8)
+        ask(other, 1)
+        second = asked(1)
+        assert {m['name'] for m in first + second} == {b'behind.example'}
+        # With an answer, be it that there is none, there is room again.
+        for q in first[:2]:
+            resolve.send('resolved', request=q['request'], status=1)  # NXDOMAIN
+        name, m, _ = one.hear()
+        assert (name, m['request'], b'no address' in m['why']) == ('dialed', 0, True), m
+        ask(one, 2, 20)
+        name, m, _ = one.hear()
+        assert (name, m['request'], m['outcome']) == ('dialed', 21, FAILED), m
+        asked(1)
+        # Who has left has none any more.
+        one.close()
+        again = d.peer('WEB', 3)
+        ask(again, 8)
+        asked(8)
 
 
 @test
