@@ -855,14 +855,18 @@ def a_captured_deliver_has_its_own_messages_alone():
     if why_not():
         print('SKIP a_captured_deliver_has_its_own_messages_alone: %s' % why_not())
         return
-    tls_result = lambda domain: message('tls_result', domain, (1, 0), domain, (1, 0), b'', b'', (4, 1), (4, 0), *[b''] * 7)
+    tls_result = lambda domain, policy=None, n=1: message('tls_result', policy or domain, (1, 0), domain, (1, 0), b'', b'', (4, n), (4, 0),
+                                                          *[b''] * 7)
+    result = lambda entry, status=b'': message('deliver_result', (8, entry), (1, 3), (4, 550), status, b'', b'', b'', (1, 0), (1, 0))
     with Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1))]) as internet, serving(env=internet.env) as s, \
             Sink(1, stalls='DATA') as sink:
-        others = [('a result for what it was not given', message('deliver_result', (8, 1 << 40), (1, 1), (4, 250), b'', b'', b'', b'',
-                                                                (1, 0), (1, 0))),
+        others = [('a result for what it was not given', result(1 << 40)),
+                  ('a status that is none', b'5.1.1\r\nX:'),
                   ('the end of what it was not given', message('deliver_end', (8, 1 << 40), b'', (1, 0))),
                   ('a question about another domain', message('sts_ask', b'example.org', (1, 0), b'')),
                   ('a TLS result of another destination', tls_result(b'example.org')),
+                  ('a TLS result of another destination', tls_result(b'one.example', b'example.org')),
+                  ('a TLS result of more than one connection', tls_result(b'one.example', n=1000)),
                   ('deliver may not send message queue_command', message('queue_command')),
                   ('deliver may not send message deliver_new', message('deliver_new', (8, 1)))]
         for i, (why, body) in enumerate(others):
@@ -872,6 +876,10 @@ def a_captured_deliver_has_its_own_messages_alone():
             pid = s.pids('mox: deliver one')[0]
             c = Captive(pid)
             queue, = ends_at(pid, s.pids('mox: queue')[0])
+            if why == 'a status that is none':
+                with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data/queue/queue.db'), timeout=WAIT)) as db:
+                    (entry,), = db.execute('SELECT id FROM entry WHERE recipient = ?', ('r%d@one.example' % i,)).fetchall()
+                body = result(entry, body)
             if i == 0:
                 try_the_machine(c, s, False)
                 refused(c.call('clone', signal.SIGCHLD), 'fork')

@@ -134,6 +134,7 @@ class Sink:
         self.listener.close()
         for c in self.open:
             try:
+                c.shutdown(socket.SHUT_RDWR)  # else who reads from it in another thread keeps it open
                 c.close()
             except OSError:
                 pass
@@ -289,11 +290,11 @@ class Authority:
         return c
 
 
-def submit(s, to, body='hello', sender='ann@example.org', subject='test', options=(), headers='', rcpt_options=()):
-    """One message of ann's."""
+def submit(s, to, body='hello', sender='ann@example.org', subject='test', options=(), headers='', rcpt_options=(), user='ann'):
+    """One message of a user's."""
     to = [to] if isinstance(to, str) else to
     c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
-    c.login('ann@example.org', 'ann password')
+    c.login(user + '@example.org', user + ' password')
     message = ('From: <%s>\r\nTo: <%s>\r\nSubject: %s\r\n%s\r\n%s\r\n' % (sender, to[0], subject, headers, body))
     c.sendmail(sender, to, message.encode('utf-8'), mail_options=options, rcpt_options=rcpt_options)
     c.quit()
@@ -306,12 +307,12 @@ def queue_command(s, *args):
 
 
 def fill(s, addresses, user='ann'):
-    """A message to each, that waits until release."""
+    """A message to each, which may be several addresses, that waits until release."""
     queue_command(s, 'holdrules', 'add', '-account', user)
     c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
     c.login(user + '@example.org', user + ' password')
     for to in addresses:
-        c.sendmail('%s@example.org' % user, [to], 'From: <%s@example.org>\r\nSubject: %s\r\n\r\nhello\r\n' % (user, to))
+        c.sendmail('%s@example.org' % user, to, 'From: <%s@example.org>\r\nSubject: %s\r\n\r\nhello\r\n' % (user, to))
     c.quit()
     queue_command(s, 'holdrules', 'remove', queue_command(s, 'holdrules', 'list').split('id ')[1].split(':')[0])
 

@@ -9,6 +9,7 @@ class World:
         self.internet = Internet([Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1)),
                                   Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2)),
                                   Zone('dead.example', '@ MX 10 mx\nmx A %s\n' % ip(3)),
+                                  Zone('stall.example', '* MX 10 mx\nmx A %s\n' % ip(5)),
                                   Zone('plain.example', '@ MX 10 mx\nmx A %s\n' % ip(4))])
 
     def __enter__(self):
@@ -17,7 +18,7 @@ class World:
         self.s = self.serving.__enter__()
         self.s.stop()
         path = os.path.join(self.s.dir, 'domains.conf')
-        text = open(path).read().replace('\tann:\n', '\tann:\n\t\tMaxFirstTimeRecipientsPerDay: 100000\n')
+        text = open(path).read().replace('\tann:\n', '\tann:\n\t\tMaxFirstTimeRecipientsPerDay: 100000\n\t\tMaxOutgoingMessagesPerDay: 100000\n')
         with open(path, 'w') as f:
             f.write(text)
         self.s.start()
@@ -145,6 +146,35 @@ def another_destination_does_not_wait_for_the_first(w, s, start):
         go.set()
         slow.wait(200)
         empty(s)
+
+
+@out
+def another_account_does_not_wait_for_servers_that_stall(w, s, start):
+    """However many of them there are."""
+    with Busy(5, stalls='connect') as stalled, Sink(2) as other:
+        fill(s, ['n@n%02d.stall.example' % i for i in range(45)])
+        release(s)
+        with stalled.changed:
+            assert stalled.changed.wait_for(lambda: stalled.now >= 30, WAIT), stalled.now
+        submit(s, 'n@two.example', sender='bob@example.org', user='bob')
+        other.wait(1)
+        assert stalled.now == 30, stalled.now
+        queue_command(s, 'drop')
+
+
+@out
+def long_texts_of_many_messages_do_no_harm(w, s, start):
+    """What was noted of earlier attempts, and what the server says of each recipient."""
+    queue, = s.pids('mox: queue')
+    with Busy(1, limit=1, says={'RCPT': '450 4.2.1 ' + 'busy ' * 380}):
+        # For one connection, which gets as many as one may.
+        fill(s, [['o%d.%02d@one.example' % (i, n) for n in range(10)] for i in range(60)])
+        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data/queue/queue.db'), timeout=WAIT)) as db, db:
+            db.execute('UPDATE entry SET dialed = ?', ('x' * 8000 + ' 192.0.2.1\n',))
+        release(s)
+        put_off(s, 'one.example', 600)
+        assert s.pids('mox: queue') == [queue]
+        queue_command(s, 'drop')
 
 
 @out

@@ -16,12 +16,15 @@
 
 enum {
     MAX_COURIERS = 40,
-    MAX_FURTHER = 20,  // of these, when a destination has one already: another's first finds room
+    MAX_OF_ACCOUNT = 30, // of these: servers that never come to an end keep nobody else's mail waiting
+    MAX_FURTHER = 20,  // of all, when a destination has one already: another's first finds room
     MANY_WAITING = 10, // messages that are worth another connection
     OPTIONAL_TLS = 2,  // require_tls: TLS-Required: No
     MAX_AHEAD = 2,     // messages that a process has and has not answered; the first is alone, until its server spoke
-    // Entries of one process: the courier's arena has what is known of each until it ends.
+    // Of one process: the courier's arena has what is known of each entry, and what was said of it, until it ends.
     MAX_SERVED = 500,
+    MEMORY = 4 << 20,
+    MEMORY_LEFT = 2 << 20, // for as many entries as it may have at once, however long their texts
     MADE_TIMEOUT_MS = 60 * 1000,
     PAUSE_MS = 1000, // when there can be no process
     MAX_ALIKE = 1000, // entries in a second that fail for another's reason: what can be sent does not wait for all of them
@@ -89,12 +92,21 @@ bool outgoing_has_room(void)
     return n_couriers < MAX_COURIERS && os_monotonic_ms() >= pause_until_ms && !is_stopping && n_alike < MAX_ALIKE;
 }
 
+static size_t couriers_of(struct str account)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < MAX_COURIERS; i++)
+        n += couriers[i].state != FREE && str_eq(couriers[i].to.account, account);
+    return n;
+}
+
 // With all recipients of a message: not while some are being looked at (RFC 5321 4.5.4.1). A further connection
 // is for those that would wait for long.
 bool outgoing_may(void *ctx, const struct queue_destination *to, size_t n_waiting)
 {
     (void)ctx;
-    if (local_is_asking(to->domain))
+    if (local_is_asking(to->domain) || couriers_of(to->account) >= MAX_OF_ACCOUNT)
         return false;
     return !window_count(to) || (window_has_room(to) && n_waiting >= MANY_WAITING &&
                                  n_couriers < MAX_FURTHER);
@@ -279,7 +291,7 @@ static void take_alike(const struct queue_entry *entries, size_t n, const struct
         queue_put_back(queue_role.queue, &entries[0]);
         return;
     }
-    *c = (struct courier){.state = TAKEN, .a = ARENA_LIMIT(4 << 20), .ch = {-1}};
+    *c = (struct courier){.state = TAKEN, .a = ARENA_LIMIT(MEMORY), .ch = {-1}};
     c->items = heap_resize(NULL, QUEUE_MAX_BATCH, sizeof *c->items);
     n_couriers++;
     c->has_transport = t != NULL;
@@ -456,7 +468,7 @@ static void look_for_more(struct courier *c, const struct queue_entry *like)
                 return_item(&c->items[i]);
         return;
     }
-    if (first(c, WAITING) || c->served >= MAX_SERVED || is_stopping)
+    if (first(c, WAITING) || c->served >= MAX_SERVED || c->a.used > MEMORY - MEMORY_LEFT || is_stopping)
         return;
     more = ARENA_ARRAY(&a, QUEUE_MAX_BATCH, struct queue_entry);
     if (!queue_more(queue_role.queue, &a, like, more, QUEUE_MAX_BATCH - c->n, &n, &e))
@@ -486,6 +498,30 @@ static void drop_done(struct courier *c)
 
 /* --- hearing ------------------------------------------------------------------------------------ */
 
+// RFC 3463 2, or none: it goes into reports.
+static bool is_status(struct str s)
+{
+    unsigned n;
+
+    if (!s.n)
+        return true;
+    if (s.p[0] != '2' && s.p[0] != '4' && s.p[0] != '5')
+        return false;
+    for (n = 0; s.n; n++) {
+        size_t digits = 0;
+
+        if (n && !str_starts(s, STR(".")))
+            return false;
+        s = str_from(s, n > 0);
+        while (digits < s.n && ascii_is_digit(s.p[digits]))
+            digits++;
+        if (!digits || digits > (n ? 3u : 1u))
+            return false;
+        s = str_from(s, digits);
+    }
+    return n == 3;
+}
+
 static bool on_result(struct courier *c, struct packet *m, struct err *e)
 {
     static const enum attempt_class classes[] = {[IPC_DELIVERED] = ATTEMPT_DELIVERED,
@@ -500,6 +536,8 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
 
         if (item->entry.id != r.entry || item->sending != SENT || !r.outcome)
             continue;
+        if (!is_status(r.enhanced))
+            return fail(e, ERR_DENIED, "a status that is none");
         item->attempt = (struct attempt){.class = classes[r.outcome],
                                          .code = r.code,
                                          .enhanced = arena_dup(&c->a, r.enhanced),
@@ -611,8 +649,10 @@ static bool on_tls_result(const struct courier *c, struct packet *m, struct err 
 
     if (!ipc_tls_result_get(m->body, &r, e) || !domain_to_ascii(&a, c->to.domain, &domain, e))
         return false;
-    if (!str_eq(r.recipient_domain, domain))
+    if (!str_eq(r.recipient_domain, domain) || (!r.is_host && !str_eq(r.policy_domain, domain)))
         return fail(e, ERR_DENIED, "a TLS result of another destination");
+    if (r.successes + r.failures != 1)
+        return fail(e, ERR_DENIED, "a TLS result of more than one connection");
     if (!admin || !channel_has_room(&admin->ch) ||
         !channel_send(&admin->ch, IPC_tls_result, m->body, NULL, 0, &lost))
         LOG(LOG_DEBUG, "queue", "a TLS result is lost", LOG_E(&lost));
