@@ -128,8 +128,8 @@ static int match_words(const struct cmd *c, int argc, char **argv, bool *is_whol
 // Verbs that share their first words with the arguments, or all when there are none.
 static int list_verbs(FILE *to, int argc, char **argv)
 {
+    bool is_whole, is_first = true;
     int most = 0;
-    bool is_whole;
 
     for (size_t i = 0; i < cmd_verb_count; i++) {
         int n = match_words(&cmd_verbs[i], argc, argv, &is_whole);
@@ -142,9 +142,11 @@ static int list_verbs(FILE *to, int argc, char **argv)
     for (size_t i = 0; i < cmd_verb_count; i++) {
         const struct cmd *c = &cmd_verbs[i];
 
-        if (match_words(c, argc, argv, &is_whole) == most && (most || !c->is_unlisted))
-            fprintf(to, "%s%s %s%s%s\n", i || most ? "       " : "usage: ", program, c->words,
-                    c->arguments[0] ? " " : "", c->arguments);
+        if (match_words(c, argc, argv, &is_whole) != most || (!most && c->is_unlisted))
+            continue;
+        fprintf(to, "%s%s %s%s%s\n", is_first ? "usage: " : "       ", program, c->words,
+                c->arguments[0] ? " " : "", c->arguments);
+        is_first = false;
     }
     return 2;
 }

@@ -1,7 +1,10 @@
 /*
  * export mbox, export maildir, export archive: an account's mail as files of other programs, read from its
  * database; the server may be running.
+ *
+ * A file has another name until it is whole. One that is there stays, so that an export that broke off goes on.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "cmd/confine.h"
 #include "cmd/verbs.h"
 #include "mailfile/mailarchive.h"
@@ -37,7 +41,8 @@ struct export {
     int to;                             // the directory; with an archive not used
     struct mailarchive_writer *archive; // or NULL
     bool is_mbox;
-    uint64_t n;
+    uint64_t n, n_there;
+    struct map there; // of a maildir: its messages by their names without flags
     struct buf message, out;
     struct buf errors; // of an archive: messages that cannot be read, for errors.txt
 };
@@ -91,26 +96,44 @@ static bool make_dirs(const struct export *x, struct arena *a, struct str path, 
     return true;
 }
 
+// The name is the message's own, also of one that is in the mailbox twice.
+static struct str name_of(struct arena *a, const struct row *row)
+{
+    return arena_printf(a, "%lld.%llu_%u.mox", (long long)row->received_unix, (unsigned long long)row->email, row->uid);
+}
+
+// Programs for maildirs pass over a name that begins with a dot. It is in the same folder, since Landlock lets no file
+// move between folders.
+static bool write_file(struct export *x, struct arena *a, struct str folder, struct str name, struct str bytes,
+                       struct err *e)
+{
+    const char *path = arena_cstring(a, arena_printf(a, "%.*s/%.*s", STR_FMT(folder), STR_FMT(name))),
+               *beside = arena_cstring(a, arena_printf(a, "%.*s/.%.*s", STR_FMT(folder), STR_FMT(name)));
+    AUTO_FD fd = openat(x->to, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+
+    if (fd < 0)
+        return fail_errno(e, "making %s", beside);
+    if (os_write_all(fd, bytes, e) && (renameat(x->to, beside, x->to, path) == 0 || fail_errno(e, "naming it")))
+        return true;
+    (void)unlinkat(x->to, beside, 0);
+    return fail_in(e, "%s", path);
+}
+
 static bool write_maildir(struct export *x, struct arena *a, struct str dir, const struct row *row,
                           struct err *e)
 {
+    struct str folder = arena_printf(a, "%.*s/%s", STR_FMT(dir), row->flags & FLAG_SEEN ? "cur" : "new");
     AUTO_BUF name = BUF_LIMIT(4096);
-    AUTO_FD fd = -1;
 
-    buf_put(&name, dir);
-    buf_put(&name, row->flags & FLAG_SEEN ? STR("/cur/") : STR("/new/"));
-    buf_printf(&name, "%lld.%llu.mox", (long long)row->received_unix, (unsigned long long)row->email);
+    buf_put(&name, name_of(a, row));
     maildir_put_flags(&name, row->flags);
     buf_reset(&x->out);
     mailfile_put_lf(&x->out, buf_str(&x->message));
     if (x->archive)
-        return mailarchive_begin(x->archive, buf_str(&name), x->out.n, row->received_unix, e) &&
+        return mailarchive_begin(x->archive, arena_printf(a, "%.*s/%.*s", STR_FMT(folder), STR_FMT(buf_str(&name))),
+                                 x->out.n, row->received_unix, e) &&
                mailarchive_put(x->archive, buf_str(&x->out), e);
-    fd = openat(x->to, arena_cstring(a, buf_str(&name)), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                FILE_MODE);
-    if (fd < 0)
-        return fail_errno(e, "making %.*s", STR_FMT(buf_str(&name)));
-    return os_write_all(fd, buf_str(&x->out), e);
+    return write_file(x, a, folder, buf_str(&name), buf_str(&x->out), e);
 }
 
 // The message's bytes into x->message.
@@ -149,6 +172,10 @@ static bool write_row(struct export *x, const struct row *row, struct str dir, i
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
 
+    if (x->there.count && map_get(&x->there, name_of(&a, row))) {
+        x->n_there++;
+        return true;
+    }
     if (!(x->is_mbox ? make_mbox(x, row, e) : read_message(x, row->email, e))) {
         if (!x->archive || !x->is_mbox)
             return is_told(x, dir, row, e);
@@ -176,28 +203,72 @@ static struct str path_of(struct arena *a, struct str name)
     return arena_dup(a, buf_str(&path));
 }
 
-static bool prepare(struct export *x, struct arena *a, struct str path, int *mbox, struct err *e)
+// The messages that a folder has, whatever flags they had.
+static bool look_into(struct export *x, struct arena *a, struct str path, const char *folder, struct err *e)
+{
+    const char *name = arena_cstring(a, arena_printf(a, "%.*s/%s", STR_FMT(path), folder));
+    int fd = openat(x->to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+
+    if (!d) {
+        (void)fail_errno(e, "opening %s", name);
+        fd_close(&fd);
+        return false;
+    }
+    while ((entry = readdir(d))) {
+        struct str base = str_of(entry->d_name), flags;
+
+        str_cut(base, ':', &base, &flags);
+        if (base.n && base.p[0] != '.')
+            map_put(&x->there, arena_dup(a, base), x);
+        else if (str_ends(base, STR(".mox"))) // what was broken off
+            (void)unlinkat(fd, entry->d_name, 0);
+    }
+    closedir(d);
+    return true;
+}
+
+static bool prepare_maildir(struct export *x, struct arena *a, struct str path, struct err *e)
 {
     static const char *const folders[] = {"new", "cur", "tmp"};
-    const char *file;
-    AUTO_FD fd = -1;
-    ptrdiff_t slash = str_find_last(path, '/');
 
-    if (x->is_mbox) {
-        if (slash > 0 && !make_dirs(x, a, str_sub(path, 0, (size_t)slash), e))
-            return false;
-        file = arena_cstring(a, arena_printf(a, "%.*s.mbox", STR_FMT(path)));
-        *mbox = openat(x->to, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-        return *mbox >= 0 || fail_errno(e, "making %s", file);
-    }
     for (size_t i = 0; i < COUNT(folders); i++)
         if (!make_dirs(x, a, arena_printf(a, "%.*s/%s", STR_FMT(path), folders[i]), e))
             return false;
-    file = arena_cstring(a, arena_printf(a, "%.*s/dovecot-keywords", STR_FMT(path)));
-    fd = openat(x->to, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
-    if (fd < 0)
-        return fail_errno(e, "making %s", file);
-    return os_write_all(fd, maildir_own_keywords, e);
+    return write_file(x, a, path, STR("dovecot-keywords"), maildir_own_keywords, e) &&
+           look_into(x, a, path, "new", e) && look_into(x, a, path, "cur", e);
+}
+
+// The name that it has until it is whole is put into beside; none when the mailbox is there.
+static bool begin_mbox(struct export *x, struct arena *a, struct str path, int *mbox, const char **beside,
+                       struct err *e)
+{
+    const char *file = arena_cstring(a, arena_printf(a, "%.*s.mbox", STR_FMT(path)));
+    ptrdiff_t slash = str_find_last(path, '/');
+
+    *beside = NULL;
+    if (slash > 0 && !make_dirs(x, a, str_sub(path, 0, (size_t)slash), e))
+        return false;
+    if (faccessat(x->to, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        cmd_say(stderr, "%s is there already, and stays as it is\n", file);
+        return true;
+    }
+    *beside = arena_cstring(a, arena_printf(a, "%s.new", file));
+    *mbox = openat(x->to, *beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    return *mbox >= 0 || fail_errno(e, "making %s", *beside);
+}
+
+static bool end_mbox(struct export *x, struct arena *a, struct str path, int mbox, const char *beside, bool is_ok,
+                     struct err *e)
+{
+    const char *file = arena_cstring(a, arena_printf(a, "%.*s.mbox", STR_FMT(path)));
+
+    is_ok = is_ok && ((fsync(mbox) == 0 && renameat(x->to, beside, x->to, file) == 0) ||
+                      fail_errno(e, "writing %s", file));
+    if (!is_ok)
+        (void)unlinkat(x->to, beside, 0);
+    return is_ok;
 }
 
 /*
@@ -227,21 +298,48 @@ static bool begin_in_archive(struct export *x, struct arena *a, const struct row
            mailarchive_put(x->archive, maildir_own_keywords, e);
 }
 
+static bool write_rows(struct export *x, const struct rows *rows, struct str path, int mbox, struct err *e)
+{
+    for (size_t i = 0; i < rows->n; i++)
+        if (!write_row(x, &rows->items[i], path, mbox, e))
+            return false;
+    return true;
+}
+
+static bool export_rows(struct export *x, struct rows *rows, struct str path, struct err *e)
+{
+    const char *beside = NULL;
+    AUTO_FD mbox = -1;
+    bool is_ok;
+
+    if (x->archive)
+        return begin_in_archive(x, &rows->a, rows, path, e) && write_rows(x, rows, path, -1, e);
+    if (x->is_mbox) {
+        if (!begin_mbox(x, &rows->a, path, &mbox, &beside, e))
+            return false;
+        if (!beside) {
+            x->n_there += rows->n;
+            return true;
+        }
+        return end_mbox(x, &rows->a, path, mbox, beside, write_rows(x, rows, path, mbox, e), e);
+    }
+    is_ok = prepare_maildir(x, &rows->a, path, e) && write_rows(x, rows, path, -1, e);
+    map_fini(&x->there);
+    x->there = (struct map){0};
+    return is_ok;
+}
+
 static bool export_mailbox(struct export *x, const struct store_mailbox *mailbox, struct err *e)
 {
     struct rows rows = {.a = ARENA_LIMIT(SIZE_MAX / 2)};
     struct str path = path_of(&rows.a, mailbox->name);
-    AUTO_FD mbox = -1;
     bool is_ok = store_read_begin(x->r, e);
 
     if (is_ok) {
         is_ok = store_rows(x->r, mailbox->id, 0, on_row, &rows, e);
         if (is_ok && rows.n)
             qsort(rows.items, rows.n, sizeof *rows.items, by_time);
-        is_ok = is_ok && (x->archive ? begin_in_archive(x, &rows.a, &rows, path, e)
-                                     : prepare(x, &rows.a, path, &mbox, e));
-        for (size_t i = 0; is_ok && i < rows.n; i++)
-            is_ok = write_row(x, &rows.items[i], path, mbox, e);
+        is_ok = is_ok && export_rows(x, &rows, path, e);
         store_read_end(x->r);
     }
     arena_fini(&rows.a);
@@ -335,7 +433,10 @@ static int finish(struct export *x, const struct err *e)
     buf_fini(&x->errors);
     if (e->kind)
         return cmd_fail(e);
-    fprintf(stderr, "%llu exported\n", (unsigned long long)x->n);
+    fprintf(stderr, "%llu exported", (unsigned long long)x->n);
+    if (x->n_there)
+        fprintf(stderr, ", %llu were there already", (unsigned long long)x->n_there);
+    fprintf(stderr, "\n");
     return 0;
 }
 
@@ -351,9 +452,13 @@ static int run(int argc, char **argv, const char *words, bool is_mbox)
         return cmd_usage(words);
     init(&x, is_mbox);
     job.wanted = str_of(argc - at > 2 ? argv[at + 2] : "");
-    if (mkdir(argv[at], DIR_MODE) && errno != EEXIST)
+    if (access(argv[at + 1], F_OK))
+        (void)(errno == ENOENT ? fail(&e, ERR_NOT_FOUND, "there is no directory %s: an account's is such as data/accounts/name",
+                                      argv[at + 1])
+                               : fail_errno(&e, "looking at %s", argv[at + 1]));
+    else if (mkdir(argv[at], DIR_MODE) && errno != EEXIST)
         (void)fail_errno(&e, "making %s", argv[at]);
-    x.to = open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    x.to = e.kind ? -1 : open(argv[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!e.kind && x.to < 0)
         (void)fail_errno(&e, "opening %s", argv[at]);
     if (!e.kind && export_from(&job, argv[at + 1], &code, &e)) {

@@ -4,6 +4,7 @@
  * the command; with the server, its account's process parses and stores what is in them.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,8 @@ static bool list_files(int dir_fd, const char *folder, struct maildir_files *out
     struct dirent *entry;
 
     if (!d) {
-        (void)fail_errno(e, "opening %s", folder);
+        (void)(errno == ENOENT ? fail(e, ERR_SYNTAX, "this is no maildir: there is no %s in it", folder)
+                               : fail_errno(e, "opening %s", folder));
         fd_close(&fd);
         return false;
     }
@@ -150,9 +152,14 @@ static bool read_maildir(struct import *im, int dir, struct err *e)
 static int open_source(const char *path, bool is_maildir, struct err *e)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | (is_maildir ? O_DIRECTORY : 0));
+    struct stat st;
 
     if (fd < 0)
         (void)fail_errno(e, "opening %s", path);
+    else if (!is_maildir && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        (void)fail(e, ERR_SYNTAX, "%s is a directory: an mbox is a file", path);
+        fd_close(&fd);
+    }
     return fd;
 }
 

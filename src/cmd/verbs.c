@@ -137,10 +137,12 @@ const struct cmd cmd_verbs[] = {
     {"export mbox", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as mbox files.\n\n"
      "Writes dstdir/<mailbox>.mbox for all mailboxes of the account, which is a directory such as\n"
      "data/accounts/name, or for one and those below it, with -single only for it. Lines \"From \" are\n"
-     "quoted (mboxrd); flags are in Status, X-Status and X-Keywords. The server may be running.",
+     "quoted (mboxrd); flags are in Status, X-Status and X-Keywords. The server may be running. A file has\n"
+     "its name when it is whole, and one that is there stays as it is: after an interruption, export again.",
      cmd_export_mbox, false},
     {"export maildir", "[-single] dstdir accountpath [mailbox]", "Export mailboxes as maildirs.\n\n"
-     "Writes dstdir/<mailbox>/{new,cur,tmp} and dovecot-keywords. As for \"export mbox\".",
+     "Writes dstdir/<mailbox>/{new,cur,tmp} and dovecot-keywords. As for \"export mbox\"; messages that are\n"
+     "there already are not written again.",
      cmd_export_maildir, false},
     {"export archive", "[-format maildir|mbox] [-single] archive accountpath [mailbox]",
      "Export mailboxes into a zip, tgz or tar file.\n\n"

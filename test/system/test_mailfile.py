@@ -77,7 +77,20 @@ def mbox_in_and_out():
         assert listed(c, 'Copy') == seen
         # Nothing is written over.
         code, out, err = s.command('export', 'mbox', to, os.path.join(s.dir, 'data', 'accounts', 'mox'), 'Old')
-        assert code == 1 and 'File exists' in err, err
+        assert code == 0 and 'Old/Mail.mbox is there already, and stays as it is\n' in err and '0 exported, 1201 were there already\n' in err, err
+        # What is killed leaves no file with the name of a whole one; the next one makes it.
+        whole = open(os.path.join(to, 'Old', 'Mail.mbox'), 'rb').read()
+        os.unlink(os.path.join(to, 'Old', 'Mail.mbox'))
+        p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'export', 'mbox', to, os.path.join(s.dir, 'data', 'accounts', 'mox'), 'Old'],
+                             stderr=subprocess.PIPE, text=True, env=s.env)
+        while p.stderr.readline() != '1000...\n':
+            assert p.poll() is None
+        p.kill()
+        p.communicate()
+        path = os.path.join(to, 'Old', 'Mail.mbox')
+        assert not os.path.exists(path) or open(path, 'rb').read() == whole
+        assert s.command('export', 'mbox', to, os.path.join(s.dir, 'data', 'accounts', 'mox'), 'Old')[0] == 0
+        assert open(path, 'rb').read() == whole and os.listdir(os.path.join(to, 'Old')) == ['Mail.mbox']
         assert s.command('verifydata')[0] == 0
 
 
@@ -117,6 +130,16 @@ def maildir_in_and_out():
         account = os.path.join(s.dir, 'data', 'accounts', 'mox')
         assert s.command('export', 'maildir', '-single', to, account, 'Dir')[0] == 0
         assert os.listdir(to) == ['Dir']
+        # It goes on where it was broken off, also when flags have changed meanwhile.
+        for name in os.listdir(to + '/Dir/cur')[:5]:
+            os.unlink(to + '/Dir/cur/' + name)
+        with open(to + '/Dir/new/.1.2_3.mox', 'w') as f:
+            f.write('half of a')
+        moved = os.listdir(to + '/Dir/cur')[0]
+        os.rename(to + '/Dir/cur/' + moved, to + '/Dir/cur/' + moved.split(':')[0] + ':2,RS')
+        code, out, err = s.command('export', 'maildir', '-single', to, account, 'Dir')
+        assert code == 0 and err == '5 exported, 55 were there already\n', (out, err)
+        os.rename(to + '/Dir/cur/' + moved.split(':')[0] + ':2,RS', to + '/Dir/cur/' + moved)
         again = mailbox.Maildir(os.path.join(to, 'Dir'), create=False)
         assert len(again) == 60
         code, out, err = s.command('import', 'maildir', 'mox', 'Dir2', os.path.join(to, 'Dir'))
@@ -183,7 +206,7 @@ def import_says_what_is_wrong():
         for words, say in ((('mbox', 'mox', 'Old', path), 'the first line of an mbox'),
                            (('mbox', 'mox', 'Old', path + '.none'), 'No such file'),
                            (('mbox', 'nobody', 'Old', path), 'no such account'),
-                           (('maildir', 'mox', 'Old', d), 'opening new'),
+                           (('maildir', 'mox', 'Old', d), 'this is no maildir'),
                            (('maildir', 'mox', 'Old', path), 'Not a directory')):
             code, out, err = s.command('import', *words)
             assert code == 1 and err.startswith('mox: ') and say in err and err.count('\n') == 1, (words, err)
