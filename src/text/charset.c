@@ -22,7 +22,7 @@ static const char *const names[] = {
     "UTF-16LE",    "UTF-16BE",     "UTF-32",       "UTF-7",        "IBM437",      "IBM850",
     "MACINTOSH",
 };
-static iconv_t converters[COUNT(names)];
+static iconv_t converters[COUNT(names)]; // closed again where there are codes
 static bool is_open[COUNT(names)];
 static uint32_t *high_codes[COUNT(names)]; // of the bytes from 128 on; NULL when it is not one of those
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -70,8 +70,8 @@ static bool open_converter(size_t i)
     if (!is_open[i]) {
         converters[i] = iconv_open("UTF-8", names[i]);
         is_open[i] = converters[i] != (iconv_t)-1;
-        if (is_open[i])
-            high_codes[i] = read_codes(i);
+        if (is_open[i] && (high_codes[i] = read_codes(i)))
+            iconv_close(converters[i]); // with its library, of which each has some pages
     }
     return is_open[i];
 }
@@ -80,7 +80,7 @@ void charset_warm(void)
 {
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < COUNT(names); i++)
-        if (open_converter(i)) {
+        if (open_converter(i) && !high_codes[i]) {
             char in[] = "a", out[16], *p = in, *q = out;
             size_t n = 1, m = sizeof out;
 
