@@ -208,7 +208,7 @@ def malformed_frames_end_the_connection():
 
 @test
 def who_does_not_read_is_left():
-    with running(env={'MOX_HTTP_TIMEOUT_MS': '200'}) as s:
+    with running(env={'MOX_HTTP_TIMEOUT_MS': '500'}) as s:
         c = Client(s, struct.pack('>HI', 4, 0))
         c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head())
         assert c.until(HEADERS)[2] == 1

@@ -673,7 +673,7 @@ def after_a_refused_upgrade_it_is_http():
 @test
 def a_window_of_a_few_bytes_is_no_reading():
     """Who makes room for one byte at a time is left, as who makes none."""
-    with files(big=bytes(1 << 20)) as dir, site(handler('^/', static(dir)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+    with files(big=bytes(1 << 20)) as dir, site(handler('^/', static(dir)), env={'MOX_HTTP_TIMEOUT_MS': '500'}) as s:
         c = Client(s, struct.pack('>HI', 4, 1))
         c.frame(HEADERS, END_STREAM | END_HEADERS, 1, head('/big', 'GET', 'site.example'))
         n = 0
@@ -1002,7 +1002,7 @@ def who_stalls_in_the_middle_is_left():
         ended.release()
         c.close()
     with raw_server(serve) as port, files() as dir:
-        with site(handler('^/file/', static(dir, 'StripPrefix: /file/')), handler('^/', forward(port)), env={'MOX_HTTP_TIMEOUT_MS': '300'}) as s:
+        with site(handler('^/file/', static(dir, 'StripPrefix: /file/')), handler('^/', forward(port)), env={'MOX_HTTP_TIMEOUT_MS': '500'}) as s:
             to = ('--connect-to', '::%s:%d' % (s.ip, HTTPS), '-k', 'https://site.example:%d/body' % HTTPS)
             r = curl('-H', 'Host: site.example', 'http://%s:%d/body' % (s.ip, HTTP), ok=False)
             assert (r.returncode, r.stdout) == (18, 'hello') and ended.acquire(timeout=WAIT)
