@@ -75,7 +75,7 @@ void channel_close(struct channel *ch);
         bool ipc_ok_;                                                                              \
         ipc_##message##_put(&ipc_b_, &ipc_m_);                                                     \
         ipc_ok_ = ipc_b_.full                                                                      \
-                      ? fail((e), ERR_LIMIT, "message %s is too long", #message)                   \
+                      ? fail((e), ERR_LIMIT, "too long, or out of range, for message %s", #message) \
                       : channel_send((ch), IPC_##message, buf_str(&ipc_b_), (fd_array),            \
                                      (fd_count), (e));                                             \
         buf_fini(&ipc_b_);                                                                         \

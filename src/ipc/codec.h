@@ -33,7 +33,15 @@ MUST_USE bool ipc_get_str(struct cur *c, uint64_t max, struct str *out);
 #define IPC_CTYPE_str struct str
 
 #define IPC_MEMBER(type, name, max) IPC_CTYPE_##type name;
-#define IPC_PUT(type, name, max) ipc_put_##type(b, m->name);
+#define IPC_SIZE_u8(value) (value)
+#define IPC_SIZE_u32(value) (value)
+#define IPC_SIZE_u64(value) (value)
+#define IPC_SIZE_str(value) ((value).n)
+// What the other side would not take, and end whoever says it, is not said: b is full then.
+#define IPC_PUT(type, name, max)                                                                   \
+    if ((max) && IPC_SIZE_##type(m->name) > (max))                                                 \
+        b->full = true;                                                                            \
+    ipc_put_##type(b, m->name);
 #define IPC_GET(type, name, max)                                                                   \
     if (!ipc_get_##type(&c, (max), &out->name))                                                    \
         return fail(e, ERR_SYNTAX, "message %s: bad field %s", what, #name);

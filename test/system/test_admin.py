@@ -499,8 +499,12 @@ def mistakes_are_told_in_one_sentence():
                 ('config tlspubkey get x', '43 letters'), ('message why eve Inbox 1', 'no account "eve"'),
                 ('bumpuidvalidity mox', 'stop it first'), ('restore /nonexistent', '/nonexistent is no backup'),
                 ('import mbox mox Inbox /nonexistent', 'No such file'), ('cid 5', '22 characters'),
+                ('config account add %s ab@localhost' % ('y' * 300), 'too long'), ('retrain ' + 'y' * 300, 'too long'),
+                ('import mbox %s Inbox /dev/null' % ('y' * 300), 'too long'), ('config tlspubkey list ' + 'y' * 300, 'too long'),
                 ('checkupdate', 'no Updates section'), ('dmarc suppress add a@b.example soon', 'number of days')):
             refused(s, words, say)
+        assert 'too long' in s.command('setaccountpassword', 'y' * 300, input='password1\n')[2]
+        assert 'misbehaves' not in s.log_text()  # nobody was ended for it
         refused(s, 'config tlspubkey add mox@localhost', 'no certificate in PEM', input='')
         refused(s, 'dmarc verify 192.0.2.1 a@b.example b.example', 'has 0 From fields, not one', input='')
         assert run(MOX, 'dns', 'lookup', 'mx', ok=False).returncode == 2
