@@ -254,7 +254,10 @@ def what_is_found_out_about_others():
 @needs_dns
 def own_addresses_in_block_lists():
     """Asked for at start and when the configuration changes; what is not asked any more is not shown."""
-    conf = [('\t\tSMTP:\n', '\t\tNATIPs:\n\t\t\t- %s\n\t\t\t- %s\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n' % (PUBLIC_LISTED, PUBLIC))]
+    conf = [('\t\tSMTP:\n', '\t\tNATIPs:\n\t\t\t- %s\n\t\t\t- %s\n\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n' % (PUBLIC_LISTED, PUBLIC)),
+            # A proxy with any address: those of the host's name are meant, which has none here.
+            ('Postmaster:\n', 'Transports:\n\tproxy:\n\t\tSocks:\n\t\t\tAddress: 127.0.0.1:1080\n\t\t\tRemoteIPs:\n'
+             '\t\t\t\t- 0.0.0.0\n\t\t\tRemoteHostname: mx.sender.example\nPostmaster:\n')]
     with World() as world, serving(env=world.internet.env, conf=conf) as s:
         assert value(scrape(s, 8010)[1], 'dnsbl_ips_success') == 0
         path = os.path.join(s.dir, 'domains.conf')
