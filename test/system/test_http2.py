@@ -1,7 +1,8 @@
 """HTTP/2: real clients, and one that speaks in frames of its own making."""
 from h2_client import *
+from serving import serving
 
-HUFFMAN = {'huffman 640e01': 404, 'huffman 680d07': 431, 'huffman 68017f': 400, 'huffman 640dbf': 405}
+HUFFMAN = {'huffman 640e01': 404, 'huffman 684fff': 429, 'huffman 680d07': 431, 'huffman 68017f': 400, 'huffman 640dbf': 405}
 
 
 def ask_fresh(s, *args):
@@ -145,6 +146,22 @@ def made_to_reset_ends_the_connection():
         code = c.goaway()
         assert code in (ENHANCE_YOUR_CALM, 1, 5, None), (mistake, code)  # 1, 5: nghttp2 ends it at the first
         assert s.log_text(start).count('m="http request"') < 300
+        c.sock.close()
+
+
+@test
+def refused_heads_are_counted_as_requests():
+    """A thousand requests a minute: of twice as many, whose heads are none, some at least are too many."""
+    conf = [('\t\tSMTP:\n', '\t\tAccountHTTPS:\n\t\t\tEnabled: true\n\t\t\tPort: %d\n\t\tSMTP:\n' % HTTPS)]
+    with serving(conf=conf) as s:
+        c = Client(s, struct.pack('>HI', 1, 0))  # no dynamic table
+        statuses, n = set(), 0
+        while n < 2100 and 429 not in statuses:
+            for i in range(30):
+                c.frame(HEADERS, END_STREAM | END_HEADERS, 2 * (n + i) + 1, head('/%zz'))
+            statuses |= {HUFFMAN.get(r, r) for r in [c.status(2 * (n + i) + 1) for i in range(30)]}
+            n += 30
+        assert 400 in statuses and 429 in statuses, (statuses, n)
         c.sock.close()
 
 
