@@ -175,6 +175,36 @@ def a_full_mailbox_is_said():
 
 
 @test
+def who_comes_while_an_account_ends_is_served():
+    """It was told to end, and takes its time for it: another process of the account takes what comes."""
+    with serving() as s:
+        deliver(s, 'ann@example.org')
+        account, monitor = s.pids('mox: account ann')[0], s.process.pid
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            # Until it has asked whether it may go: that waits for the monitor.
+            deadline = time.monotonic() + WAIT
+            while not re.search(r'^u_seq +ESTAB +[1-9].*pid=%d,' % monitor, run('ss', '-xpH').stdout, re.M):
+                assert time.monotonic() < deadline, 'it has not asked'
+                time.sleep(0.1)
+            os.kill(account, signal.SIGSTOP)
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+        try:
+            deliver(s, 'ann@example.org')
+            c = s.login('ann')
+            assert count(c) == 2 and len(s.pids('mox: account ann')) == 2
+        finally:
+            os.kill(account, signal.SIGCONT)
+        deadline = time.monotonic() + WAIT
+        while os.path.exists('/proc/%d' % account):
+            assert time.monotonic() < deadline, 'it does not end'
+            time.sleep(0.05)
+        assert count(c) == 2
+        c.logout()
+
+
+@test
 def connections_at_once_are_limited_by_address():
     with serving() as s:
         held = []

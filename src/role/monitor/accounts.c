@@ -59,32 +59,73 @@ bool account_is_new(struct monitor *m, struct str name, struct err *e)
                 "in the data directory away first", path);
 }
 
+static bool is_one_leaving(struct monitor *m, struct str name)
+{
+    struct account *a = m->leaving;
+
+    while (a && !str_eq(a->name, name))
+        a = a->next;
+    return a;
+}
+
+static bool has_process(struct monitor *m, struct str name)
+{
+    return map_get(&m->accounts, name) || is_one_leaving(m, name);
+}
+
 void account_remove(struct monitor *m, struct str name)
 {
     if (!account_is_name(name))
         return;
-    if (map_get(&m->accounts, name)) // it was told to end, and is erased then
+    if (has_process(m, name)) // it was told to end, and is erased then
         map_put(&m->removed, name, m);
     else
         erase_mail(m, name);
 }
 
+// Nobody reads what is sent to it from now on, and it takes its time to close its database: who needs the account meanwhile
+// gets another process. One that does not end although it was told to stays the only one: the next is not told.
+static bool let_go(struct account *a, struct err *e)
+{
+    if (map_get(&a->m->accounts, a->name) != a)
+        return fail(e, ERR_DENIED, "it was told to end");
+    if (is_one_leaving(a->m, a->name))
+        return true;
+    map_remove(&a->m->accounts, a->name);
+    a->next = a->m->leaving;
+    a->m->leaving = a;
+    return IPC_SEND(&a->ch, account_end, NULL, 0, e);
+}
+
+static void stop_leaving(struct account *a)
+{
+    struct account **at = &a->m->leaving;
+
+    while (*at != a)
+        at = &(*at)->next;
+    *at = a->next;
+}
+
 static void account_free(struct account *a, bool has_crashed)
 {
     struct monitor *m = a->m;
+    bool is_leaving = map_get(&m->accounts, a->name) != a;
     struct map_entry *entry;
     struct err e = {0};
 
     if (!answer_task(a, false, STR("the account's process ended before it had done it"), &e))
         LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
-    map_remove(&m->accounts, a->name);
+    if (is_leaving)
+        stop_leaving(a);
+    else
+        map_remove(&m->accounts, a->name);
     event_remove(m->loop, a->source);
     channel_close(&a->ch);
     // Nobody counts it any more: one that does not end by itself has been taken over, and another will take its place.
     if (a->pid && !os_end_child_of(a->template, a->pid, &e))
         LOG(LOG_ERROR, "mox", "ending an account's process", LOG_E(&e), LOG_S("account", a->name));
-    // Removing entries moves others: start again after each.
-    for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
+    // One that leaves has none: what came since is another process's. Removing entries moves others: start again after each.
+    for (size_t i = 0; !is_leaving && (entry = map_each(&m->conns, &i));) {
         struct conn *c = entry->value;
 
         if (c->state == CONN_ACCOUNT && str_eq(c->account, a->name)) {
@@ -92,7 +133,7 @@ static void account_free(struct account *a, bool has_crashed)
             i = 0;
         }
     }
-    if (map_remove(&m->removed, a->name))
+    if (!has_process(m, a->name) && map_remove(&m->removed, a->name))
         erase_mail(m, a->name);
     heap_free(&a->name);
     free(a);
@@ -148,7 +189,7 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
     case IPC_account_idle:
         if (!ipc_account_idle_get(p->body, &idle, e))
             return false;
-        return idle.seen != a->sent || IPC_SEND(&a->ch, account_end, NULL, 0, e);
+        return idle.seen != a->sent || let_go(a, e);
     default:
         return fail(e, ERR_DENIED, "unexpected message");
     }
@@ -321,11 +362,14 @@ bool account_attach(struct monitor *m, struct conn *c, int stream, struct str ta
 static struct account *find_account(struct monitor *m, uint64_t id)
 {
     struct map_entry *entry;
+    struct account *a = m->leaving;
 
-    for (size_t i = 0; (entry = map_each(&m->accounts, &i));)
+    while (a && a->id != id)
+        a = a->next;
+    for (size_t i = 0; !a && (entry = map_each(&m->accounts, &i));)
         if (((struct account *)entry->value)->id == id)
-            return entry->value;
-    return NULL;
+            a = entry->value;
+    return a;
 }
 
 void account_child_started(struct process *template, uint64_t id, uint32_t pid)

@@ -36,7 +36,7 @@ static void go_on_stopping(struct monitor *m)
     int64_t since = os_monotonic_ms() - m->stopping_ms;
 
     if (!m->is_stop_sent &&
-        ((!m->n_sessions && !m->n_webs && !m->accounts.count) || since >= STOP_CLIENTS_MS)) {
+        ((!m->n_sessions && !m->n_webs && !m->accounts.count && !m->leaving) || since >= STOP_CLIENTS_MS)) {
         m->is_stop_sent = true;
         roles_stop(m, true);
     }

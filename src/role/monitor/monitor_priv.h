@@ -97,6 +97,7 @@ struct account {
     bool has_task; // asked, and not answered yet
     uint64_t task; // the admin's request then
     struct monitor *m;
+    struct account *next; // in the list of those that leave
 };
 
 struct port {
@@ -183,6 +184,7 @@ struct monitor {
     struct promise *promises;
     struct map conns;    // id in hex -> struct conn
     struct map accounts; // name -> struct account
+    struct account *leaving; // told to end, and in that table no more
     struct map removed;  // names of accounts whose mail goes with their process -> the monitor
     struct map known;    // account names of the configuration -> heap struct known_account
     struct port ports[MAX_LISTENERS];

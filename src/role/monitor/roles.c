@@ -589,6 +589,10 @@ void level_set(struct monitor *m, struct str package, struct str level)
     for (struct process *p = m->processes; p; p = p->next)
         if (p->is_ready && p->ch.fd >= 0)
             send_levels(m, &p->ch);
-    for (size_t i = 0; (entry = map_each(&m->accounts, &i));)
-        send_levels(m, &((struct account *)entry->value)->ch);
+    for (size_t i = 0; (entry = map_each(&m->accounts, &i));) {
+        struct account *a = entry->value;
+
+        send_levels(m, &a->ch);
+        a->sent += m->n_levels; // it counts what it hears
+    }
 }
