@@ -62,7 +62,8 @@ deb: build
 	@tools/make-deb $(BUILD) $(BUILD)/deb
 
 # The package in a Debian of its own: installed, set up, with certificates of an authority and mail to and from Postfix over
-# verified TLS; upgraded, purged. Needs root, the network and minutes.
+# verified TLS; then under systemd in a virtual machine: restarted, killed, upgraded, purged. Needs root, the network and some
+# ten minutes, fewer where there is KVM.
 test-install: build
 	@tools/install-deps build
 	@tools/install-deps install

@@ -57,8 +57,7 @@ class Debian:
         return self
 
     def __exit__(self, *_):
-        for path in self.mounted:
-            subprocess.run(['umount', path])
+        self.unshare()
         if not any(os.path.ismount(p) for p in self.mounted):
             shutil.rmtree(self.work, ignore_errors=True)
 
@@ -70,6 +69,11 @@ class Debian:
         os.makedirs(self.root + path, exist_ok=True)
         run('mount', '--bind', path, self.root + path)
         self.mounted.append(self.root + path)
+
+    def unshare(self):
+        for path in self.mounted:
+            if os.path.ismount(path):
+                subprocess.run(['umount', path])
 
     def argv(self, *argv, cwd='/'):
         return ['chroot', self.root, 'sh', '-c', 'cd "$0" && exec "$@"', cwd, *argv]
