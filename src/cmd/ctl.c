@@ -104,13 +104,13 @@ static void print_lines(struct buf *held, struct str bytes, bool is_end)
         }
         buf_reset(&shown);
         utf8_put_shown(&shown, buf_str(held));
-        fwrite(shown.p, 1, shown.n, stdout);
-        putchar(bytes.p[i]);
+        printf("%.*s%c", STR_FMT(buf_str(&shown)), bytes.p[i]);
         buf_reset(held);
     }
     if (is_end) {
+        buf_reset(&shown);
         utf8_put_shown(&shown, buf_str(held));
-        fwrite(shown.p, 1, shown.n, stdout);
+        printf("%.*s", STR_FMT(buf_str(&shown)));
     }
 }
 
