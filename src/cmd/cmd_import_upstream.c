@@ -23,6 +23,7 @@
 #include "os/fd.h"
 #include "os/file.h"
 #include "os/process.h"
+#include "queue/adopt.h"
 #include "role/auth/credentials.h"
 #include "store/store.h"
 
@@ -392,6 +393,48 @@ static bool take_password_of(struct str data, struct password_found *p, int *cod
     return dir >= 0 ? confine_run(dir, -1, take_password, p, code, e) : fail_errno(e, "opening %s", path);
 }
 
+/* In a child of its own, in the directory of queue.db: no limit is for those whom the account has written to. */
+struct written {
+    struct queue *q;
+    struct str account;
+    size_t n;
+};
+
+static bool on_sent(void *ctx, struct str recipient, int64_t sent_unix, struct err *e)
+{
+    struct written *w = ctx;
+
+    return queue_adopt_written(w->q, w->account, recipient, sent_unix, e) &&
+           (++w->n % PROGRESS || queue_commit(w->q, e));
+}
+
+static int take_written(void *ctx)
+{
+    const struct takeover *t = ctx;
+    struct written w = {.account = str_of(t->account)};
+    struct err e = {0};
+    bool is_ok;
+
+    w.q = queue_open(&e);
+    is_ok = w.q && upstream_sent_read(t->index, on_sent, &w, &e) && queue_commit(w.q, &e);
+    queue_close(w.q);
+    if (!is_ok)
+        (void)fail_in(&e, "account %s: whom it has sent to", t->account);
+    return is_ok ? 0 : cmd_fail(&e);
+}
+
+static bool take_written_of(struct str data, struct takeover *t, int *code, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
+    AUTO_FD dir = -1;
+    const char *path;
+
+    if (!upstream_make_dir(&a, data, "queue", UPSTREAM_DIR_MODE, &path, e))
+        return false;
+    dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir >= 0 ? confine_run(dir, -1, take_written, t, code, e) : fail_errno(e, "opening %s", path);
+}
+
 // Our directory of the account, made if need be, for whoever has the others.
 static bool make_account(struct arena *a, struct str data, const char *account, int *out, struct err *e)
 {
@@ -437,7 +480,7 @@ static bool take_account(struct str data, struct str theirs, const char *account
     AUTO_FD index = -1;
     AUTO_FD to = -1;
     AUTO_FD files = -1;
-    int password_code = 0;
+    int password_code = 0, written_code = 0;
     bool is_ok;
 
     t->account = account;
@@ -448,9 +491,10 @@ static bool take_account(struct str data, struct str theirs, const char *account
             upstream_start_opener(from, &files, e);
     t->files = files;
     is_ok = is_ok && confine_run(to, -1, take_over, t, code, e) &&
-            (!t->password->n || take_password_of(data, t->password, &password_code, e));
-    if (is_ok && password_code)
-        *code = password_code;
+            (!t->password->n || take_password_of(data, t->password, &password_code, e)) &&
+            take_written_of(data, t, &written_code, e);
+    if (is_ok && (password_code || written_code))
+        *code = password_code ? password_code : written_code;
     upstream_unmap(t->index);
     free(t);
     return is_ok || fail_in(e, "account %s", account);

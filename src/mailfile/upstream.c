@@ -362,3 +362,22 @@ bool upstream_read(struct str file, struct arena *a, struct upstream_account *ou
     return bstore_type_read(&b, a, STR("Message"), &out->origins, e) &&
            bstore_want(&out->origins, origin_fields, FROM_COUNT, e);
 }
+
+struct sent {
+    upstream_sent_fn *fn;
+    void *ctx;
+};
+
+static bool on_sent(void *ctx, const struct bstore_record *record, struct err *e)
+{
+    const struct sent *s = ctx;
+
+    return s->fn(s->ctx, record->values[0].text, record->values[1].unix_seconds, e);
+}
+
+bool upstream_sent_read(struct str file, upstream_sent_fn *fn, void *ctx, struct err *e)
+{
+    const struct upstream_table table = {"Outgoing", false, on_sent, UPSTREAM_WANTED("Recipient", "Submitted")};
+
+    return upstream_tables_read(file, &table, 1, &(struct sent){fn, ctx}, e);
+}

@@ -53,6 +53,10 @@ struct upstream_account {
 MUST_USE bool upstream_read(struct str file, struct arena *a, struct upstream_account *out,
                             struct err *e);
 
+/* Whom the account has sent to, which its limits are about. recipient is valid during the call. */
+typedef bool upstream_sent_fn(void *ctx, struct str recipient, int64_t sent_unix, struct err *e);
+MUST_USE bool upstream_sent_read(struct str file, upstream_sent_fn *fn, void *ctx, struct err *e);
+
 /* How a message came from outside, as the store keeps it. mailboxes: ids, 0 for none. */
 struct upstream_origin {
     struct store_sign signs[STORE_MAX_SIGNS];

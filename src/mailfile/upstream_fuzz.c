@@ -134,12 +134,20 @@ static bool on_login(void *ctx, const struct upstream_login *l, struct err *e)
     return true;
 }
 
+static bool on_sent(void *ctx, struct str recipient, int64_t sent_unix, struct err *e)
+{
+    (void)ctx, (void)recipient, (void)sent_unix, (void)e;
+    return true;
+}
+
 static void read_account(struct str file)
 {
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
     struct upstream_account account;
     struct err e = {0};
 
+    (void)!upstream_sent_read(file, on_sent, NULL, &e);
+    e = (struct err){0};
     if (!upstream_read(file, &a, &account, &e)) {
         if (!e.kind)
             die("refused without a reason");

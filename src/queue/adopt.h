@@ -30,6 +30,10 @@ struct queue_adopted {
 /* No limit of the account counts. is_new: it was not taken over before. */
 MUST_USE bool queue_adopt(struct queue *q, const struct queue_adopted *m, bool *is_new, struct err *e);
 
+/* The account has written to this recipient, at this time first: none of those that its limit is about. */
+MUST_USE bool queue_adopt_written(struct queue *q, struct str account, struct str recipient, int64_t first_unix,
+                                  struct err *e);
+
 struct queue_adopted_suppression {
     struct str account, address, reason;
     bool is_manual;

@@ -2,6 +2,7 @@
  * How much an account may send in a day, and to how many it has not written before
  * (mox-smtp-delivery.md 1.11): what a stolen password is worth to its thief.
  */
+#include "queue/adopt.h"
 #include "queue/queue_priv.h"
 
 enum { DAY_S = 24 * 3600 };
@@ -109,6 +110,25 @@ static bool note(struct queue *q, struct str account, struct str recipient, int6
     stmt_bind_str(known, 2, spelled(&a, recipient));
     stmt_bind_i64(known, 3, now);
     return stmt_run(sent, e) && stmt_run(known, e);
+}
+
+static bool adopt_written(struct queue *q, struct str account, struct str recipient, int64_t first_unix, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    AUTO_STMT s = db_prepare(q->db, "INSERT INTO correspondent (account, recipient, first_unix) VALUES (?1,?2,?3) "
+                                    "ON CONFLICT DO UPDATE SET first_unix = min(first_unix, ?3)", e);
+
+    if (!s)
+        return false;
+    stmt_bind_str(s, 1, account);
+    stmt_bind_str(s, 2, spelled(&a, recipient));
+    stmt_bind_i64(s, 3, first_unix);
+    return stmt_run(s, e);
+}
+
+bool queue_adopt_written(struct queue *q, struct str account, struct str recipient, int64_t first_unix, struct err *e)
+{
+    return queue_change_begin(q, e) && queue_change_end(q, adopt_written(q, account, recipient, first_unix, e), e);
 }
 
 static bool forget_old(struct queue *q, struct str account, int64_t now, struct err *e)

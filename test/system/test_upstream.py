@@ -346,6 +346,7 @@ def how_mail_came_counts():
             mailboxes, messages, subscriptions, 950, 2000, Recipient=[
                 {'ID': 1, 'MessageID': 1, 'Localpart': 'friend', 'Domain': 'far.example', 'Sent': NOW - 50},
                 {'ID': 2, 'MessageID': 2, 'Localpart': '"a friend"', 'Domain': 'b\u00fccher.example', 'Sent': NOW - 60}],
+            Outgoing=[{'ID': i, 'Recipient': 'x@b\u00fccher.example', 'Submitted': NOW - 1000 + i} for i in (1, 2)],
             Subjectpass=[{'Email': LOGIN, 'Key': 'abcdefghijklmnop'}, {'Email': 'x@localhost', 'Key': 'short'}],
             Annotation=[{'ID': 1, 'MailboxID': 1, 'Key': '/private/comment', 'Value': b'x'}, {'ID': 2, 'Key': '/private/x', 'Expunged': True}],
             Settings=[{'ID': 1, 'Signature': 'me', 'ShowAddressSecurity': True}])), files)
@@ -360,6 +361,8 @@ def how_mail_came_counts():
         assert signs == [(name, kind, value, junk, who) for name, junk in (('Inbox', 0), ('Work/Caf\u00e9', 1)) for kind, value, who in kinds + ips], signs
         assert rows(path, "SELECT domain, localpart, sent_unix FROM correspondent WHERE localpart LIKE '%friend' ORDER BY 2") == [
             ('example.xn--bcher-kva.', 'a friend', NOW - 60), ('example.far.', 'friend', NOW - 50)]
+        assert rows(s.dir + '/data/queue/queue.db', 'SELECT account, recipient, first_unix FROM correspondent') == [
+            ('mox', 'x@xn--bcher-kva.example', NOW - 999)]
         assert rows(path, 'SELECT address, key FROM subjectpass') == [(LOGIN, 'abcdefghijklmnop')]
         assert s.command('verifydata') == (0, '1 accounts checked, no problems\n', '')
         s.start()

@@ -268,6 +268,7 @@ SERVER = {
 }
 ACCOUNT = {
     'Recipient': [('ID', 'int64'), ('MessageID', 'int64'), ('Localpart', 'string'), ('Domain', 'string'), ('OrgDomain', 'string'), ('Sent', 'time')],
+    'Outgoing': [('ID', 'int64'), ('Recipient', 'string'), ('Submitted', 'time')],
     'Subjectpass': [('Email', 'string'), ('Key', 'string')],
     'Annotation': [('ID', 'int64'), ('MailboxID', 'int64'), ('Key', 'string'), ('IsString', 'bool'), ('Value', 'bytes'), ('Expunged', 'bool')],
     'Settings': [('ID', 'uint8'), ('Signature', 'string'), ('ShowAddressSecurity', 'bool')],
