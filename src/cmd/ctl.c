@@ -92,26 +92,32 @@ bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e)
     return ctl_ok(c, e) && (*fd >= 0 || fail(e, ERR_DENIED, "the server gave no channel"));
 }
 
-// Whole lines; their tabs stay.
-static void print_lines(struct buf *held, struct str bytes, bool is_end)
+static void print_shown(struct buf *held)
 {
     AUTO_BUF shown = BUF_LIMIT(16 * LONGEST_LINE);
 
+    utf8_put_shown(&shown, buf_str(held));
+    if (shown.n)
+        fwrite(shown.p, 1, shown.n, stdout);
+    buf_reset(held);
+}
+
+// Whole lines; their tabs stay.
+static void print_lines(struct buf *held, struct str bytes, bool is_end)
+{
     for (size_t i = 0; i < bytes.n; i++) {
         if (bytes.p[i] != '\n' && bytes.p[i] != '\t' && held->n < LONGEST_LINE) {
             buf_put_char(held, bytes.p[i]);
             continue;
         }
-        buf_reset(&shown);
-        utf8_put_shown(&shown, buf_str(held));
-        printf("%.*s%c", STR_FMT(buf_str(&shown)), bytes.p[i]);
-        buf_reset(held);
+        print_shown(held);
+        if (bytes.p[i] == '\n' || bytes.p[i] == '\t')
+            putchar(bytes.p[i]);
+        else
+            buf_put_char(held, bytes.p[i]);
     }
-    if (is_end) {
-        buf_reset(&shown);
-        utf8_put_shown(&shown, buf_str(held));
-        printf("%.*s", STR_FMT(buf_str(&shown)));
-    }
+    if (is_end)
+        print_shown(held);
 }
 
 bool ctl_print_stream(struct ctl_client *c, enum ctl_stream what, struct err *e)
