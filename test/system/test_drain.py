@@ -10,6 +10,7 @@ class World:
                                   Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2)),
                                   Zone('dead.example', '@ MX 10 mx\nmx A %s\n' % ip(3)),
                                   Zone('stall.example', '* MX 10 mx\nmx A %s\n' % ip(5)),
+                                  Zone('proved.example', '@ MX 10 mx\nmx A %s\n_25._tcp.mx TLSA 3 1 1 %s\n' % (ip(6), '00' * 32)),
                                   Zone('plain.example', '@ MX 10 mx\nmx A %s\n' % ip(4))])
 
     def __enter__(self):
@@ -240,6 +241,17 @@ def a_dead_destination_is_dialed_once(w, s, start):
         sink.wait(151)
         empty(s)
         assert recipients(sink) == expected(to + ['l@dead.example'])
+
+
+@out
+def a_server_without_the_tls_that_must_be_is_dialed_once(w, s, start):
+    """Also when it says so itself."""
+    with Sink(6, extensions=EXTENSIONS + ('STARTTLS',), says={'STARTTLS': '454 4.7.0 not now'}) as sink:
+        fill(s, ['p%d@proved.example' % i for i in range(20)])
+        release(s)
+        got = put_off(s, 'proved.example', 20)
+        assert len(sink.connections) == 1 and not sink.messages and {g[3] for g in got} == {'not now'}, (sink.connections, got[0])
+        queue_command(s, 'drop')
 
 
 @out

@@ -38,6 +38,7 @@ struct failure {
     bool has_ip;
     struct ip ip;
     bool is_ours;          // no server is to blame
+    bool is_of_tls;        // there is not the TLS that must be, whatever the message
 };
 
 struct rcpt {

@@ -30,7 +30,7 @@ static void note_failure(struct attempt *t, const struct failure *f, bool is_hos
     t->last = *f;
     t->has_last = true;
     t->is_all_permanent &= is_host_useless;
-    t->is_reached |= f->is_ours || f->code / 100 == 4;
+    t->is_reached |= f->is_ours || (f->code / 100 == 4 && !f->is_of_tls);
 }
 
 static void decide_rest(struct message *m, const struct failure *f)
@@ -190,6 +190,7 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
             results_tell(d, t->m, domain, &target);
         failed(&f, &t->m->a, is_permanent, rule.enhanced, "%.*s", STR_FMT(rule.refusal));
         f.code = rule.code;
+        f.is_of_tls = true;
         f.mta = host->name;
         note_failure(t, &f, is_permanent);
         return false;

@@ -273,6 +273,7 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
         *is_tls_failure = true;
         failed_reply(c, f, a, "4.7.4");
         f->is_permanent = false;
+        f->is_of_tls = true;
         return false;
     }
     // What is here already was sent by somebody who cannot do TLS: it would be taken for what the
