@@ -10,6 +10,7 @@ class World:
                                   Zone('two.example', '@ MX 10 mx\nmx A %s\n' % ip(2)),
                                   Zone('dead.example', '@ MX 10 mx\nmx A %s\n' % ip(3)),
                                   Zone('stall.example', '* MX 10 mx\nmx A %s\n' % ip(5)),
+                                  Zone('limited.example', '@ MX 10 mx\nmx A %s\n' % ip(7)),
                                   Zone('proved.example', '@ MX 10 mx\nmx A %s\n_25._tcp.mx TLSA 3 1 1 %s\n' % (ip(6), '00' * 32)),
                                   Zone('plain.example', '@ MX 10 mx\nmx A %s\n' % ip(4))])
 
@@ -70,6 +71,14 @@ def empty(s):
         time.sleep(0.05)
 
 
+def entries(s, domain):
+    """(recipient, attempts, seconds until the next, why) of all that wait for a domain."""
+    with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/queue/queue.db'), uri=True,
+                                            timeout=WAIT)) as db:
+        return db.execute('SELECT recipient, attempts, next_attempt_unix - last_attempt_unix, last_error FROM entry WHERE domain = ? '
+                          'ORDER BY 1', (domain,)).fetchall()
+
+
 def recipients(sink):
     return sorted(m[1][0] for m in sink.messages)
 
@@ -112,6 +121,30 @@ def a_server_that_has_no_time_is_left_alone(w, s, start):
         log = s.log_text(start)
         assert 'delivery put off' not in log and 'delivery failed' not in log, log[-3000:]
         assert 0 < sink.refused <= 4, sink.refused
+
+
+@out
+def a_connection_too_many_is_no_dead_server(w, s, start):
+    """Those beyond two are closed without a word: what was for them is put off, and the rest comes over the others."""
+    class Limited(Busy):
+        def _serve(self, c):
+            if self.now >= 2:
+                self.refused += 1
+                c.close()
+            else:
+                super()._serve(c)
+
+    to = ['q%02d@limited.example' % i for i in range(MANY)]
+    with Limited(7) as sink:
+        fill(s, to)
+        release(s)
+        sink.wait(MANY - 10)
+        deadline = time.monotonic() + WAIT
+        while len(sink.messages) + len(put := [e for e in entries(s, 'limited.example') if e[3] not in ('', 'delivering...')]) < MANY:
+            assert time.monotonic() < deadline, put
+            time.sleep(0.05)
+        assert 0 < len(put) <= 10 and sink.refused, (put, sink.refused)
+        queue_command(s, 'drop')
 
 
 @out
@@ -199,14 +232,6 @@ class Dead(Sink):
             self.connections.append([])
             self.changed.notify_all()
         c.close()
-
-
-def entries(s, domain):
-    """(recipient, attempts, seconds until the next, why) of all that wait for a domain."""
-    with contextlib.closing(sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/queue/queue.db'), uri=True,
-                                            timeout=WAIT)) as db:
-        return db.execute('SELECT recipient, attempts, next_attempt_unix - last_attempt_unix, last_error FROM entry WHERE domain = ? '
-                          'ORDER BY 1', (domain,)).fetchall()
 
 
 def put_off(s, domain, n, attempts=1):

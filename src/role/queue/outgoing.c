@@ -573,16 +573,31 @@ static bool is_for_others(const struct courier *c, const struct attempt *t)
     return word_of(t) == WINDOW_BUSY && window_count(&c->to) > 1;
 }
 
+// Whether another process speaks to a server there: one connection too many is no dead destination.
+static bool has_others(const struct courier *c)
+{
+    for (size_t i = 0; i < MAX_COURIERS; i++) {
+        const struct courier *other = &couriers[i];
+        bool is_relay = c->has_transport && c->transport.kind == TRANSPORT_RELAY;
+
+        if (other != c && other->state == BUSY && other->has_spoken && other->has_transport == c->has_transport &&
+            (!c->has_transport || str_eq(other->transport.name, c->transport.name)) &&
+            (is_relay || str_eq(other->to.domain, c->to.domain)))
+            return true;
+    }
+    return false;
+}
+
 // What a message's end says of its destination. Only that of now, not for good: who says it has read what the server
 // wrote, and speaks here for others' messages.
 static void note_reached(struct courier *c, const struct item *item, bool is_unreached)
 {
     const struct down_place where = place_of(&item->entry, transport_of(c));
 
-    if (is_unreached && item->attempt.class == ATTEMPT_TEMPORARY)
-        down_note(&where, &item->attempt);
-    else
+    if (!is_unreached)
         down_over(&where);
+    else if (item->attempt.class == ATTEMPT_TEMPORARY && !has_others(c))
+        down_note(&where, &item->attempt);
     c->has_spoken |= !is_unreached;
 }
 
