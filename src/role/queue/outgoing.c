@@ -596,7 +596,7 @@ static void note_reached(struct courier *c, const struct item *item, bool is_unr
 
     if (!is_unreached)
         down_over(&where);
-    else if (item->attempt.class == ATTEMPT_TEMPORARY && !has_others(c))
+    else if (item->attempt.class == ATTEMPT_TEMPORARY && !has_others(c) && window_is_dead(c->window))
         down_note(&where, &item->attempt);
     c->has_spoken |= !is_unreached;
 }

@@ -137,6 +137,8 @@ enum window_word {
     WINDOW_BUSY,  // one that has no time (421)
 };
 bool window_heard(struct window *w, enum window_word word);
+/* Whether nobody is there when one more connection is lost: a server that spoke a moment ago may have had enough. */
+bool window_is_dead(const struct window *w);
 /* There are more than may be: some are to end. */
 bool window_is_over(const struct window *w);
 

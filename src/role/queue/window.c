@@ -12,12 +12,15 @@ enum {
     MAX_AT_ONCE = 20,  // of one destination
     REST_MS = 60 * 1000,
     KEPT_MS = 300 * 1000, // without a connection
+    DEAD_AFTER = 3,       // connections that are lost one after the other
 };
 
 struct window {
     uint64_t hash; // of both
     struct str domain, transport;
     unsigned n, most; // connections there are, and may be
+    bool has_spoken;  // a server there, lately
+    unsigned n_lost;  // connections since then
     int64_t rest_until_ms, used_ms;
 };
 
@@ -77,8 +80,10 @@ struct window *window_enter(const struct queue_destination *to)
 
     if (!w)
         w = make(to);
-    else if (!w->n && now - w->used_ms > KEPT_MS)
+    else if (!w->n && now - w->used_ms > KEPT_MS) {
         w->most = 1;
+        w->has_spoken = false;
+    }
     w->n++;
     w->used_ms = now;
     return w;
@@ -95,17 +100,25 @@ bool window_is_over(const struct window *w)
     return w->n > w->most;
 }
 
+bool window_is_dead(const struct window *w)
+{
+    return !w->has_spoken || w->n_lost + 1 >= DEAD_AFTER;
+}
+
 bool window_heard(struct window *w, enum window_word word)
 {
     int64_t now = os_monotonic_ms();
 
     switch (word) {
     case WINDOW_SPOKE:
+        w->has_spoken = true;
+        w->n_lost = 0;
         if (w->n < w->most || w->most >= MAX_AT_ONCE || now < w->rest_until_ms)
             return false;
         w->most++;
         return true;
     case WINDOW_LOST:
+        w->n_lost++;
         w->most -= w->most > 1;
         return false;
     case WINDOW_BUSY:

@@ -90,3 +90,26 @@ TEST(window_forgets)
     window_leave(w);
     os_clock_set_for_test(-1);
 }
+
+// A server that was never there is dead at once, one that spoke a moment ago when it is lost again and again.
+TEST(window_tells_the_dead)
+{
+    const struct queue_destination to = {STR(""), STR("dead.example"), STR("")};
+    struct window *w = window_enter(&to);
+
+    os_clock_set_for_test(1000000);
+    CHECK(window_is_dead(w));
+    (void)window_heard(w, WINDOW_SPOKE);
+    CHECK(!window_is_dead(w));
+    (void)window_heard(w, WINDOW_LOST);
+    CHECK(!window_is_dead(w));
+    (void)window_heard(w, WINDOW_LOST);
+    CHECK(window_is_dead(w)); // with the third
+    (void)window_heard(w, WINDOW_SPOKE);
+    CHECK(!window_is_dead(w));
+    window_leave(w);
+    os_clock_set_for_test(1000000 + 301 * 1000);
+    CHECK(window_enter(&to) == w && window_is_dead(w));
+    window_leave(w);
+    os_clock_set_for_test(-1);
+}
