@@ -76,9 +76,10 @@ int cmd_config_test(int argc, char **argv)
     if (argc > 1)
         return cmd_usage("config test");
     if (!paths_load(&a, &config, &problems, &e)) {
-        fwrite(problems.p, 1, problems.n, stderr);
-        if (problems.n)
+        if (problems.n) {
+            fwrite(problems.p, 1, problems.n, stderr);
             (void)fail(&e, ERR_SYNTAX, "the configuration has errors");
+        }
         return cmd_fail(&e);
     }
     check_certificates(&f, &config);

@@ -260,7 +260,8 @@ static bool sign(const char *path, struct err *e)
     if (!read_message(&a, path, &m, e) || !from_address(&a, m.header, &from, e))
         return false;
     if (!paths_load(&a, &config, &problems, e)) {
-        fwrite(problems.p, 1, problems.n, stderr);
+        if (problems.n)
+            fwrite(problems.p, 1, problems.n, stderr);
         return false;
     }
     if (!config_dkim(&config, &a, from.domain, &configured, e))

@@ -22,7 +22,11 @@ static bool load(struct arena *a, struct config *out, struct err *e)
 {
     AUTO_BUF problems = BUF_LIMIT(4 << 20);
 
-    return paths_load(a, out, &problems, e) || (fwrite(problems.p, 1, problems.n, stderr), false);
+    if (paths_load(a, out, &problems, e))
+        return true;
+    if (problems.n)
+        fwrite(problems.p, 1, problems.n, stderr);
+    return false;
 }
 
 static bool set_admin_password(struct err *e)

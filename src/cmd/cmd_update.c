@@ -164,7 +164,8 @@ static bool find_updates(struct arena *a, struct config *config, const struct sc
     AUTO_BUF problems = BUF_LIMIT(1 << 16);
 
     if (!paths_load(a, config, &problems, e)) {
-        fwrite(problems.p, 1, problems.n, stderr);
+        if (problems.n)
+            fwrite(problems.p, 1, problems.n, stderr);
         return false;
     }
     *out = sconf_get(config->main.root, "Updates");
