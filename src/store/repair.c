@@ -588,13 +588,14 @@ static bool ask_number(const char *sql, uint64_t *out, struct err *e)
     return e->kind == ERR_NONE;
 }
 
-// What is counted of threads is as right as it was before. Only when it was not, all is counted, at one time.
+// What is counted of threads is as right as it was before. Only when it was not, all is counted, at one time. The order
+// of the tables is given: by way of the mailbox, each thread would be looked for in all of its messages.
 static bool count_if_wrong(struct store *st, struct err *e)
 {
     static const char wrong[] =
         "SELECT EXISTS (SELECT 1 FROM thread_mailbox t WHERE (t.emails, t.unread) <> (SELECT count(*), "
-        "coalesce(sum(p.flags & 17 = 0), 0) FROM email e JOIN placement p ON p.email = e.id WHERE e.thread = t.thread "
-        "AND p.mailbox = t.mailbox AND p.flags & 8 = 0)) OR (SELECT coalesce(sum(emails), 0) FROM thread_mailbox) <> "
+        "coalesce(sum(p.flags & 17 = 0), 0) FROM email e CROSS JOIN placement p ON p.email = e.id WHERE e.thread = "
+        "t.thread AND +p.mailbox = t.mailbox AND p.flags & 8 = 0)) OR (SELECT coalesce(sum(emails), 0) FROM thread_mailbox) <> "
         "(SELECT count(*) FROM placement WHERE flags & 8 = 0) OR EXISTS (SELECT 1 FROM mailbox m LEFT JOIN (SELECT "
         "mailbox, count(*) AS n, sum(unread > 0) AS u FROM thread_mailbox GROUP BY mailbox) t ON t.mailbox = m.id WHERE "
         "(m.threads, m.unread_threads) <> (coalesce(t.n, 0), coalesce(t.u, 0)))";
@@ -616,6 +617,21 @@ static bool run_batches(struct store *st, bool (*job)(struct store *, void *, st
     return true;
 }
 
+static bool schema_job(struct store *st, void *ctx, struct err *e)
+{
+    return db_exec(st->db, ctx, e);
+}
+
+// With an index that is there meanwhile: a thread that goes is looked for in all that is mentioned, by SQLite as well.
+static bool drop_old(struct store *st, struct threads_job *j, struct err *e)
+{
+    static char make[] = "CREATE INDEX IF NOT EXISTS thread_ref_meanwhile ON thread_ref (thread)",
+                drop[] = "DROP INDEX IF EXISTS thread_ref_meanwhile";
+
+    return store_write(st, schema_job, make, e) && run_batches(st, gone_job, j, NULL, e) &&
+           store_write(st, schema_job, drop, e);
+}
+
 static bool threads_all(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(SIZE_MAX / 2);
@@ -627,7 +643,7 @@ static bool threads_all(struct store *st, store_progress_fn *progress, struct bu
         return false;
     j.emails = NULL;
     j.at = j.n_emails;
-    if (!run_batches(st, threads_job, &j, progress, e) || !run_batches(st, gone_job, &j, NULL, e) ||
+    if (!run_batches(st, threads_job, &j, progress, e) || !drop_old(st, &j, e) ||
         !count_if_wrong(st, e) || !ask_number("SELECT count(*) FROM thread", &n_threads, e))
         return false;
     buf_printf(told, "%llu message(s) in %llu thread(s)\n", (unsigned long long)j.n, (unsigned long long)n_threads);
