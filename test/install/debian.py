@@ -58,7 +58,7 @@ class Debian:
 
     def __exit__(self, *_):
         self.unshare()
-        if not any(os.path.ismount(p) for p in self.mounted):
+        if not self.mounted:
             shutil.rmtree(self.work, ignore_errors=True)
 
     def path(self, name):
@@ -71,9 +71,8 @@ class Debian:
         self.mounted.append(self.root + path)
 
     def unshare(self):
-        for path in self.mounted:
-            if os.path.ismount(path):
-                subprocess.run(['umount', path])
+        """What cannot be unmounted stays in the list, and nothing is removed."""
+        self.mounted = [path for path in reversed(self.mounted) if subprocess.run(['umount', path]).returncode]
 
     def argv(self, *argv, cwd='/'):
         return ['chroot', self.root, 'sh', '-c', 'cd "$0" && exec "$@"', cwd, *argv]
