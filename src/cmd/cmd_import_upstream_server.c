@@ -362,14 +362,19 @@ static int take_results(void *ctx)
 }
 
 // What is gathered for reports to others can be added once only: nothing tells it from more of the same.
+struct gathered {
+    bool dmarc, tls; // there is some here
+};
+
 static int look_for_gathered(void *ctx)
 {
+    struct gathered *out = ctx;
     struct err e = {0};
     struct reports *r = reports_open(&e);
 
     if (!r)
         return cmd_fail(&e);
-    *(bool *)ctx = reports_has_gathered(r);
+    *out = (struct gathered){reports_has_gathered(r, false), reports_has_gathered(r, true)};
     reports_close(r);
     return 0;
 }
@@ -469,7 +474,7 @@ struct source {
     const char *file, *our_dir;
     confine_fn *fn;
     bool is_of_all;   // none of it is an account's
-    bool is_gathered;
+    const char *gathered; // what that is, of what can be added once only
 };
 
 static bool run(struct str data, int theirs, const struct source *s, struct server_takeover *t, int *code,
@@ -495,11 +500,11 @@ static bool run(struct str data, int theirs, const struct source *s, struct serv
     return is_ok || fail_in(e, "%s", s->file);
 }
 
-static bool has_gathered(struct str data, bool *out, struct err *e)
+static bool has_gathered(struct str data, struct gathered *out, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 * 1024);
     AUTO_FD dir = -1;
-    bool *shared = confine_shared(sizeof *shared);
+    struct gathered *shared = confine_shared(sizeof *shared);
     const char *path;
     int code;
 
@@ -526,34 +531,39 @@ bool upstream_take_server(struct str data, struct str theirs, const struct paths
                           int *code, struct err *e)
 {
     static const struct source sources[] = {
-        {"queue/index.db", "queue", take_queue, false, false},
-        {"auth.db", "auth", take_logins, false, false},
-        {"mtasts.db", "queue", take_policies, true, false},
-        {"dmarcrpt.db", "admin", take_dmarc, true, false},
-        {"tlsrpt.db", "admin", take_tls, true, false},
-        {"dmarceval.db", "admin", take_evaluations, true, true},
-        {"tlsrptresult.db", "admin", take_results, true, true},
+        {"queue/index.db", "queue", take_queue, false, NULL},
+        {"auth.db", "auth", take_logins, false, NULL},
+        {"mtasts.db", "queue", take_policies, true, NULL},
+        {"dmarcrpt.db", "admin", take_dmarc, true, NULL},
+        {"tlsrpt.db", "admin", take_tls, true, NULL},
+        {"dmarceval.db", "admin", take_evaluations, true, "DMARC reports"},
+        {"tlsrptresult.db", "admin", take_results, true, "TLS reports"},
     };
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
     AUTO_BUF problems = BUF_LIMIT(1 << 20);
     AUTO_FD dir = open(arena_cstring(&a, theirs), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct server_takeover t = {.accounts = accounts, .all = all, .files = -1};
     AUTO_FD files = -1;
-    bool is_there = false;
+    struct gathered there = {false, false};
 
     *code = 0;
     if (dir < 0)
         return fail_errno(e, "opening %.*s", STR_FMT(theirs));
     if (!paths_load(&a, &t.config, &problems, e) || !open_queue(dir, &files, e) ||
-        (all && !has_gathered(data, &is_there, e)))
+        (all && !has_gathered(data, &there, e)))
         return false;
     t.files = files;
     for (size_t i = 0; i < COUNT(sources); i++) {
         struct err why = {0};
         int own = 0;
 
-        if ((sources[i].is_of_all && !all) || (sources[i].is_gathered && is_there))
+        if (sources[i].is_of_all && !all)
             continue;
+        if (sources[i].gathered && (sources[i].fn == take_results ? there.tls : there.dmarc)) {
+            if (faccessat(dir, sources[i].file, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                printf("what is gathered for %s: there is some here already, and upstream's is left\n", sources[i].gathered);
+            continue;
+        }
         if (!run(data, dir, &sources[i], &t, &own, &why))
             own = cmd_fail(&why);
         if (own)

@@ -18,9 +18,9 @@ bool reports_count(struct reports *r, struct err *e)
     return true;
 }
 
-bool reports_has_gathered(const struct reports *r)
+bool reports_has_gathered(const struct reports *r, bool is_tls)
 {
-    return r->n_evaluations || r->n_tls_results;
+    return (is_tls ? r->n_tls_results : r->n_evaluations) > 0;
 }
 
 struct reports *reports_open(struct err *e)

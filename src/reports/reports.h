@@ -81,8 +81,8 @@ struct report_tls_result {
 MUST_USE bool reports_add_tls_result(struct reports *r, int64_t now_unix,
                                      const struct report_tls_result *m, struct err *e);
 
-/* Whether something is gathered already. */
-bool reports_has_gathered(const struct reports *r);
+/* Whether something is gathered already, of TLS or of DMARC. */
+bool reports_has_gathered(const struct reports *r, bool is_tls);
 /* Forgets what is too old to be told, and reports that were received long ago. */
 MUST_USE bool reports_expire(struct reports *r, int64_t now_unix, struct err *e);
 

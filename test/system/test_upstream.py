@@ -282,6 +282,12 @@ def what_belongs_to_no_account():
         out = s.command('import', 'upstream', d)[1]
         assert 'others' not in out.replace('of other', '') and '5 were there already' in out, out
         assert 'DMARC reports: 0 taken over, 1 were there already\n' in out, out
+        assert 'gathered for DMARC reports: there is some here' in out and 'gathered for TLS reports: there is some here' in out, out
+        # As when it was interrupted between the two.
+        with contextlib.closing(sqlite3.connect(s.dir + '/data/admin/admin.db')) as db:
+            db.executescript('DELETE FROM tls_failure; DELETE FROM tls_result')
+        out = s.command('import', 'upstream', d)[1]
+        assert 'results for TLS reports to others: 2 taken over\n' in out and 'gathered for DMARC reports: there is some here' in out, out
         assert before == {p: os.stat(p).st_mtime_ns for p in before}
         assert s.command('verifydata')[0] == 0
 
