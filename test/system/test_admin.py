@@ -605,6 +605,29 @@ def only_one_server_per_directory():
 
 
 @test
+def a_late_answer_is_no_other_ones():
+    """A role that answers too late is asked nothing meanwhile, and is not given up."""
+    with running(env={'MOX_REPLY_MS': '300'}) as s:
+        pid = s.pids('mox: queue')[0]
+        os.kill(pid, signal.SIGSTOP)
+        code, out, err = s.command('queue', 'list')
+        assert (code, err) == (1, 'mox: the queue process did not answer in time\n'), (out, err)
+        code, out, err = s.command('queue', 'suppress', 'list')
+        assert code == 1 and 'still busy' in err, (out, err)
+        assert s.command('config', 'tlspubkey', 'list')[0] == 0  # another role's
+        os.kill(pid, signal.SIGCONT)
+        deadline = time.monotonic() + WAIT
+        while True:
+            code, out, err = s.command('queue', 'suppress', 'list')
+            if not code:
+                break
+            assert 'still busy' in err and time.monotonic() < deadline, err
+        assert 'messages' not in out, out  # what the first one asked for
+        assert s.command('queue', 'list')[:2] == (0, 'messages:\n(none)\n')
+        assert s.pids('mox: queue') == [pid]
+
+
+@test
 def roles_come_back_after_a_crash():
     with running() as s:
         for role in ('keys', 'dkim', 'auth', 'queue', 'front', 'session-template', 'account-template',

@@ -27,6 +27,10 @@ static size_t n_clients;
 static struct packet *packet;
 static uid_t own_uid;
 static int64_t stop_ms; // 0: not stopping
+static int64_t reply_ms = REPLY_TIMEOUT_MS;
+// What a process was asked and has not answered in time: until it has, it is asked nothing else, since one answer looks
+// like another. 0: nothing.
+static unsigned owed[ROLE_COUNT];
 
 bool admin_put(struct ctl *c, struct str text, struct err *e)
 {
@@ -72,7 +76,7 @@ static bool run_stop(struct ctl *c, const struct str *arguments, struct err *e)
 
 bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, struct err *e)
 {
-    int64_t end = os_monotonic_ms() + REPLY_TIMEOUT_MS, left;
+    int64_t end = os_monotonic_ms() + reply_ms, left;
 
     while ((left = end - os_monotonic_ms()) > 0) {
         bool is_ours;
@@ -98,6 +102,7 @@ bool admin_expect(struct channel *ch, enum ipc_type type, struct packet *p, stru
             return false;
         }
     }
+    owed[ch->peer] = type;
     return fail(e, ERR_TEMPORARY, "the %s process did not answer in time", role_name(ch->peer));
 }
 
@@ -112,6 +117,9 @@ bool admin_await(struct channel *ch, struct ipc_admin_reply *out, struct err *e)
 bool admin_peer(enum role role, struct service_peer **out, struct err *e)
 {
     *out = service_peer_of(role);
+    if (*out && owed[role])
+        return fail(e, ERR_TEMPORARY, "the %s process is still busy with what it was asked before, try once more",
+                    role_name(role));
     return *out || fail(e, ERR_TEMPORARY, "the %s process is starting again, try once more",
                         role_name(role));
 }
@@ -332,10 +340,19 @@ static void accept_client(void *ctx, int events)
         drop(c);
 }
 
+static void on_opened(struct service_peer *p)
+{
+    owed[p->role] = 0;
+}
+
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
 {
     bool is_ours;
 
+    if (owed[p->role] && m->type == owed[p->role]) {
+        owed[p->role] = 0; // too late: who asked was told so
+        return true;
+    }
     return admin_hear_report(p, m, &is_ours, e) ||
            (!is_ours && fail(e, ERR_DENIED, "an answer nobody asked for"));
 }
@@ -482,8 +499,10 @@ static void on_stop(void)
 
 _Noreturn void admin_main(void)
 {
-    static const struct service_handlers handlers = {.message = on_message, .monitor = on_monitor,
+    static const struct service_handlers handlers = {.message = on_message, .opened = on_opened, .monitor = on_monitor,
                                                      .tick = on_tick, .stop = on_stop};
+    const char *setting = getenv("MOX_REPLY_MS"); // tests do not wait for so long
+    uint64_t ms;
     struct err e = {0};
 
     role_start(&self, ROLE_ADMIN);
@@ -491,6 +510,8 @@ _Noreturn void admin_main(void)
     crypto_warm(); // certificates are parsed here
     psl_warm();
     admin_send_begin();
+    if (setting && str_u64(str_of(setting), REPLY_TIMEOUT_MS, &ms))
+        reply_ms = (int64_t)ms;
     own_uid = geteuid(); // not a call the sandbox has
     if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) || !admin_use_watch(self.config, &e) ||
         !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
