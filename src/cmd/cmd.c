@@ -17,8 +17,11 @@ static const char *program = "mox";
 
 void cmd_say(FILE *to, const char *format, ...)
 {
-    AUTO_BUF line = BUF_LIMIT(1 << 20), shown = BUF_LIMIT(4 << 20);
+    enum { LONGEST = 1 << 20 }; // with its end; what is longer is cut off
+    AUTO_BUF line = BUF_LIMIT(LONGEST), shown = BUF_LIMIT(4 * LONGEST);
+    struct str text;
     va_list args, again;
+    size_t size;
     int n;
 
     if (!format) // none of ours: gcc with sanitizers wants to see it
@@ -27,10 +30,12 @@ void cmd_say(FILE *to, const char *format, ...)
     va_copy(again, args);
     n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (n > 0 && vsnprintf(buf_room(&line, (size_t)n + 1), (size_t)n + 1, format, again) == n)
-        buf_claim(&line, (size_t)n);
+    size = n < 0 ? 1 : n < LONGEST ? (size_t)n + 1 : LONGEST;
+    vsnprintf(buf_room(&line, size), size, format, again);
+    buf_claim(&line, size - 1);
     va_end(again);
-    utf8_put_shown(&shown, str_sub(buf_str(&line), 0, line.n - (line.n > 0)));
+    text = buf_str(&line);
+    utf8_put_shown(&shown, str_sub(text, 0, text.n - str_ends(text, STR("\n"))));
     fprintf(to, "%.*s\n", STR_FMT(buf_str(&shown)));
 }
 
