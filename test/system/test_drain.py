@@ -125,7 +125,7 @@ def a_server_that_has_no_time_is_left_alone(w, s, start):
 
 @out
 def a_connection_too_many_is_no_dead_server(w, s, start):
-    """Those beyond two are closed without a word: what was for them is put off, and the rest comes over the others."""
+    """Those beyond two are closed without a word: what was for them comes over the others, and few are tried."""
     class Limited(Busy):
         def _serve(self, c):
             if self.now >= 2:
@@ -138,12 +138,11 @@ def a_connection_too_many_is_no_dead_server(w, s, start):
     with Limited(7) as sink:
         fill(s, to)
         release(s)
-        sink.wait(MANY // 2)
         deadline = time.monotonic() + WAIT
         while len(sink.messages) + len(put := [e for e in entries(s, 'limited.example') if e[3] not in ('', 'delivering...')]) < MANY:
             assert time.monotonic() < deadline, put
             time.sleep(0.05)
-        assert len(put) <= MANY // 2 and sink.refused, (put, sink.refused)
+        assert len(put) <= 2 and 0 < sink.refused <= 10, (put, sink.refused)
         queue_command(s, 'drop')
 
 

@@ -566,13 +566,6 @@ static enum window_word word_of(const struct attempt *t)
                                          : WINDOW_LOST;
 }
 
-// What the server was too busy for, when there are connections on which it is not, goes over one of these: nobody
-// but us is to blame for there being so many.
-static bool is_for_others(const struct courier *c, const struct attempt *t)
-{
-    return word_of(t) == WINDOW_BUSY && window_count(&c->to) > 1;
-}
-
 // Whether another process speaks to a server there: one connection too many is no dead destination.
 static bool has_others(const struct courier *c)
 {
@@ -586,6 +579,14 @@ static bool has_others(const struct courier *c)
             return true;
     }
     return false;
+}
+
+// What the server was too busy for, or has closed the connection before, when there are connections on which it does
+// its work, goes over one of these: nobody but us is to blame for there being so many.
+static bool is_for_others(const struct courier *c, const struct attempt *t, bool is_unreached)
+{
+    return window_count(&c->to) > 1 &&
+           (word_of(t) == WINDOW_BUSY || (is_unreached && t->class == ATTEMPT_TEMPORARY && has_others(c)));
 }
 
 // What a message's end says of its destination. Only that of now, not for good: who says it has read what the server
@@ -632,10 +633,12 @@ static bool on_end(struct courier *c, struct packet *m, struct err *e)
         item->attempt.dialed = done.tried;
         if (!has_any)
             note_reached(c, item, done.is_unreached);
-        if (is_for_others(c, &item->attempt))
+        if (is_for_others(c, &item->attempt, done.is_unreached)) {
             return_item(item);
-        else
+            word = WINDOW_BUSY;
+        } else {
             note(item, &item->attempt);
+        }
         last = item->entry;
         has_any = true;
     }
