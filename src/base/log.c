@@ -23,7 +23,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum log_level default_level = LOG_INFO;
 static struct package_level packages[MAX_PACKAGES];
 static size_t n_packages;
-static bool is_human;
+static bool is_human, has_priority;
 static int log_fd = STDERR_FILENO;
 static _Thread_local uint64_t thread_cid;
 
@@ -45,6 +45,11 @@ bool log_level_parse(struct str name, enum log_level *out)
 void log_set_human(bool human)
 {
     is_human = human;
+}
+
+void log_set_priority(bool priority)
+{
+    has_priority = priority;
 }
 
 void log_set_fd(int fd)
@@ -242,6 +247,9 @@ static void put_human(struct buf *b, enum log_level level, const char *message,
         }
 }
 
+// As syslog numbers them (RFC 5424 6.2.1).
+static const char priorities[COUNT(level_names)] = {'7', '7', '7', '7', '6', '4', '3', '2', '5'};
+
 static void (*count_line)(enum log_level level);
 
 void log_count_with(void (*fn)(enum log_level level))
@@ -256,6 +264,8 @@ void log_write(enum log_level level, const char *package, const char *message,
 
     if (count_line)
         count_line(level);
+    if (has_priority)
+        buf_printf(&b, "<%c>", priorities[level]);
     if (is_human)
         put_human(&b, level, message, fields, n);
     else

@@ -71,5 +71,7 @@ const char *log_level_name(enum log_level level);
 
 /* logfmt for servers; or "level: message: err (key: value)" for people at a terminal. */
 void log_set_human(bool human);
+/* With "<4>" and the like before each line, of which the journal makes its priority (sd-daemon(3)). */
+void log_set_priority(bool priority);
 /* Where lines go; standard error unless a test says otherwise. */
 void log_set_fd(int fd);

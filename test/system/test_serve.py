@@ -369,6 +369,33 @@ def a_user_that_cannot_be_is_named():
 
 
 @test
+def systemd_is_told_and_its_journal_knows_levels():
+    with serving() as s:
+        s.stop()
+        log = os.stat(s.log_path)
+        for address in (s.dir + '/notify', '\0mox-test-%d' % os.getpid()):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+                systemd.bind(address)
+                systemd.settimeout(WAIT)
+                s.env.update(NOTIFY_SOCKET=address.replace('\0', '@'), JOURNAL_STREAM='%d:%d' % (log.st_dev, log.st_ino))
+                start = len(s.log_text())
+                s.start()
+                assert systemd.recv(100) == b'READY=1'
+                s.stop()
+                assert systemd.recv(100) == b'STOPPING=1'
+            lines = s.log_text(start).splitlines()
+            assert '<5>l=print m="ready to serve" pkg=mox' in lines, lines
+            assert all(re.match(r'<[2-7]>l=', l) for l in lines), lines
+            assert any(l.startswith('<7>l=debug ') for l in lines), lines
+        # Another stream than the journal's, and nobody to tell.
+        s.env.update(NOTIFY_SOCKET='', JOURNAL_STREAM='1:1')
+        start = len(s.log_text())
+        s.start()
+        assert '<' not in s.log_text(start)
+        s.stop()
+
+
+@test
 def without_landlock_it_asks_first():
     """In test builds, where the kernel's Landlock can be left out of account."""
     if os.environ.get('MOX_SANDBOX') != 'off':

@@ -7,23 +7,26 @@
 #include "os/fd.h"
 #include "os/process.h"
 #include "os/sandbox.h"
+#include "os/systemd.h"
 #include "role/monitor/monitor_priv.h"
 
 // Phase one: nobody new comes in, sessions and accounts finish what they are doing.
 void monitor_stop(struct monitor *m, int exit_code)
 {
     struct map_entry *entry;
+    struct err e = {0};
 
     if (m->stopping_ms)
         return;
     LOG(LOG_PRINT, "mox", "shutting down, waiting for connections to end");
     m->stopping_ms = os_monotonic_ms();
     m->exit_code = exit_code;
+    if (!systemd_notify("STOPPING=1", &e))
+        LOG(LOG_DEBUG, "mox", "telling systemd that the server stops", LOG_E(&e));
     roles_stop(m, false);
     accounts_stop(m);
     for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
         struct conn *c = entry->value;
-        struct err e = {0};
 
         if (c->ch.fd >= 0 && !IPC_SEND(&c->ch, stop, NULL, 0, &e))
             LOG(LOG_DEBUG, "mox", "asking a session to stop", LOG_E(&e));

@@ -10,6 +10,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
+#include "os/systemd.h"
 #include "role/monitor/monitor_priv.h"
 
 enum { MOST_HEARD = 10000 };
@@ -104,11 +105,15 @@ static void open_doors(struct monitor *m)
 
 static void say_ready(struct monitor *m)
 {
+    struct err e = {0};
+
     for (size_t i = 0; i < COUNT(started); i++)
         if ((started[i] != ROLE_ACME || m->has_acme) && !role_process(m, started[i]))
             return;
     m->is_ready = true;
     open_doors(m);
+    if (!systemd_notify("READY=1", &e))
+        LOG(LOG_ERROR, "mox", "telling systemd that the server is ready", LOG_E(&e));
     LOG(LOG_PRINT, "mox", "ready to serve");
     if (m->options.ready)
         m->options.ready();
