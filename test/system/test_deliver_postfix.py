@@ -295,7 +295,7 @@ def dane(w, s, start):
 def mta_sts(w, s, start):
     comes(w, s, start, 'enforce', is_tls=True)
     want = {'enforce.example': [(STS, None, None)]}
-    for name, why, *row in (('enforce-own', 'not trusted', 'certificate-not-trusted', ''),
+    for name, why, *row in (('enforce-own', 'not trusted', 'certificate-not-trusted', 'self-signed-certificate'),
                             ('enforce-expired', 'not trusted', 'certificate-expired', ''),
                             ('enforce-other', 'not trusted', 'certificate-host-mismatch', ''),
                             ('enforce-plain', 'STARTTLS', 'starttls-not-supported', '')):
@@ -309,7 +309,7 @@ def mta_sts(w, s, start):
     comes(w, s, start, 'unfetched', is_tls=True)
     counted(s, want | {
         'enforce-elsewhere.example': [(STS, 'validation-failure', 'mtasts-policy-mx-mismatch')],
-        'testing-own.example': [(STS, 'certificate-not-trusted', '')],
+        'testing-own.example': [(STS, 'certificate-not-trusted', 'self-signed-certificate')],
         'testing-plain.example': [(STS, 'starttls-not-supported', '')],
         'none-own.example': [(NONE, None, None)],
         'unfetched.example': [(NONE, None, None), (STS, 'sts-policy-fetch-error', 'http-status-404')],
