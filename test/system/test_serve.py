@@ -174,22 +174,28 @@ def a_full_mailbox_is_said():
         assert count(s.login('ann')) == 1
 
 
+def end_slowly(s, account):
+    """The process of an account, stopped when it was told to end, which it has not."""
+    pid, monitor = s.pids('mox: account ' + account)[0], s.process.pid
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        # Until it has asked whether it may go: that waits for the monitor.
+        deadline = time.monotonic() + WAIT
+        while not re.search(r'^u_seq +ESTAB +[1-9].*pid=%d,' % monitor, run('ss', '-xpH').stdout, re.M):
+            assert time.monotonic() < deadline, 'it has not asked'
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGSTOP)
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    return pid
+
+
 @test
 def who_comes_while_an_account_ends_is_served():
     """It was told to end, and takes its time for it: another process of the account takes what comes."""
     with serving() as s:
         deliver(s, 'ann@example.org')
-        account, monitor = s.pids('mox: account ann')[0], s.process.pid
-        os.kill(monitor, signal.SIGSTOP)
-        try:
-            # Until it has asked whether it may go: that waits for the monitor.
-            deadline = time.monotonic() + WAIT
-            while not re.search(r'^u_seq +ESTAB +[1-9].*pid=%d,' % monitor, run('ss', '-xpH').stdout, re.M):
-                assert time.monotonic() < deadline, 'it has not asked'
-                time.sleep(0.1)
-            os.kill(account, signal.SIGSTOP)
-        finally:
-            os.kill(monitor, signal.SIGCONT)
+        account = end_slowly(s, 'ann')
         try:
             deliver(s, 'ann@example.org')
             c = s.login('ann')
@@ -202,6 +208,31 @@ def who_comes_while_an_account_ends_is_served():
             time.sleep(0.05)
         assert count(c) == 2
         c.logout()
+
+
+@test
+def what_comes_for_an_account_of_a_removed_ones_name_is_not_removed():
+    """Its process ends, and what it had is erased then: until that is done, nobody gets anything to keep there."""
+    with serving() as s:
+        def config(*args):
+            code, _, err = s.command('config', 'account', *args)
+            assert code == 0, err
+
+        config('add', 'carol', 'carol@example.org')
+        deliver(s, 'carol@example.org')
+        account = end_slowly(s, 'carol')
+        try:
+            config('rm', 'carol')
+            with open(os.path.join(s.dir, 'domains.conf'), 'a') as f:  # the command would not
+                f.write('\tcarol:\n\t\tDomain: example.org\n\t\tDestinations:\n\t\t\tcarol@example.org: nil\n')
+            before = os.path.getsize(s.log_path)
+            s.wait_log('domains config reloaded', before)
+            deliver(s, 'carol@example.org', code='451')
+        finally:
+            os.kill(account, signal.SIGCONT)
+        s.wait_log('account and its mail removed')
+        deliver(s, 'carol@example.org')
+        assert len(s.pids('mox: account carol')) == 1
 
 
 @test

@@ -301,6 +301,9 @@ struct account *account_ensure(struct monitor *m, struct str name, struct err *e
     char *copy;
     bool is_ok;
 
+    // Who erases a former account's mail would erase with it what comes now.
+    if (map_get(&m->removed, name))
+        return fail(e, ERR_TEMPORARY, "mail of a former account of that name is being removed, try later"), NULL;
     if (a)
         return a;
     if (!known || name.n > IPC_MAX_NAME)
