@@ -1,5 +1,6 @@
 """Reports about DMARC and TLS: those that come, and our own, with a DNS and senders of their own."""
 import base64
+import ctypes
 import gzip
 import io
 import json
@@ -458,6 +459,31 @@ def reports_are_tried_again():
         assert len(eventually(letters, s, 'ann', 'Report Domain: later.example')) == 1
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT (SELECT count(*) FROM tls_result), (SELECT count(*) FROM letter)').fetchone() == (0, 0)
+
+
+@test
+@needs_dns
+def who_is_promised_what_is_there_already_gets_it():
+    """A resolve that has ended and is not buried yet has a successor before those hear of it that had channels to it."""
+    if os.geteuid():
+        return  # others may not trace a role: its parent hears of its end when who traces it has
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    with wanting(MOX_REPORT_RETRY_MS='200') as (world, s):
+        s.stop()
+        put_tls_results(s, int(time.time()) // 86400 - 1, [('later.example', 'later.example', 0, 0, 1)])
+        s.start()
+        assert s.command('tlsrpt', 'sendreports')[0] == 0
+        s.wait_log('a report waits for the DNS')
+        world.internet.change(Zone('later.example', LATER))
+        first = s.pids('mox: resolve')
+        assert ptrace(0x4206, first[0], None, None) == 0, os.strerror(ctypes.get_errno())  # PTRACE_SEIZE
+        os.kill(first[0], signal.SIGKILL)
+        deadline = time.monotonic() + WAIT
+        while not set(s.pids('mox: resolve')) - set(first):
+            ask_the_dns(s)  # within a second it is not begun twice
+            assert time.monotonic() < deadline
+        assert os.waitpid(first[0], 0x40000000)[0] == first[0]  # __WALL
+        assert len(eventually(letters, s, 'ann', 'Report Domain: later.example')) == 1
 
 
 @test

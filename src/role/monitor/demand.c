@@ -76,10 +76,15 @@ static void asked(void *ctx, int events)
 {
     struct promise *w = ctx;
     struct monitor *m = w->asker->m;
+    struct process *p = role_wanted(m, w->role);
 
     (void)events;
-    if (role_wanted(m, w->role)) // w is no more
+    if (p) {
+        // Also one that began before this was promised, while the process in whose place it is was not buried yet. When it
+        // has just begun, w is no more.
+        keep_promises(m, p);
         return;
+    }
     event_remove(m->loop, w->source);
     w->source = NULL;
 }
