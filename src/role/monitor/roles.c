@@ -476,10 +476,16 @@ struct process *process_start(struct monitor *m, enum role role)
     p->ch = (struct channel){pair[0], ROLE_MONITOR, role};
     p->pid = os_spawn(argv, pair[1], &user, &e);
     fd_close(&pair[1]);
+    if (p->pid < 0) { // nobody would be told of its end
+        LOG(LOG_ERROR, "mox", "starting a role", LOG_E(&e), LOG_S("role", str_of(role_name(role))));
+        channel_close(&p->ch);
+        free(p);
+        return NULL;
+    }
     p->next = m->processes;
     m->processes = p;
     p->source = event_add(m->loop, p->ch.fd, EVENT_READ, process_ready, p, &e);
-    if (p->pid < 0 || !p->source || !send_start(m, p, &e))
+    if (!p->source || !send_start(m, p, &e))
         LOG(LOG_ERROR, "mox", "starting a role", LOG_E(&e), LOG_S("role", str_of(role_name(role))));
     else
         LOG(LOG_DEBUG, "mox", "role started", LOG_S("role", str_of(role_name(role))),
