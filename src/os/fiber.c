@@ -194,6 +194,11 @@ void fiber_cancel(struct fiber *f)
     f->is_cancelled = f->is_woken = true;
 }
 
+bool fiber_is_cancelled(void)
+{
+    return current && current->is_cancelled;
+}
+
 static int count_ready(const struct pollfd *fds, nfds_t n)
 {
     int ready = 0;

@@ -29,6 +29,8 @@ int fiber_wait(struct pollfd *fds, nfds_t n, int timeout_ms);
 void fiber_wake(struct fiber *f);
 /* It waits for nothing any more. */
 void fiber_cancel(struct fiber *f);
+/* Whether the one that this is called in is to come to its end. */
+bool fiber_is_cancelled(void);
 
 /*
  * As poll, outside of fibers: lets those go on whose wait is over. Returns when something happened, be it to them alone

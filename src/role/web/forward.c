@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "os/fiber.h"
 #include "role/web/backend.h"
 #include "web/forward.h"
 
@@ -232,6 +233,8 @@ void forward_serve(struct web_exchange *x, const struct site_handler *h)
             break;
         e = (struct err){0};
     }
+    if (fiber_is_cancelled()) // the client has taken its request back: that is no fault of the server's, and nobody is answered
+        return;
     if (status)
         report(x, h, status, &e);
     else if (!x->is_broken)
