@@ -353,7 +353,6 @@ void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
         return;
     while (session_hear(c)) // its last words may be that an account takes over
         ;
-    c->is_child_running = false;
     close_session(c);
     if (has_crashed) {
         char how[100];
@@ -408,8 +407,6 @@ static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
                      .cipher = info->cipher, .remote = info->remote, .local = info->local);
     fd_close(&pair[1]);
     c->ch = (struct channel){pair[0], ROLE_MONITOR, server_of(c)};
-    c->template = template;
-    c->is_child_running = is_ok;
     c->source = is_ok ? event_add(m->loop, c->ch.fd, EVENT_READ, session_ready, c, e) : NULL;
     return is_ok && c->source;
 }

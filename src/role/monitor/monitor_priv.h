@@ -74,8 +74,6 @@ struct conn {
     size_t n_grants;
     unsigned n_asked;      // channels to services
     bool is_detach_due;    // resumed before its account said that it was parked
-    bool is_child_running; // its template has not reported its end
-    struct process *template;
     struct monitor *m;
 };
 
