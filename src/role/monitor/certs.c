@@ -245,6 +245,6 @@ void certificates_pass_on(struct monitor *m)
     if (front && (!role_send_certificates(m, front, &e) || !IPC_SEND(&front->ch, tls_use, NULL, 0, &e)))
         LOG(LOG_ERROR, "autotls", "passing certificates on", LOG_E(&e));
     for (size_t i = 0; i < COUNT(templates); i++)
-        if (role_process(m, templates[i]))
+        if (role_begun(m, templates[i])) // one that is not ready yet has the old ones
             process_start(m, templates[i]);
 }
