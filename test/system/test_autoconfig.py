@@ -32,23 +32,27 @@ authority = Authority()
 _server = []
 
 
+def start():
+    s = Serve().start()
+    s.stop()
+    shutil.copy(authority.issue(NAMES), os.path.join(s.dir, 'site.pem'))
+    for name in ('CertFile: localhost.crt', 'KeyFile: localhost.key'):
+        s.set_conf(name, name.split()[0] + ' site.pem')
+    s.set_conf('\t\tSMTP:\n', SERVICES + '\t\tSMTP:\n')
+    if os.geteuid() == 0:  # PACC knows no other ports than the usual ones
+        s.set_conf('Port: 1993', 'Port: 993')
+        s.set_conf('Port: 1465', 'Port: 465')
+        s.set_conf('\t\tIMAPS:\n\t\t\tEnabled: true\n', '\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tEnabledOnHTTPS: true\n')
+    path = os.path.join(s.dir, 'domains.conf')
+    text = open(path).read()
+    open(path, 'w').write(text.replace('\texample.org:\n', '\texample.org:\n' + POLICY, 1))
+    return s.start()
+
+
 def web():
-    """One server for all tests of the suite."""
+    """One server for all tests of the suite but one."""
     if not _server:
-        s = Serve().start()
-        s.stop()
-        shutil.copy(authority.issue(NAMES), os.path.join(s.dir, 'site.pem'))
-        for name in ('CertFile: localhost.crt', 'KeyFile: localhost.key'):
-            s.set_conf(name, name.split()[0] + ' site.pem')
-        s.set_conf('\t\tSMTP:\n', SERVICES + '\t\tSMTP:\n')
-        if os.geteuid() == 0:  # PACC knows no other ports than the usual ones
-            s.set_conf('Port: 1993', 'Port: 993')
-            s.set_conf('Port: 1465', 'Port: 465')
-            s.set_conf('\t\tIMAPS:\n\t\t\tEnabled: true\n', '\t\tIMAPS:\n\t\t\tEnabled: true\n\t\t\tEnabledOnHTTPS: true\n')
-        path = os.path.join(s.dir, 'domains.conf')
-        text = open(path).read()
-        open(path, 'w').write(text.replace('\texample.org:\n', '\texample.org:\n' + POLICY, 1))
-        _server.append(s.start())
+        _server.append(start())
     return _server[0]
 
 
@@ -216,6 +220,32 @@ def what_domains_conf_says_now_is_served():
     open(path, 'w').write(text.replace('Mode: enforce', 'Mode: testing'))
     s.wait_log('domains config reloaded', start)
     assert b'mode: testing' in get('https://mta-sts.example.org/.well-known/mta-sts.txt')[2]
+
+
+@test
+def a_domain_that_comes_while_the_first_template_begins_is_served():
+    """The template that began with the old configuration does not send away the one that began after it: none was left."""
+    s = start()
+    try:
+        monitor = s.process.pid
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            first = socket.create_connection((s.ip, HTTPS), timeout=WAIT)  # a template is started for it
+            deadline = time.monotonic() + WAIT
+            while not re.search(r'^u_seq +ESTAB +[1-9].*pid=%d,' % monitor, run('ss', '-xpH').stdout, re.M):
+                assert time.monotonic() < deadline, 'front has not told of it'
+                time.sleep(0.1)
+            p = subprocess.Popen([s.mox, '-config', os.path.join(s.dir, 'mox.conf'), 'config', 'domain', 'add', 'new.example', 'ann'],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=s.env)
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+        out = p.communicate(timeout=WAIT)[0]
+        assert p.returncode == 0, out
+        assert run('curl', '-sSk', '-o', '/dev/null', '-w', '%{http_code}', '--connect-to', '::%s:%d' % (s.ip, HTTPS),
+                   'https://autoconfig.new.example/mail/config-v1.1.xml').stdout == '200'
+        first.close()
+    finally:
+        s.close()
 
 
 @test

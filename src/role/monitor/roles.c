@@ -153,8 +153,9 @@ static void on_config_done(struct process *p)
         return;
     p->is_ready = true;
     send_levels(m, &p->ch);
-    for (struct process *old = m->processes; old; old = old->next)
-        if (old != p && old->role == p->role && !old->is_retired) {
+    // Those that began before it: one that has begun since knows something newer, and takes its place.
+    for (struct process *old = p->next; old; old = old->next)
+        if (old->role == p->role && !old->is_retired) {
             struct err e = {0};
 
             old->is_retired = true;
