@@ -307,8 +307,11 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
         (void)unlinkat(m->config_dir, beside, 0);
         return fail_in(e, "writing %s, which is as it was", domains_name);
     }
-    if (fsync(m->config_dir) || fstat(fd, &st))
-        return fail_errno(e, "writing %s", domains_name);
+    // It is in its place, and used: without the keys that it names nothing would start again.
+    if (fsync(m->config_dir))
+        LOG(LOG_ERROR, "mox", "whether a change of domains.conf is on the disk is not known", LOG_S("why", str_of(strerror(errno))));
+    if (fstat(fd, &st))
+        return fail_errno(e, "looking at %s", domains_name);
     *changed_at = changed_ns(&st);
     return true;
 }
