@@ -477,12 +477,14 @@ def who_is_promised_what_is_there_already_gets_it():
         world.internet.change(Zone('later.example', LATER))
         first = s.pids('mox: resolve')
         assert ptrace(0x4206, first[0], None, None) == 0, os.strerror(ctypes.get_errno())  # PTRACE_SEIZE
+        start = os.path.getsize(s.log_path)
         os.kill(first[0], signal.SIGKILL)
         deadline = time.monotonic() + WAIT
         while not set(s.pids('mox: resolve')) - set(first):
             ask_the_dns(s)  # within a second it is not begun twice
             assert time.monotonic() < deadline
         assert os.waitpid(first[0], 0x40000000)[0] == first[0]  # __WALL
+        s.wait_log('role ended unexpectedly', start)
         assert len(eventually(letters, s, 'ann', 'Report Domain: later.example')) == 1
 
 

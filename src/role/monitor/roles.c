@@ -154,8 +154,9 @@ static void on_config_done(struct process *p)
     p->is_ready = true;
     send_levels(m, &p->ch);
     // Those that began before it: one that has begun since knows something newer, and takes its place.
+    // One that has ended, and is only not buried yet, was not sent away.
     for (struct process *old = p->next; old; old = old->next)
-        if (old->role == p->role && !old->is_retired) {
+        if (old->role == p->role && !old->is_retired && old->ch.fd >= 0) {
             struct err e = {0};
 
             old->is_retired = true;
