@@ -47,8 +47,9 @@ static const struct field acme_fields[] = {
     O("IssuerDomainName", STRING, "For suggested CAA records. Default for Let's Encrypt: "
                                   "letsencrypt.org."),
     O("DNSHook", STRING, "Program that sets records for dns-01, which then is the only challenge that is used. It is run as "
-                         "User, in this file's directory, with the words set or clear, the record's name and its text, and "
-                         "ends when the record can be seen, within five minutes."),
+                         "User with the words set or clear, the record's name and its text, and ends when the record can be "
+                         "seen, within five minutes. Started by root, the server closes this file's directory to User: the "
+                         "program lies elsewhere then, such as /usr/local/sbin/set-record."),
     O_STRUCT("DNSUpdate", dns_update, "Server that takes updates of the DNS (RFC 2136), signed with a key for hmac-sha256 (TSIG), for "
                                       "dns-01, which then is the only challenge that is used."),
     O_STRUCT("ExternalAccountBinding", eab, "Key for an existing account at the authority."),

@@ -51,6 +51,21 @@ class Fresh:
     def serve(self, log):
         return subprocess.Popen([MOX, 'serve'], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
 
+    def start(self):
+        with open(self.log_path, 'ab') as log:
+            begin = log.tell()
+            self.process = self.serve(log)
+        deadline = time.monotonic() + WAIT
+        while 'ready to serve' not in read(self.log_path)[begin:]:
+            assert self.process.poll() is None and time.monotonic() < deadline, read(self.log_path)[-3000:]
+            time.sleep(0.02)
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            self.process.wait(WAIT)
+        self.process = None
+
     def __enter__(self):
         self.internet.start()
         self.printed = self.mox(*self.setup)
@@ -68,19 +83,12 @@ class Fresh:
         with open(path, 'w') as f:
             f.write(public + inside)
         self.log_path = os.path.join(self.dir, 'log')
-        log = open(self.log_path, 'ab')
-        self.process = self.serve(log)
-        deadline = time.monotonic() + WAIT
-        while 'ready to serve' not in read(self.log_path):
-            assert self.process.poll() is None and time.monotonic() < deadline, read(self.log_path)[-3000:]
-            time.sleep(0.02)
+        self.start()
         self.internet.change(self.zone(self.records))
         return self
 
     def __exit__(self, *_):
-        if self.process:
-            self.process.terminate()
-            self.process.wait(WAIT)
+        self.stop()
         self.internet.close()
         shutil.rmtree(self.dir, ignore_errors=True)
         shutil.rmtree(self.authority.dir, ignore_errors=True)

@@ -85,6 +85,8 @@ bool hook_ended(struct monitor *m, pid_t pid, int status)
             continue;
         h->pid = 0;
         os_describe_status(status, how, sizeof how);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127) // os_start_program
+            snprintf(how, sizeof how, "it is not there, or User may not execute it or enter its directory");
         if (!is_ok)
             LOG(LOG_ERROR, "autotls", "program for the DNS failed", LOG_S("program", str_of(h->path)),
                 LOG_S("how", str_of(how)));
