@@ -128,14 +128,17 @@ def wait_acknowledged(load, n):
 
 def kill_one(server, title):
     """Kills a process of that role, when there is one; the monitor takes all with it."""
-    pids = server.pids(title)
+    pids = set(server.pids(title))
     if title == 'mox: session':
-        pids = [p for p in pids if p not in server.pids('mox: session-template')]
-    if not pids:
-        return 0
-    try:
-        os.kill(random.choice(pids), signal.SIGKILL)
-    except ProcessLookupError:
+        pids -= set(server.pids('mox: session-template'))
+    # Sessions are short: some of those that were there have gone meanwhile, the latest is the likeliest to be there yet.
+    for pid in sorted(pids, reverse=True) if title == 'mox: session' else random.sample(sorted(pids), len(pids)):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            break
+        except ProcessLookupError:
+            pass
+    else:
         return 0
     if title == 'mox: monitor':
         server.process.wait(WAIT)
