@@ -9,16 +9,9 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/compiler.h"
 #include "base/die.h"
 #include "os/clock.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN 1
-#endif
-#endif
 
 enum { MAX_OWN_FDS = 64 };
 
