@@ -1,5 +1,5 @@
 /*
- * Reports that an account has read, on their way to admin (ipc/messages.h, report_received): the bytes
+ * Reports that an account has read, on their way to admin (ipc/messages/reports.h, report_received): the bytes
  * of the memory file. Whoever takes them trusts neither the account nor the report: every text is UTF-8
  * and within its limit, every count too.
  */

@@ -102,7 +102,7 @@ struct decide_source {
 
 /* --- deciding ----------------------------------------------------------------------------------- */
 
-/* As ipc/messages.h, findings. */
+/* As ipc/messages/account.h, findings. */
 struct decide_findings {
     bool is_tls, is_smtputf8, has_from;
     struct str from_localpart, from_domain, from_org_domain;

@@ -1,6 +1,6 @@
 /*
  * What can be found out about the sender of a message before its bytes are believed: the words in
- * which a session tells an account's decision (ipc/messages.h, `findings`; policy/decide.h).
+ * which a session tells an account's decision (ipc/messages/account.h, `findings`; policy/decide.h).
  */
 #pragma once
 

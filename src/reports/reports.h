@@ -58,7 +58,7 @@ MUST_USE bool reports_list(struct reports *r, bool is_tls, struct str domain, ui
 
 /* --- gathered.c: for our reports ---------------------------------------------------------------- */
 
-/* A message, as ipc/messages.h has it (dmarc_evaluation). */
+/* A message, as ipc/messages/reports.h has it (dmarc_evaluation). */
 struct report_evaluation {
     struct str policy_domain, record, source_ip, overrides, header_from, envelope_from, envelope_to;
     struct str spf_domain, spf, dkim;

@@ -1,4 +1,6 @@
-"""One role on its own, spoken to as the monitor and its peers do: messages by their definitions in messages.h."""
+"""One role on its own, spoken to as the monitor and its peers do: messages by their definitions in src/ipc."""
+import functools
+import glob
 import os
 import re
 import socket
@@ -11,9 +13,17 @@ from harness import MOX, ROOT, WAIT
 PACK = {'u8': '<B', 'u32': '<I', 'u64': '<Q'}
 
 
+@functools.cache
+def text_of(headers):
+    text = ''
+    for path in sorted(glob.glob(os.path.join(ROOT, 'src', 'ipc', headers))):
+        with open(path) as f:
+            text += f.read()
+    return text
+
+
 def names_in(header, pattern):
-    with open(os.path.join(ROOT, 'src', 'ipc', header)) as f:
-        return re.findall(pattern, f.read(), re.M)
+    return re.findall(pattern, text_of(header), re.M)
 
 
 ROLES = names_in('role.h', r'^    ROLE_(\w+),$')
@@ -23,17 +33,16 @@ TYPES = ['none'] + names_in('messages.h', r'^    M\((\w+),')
 RECORDS = ['none'] + names_in('compiled.h', r'^    M\((\w+)\)')
 
 
-def fields_of(macro, header='messages.h'):
+def fields_of(macro, headers='messages/*.h'):
     """(type, name) of each field of a definition, which may use other lists of fields."""
-    with open(os.path.join(ROOT, 'src', 'ipc', header)) as f:
-        body = re.search(r'#define %s\(F\)((?:.*\\\n)*.*\n)' % macro, f.read()).group(1)
+    body = re.search(r'#define %s\(F\)((?:.*\\\n)*.*\n)' % macro, text_of(headers)).group(1)
     for kind, name, other in re.findall(r'\bF\((\w+), (\w+),|\b(\w+)\(F\)', body):
-        yield from fields_of(other, header) if other else [(kind, name)]
+        yield from fields_of(other, headers) if other else [(kind, name)]
 
 
 def encode(message, **values):
     """Its bytes; what is not said is 0 or empty."""
-    return bytes([TYPES.index(message)]) + encode_fields(message, 'messages.h', values)
+    return bytes([TYPES.index(message)]) + encode_fields(message, 'messages/*.h', values)
 
 
 def encode_record(record, **values):
@@ -42,9 +51,9 @@ def encode_record(record, **values):
     return struct.pack('<BI', RECORDS.index(record), len(body)) + body
 
 
-def encode_fields(message, header, values):
+def encode_fields(message, headers, values):
     out = b''
-    for kind, name in fields_of('ipc_%s_FIELDS' % message, header):
+    for kind, name in fields_of('ipc_%s_FIELDS' % message, headers):
         if kind == 'str':
             value = values.get(name, b'')
             value = value.encode() if isinstance(value, str) else value
