@@ -315,6 +315,30 @@ bool confine_databases(const struct confine_database *dbs, size_t n, int out, co
     return child > 0 && wait_for(child, code, e);
 }
 
+/* --- connections ------------------------------------------------------------------------------------------- */
+
+static bool enter_with_connection(int connection, const struct sandbox *box, pid_t parent, struct err *e)
+{
+    const struct os_user nobody = os_user_nobody();
+
+    close_all_but(connection, connection);
+    if (!geteuid() && !os_user_become(&nobody))
+        return fail_errno(e, "becoming nobody");
+    return stay_with(parent, e) && sandbox_enter(box, NULL, 0, e);
+}
+
+pid_t confine_connection(int connection, const struct sandbox *box, confine_fn *fn, void *ctx, struct err *e)
+{
+    pid_t self = getpid(), child = make_child(e);
+
+    if (!child) {
+        bool is_inside = enter_with_connection(connection, box, self, e);
+
+        run_child(is_inside, fn, ctx, e);
+    }
+    return child;
+}
+
 void *confine_shared(size_t n)
 {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

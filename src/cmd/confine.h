@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -30,5 +31,11 @@ struct confine_database {
 };
 MUST_USE bool confine_databases(const struct confine_database *dbs, size_t n, int out, confine_fn *fn, void *ctx, int *code,
                                 struct err *e);
+/*
+ * Runs fn in a child that has the connection and nothing else, and, started by root, is nobody: for bytes of strangers. box is the
+ * sandbox that closes around it. Does not wait for it. The process id, or -1; the connection stays the caller's, too.
+ */
+struct sandbox;
+pid_t confine_connection(int connection, const struct sandbox *box, confine_fn *fn, void *ctx, struct err *e);
 /* Memory that a child's changes of can be seen in. */
 void *confine_shared(size_t n);

@@ -447,6 +447,10 @@ const struct cmd cmd_verbs[] = {
     {"updates genkey", ">privkey-file", "Generate a private key for signing changes.", cmd_updates_genkey, true},
     {"updates pubkey", "privkey-file", "Print the public half of a key, for Updates in mox.conf.",
      cmd_updates_pubkey, true},
+    {"updates serve", "[-address ip:port] [-changelog file]", "Serve a list of changes over HTTP, at /changelog.\n\n"
+     "With ?from=v1.2.3 only what is newer. The file (changelog.json) is read for each request. The\n"
+     "address is 127.0.0.1:8596 without -address: HTTPS, and limits for clients, are for a web server\n"
+     "in front of it.", cmd_updates_serve, true},
     {"updates verify", "pubkey <changes-file", "Verify the signatures of a list of changes, and print them.",
      cmd_updates_verify, true},
     {"help", "[command ...]", "Print help about commands.", cmd_help, false},

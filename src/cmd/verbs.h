@@ -53,3 +53,4 @@ cmd_run_fn cmd_verifydata, cmd_recalculatemailboxcounts, cmd_fixmsgsize, cmd_rep
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,
     cmd_tlspubkey_gen; // cmd_tlspubkey.c
 cmd_run_fn cmd_checkupdate, cmd_updates_addsigned, cmd_updates_genkey, cmd_updates_pubkey, cmd_updates_verify; // cmd_update.c
+cmd_run_fn cmd_updates_serve; // cmd_update_serve.c

@@ -130,16 +130,23 @@ static bool is_signed(struct str text, struct str signature_base64, const struct
            public_key_verify_text(key, text, buf_str(&signature));
 }
 
+static bool find_changes(const json_t *root, const json_t **out, struct err *e)
+{
+    *out = json_object_get(root, "Changes");
+    return (json_is_array(*out) && json_array_size(*out) <= UPDATE_MAX_CHANGES) ||
+           fail(e, ERR_SYNTAX, "it has no list of changes, or too many");
+}
+
 // What is not newer is not looked at: it may have been signed by a key of its time.
 static bool take_changes(struct arena *a, const json_t *root, const struct public_key *key,
                          const struct update_version *since, struct update_change **out, size_t *n,
                          struct err *e)
 {
-    const json_t *changes = json_object_get(root, "Changes");
+    const json_t *changes;
     size_t cap = 0;
 
-    if (!json_is_array(changes) || json_array_size(changes) > UPDATE_MAX_CHANGES)
-        return fail(e, ERR_SYNTAX, "it has no list of changes, or too many");
+    if (!find_changes(root, &changes, e))
+        return false;
     for (size_t i = 0; i < json_array_size(changes); i++) {
         const json_t *value = json_array_get(changes, i);
         struct update_change change;
@@ -179,6 +186,41 @@ bool update_changelog_parse(struct arena *a, struct str json, struct str key,
     public_key_free(public_key);
     if (!is_ok)
         *n = 0;
+    return is_ok;
+}
+
+static bool put_since(struct buf *out, const json_t *root, const struct update_version *since, struct err *e)
+{
+    static const char *const members[] = {"PubKey", "Sig", "Text"};
+    const json_t *changes;
+
+    if (!find_changes(root, &changes, e))
+        return false;
+    BUF_PUT(out, "{\"Changes\": [");
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const json_t *value = json_array_get(changes, i);
+        struct update_change change;
+
+        if (!take_text(json_text_at(value, "Text"), &change, e))
+            return false;
+        if (since && update_version_compare(&change.version, since) <= 0)
+            break;
+        for (size_t k = 0; k < COUNT(members); k++) {
+            buf_printf(out, "%s\"%s\": ", k ? ", " : i ? ",\n{" : "\n{", members[k]);
+            json_put_string(out, json_text_at(value, members[k]));
+        }
+        BUF_PUT(out, "}");
+    }
+    BUF_PUT(out, "\n]}\n");
+    return !out->full || fail(e, ERR_LIMIT, "the list of changes does not fit");
+}
+
+bool update_changelog_since(struct buf *out, struct str json, const struct update_version *since, struct err *e)
+{
+    json_t *root = json_read(json, UPDATE_MAX_VALUES, e);
+    bool is_ok = root && put_since(out, root, since, e);
+
+    json_decref(root);
     return is_ok;
 }
 

@@ -45,6 +45,11 @@ struct update_change {
 MUST_USE bool update_changelog_parse(struct arena *a, struct str json, struct str key,
                                      const struct update_version *since, struct update_change **out,
                                      size_t *n, struct err *e);
+/*
+ * The same, for whoever publishes it: of a list as long as it was made, the items newer than since, or all without it (NULL), as
+ * a list again. Signatures are not looked at. ERR_SYNTAX, ERR_LIMIT.
+ */
+MUST_USE bool update_changelog_since(struct buf *out, struct str json, const struct update_version *since, struct err *e);
 /* Where what is newer than a version is found. */
 struct str update_changelog_url(struct arena *a, struct str url, struct str version);
 

@@ -1,6 +1,6 @@
 /*
  * Newer versions: the first byte chooses, the rest is a record, a list of changes, or a change that we sign:
- * what we sign can be read again.
+ * what we sign can be read again, and what is served of a list, too.
  */
 #include <stdint.h>
 
@@ -47,6 +47,16 @@ static void check_version(const struct update_version *v)
         die("the version is not the same");
 }
 
+static void check_served(struct str json)
+{
+    AUTO_BUF once = BUF_LIMIT(4 << 20), again = BUF_LIMIT(4 << 20);
+
+    if (!update_changelog_since(&once, json, NULL, NULL))
+        return;
+    if (!update_changelog_since(&again, buf_str(&once), NULL, NULL) || !str_eq(buf_str(&once), buf_str(&again)))
+        die("what is served of a list is another one");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char key[ED25519_BYTES] = "not a key that anybody has used";
@@ -66,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (data[0] % 3 == 1) {
         if (update_changelog_parse(&a, rest, str_at(key, sizeof key), &none, &changes, &n, NULL) && n)
             die("a change that nobody has signed");
+        check_served(rest);
     } else
         check_own(&a, rest);
     return 0;

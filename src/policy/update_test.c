@@ -122,6 +122,41 @@ TEST(update_changelogs)
     private_key_free(other.key);
 }
 
+static bool since(struct buf *out, const char *json, const char *version)
+{
+    AUTO_EXACT in = exact_copy(str_of(json));
+    struct update_version v;
+
+    buf_reset(out);
+    return update_changelog_since(out, in.str, version && update_version_parse(str_of(version), &v) ? &v : NULL, NULL);
+}
+
+TEST(update_changelogs_to_be_served)
+{
+    static const char list[] = "{\"Changes\": [{\"Text\": \"version: v0.3.0\\n\", \"Sig\": \"Ym9i\", \"PubKey\": \"YW5u\"},"
+                               " {\"Text\": \"version: v0.2.0\"}]}";
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    AUTO_BUF out = BUF_LIMIT(8192), good = BUF_LIMIT(8192), small = BUF_LIMIT(32);
+    struct signer s = signer_new(&a);
+    struct update_change *changes;
+    size_t n;
+    struct err e;
+
+    CHECK(since(&out, list, "v0.2.0"));
+    CHECK_STR(buf_str(&out), STR("{\"Changes\": [\n{\"PubKey\": \"YW5u\", \"Sig\": \"Ym9i\", \"Text\": \"version: v0.3.0\\u000a\"}\n]}\n"));
+    CHECK(since(&out, list, "v0.3.0"));
+    CHECK_STR(buf_str(&out), STR("{\"Changes\": [\n]}\n"));
+    CHECK(since(&out, list, NULL) && str_find_str(buf_str(&out), STR("v0.2.0")) > 0);
+    CHECK(!since(&small, list, NULL) && !since(&out, "", NULL) && !since(&out, "{}", NULL) &&
+          !since(&out, "{\"Changes\": [1]}", NULL));
+    // What is served is believed by who asks.
+    put_changes(&good, &s, "version: v0.3.0\ndate: 2026-11-01\n\n- \"faster\"\t\xc3\xa4\n", "version: v0.2.0\n");
+    buf_reset(&out);
+    CHECK(update_changelog_since(&out, buf_str(&good), NULL, NULL));
+    CHECK(parse(&a, buf_str(&out), s.public, "0.1.0", &n, &changes, &e) && n == 2);
+    private_key_free(s.key);
+}
+
 TEST(update_changelogs_that_are_none)
 {
     static const struct {

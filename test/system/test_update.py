@@ -1,5 +1,6 @@
 """Newer versions: told by the DNS, described by a signed list behind HTTPS, sent to the postmaster once."""
 import email
+import json
 import email.policy
 
 from outside import *
@@ -133,6 +134,96 @@ def who_does_not_say_where_is_told_so():
     with serving() as s:
         code, out, err = s.command('checkupdate')
         assert code == 1 and not out and 'no Updates section' in err, (out, err)
+
+
+@contextlib.contextmanager
+def served(w, address, *args):
+    """`mox updates serve` of the world's list, ready; its log comes after."""
+    log = []
+    p = subprocess.Popen([MOX, 'updates', 'serve', '-address', address, *args], stderr=subprocess.PIPE, text=True, cwd=w.dir)
+    try:
+        log.append(p.stderr.readline())
+        assert 'serving a list of changes' in log[0], log
+        yield p, log
+    finally:
+        p.terminate()
+        log.extend(p.stderr)
+        p.wait(WAIT)
+
+
+def asked(address, raw, half_closed=True):
+    """What is answered to these bytes: status, fields, body."""
+    host, port = address.rsplit(':', 1)
+    with socket.create_connection((host, int(port)), WAIT) as c:
+        c.sendall(raw)
+        if half_closed:
+            c.shutdown(socket.SHUT_WR)
+        reply = b''
+        while piece := c.recv(65536):
+            reply += piece
+    head, _, body = reply.partition(b'\r\n\r\n')
+    status, *fields = head.decode().split('\r\n')
+    return status.split()[1] if reply else '', dict(f.split(': ', 1) for f in fields), body
+
+
+def get(address, target, method='GET'):
+    return asked(address, ('%s %s HTTP/1.1\r\nHost: x\r\n\r\n' % (method, target)).encode())
+
+
+@test
+def a_list_of_changes_is_served():
+    w, address = World(), '%s:8596' % ip(HOST)
+    path = os.path.join(w.dir, 'changelog.json')
+    try:
+        shutil.copy(os.path.join(w.dir, (w.changes(), 'changes.json')[1]), path)
+        with served(w, address) as (p, log):
+            texts = lambda target: [c['Text'] for c in json.loads(get(address, target)[2])['Changes']]
+            first = 'version: v0.0.1\n\n- first\n'
+            assert texts('/changelog?from=v0.0.1') == texts('/changelog?from=0.0.1') == [NEWER]
+            assert texts('/changelog?from=v9.0.1') == [] and texts('/changelog?from=new') == texts('/changelog') == [NEWER, first]
+            status, fields, body = get(address, '/changelog')
+            assert status == '200' and fields['Content-Type'] == 'application/json; charset=utf-8', fields
+            assert run(MOX, 'updates', 'verify', w.public, input=body.decode()).stdout.startswith('2 changes, all signed')
+            status, head, none = get(address, '/changelog', 'HEAD')
+            assert status == '200' and not none and head['Content-Length'] == fields['Content-Length'] == str(len(body)), head
+            # Other clients, and what is none.
+            assert run('curl', '-sS', 'http://%s/changelog?from=v0.0.1' % address).stdout == get(address, '/changelog?from=v0.0.1')[2].decode()
+            assert get(address, '/')[0] == get(address, '/changelog/x')[0] == get(address, '/../etc/passwd')[0] == '404'
+            assert get(address, '/changelog', 'POST')[:2][0] == '405'
+            for raw, status in ((b'GET /changelog HTTP/1.1\r\n\r\n', '400'), (b'\x16\x03\x01\0\0\r\n\r\n', '400'), (b'GET', ''),
+                                (b'GET /changelog HTTP/1.1\r\nHost: x\r\nX: ' + 40000 * b'a', '431'),
+                                (b'GET /changelog HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', '400')):
+                assert asked(address, raw)[0] == status, (raw[:50], asked(address, raw))
+            # Who says nothing keeps nobody waiting; its process can open nothing and has the connection alone.
+            children = lambda: set(open('/proc/%d/task/%d/children' % (p.pid, p.pid)).read().split())
+            before = children()
+            with socket.create_connection((ip(HOST), 8596)) as silent:
+                deadline, found = time.monotonic() + WAIT, None
+                is_ready = lambda c: open('/proc/%s/cmdline' % c).read().startswith('mox: updates 127.') and (
+                    os.environ.get('MOX_SANDBOX') == 'off' or 'Seccomp:\t2' in open('/proc/%s/status' % c).read())
+                while not found:
+                    assert time.monotonic() < deadline
+                    found = [c for c in children() - before if is_ready(c)]
+                assert get(address, '/changelog')[0] == '200'
+                sockets = [os.readlink('/proc/%s/fd/%s' % (found[0], fd)) for fd in os.listdir('/proc/%s/fd' % found[0])
+                           if int(fd) > 2]
+                assert len(sockets) == 1 and sockets[0].startswith('socket:'), sockets
+                assert os.geteuid() or 'Uid:\t65534\t65534' in open('/proc/%s/status' % found[0]).read()
+            # What is added is served; what is no list is not, and is again when it is one.
+            run(MOX, 'updates', 'addsigned', w.keys['own'], path, input='version: v9.0.2\n')
+            assert texts('/changelog?from=v9.0.1') == ['version: v9.0.2\n']
+            with open(path, 'a') as f:
+                f.write('}')
+            assert get(address, '/changelog')[0] == '500'
+            os.unlink(path)
+            assert get(address, '/changelog')[0] == '500'
+        assert '/changelog' in ''.join(log[1:]), log
+        # Without a list it does not start.
+        for args in ((), ('-changelog', w.keys['own']), ('x',), ('-address', 'nowhere')):
+            p = subprocess.run([MOX, 'updates', 'serve', '-address', address, *args], capture_output=True, text=True, timeout=WAIT, cwd=w.dir)
+            assert p.returncode in (1, 2) and 'serving' not in p.stderr, p
+    finally:
+        shutil.rmtree(w.dir, ignore_errors=True)
 
 
 main('update')
