@@ -161,8 +161,7 @@ def a_server_without_certificates_gets_both_kinds():
             for port, more in ((TLS_PORT, ()), (1993, ()), (1465, ()), (1025, STARTTLS)):
                 got = s.wait_seen(is_pebbles, port, *more)
                 assert got[0] == 'ecdsa' and got[2] == 'mail.example.org', (port, got)
-                got = s.seen(port, *more, *RSA_ONLY)
-                assert got and got[:2] == ('rsa', 'Pebble'), (port, got)
+                s.wait_seen(lambda got: got and got[:2] == ('rsa', 'Pebble'), port, *more, *RSA_ONLY)
             # Whoever trusts the authority is content, with the whole chain.
             with socket.create_connection((s.ip, 1993), timeout=WAIT) as c:
                 ca.wrap_socket(c, server_hostname='mail.example.org').close()
@@ -215,7 +214,7 @@ def renewals_binding_and_refused_nonces():
     with open(os.path.join(s.dir, 'eab.txt'), 'w') as f:
         f.write('zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W\n')
     try:
-        pebble.start(PEBBLE_WFE_NONCEREJECT='30', PEBBLE_AUTHZREUSE='100')
+        pebble.start(PEBBLE_WFE_NONCEREJECT='10', PEBBLE_AUTHZREUSE='100')
         s.start()
         s.wait_log('kind=rsa not_after')
         s.wait_log('kind=ecdsa not_after')
@@ -272,6 +271,7 @@ def http_01_and_keys_of_the_host():
             assert public_key(s, 1025, *STARTTLS) == want['ec']
             s.wait_log_count(GOT, 2)
             s.wait_seen(is_pebbles, 1993)
+            s.wait_seen(is_pebbles, 1993, *RSA_ONLY)
             assert public_key(s, 1993) == want['ec'] and public_key(s, 1993, *RSA_ONLY) == want['rsa']
             log = s.log_text()
             assert log.count('kind=http-01') >= 1 and log.count('kind=tls-alpn-01') >= 1 and 'private key not usable' in log, log[-3000:]
@@ -354,12 +354,14 @@ def dns_01_by_updates_of_the_dns():
             s.start()
             s.wait_log('kind=rsa not_after')
             s.wait_seen(is_pebbles, 1993)
-            s.wait_log_count('does=clear', 2)
+            # Two, unless pebble lets the first authorization stand for the second: it does in one of a hundred with 0 too.
+            n = s.log_text().count('m="challenge"')
+            s.wait_log_count('does=clear', n)
             name = '_acme-challenge.mail.example.org.'
-            assert server.updates == [(name, 'clear'), (name, 'set'), (name, 'clear')] * 2, server.updates
+            assert n and server.updates == [(name, 'clear'), (name, 'set'), (name, 'clear')] * n, server.updates
             assert not any(server.records.values()), server.records
             log = s.log_text()
-            assert log.count('the record can be seen') == 2 and 'kind=dns-01' in log and 'tls-alpn-01' not in log, log[-3000:]
+            assert log.count('the record can be seen') == n and 'kind=dns-01' in log and 'tls-alpn-01' not in log, log[-3000:]
             # An answer that somebody else has signed.
             server.signs = wrong
             start = len(log)
@@ -411,13 +413,14 @@ def a_full_disk_under_the_certificates():
 def attempts_that_failed_are_known_after_a_restart():
     pebble = Pebble(other_ip(), None)  # nobody is there
     s = Served(pebble)
+    began = time.time()
     try:
         s.start()
         s.wait_log_count('no certificate from the authority', 2)
         with open(s.file('state', 'state.json')) as f:
             attempts = [a for a in json.load(f)['attempts'] if a['host'] == 'mail.example.org']
         assert len(attempts) == 2 and all(a['failures'] == 1 for a in attempts), attempts
-        assert all(a['next_try'] >= time.time() + 30 for a in attempts), attempts
+        assert all(a['next_try'] >= int(began) + 60 for a in attempts), attempts
         s.stop()
         start = len(s.log_text())
         s.start()
@@ -438,7 +441,7 @@ for begin in scenarios:
 @test
 def signatures_go_on_while_a_key_is_made():
     """A key of RSA takes up to seconds: who shakes hands meanwhile is answered."""
-    hosts = ['h%d.example' % i for i in range(3)]
+    hosts = ['h%d.example' % i for i in range(12)]
     config = encode_record('listener', index=0, protocol=4, port=443, hostname='x.example') + \
         encode_record('acme_provider', name='test', directory_url='https://ca.example/dir', kinds=7) + \
         b''.join(encode_record('acme_host', provider='test', host=h) for h in hosts)
@@ -458,15 +461,18 @@ def signatures_go_on_while_a_key_is_made():
                 assert (name, m['request'], m['is_ok']) == ('signed', n, 1), m
             sign(1)
             meanwhile, requests = 0, []
-            for i, host in enumerate(hosts):
+            for i, host in enumerate(hosts):  # until one took long enough: chance decides how long
                 acme.send('acme_csr', request=i, provider='test', host=host, kind=2)
+                meanwhile = 0
                 while not select.select([acme.sock], [], [], 0)[0]:
                     meanwhile += 1
                     sign(1 + meanwhile)
                 name, m, _ = acme.hear()
                 assert (name, m['request'], m['is_ok']) == ('acme_made', i, 1) and len(m['bytes']) > 500, m
                 requests.append(m['bytes'])
-            assert meanwhile > len(hosts), meanwhile
+                if meanwhile > 2:  # the first may be answered before the key is begun, and the next one when it is made
+                    break
+            assert meanwhile > 2, meanwhile
             # What was made is there for the next request, and names of others are refused as before.
             acme.send('acme_csr', request=10, provider='test', host=hosts[0], kind=2)
             assert acme.hear()[1]['bytes'] == requests[0]
