@@ -28,14 +28,16 @@ MUST_USE bool config_editor_begin(struct config_editor *ed, struct arena *a, str
                                   struct err *e);
 void config_editor_end(struct config_editor *ed);
 
+/* Changes ed->file, or fails with a sentence and leaves it. */
+typedef bool config_edit_run_fn(struct config_editor *ed, const struct str *arguments, struct err *e);
+
 enum { CONFIG_EDIT_MAX_ARGUMENTS = 4 };
 struct config_edit {
     struct str name; // of the command of the control socket
     size_t n_arguments;
     bool is_question; // answers, and changes nothing
     bool strands;     // what its first argument, an address or a domain, is elsewhere: keys, mail that waits
-    /* Changes ed->file, or fails with a sentence and leaves it. */
-    bool (*run)(struct config_editor *ed, const struct str *arguments, struct err *e);
+    config_edit_run_fn *run;
 };
 /* The one of that name, or NULL. */
 const struct config_edit *config_edit_of(struct str name);
