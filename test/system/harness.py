@@ -24,22 +24,76 @@ LOGIN, PASSWORD = 'mox@localhost', 'moxmoxmox'
 # No question of a test leaves the machine: nobody is asked, unless the test has an Internet of its own.
 os.environ.setdefault('MOX_RESOLVER', 'none')
 os.environ.setdefault('MOX_DOWN_MS', '0')  # servers that were not there a moment ago are tried again
-WAIT = 60  # seconds after which an event that must come is given up; never part of a result
+WAIT = 120  # seconds after which an event that must come is given up; never part of a result
 
 _next_ip = [os.getpid() % 200]
+_reserved = []
+
+
+def is_reserved(name):
+    """Keeps a name from other test runs until this one ends; False when one of them has it."""
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.bind('\0mox-test-' + name)
+    except OSError:
+        s.close()
+        return False
+    _reserved.append(s)
+    return True
 
 
 def free_ip():
-    """An address of 127/8 on which nobody listens, so that tests can run side by side."""
+    """An address of 127/8 that is this run's alone, so that tests can run side by side."""
     while True:
         _next_ip[0] += 1
         ip = '127.%d.%d.%d' % (1 + os.getpid() % 250, (_next_ip[0] >> 8) & 255, 1 + _next_ip[0] % 250)
+        # Another run's server may be between its end and its next start: that nobody listens does not say enough.
+        if not is_reserved(ip):
+            continue
         with socket.socket() as s:
             try:
                 s.bind((ip, SMTP))
             except OSError:
                 continue
         return ip
+
+
+def eventually(look, why='it does not happen'):
+    """What look returns, once it is something; for what no other event tells of. why: a text, or what makes one."""
+    deadline = time.monotonic() + WAIT
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, why() if callable(why) else why
+        time.sleep(0.02)
+
+
+_open = []  # servers that are not closed yet
+
+
+def descendants(pid):
+    """A process, its children, theirs and so on: process -> when it began, in clock ticks."""
+    children, begun, found = {}, {}, {}
+    for p in map(int, filter(str.isdigit, os.listdir('/proc'))):
+        try:
+            with open('/proc/%d/stat' % p) as f:
+                fields = f.read().rsplit(')', 1)[1].split()
+        except OSError:
+            continue  # it has just ended
+        children.setdefault(int(fields[1]), []).append(p)
+        begun[p] = int(fields[19])
+    todo = [pid]
+    while todo:
+        p = todo.pop()
+        found[p] = begun.get(p, 0)
+        todo += children.get(p, [])
+    return found
+
+
+def cpu_seconds(*pids):
+    """What these processes have computed so far, whatever else the machine has to do."""
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)  # CPUCLOCK_SCHED of all its threads
 
 
 class Server:
@@ -53,7 +107,9 @@ class Server:
         self.args = list(args)
         self.log_path = os.path.join(self.dir, 'log')
         self.process = None
+        self.began = 0  # where the log of the present test begins
         self.mox = mox
+        _open.append(self)
         if domains:
             self.domains = domains
 
@@ -74,13 +130,12 @@ class Server:
 
     def wait_log(self, text, start=0, may_end=False):
         deadline = time.monotonic() + WAIT
-        while text not in self.log_text(start):
-            if self.process.poll() is not None:
-                if may_end:
-                    return
-                raise AssertionError('server ended:\n' + self.log_text(start)[-3000:])
-            if time.monotonic() > deadline:
-                raise AssertionError('no "%s" in the log:\n%s' % (text, self.log_text(start)[-3000:]))
+        while True:
+            has_ended = self.process.poll() is not None  # first: its last words come before
+            if text in self.log_text(start) or has_ended and may_end:
+                return
+            assert not has_ended, 'server ended, without "%s":\n%s' % (text, self.log_text(start)[-3000:])
+            assert time.monotonic() < deadline, 'no "%s" in the log:\n%s' % (text, self.log_text(start)[-3000:])
             time.sleep(0.02)
 
     def wait_log_count(self, text, n):
@@ -97,7 +152,16 @@ class Server:
         self.process = None
         return code
 
+    def show_end(self):
+        """For who reads of a failure: what the server said last of the test that failed."""
+        if os.path.exists(self.log_path):
+            print('--- %s, to its end:\n%s---' % (self.log_path, self.log_text(self.began)[-3000:]), flush=True)
+
     def close(self):
+        if sys.exc_info()[0]:
+            self.show_end()
+        if self in _open:
+            _open.remove(self)
         self.stop(signal.SIGKILL)
         log = self.log_text() if os.path.exists(self.log_path) else ''
         bad = [l for l in log.splitlines()
@@ -114,25 +178,10 @@ class Server:
         return r.returncode, r.stdout, r.stderr
 
     def pids(self, title):
-        """Processes of this server whose title begins so."""
+        """Processes of this server whose title begins so, the oldest first; numbers are used again."""
         found = []
-        children = {self.process.pid}
-        while True:
-            more = set()
-            for pid in os.listdir('/proc'):
-                if not pid.isdigit() or int(pid) in children:
-                    continue
-                try:
-                    with open('/proc/%s/stat' % pid) as f:
-                        parent = int(f.read().rsplit(')', 1)[1].split()[1])
-                except (OSError, IndexError):
-                    continue
-                if parent in children:
-                    more.add(int(pid))
-            if not more:
-                break
-            children |= more
-        for pid in children:
+        begun = descendants(self.process.pid)
+        for pid in begun:
             try:
                 with open('/proc/%d/cmdline' % pid, 'rb') as f:
                     name = f.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
@@ -140,7 +189,7 @@ class Server:
                 continue
             if name.startswith(title):
                 found.append(pid)
-        return sorted(found)
+        return sorted(found, key=lambda pid: (begun[pid], pid))
 
     # Clients.
 
@@ -231,6 +280,16 @@ class Wire:
         assert lines[-1].split()[1] == want, lines
         return lines
 
+    def rest(self):
+        """All to the end, also when the server left without having read all that we said: what it said came first."""
+        got = b''
+        try:
+            while data := self.f.read1(65536):
+                got += data
+        except (ConnectionError, ssl.SSLError):
+            pass
+        return got
+
     def at_end(self):
         """Whether the server has closed the connection."""
         try:
@@ -312,11 +371,15 @@ def main(suite):
     passed = failed = 0
     wanted = sys.argv[1] if len(sys.argv) > 1 else ''
     def attempt(fn):
+        for s in _open:
+            s.began = os.path.getsize(s.log_path) if os.path.exists(s.log_path) else 0
         try:
             fn()
         except Exception:
             print('FAIL %s %s' % (suite, fn.__name__), flush=True)
             traceback.print_exc()
+            for s in _open:
+                s.show_end()
             return False
         return True
 
