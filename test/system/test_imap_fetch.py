@@ -146,10 +146,12 @@ def ids_dates_and_previews():
     assert b'(MAILBOXID (' + made + b'))' in c.cmd('STATUS ids3 (MAILBOXID)')[0]
     c.cmd('DELETE ids3')
     c.cmd('SELECT ids')
-    day = time.strftime('%d-%b-%Y', time.strptime(f['SAVEDATE'].decode().strip(), '%d-%b-%Y %H:%M:%S +0000'))
+    saved = [time.strptime(date.decode().strip(), '%d-%b-%Y %H:%M:%S +0000')[:3] for date in (f['SAVEDATE'], c.one('SAVEDATE', 2))]
+    day = time.strftime('%d-%b-%Y', saved[0] + (0,) * 6)
+    both = b'* SEARCH 1 2' if saved[0] == saved[1] else b'* SEARCH 1'  # at midnight
     for query, want in (('EMAILID ' + f['EMAILID'][0], b'* SEARCH 1'), ('EMAILID ' + f['EMAILID'][0].upper(), b'* SEARCH'),
                         ('THREADID ' + f['THREADID'][0], b'* SEARCH 1'), ('NOT EMAILID m0', b'* SEARCH 1 2'),
-                        ('SAVEDON ' + day, b'* SEARCH 1 2'), ('SAVEDBEFORE ' + day, b'* SEARCH'),
+                        ('SAVEDON ' + day, both), ('SAVEDBEFORE ' + day, b'* SEARCH'),
                         ('SAVEDSINCE ' + day, b'* SEARCH 1 2'), ('SAVEDATESUPPORTED', b'* SEARCH 1 2')):
         assert want in c.cmd('SEARCH ' + query), query
 
@@ -166,12 +168,12 @@ def deep(n):
 
 
 def seconds(fn):
-    """The shortest of three runs."""
-    times = []
+    """What the account's process computes for it: the least of three runs."""
+    account, times = server().pids('mox: account mox'), []
     for _ in range(3):
-        start = time.monotonic()
+        start = cpu_seconds(*account)
         fn()
-        times.append(time.monotonic() - start)
+        times.append(cpu_seconds(*account) - start)
     return min(times)
 
 

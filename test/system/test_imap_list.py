@@ -217,11 +217,11 @@ def wildcards_do_not_explode():
     assert len(answers(w, 'LIST "" %s' % ('*' * 8000))) == len(answers(w, 'LIST "" *'))
 
     def seconds(n):
-        pattern = 'a*' * n + 'b'
-        start = time.monotonic()
+        pattern, account = 'a*' * n + 'b', server().pids('mox: account mox')
+        start = cpu_seconds(*account)
         for _ in range(20):
             assert answers(w, 'LIST "" ' + pattern) == []
-        return time.monotonic() - start
+        return cpu_seconds(*account) - start
     seconds(10)
     small, large = seconds(100), seconds(200)
     assert large < 6 * small + 0.5, (small, large)
@@ -238,10 +238,11 @@ def listing_is_linear():
         for i in range(n):
             w.write('a CREATE m%d/x\r\n' % i)
             w.imap_until('a')
-        start = time.monotonic()
+        account = s.pids('mox: account mox')
+        start = cpu_seconds(*account)
         for _ in range(5):
             assert len(answers(w, 'LIST (SUBSCRIBED RECURSIVEMATCH) "" "*"')) >= 2 * n
-        return time.monotonic() - start
+        return cpu_seconds(*account) - start
     with running() as s, running() as t:
         small, large = seconds(s, 150), seconds(t, 600)
         assert large < 4 * 3 * small + 0.5, (small, large)
