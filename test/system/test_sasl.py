@@ -18,7 +18,7 @@ def b64(data):
 
 def attempts(s):
     """The recorded attempts as (login, account, protocol, mechanism, result, count, tls, key)."""
-    db = sqlite3.connect('file:%s/data/auth/auth.db?mode=ro' % s.dir, uri=True)
+    db = sqlite3.connect('file:%s/data/auth/auth.db?mode=ro' % s.dir, uri=True, timeout=WAIT)
     try:
         return db.execute('SELECT login, account, protocol, mechanism, result, count, tls, client_key '
                           'FROM login_attempt').fetchall()
@@ -213,8 +213,8 @@ def gsasl_binds_the_channel():
         wait_attempt(s, mechanism='scram-sha-256', protocol='imap', result='ok')
         for name in ('submission', 'imap'):
             for version in ('1.2', '1.3'):
-                assert any(row[2] == name and row[3] == 'scram-sha-1-plus' and
-                           'version=TLS' + version in row[6] for row in attempts(s)), attempts(s)
+                eventually(lambda: any(row[2] == name and row[3] == 'scram-sha-1-plus' and
+                                       'version=TLS' + version in row[6] for row in attempts(s)), lambda: attempts(s))
 
 
 @test
@@ -307,7 +307,7 @@ def scram_channel_binding_mismatch():
                 c.close()
         wait_attempt(s, result='badchanbind', protocol='submission', login=LOGIN, account='mox')
         wait_attempt(s, result='badchanbind', protocol='imap')
-        assert 'is somebody in between?' in s.log_text()
+        s.wait_log('is somebody in between?')
 
 
 @test
@@ -563,7 +563,8 @@ def oversize_lines():
             c.close()
             c = carrier(s, source=source())
             assert c.begin('PLAIN') == b''
-            c.w.write('A' * (1 << 20))
+            with contextlib.suppress(ConnectionError):  # it ends before all is sent
+                c.w.write('A' * (1 << 20))
             assert c.w.at_end() or c.w.line().startswith(('00 5.5.6', ' BAD', 'BAD'))
             c.close()
 
@@ -639,6 +640,7 @@ def limiter_is_one_for_all():
         while True:  # failures by every mechanism and protocol; 10 per minute, or 11 when the minute turns
             turn += 1
             assert turn < 25, 'nothing limits'
+            minute = int(time.time()) // 60
             c = [Smtp, Imap][turn % 2](s, source=ip)
             if turn % 3 == 0:
                 cram(c, password='wrong password')
@@ -656,7 +658,8 @@ def limiter_is_one_for_all():
             for carrier in BOTH:
                 c = carrier(s, insecure_context(), ip)
                 begin(c)
-                assert 'too many failed logins' in c.end, c.end  # before any work, right or wrong
+                # Before any work, right or wrong; but what was counted is forgotten when the minute turns.
+                assert 'too many failed logins' in c.end or int(time.time()) // 60 != minute, c.end
                 c.close()
         c = Smtp(s, source=source())  # others are not concerned
         assert Scram(c).run()
@@ -701,12 +704,13 @@ def imap_login_arguments():
 def unknown_users_cost_the_same():
     with running() as s:
         took = {LOGIN: [], 'nobody@localhost': []}
+        auth, = s.pids('mox: auth')
         for _ in range(5):
             for user in took:
                 c = Smtp(s, source=source())
-                start = time.monotonic()
+                start = cpu_seconds(auth)
                 c.begin('PLAIN', '\0%s\0%s' % (user, 'wrong password'))
-                took[user].append(time.monotonic() - start)
+                took[user].append(cpu_seconds(auth) - start)
                 assert c.end.startswith('535 5.7.8 bad user name or password'), c.end
                 c.close()
         a, b = (sorted(v)[2] for v in took.values())
@@ -958,7 +962,7 @@ def unknown_keys_are_refused():
             except (ssl.SSLError, ConnectionError):
                 pass
             assert s.command('config', 'tlspubkey', 'add', LOGIN, input=cert)[0] == 0
-        assert 'not known any more' in s.log_text()
+        s.wait_log('not known any more')
 
 
 @test
@@ -992,9 +996,8 @@ def auth_that_dies_is_started_again():
         while s.command('config', 'tlspubkey', 'add', LOGIN, input=cert)[0]:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        c = Imap(s, with_key(key))  # front has been introduced to the new one
-        assert c.hello.startswith('* PREAUTH'), c.hello
-        c.close()
+        # front is introduced to the new one, too.
+        eventually(lambda: Imap(s, with_key(key)).hello.startswith('* PREAUTH'), 'front does not know it')
 
 
 # --- ALPN on the HTTPS port ---------------------------------------------------------------------------

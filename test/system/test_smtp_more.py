@@ -536,7 +536,7 @@ def a_thousand_recipients_and_no_more():
 @test
 def endless_lines_take_no_memory():
     w = hello()
-    pid = server().pids('mox: session smtp')[-1]
+    pid = server().pids('mox: session smtp')[-1]  # the latest
     for _ in range(20):
         w.write(('EHLO ' + 'x' * 200 + '\r\nRCPT TO:<' + 'a' * 100 + '>\r\nVRFY ' + 'y' * 1000 + '\r\n') * 50)
         for _ in range(150):
