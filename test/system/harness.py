@@ -3,6 +3,7 @@ What the system tests share: a running server on an address of its own, the clie
 runner that prints one line per test.
 """
 import contextlib
+import fcntl
 import imaplib
 import os
 import re
@@ -315,6 +316,16 @@ def wait_parked(s, n):
     while s.log_text().count('connection parked') < n:
         assert time.monotonic() < deadline, 'not parked'
         time.sleep(0.05)
+
+
+def in_step(*argv, stdout=subprocess.DEVNULL, env=None):
+    """A program that waits, one line ahead, until somebody reads what it says on standard error: where it is killed is no accident."""
+    said, say = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)  # each line is a packet
+    fcntl.fcntl(say, fcntl.F_SETPIPE_SZ, 4096)  # there is room for one
+    p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=say, text=True, env=env)
+    os.close(say)
+    p.stderr = open(said)
+    return p
 
 
 def run(*argv, input=None, ok=True, env=None):

@@ -635,7 +635,7 @@ def strangers_cannot_relay():
             w.cmd('RCPT TO:<%s>' % to, '250')
         started = time.monotonic()
         r = data(w, 'Subject: x\r\n\r\nx', '550')
-        assert time.monotonic() - started >= 5 and r.count('no such address here') == len(unknown) + 2, r
+        assert time.monotonic() - started > 4.9 and r.count('no such address here') == len(unknown) + 2, r
         assert queue_list(s).splitlines() in (['messages:', '(none)'], ['messages:']), queue_list(s)
         assert int(ann.select('INBOX')[1][0]) == 0
         # A good recipient among them gets it at once, and the queue answers for the rest.
@@ -805,18 +805,26 @@ def a_first_line_that_is_a_continuation_stays_its_own():
 def a_thread_that_delivered_delivers_again():
     """The account's process keeps a few for a moment; then it is as small as before."""
     with running() as s:
+        def threads():
+            with contextlib.suppress(OSError):  # it ends when nothing comes for it
+                return [t for t in os.listdir('/proc/%d/task' % account) if int(t) != account]
+            return []
+
         w = hello(s=s)
         seen = []
-        for _ in range(30):
+
+        def is_used_again():
+            """It would be, unless a second passes between two of them."""
             envelope(w)
             data(w, 'Subject: x\r\n\r\nx', '250')
-            account = s.pids('mox: account mox')[0]
-            seen += [t for t in os.listdir('/proc/%d/task' % account) if int(t) != account]
-        assert any(seen.count(t) >= 5 for t in seen), seen
-        deadline = time.monotonic() + WAIT
-        while len(os.listdir('/proc/%d/task' % account)) > 1:
-            assert time.monotonic() < deadline, os.listdir('/proc/%d/task' % account)
-            time.sleep(0.1)
+            nonlocal account
+            account, = s.pids('mox: account mox')[:1] or [account]
+            seen.extend(threads())
+            return any(seen.count(t) >= 5 for t in seen)
+
+        account = 0
+        eventually(is_used_again, lambda: seen)
+        eventually(lambda: not threads(), threads)
         data_came = hello(s=s)
         envelope(data_came)
         data(data_came, 'Subject: x\r\n\r\nx', '250')
