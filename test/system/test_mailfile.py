@@ -158,8 +158,7 @@ def an_import_whose_account_dies_is_repeated():
                 f.write('From x Mon Jan  2 15:04:05 2006\nSubject: number %d\nFrom: a@b.example\n\n%s\n' % (i, 'text\n' * 20))
         c = s.imap()  # so that the account's process is there
         account = s.pids('mox: account mox')
-        p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'import', 'mbox', 'mox', 'Big', path],
-                             stderr=subprocess.PIPE, text=True, env=s.env)
+        p = in_step(s.mox, '-config', s.dir + '/mox.conf', 'import', 'mbox', 'mox', 'Big', path, env=s.env)
         assert p.stderr.readline() == '1000...\n'
         os.kill(account[0], signal.SIGKILL)
         rest = p.stderr.read().splitlines()

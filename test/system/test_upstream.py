@@ -125,8 +125,7 @@ def one_that_is_killed_is_repeated():
         mailboxes[3]['UIDNext'] = 10000
         w.write(d, 'mox', w.Bolt().write(w.tables(mailboxes, messages, subscriptions, 950, 2000)), files)
         for after in ('1000 of', '3000 of'):
-            p = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'import', 'upstream', d], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                 text=True, env=s.env)
+            p = in_step(s.mox, '-config', s.dir + '/mox.conf', 'import', 'upstream', d, env=s.env)
             line = p.stderr.readline()
             while not line.startswith(after):
                 assert line and 'is running' not in line, line
