@@ -151,7 +151,7 @@ def restore_that_is_killed_is_begun_again():
         for i in range(25):
             # The first is caught in the middle of it, the others wherever they are.
             p = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=s.env) if i else in_step(*command, env=s.env)
-            for _ in range(rng.randint(0, 14) if i else 4):
+            for _ in range(rng.randint(0, 14) if i else 9):
                 p.stderr.readline()
             p.kill()
             p.stderr.close()
