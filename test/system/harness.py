@@ -59,15 +59,18 @@ def free_ip():
         return ip
 
 
-def eventually(look, why='it does not happen'):
-    """What look returns, once it is something; for what no other event tells of. why: a text, or what makes one."""
+def eventually(look, why='it does not happen', pause=0.02):
+    """
+    What look returns, once it is something; for what no other event tells of. why: a text, or what makes one. pause: longer
+    for what looks by making a connection, of which one address may make 300 a minute.
+    """
     deadline = time.monotonic() + WAIT
     while True:
         found = look()
         if found:
             return found
         assert time.monotonic() < deadline, why() if callable(why) else why
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 _open = []  # servers that are not closed yet

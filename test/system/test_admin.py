@@ -61,15 +61,17 @@ def localserve_files_and_titles():
                 'dkim.localserve.privatekey.pkcs8.pem'} <= files, files
         key = os.stat(os.path.join(s.dir, 'data', 'receivedid.key'))
         assert key.st_size == 24 and key.st_mode & 0o777 == 0o600, key
-        for title in STARTED:
-            assert len(s.pids(title)) == 1, title
+        for title in STARTED:  # a child of a template has its title for a moment
+            eventually(lambda: len(s.pids(title)) == 1, title)
         assert not any(s.pids(title) for title in ON_DEMAND)
         s.submit()
         s.imap().logout()
-        assert all(len(s.pids(title)) == 1 for title in ON_DEMAND)
+        for title in ON_DEMAND:
+            eventually(lambda: len(s.pids(title)) == 1, title)
         for folder, _, names in os.walk(os.path.join(s.dir, 'data')):
             for name in names:  # not even readable for others, wherever the files are copied to
-                assert os.lstat(os.path.join(folder, name)).st_mode & 0o077 == 0, (folder, name)
+                with contextlib.suppress(FileNotFoundError):  # journals come and go
+                    assert os.lstat(os.path.join(folder, name)).st_mode & 0o077 == 0, (folder, name)
         assert 'SMTP       localhost:1025' in s.log_text()
         assert s.stop() == 15  # the number of the signal
         assert 'stopped' in s.log_text()
@@ -324,15 +326,17 @@ def domains_conf_is_picked_up():
         s.imap().logout()
         write('# a comment\n' + good.replace('\t\t\tmox@localhost: nil', '\t\t\tmox@localhost: nil\n\t\t\tann@localhost: nil'))
         s.wait_log('domains config reloaded')
-        deadline = time.monotonic() + WAIT
-        while True:  # auth takes it over after the monitor has said so
-            try:
-                c = s.imap(login=False)
-                c.login('ann@localhost', PASSWORD)
-                break
-            except imaplib.IMAP4.error:
-                assert time.monotonic() < deadline
-        c.logout()
+        tries = iter(range(10000))
+
+        def ann_logs_in():
+            """From another network each time: who fails ten times a minute is not heard any more."""
+            n = next(tries)
+            w = Wire(socket.create_connection((s.ip, IMAP), timeout=WAIT, source_address=('127.%d.%d.1' % (200 + n // 30 % 50, n % 30 * 8), 0)))
+            w.line()
+            w.write('a LOGIN ann@localhost %s\r\n' % PASSWORD)
+            return w.imap_until('a')[-1].startswith('a OK')
+
+        eventually(ann_logs_in)  # auth takes it over after the monitor has said so
 
 
 @test
@@ -422,7 +426,7 @@ def accounts_and_addresses_by_command():
         s.wait_log('account and its mail removed')
         assert not os.path.exists(mail)
         # What auth and queue knew of it is gone as well: another of its name is another.
-        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'auth', 'auth.db'))) as db:
+        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'auth', 'auth.db'), timeout=WAIT)) as db:
             for table in ('credential', 'scram', 'client_key', 'login_attempt'):
                 assert db.execute('SELECT count(*) FROM %s WHERE account = ?' % table, ('ann',)).fetchone() == (0,), table
         assert 'ann@' not in s.command('queue', 'list')[1]
@@ -614,16 +618,20 @@ def a_late_answer_is_no_other_ones():
         assert (code, err) == (1, 'mox: the queue process did not answer in time\n'), (out, err)
         code, out, err = s.command('queue', 'suppress', 'list')
         assert code == 1 and 'still busy' in err, (out, err)
-        assert s.command('config', 'tlspubkey', 'list')[0] == 0  # another role's
+
+        def answered(*args):
+            """What it says in time: on a busy machine the others may be late, too."""
+            def ask():
+                code, out, err = s.command(*args)
+                assert not code or 'still busy' in err or 'did not answer in time' in err, err
+                return not code and out
+            return eventually(ask, args)
+
+        answered('config', 'tlspubkey', 'list')  # another role's
         os.kill(pid, signal.SIGCONT)
-        deadline = time.monotonic() + WAIT
-        while True:
-            code, out, err = s.command('queue', 'suppress', 'list')
-            if not code:
-                break
-            assert 'still busy' in err and time.monotonic() < deadline, err
+        out = answered('queue', 'suppress', 'list')
         assert 'messages' not in out, out  # what the first one asked for
-        assert s.command('queue', 'list')[:2] == (0, 'messages:\n(none)\n')
+        assert answered('queue', 'list') == 'messages:\n(none)\n'
         assert s.pids('mox: queue') == [pid]
 
 

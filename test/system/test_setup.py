@@ -198,8 +198,9 @@ def keys_are_read_below_the_configuration_only():
 
         def write(path):
             start = len(s.log_text())
-            with open(os.path.join(s.dir, 'domains.conf'), 'w') as f:
+            with open(os.path.join(s.dir, 'domains.new'), 'w') as f:
                 f.write(conf.replace('\texample.org:\n', '\texample.org:\n' + DKIM % path))
+            os.rename(f.name, os.path.join(s.dir, 'domains.conf'))  # what is written in its place can be read half
             s.wait_log('domains config', start)
             return s.log_text(start)
 
