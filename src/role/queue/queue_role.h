@@ -144,7 +144,7 @@ bool window_is_over(const struct window *w);
 
 /* --- down.c: destinations that could not be reached ------------------------------------------------- */
 
-/* Where messages go alike: way is what they ask of a server (a number of outgoing.c's). */
+/* Where messages go alike: way is what they ask of a server (a number of attempt.c's). */
 struct down_place {
     struct str domain, transport;
     unsigned way;
