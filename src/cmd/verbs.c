@@ -176,7 +176,8 @@ const struct cmd cmd_verbs[] = {
      "password until \"setaccountpassword\".", cmd_account_add, false},
     {"config account rm", "account", "Remove an account, and all its mail.\n\n"
      "Its clients are disconnected, and its mail is erased, with what it has in the queue, its password and\n"
-     "its TLS public keys. Refused while something in the configuration needs the account.", cmd_account_rm, false},
+     "its TLS public keys. What could not be removed at once is later; another account of that name can be added\n"
+     "when all is gone. Refused while something in the configuration needs the account.", cmd_account_rm, false},
     {"config account disable", "account message", "Let nobody log in to an account.\n\n"
      "Who tries is told the message. Mail still arrives.", cmd_account_disable, false},
     {"config account enable", "account", "Let logins to an account succeed again.", cmd_account_enable,

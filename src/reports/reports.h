@@ -199,3 +199,17 @@ MUST_USE bool reports_update_state(struct reports *r, struct arena *a, struct st
                                    int64_t *checked_unix, struct err *e);
 MUST_USE bool reports_set_update_state(struct reports *r, struct str known, int64_t checked_unix,
                                        struct err *e);
+
+/* --- removal.c: accounts whose removal is under way ----------------------------------------------- */
+
+enum removal_step {
+    REMOVAL_ASKED,     // domains.conf is to be changed; whether it was is to be found out
+    REMOVAL_WRITTEN,   // it is no account any more
+    REMOVAL_FORGOTTEN, // auth and queue know nothing of it any more; its mail may still be there
+};
+/* That it has come so far; durable on return, as is the end. */
+MUST_USE bool reports_note_removal(struct reports *r, struct str account, enum removal_step step, struct err *e);
+MUST_USE bool reports_end_removal(struct reports *r, struct str account, struct err *e);
+/* The one after that name; "" at the end. */
+MUST_USE bool reports_next_removal(struct reports *r, struct arena *a, struct str after, struct str *account,
+                                   enum removal_step *step, struct err *e);

@@ -420,6 +420,28 @@ TEST(update_state_is_kept)
     close_old(r);
 }
 
+TEST(removals_are_noted_until_they_end)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct reports *r = open_new();
+    enum removal_step step;
+    struct str account;
+    struct err e = {0};
+
+    CHECK(reports_next_removal(r, &a, STR(""), &account, &step, &e) && !account.n);
+    CHECK(reports_note_removal(r, STR("bob"), REMOVAL_ASKED, &e) && reports_note_removal(r, STR("ann"), REMOVAL_ASKED, &e) &&
+          reports_note_removal(r, STR("ann"), REMOVAL_WRITTEN, &e));
+    CHECK(reports_next_removal(r, &a, STR(""), &account, &step, &e) && step == REMOVAL_WRITTEN);
+    CHECK_STR(account, STR("ann"));
+    CHECK(reports_next_removal(r, &a, account, &account, &step, &e) && step == REMOVAL_ASKED);
+    CHECK_STR(account, STR("bob"));
+    CHECK(reports_next_removal(r, &a, account, &account, &step, &e) && !account.n);
+    CHECK(reports_end_removal(r, STR("ann"), &e) && reports_next_removal(r, &a, STR(""), &account, &step, &e));
+    CHECK_STR(account, STR("bob"));
+    CHECK(reports_end_removal(r, STR("bob"), &e) && reports_next_removal(r, &a, STR(""), &account, &step, &e) && !account.n);
+    close_old(r);
+}
+
 TEST(reports_wait_for_web_servers)
 {
     char dir[] = "/tmp/mox-reports-XXXXXX";

@@ -6,6 +6,7 @@ import json
 import sqlite3
 
 from harness import *
+from lone_role import LoneRole, encode_record
 
 STARTED = ['mox: monitor', 'mox: keys', 'mox: auth', 'mox: queue', 'mox: front', 'mox: session-template', 'mox: admin']
 ON_DEMAND = ['mox: account-template', 'mox: dkim']  # and others, which send mail out and ask the DNS
@@ -481,6 +482,208 @@ def accounts_and_addresses_by_command():
         with open(path, 'a') as f:
             f.write('Nonsense\n')
         refused('domains.conf has errors', 'account', 'add', 'eve', 'eve@localhost')
+
+
+class LoneAdmin(LoneRole):
+    """admin, whose monitor, auth and queue we are."""
+
+    def __init__(self, dir):
+        def memory(data):
+            fd = os.memfd_create('config')
+            os.write(fd, data)
+            return fd
+        self.dir, self.memory, self.commands = dir, memory, []
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(dir + '/ctl')
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(dir + '/ctl')
+        self.listener.listen()
+        config = memory(encode_record('settings', hostname='mail.example', postmaster='mox'))
+        data = os.open(dir + '/admin', os.O_DIRECTORY)
+        super().__init__('admin', [('config', [config, data], {'number': 1}), ('listen', [self.listener.fileno()], {})])
+        os.close(config)
+        os.close(data)
+
+    def command(self, *lines):
+        c = socket.socket(socket.AF_UNIX)
+        c.settimeout(WAIT)
+        c.connect(self.dir + '/ctl')
+        w = Wire(c)
+        self.commands.append(w)  # one that has gone is not answered
+        assert w.line() == 'ctlv0'
+        w.write('\n'.join(lines + ('',)))
+        return w
+
+    def change(self, *lines, text):
+        """A change of domains.conf as far as the monitor has been asked to write it, if it is."""
+        c = self.command(*lines)
+        name, m, _ = self.monitor.hear()
+        assert name == 'domains_read', (name, m)
+        fd = self.memory(text)
+        self.monitor.send('domains_text', [fd], request=m['request'], version=7)
+        os.close(fd)
+        return c
+
+    def asked(self, peer, what, **fields):
+        name, m, fds = peer.hear()
+        assert name == what and all(m[k] == v for k, v in fields.items()), (name, m)
+        for fd in fds:
+            os.close(fd)
+        return m
+
+
+@test
+def a_removal_that_was_broken_off_goes_on():
+    """admin is killed at each step of it; its peers are played here, so that each step is known to have come."""
+    text = b'Domains:\n\tx.example: nil\nAccounts:\n' + b''.join(
+        b'\t%s:\n\t\tDomain: x.example\n\t\tDestinations:\n\t\t\t%s@x.example: nil\n' % (n, n) for n in (b'ann', b'mox'))
+    without = text.replace(text[text.index(b'\tann'):text.index(b'\tmox')], b'')
+    dir = tempfile.mkdtemp(prefix='mox-removal-')
+    os.mkdir(dir + '/admin')
+
+    @contextlib.contextmanager
+    def admin():
+        with LoneAdmin(dir) as a:
+            a.auth, a.queue = a.peer('AUTH', 1), a.peer('QUEUE', 2)
+            yield a
+        a.listener.close()
+
+    def done(a):
+        """What it was told before has been handled."""
+        assert a.command('accountlist') and a.asked(a.monitor, 'domains_read')
+
+    def is_refused(a, why, *lines):
+        answer = a.change(*lines, text=without).line() if lines[0] == 'accountadd' else a.command(*lines).line()
+        assert why in answer, answer
+    try:
+        # Before domains.conf was changed: it stays an account, and can be removed again.
+        with admin() as a:
+            a.change('accountrm', 'ann', text=text)
+            a.asked(a.monitor, 'domains_write', removed_account=b'ann')
+            assert 'is being removed' in a.change('accountrm', 'ann', text=text).line()
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.monitor.send('account_erased', account='ann', outcome=1)
+            c = a.change('accountrm', 'ann', text=text)
+            m = a.asked(a.monitor, 'domains_write', removed_account=b'ann')
+            # When the change is refused, too.
+            a.monitor.send('domains_written', request=m['request'], is_ok=0, text='config error: why')
+            assert c.line() == 'config error: why'
+            a.change('accountrm', 'ann', text=text)
+            a.asked(a.monitor, 'domains_write', removed_account=b'ann')
+        # After it: nobody has heard of it yet, then auth has not answered, then queue.
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            is_refused(a, 'is being removed', 'accountadd', 'ann', 'ann@x.example')
+            is_refused(a, 'goes first', 'setaccountpassword', 'ann', 'a new password')
+            a.monitor.send('account_erased', account='ann', outcome=0)
+            a.asked(a.auth, 'forget_account', account=b'ann', is_anew=0)
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.asked(a.auth, 'forget_account', account=b'ann', is_anew=0)
+            a.auth.send('admin_reply', is_ok=1)
+            m = a.asked(a.queue, 'queue_command', value=b'ann', after=0)
+            a.queue.send('admin_reply', is_ok=1, more=5)
+            a.asked(a.queue, 'queue_command', verb=m['verb'], value=b'ann', after=5)
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.asked(a.auth, 'forget_account', account=b'ann')
+            a.auth.send('admin_reply', is_ok=1)
+            a.asked(a.queue, 'queue_command', value=b'ann', after=0)
+            a.queue.send('admin_reply', is_ok=1)
+            done(a)
+        # Its mail is what is left; auth and queue hear no more of it.
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            is_refused(a, 'is being removed', 'accountadd', 'ann', 'ann@x.example')
+            a.monitor.send('account_erased', account='ann', outcome=0)
+            a.change('accountadd', 'ann', 'ann@x.example', text=without)
+            a.asked(a.monitor, 'domains_write', added_account=b'ann')
+            c = a.command('setaccountpassword', 'ann', 'a new password')
+            a.asked(a.auth, 'set_password')
+            a.auth.send('admin_reply', is_ok=1)
+            assert c.line() == 'ok'
+            # One that goes without being disturbed; auth fails at first.
+            c = a.change('accountrm', 'ann', text=text)
+            m = a.asked(a.monitor, 'domains_write', removed_account=b'ann')
+            a.monitor.send('domains_written', request=m['request'], is_ok=1)
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.asked(a.auth, 'forget_account', account=b'ann', is_anew=0)
+            a.auth.send('admin_reply', is_ok=0, text='a full disk')
+            answer = c.line()
+            assert answer.startswith('the account is gone, and ') and answer.endswith(': a full disk'), answer
+        # Somebody has written it into domains.conf again meanwhile: it is another.
+        with admin() as a:
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.asked(a.auth, 'forget_account', is_anew=0)
+            a.auth.send('admin_reply', is_ok=0, text='account ann is in the configuration')
+            a.monitor.send('account_erased', account='ann', outcome=1)
+            a.asked(a.auth, 'forget_account', account=b'ann', is_anew=1)
+            a.auth.send('admin_reply', is_ok=1)
+            a.asked(a.queue, 'queue_command', value=b'ann')
+            a.queue.send('admin_reply', is_ok=1)
+            done(a)
+        with admin() as a:
+            a.change('accountrm', 'mox', text=text)
+            a.asked(a.monitor, 'domains_write', removed_account=b'mox')
+    finally:
+        shutil.rmtree(dir)
+
+
+@test
+def a_removed_account_leaves_nothing_to_the_next_of_its_name():
+    """The server dies when domains.conf has changed and nobody has heard of it."""
+    with running() as s:
+        def config(*words, input=None):
+            return s.command('config', *words, input=input)
+
+        def login(password):
+            c = s.imap(login=False)
+            c.login('ann@localhost', password)
+            return c
+        assert config('account', 'add', 'ann', 'ann@localhost')[0] == 0
+        assert s.command('setaccountpassword', 'ann', input='an old password\n')[0] == 0
+        run(MOX, 'config', 'tlspubkey', 'gen', os.path.join(s.dir, 'client'))
+        cert, = [n for n in os.listdir(s.dir) if n.startswith('client.') and n.endswith('.certificate.pem')]
+        with open(os.path.join(s.dir, cert)) as f:
+            assert config('tlspubkey', 'add', 'ann@localhost', input=f.read())[0] == 0
+        s.send(to='ann@localhost')
+        login('an old password').logout()
+        assert s.command('queue', 'holdrules', 'add', '-account', 'ann')[0] == 0
+        run('swaks', '--server', f'{s.ip}:1587', '--to', 'mox@localhost', '--from', 'ann@localhost',
+            '--auth', 'PLAIN', '--auth-user', 'ann@localhost', '--auth-password', 'an old password')
+        assert 'ann@' in s.command('queue', 'list')[1]
+        os.kill(s.pids('mox: auth')[0], signal.SIGSTOP)
+        path = os.path.join(s.dir, 'domains.conf')
+        rm = subprocess.Popen([MOX, '-config', os.path.join(s.dir, 'mox.conf'), 'config', 'account', 'rm', 'ann'], stderr=subprocess.PIPE)
+        deadline = time.monotonic() + WAIT
+        while '\tann:' in open(path).read():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        s.stop(signal.SIGKILL)
+        assert rm.communicate(timeout=WAIT) and rm.returncode == 1
+        s.start()
+        deadline = time.monotonic() + WAIT
+        while True:
+            code, out, err = config('account', 'add', 'ann', 'ann@localhost')
+            if not code:
+                break
+            assert 'is being removed' in err and time.monotonic() < deadline, err
+        try:
+            login('an old password')
+            assert False, 'the old password is good'
+        except imaplib.IMAP4.error:
+            pass
+        assert 'ann' not in config('tlspubkey', 'list')[1]
+        assert 'ann@' not in s.command('queue', 'list')[1]
+        assert s.command('setaccountpassword', 'ann', input='a new password\n')[0] == 0
+        c = login('a new password')
+        assert c.select('INBOX')[1] == [b'0']
+        c.logout()
+        # And that stays so.
+        s.stop()
+        s.start()
+        login('a new password').logout()
 
 
 @test

@@ -12,8 +12,13 @@
 #define ipc_set_password_FIELDS(F)                                                                 \
     F(str, account, IPC_MAX_NAME)                                                                  \
     F(str, password, IPC_MAX_TEXT)
-/* admin -> auth: an account is gone; another of its name has another password and other keys. */
-#define ipc_forget_account_FIELDS(F) F(str, account, IPC_MAX_NAME)
+/*
+ * admin -> auth: an account is gone; another of its name has another password and other keys. is_anew: also if there is
+ * another already, which was written into domains.conf by hand.
+ */
+#define ipc_forget_account_FIELDS(F)                                                               \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(u8, is_anew, 1)
 /* admin -> auth: keys of clients. The answers are `admin_reply`; a list may need several. */
 #define ipc_client_key_list_FIELDS(F)                                                              \
     F(str, account, IPC_MAX_NAME)                                                                  \
@@ -106,6 +111,16 @@ enum ipc_task { IPC_TASK_RETRAIN = 0, IPC_TASK_COUNTS = 1, IPC_TASK_SIZES = 2, I
     F(u64, request, 0)                                                                             \
     F(u8, is_ok, 1)                                                                                \
     F(str, text, IPC_MAX_LINES)
+
+/* What account_erase led to: there is no mail of it any more; it is an account, and keeps its mail; or it could not be. */
+enum ipc_erased { IPC_ERASED = 0, IPC_ERASED_NOT = 1, IPC_ERASED_FAILED = 2, IPC_ERASED_LAST = 2 };
+
+/* admin -> monitor: this account was removed, and its mail is to go; the answer comes when that is so. */
+#define ipc_account_erase_FIELDS(F) F(str, account, IPC_MAX_NAME)
+/* monitor -> admin: what has become of a removed account's mail, see enum ipc_erased. */
+#define ipc_account_erased_FIELDS(F)                                                               \
+    F(str, account, IPC_MAX_NAME)                                                                  \
+    F(u8, outcome, IPC_ERASED_LAST)
 
 /* --- admin: the queue ------------------------------------------------------------------------ */
 

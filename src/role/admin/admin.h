@@ -58,6 +58,24 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
 /* The change is in use, or was refused. */
 void domains_are_written(const struct ipc_domains_written *written);
 
+/* --- removal.c: accounts that go --------------------------------------------------------------------- */
+
+/* Those that were under way when another process ended. */
+MUST_USE bool removals_begin(struct err *e);
+/* Before the request is sent by which domains.conf is to have that account no more. ERR_CONFLICT: it is going already. */
+MUST_USE bool removal_begin(struct str account, uint64_t request, struct err *e);
+/* The request is answered: what is known of the account goes. Others have nothing to do with accounts that go. */
+MUST_USE bool removal_changed(uint64_t request, bool is_ok, struct err *e);
+/* Whether no account of that name is going: ERR_CONFLICT. */
+MUST_USE bool removal_is_over(struct str account, struct err *e);
+/* Whether auth can be told of this account ("": of any) what would go with a former one of its name: ERR_CONFLICT. */
+MUST_USE bool removal_has_forgotten(struct str account, struct err *e);
+void removal_erased(const struct ipc_account_erased *erased);
+/* Every second. */
+void removals_tick(void);
+/* A process is there that was not: what failed is tried at once. */
+void removals_retry(void);
+
 /* --- report_domains.c: whose domains' reports come to whom ---------------------------------------------- */
 
 /* From the compiled configuration; text need not stay. */

@@ -57,7 +57,7 @@ static bool add(struct ctl *c, const struct str *arguments, struct err *e)
 
     if (!base64_decode_strict(&der, arguments[3]) || der.full)
         return fail(e, ERR_LIMIT, "the certificate is longer than %d bytes", IPC_MAX_CERT);
-    return cert_key_of(&c->a, buf_str(&der), &k, e) && admin_peer(ROLE_AUTH, &auth, e) &&
+    return cert_key_of(&c->a, buf_str(&der), &k, e) && removal_has_forgotten(STR(""), e) && admin_peer(ROLE_AUTH, &auth, e) &&
            IPC_SEND(&auth->ch, client_key_add, NULL, 0, e,
                     .client_key = str_at(k.fingerprint, sizeof k.fingerprint), .type = k.type,
                     .name = arguments[1].n ? arguments[1] : k.name, .login = arguments[0],

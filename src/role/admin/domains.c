@@ -2,9 +2,6 @@
  * Commands that change domains.conf, or ask about it: the monitor gives the file, the editor changes its
  * text here (config/edit.h), and the monitor has the result checked, writes it and puts it to use.
  */
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/log.h"
 #include "config/edit.h"
 #include "os/clock.h"
@@ -91,71 +88,19 @@ static bool strands_nothing(struct config_editor *ed, struct str what, struct er
     return no_key_logs_in(ed, what, e) && (str_find(what, '@') == STR_NONE || no_mail_waits(ed, what, e));
 }
 
-/* --- accounts that go --------------------------------------------------------------------------------- */
-
-/* One whose change is on its way. It goes also when who asked does not wait for it. */
-struct removal {
-    uint64_t request;
-    struct str account; // in the same heap block
-    struct removal *next;
-};
-static struct removal *removals;
-
-static void add_removal(uint64_t request, struct str account)
-{
-    struct removal *r = heap_alloc(sizeof *r + account.n);
-    char *copy = (char *)(r + 1);
-
-    memcpy(copy, account.p, account.n);
-    *r = (struct removal){request, {copy, account.n}, removals};
-    removals = r;
-}
-
-static struct removal *take_removal(uint64_t request)
-{
-    for (struct removal **at = &removals; *at; at = &(*at)->next)
-        if ((*at)->request == request) {
-            struct removal *r = *at;
-
-            *at = r->next;
-            return r;
-        }
-    return NULL;
-}
-
-// What auth and queue know of it: another of its name is another.
-static bool forget_account(struct str account, struct err *e)
-{
-    struct ipc_admin_reply reply = {0};
-    struct service_peer *p;
-
-    if (!admin_peer(ROLE_AUTH, &p, e) ||
-        !IPC_SEND(&p->ch, forget_account, NULL, 0, e, .account = account) || !admin_await(&p->ch, &reply, e))
-        return false;
-    do {
-        if (!admin_peer(ROLE_QUEUE, &p, e) ||
-            !IPC_SEND(&p->ch, queue_command, NULL, 0, e, .verb = IPC_QUEUE_FORGET, .value = account,
-                      .after = reply.more) ||
-            !admin_await(&p->ch, &reply, e))
-            return false;
-    } while (reply.more);
-    return true;
-}
+/* --- the change itself ------------------------------------------------------------------------------ */
 
 void domains_are_written(const struct ipc_domains_written *written)
 {
-    struct removal *r = take_removal(written->request);
+    struct str text = written->text;
     struct err why = {0};
 
-    if (r && written->is_ok && !forget_account(r->account, &why)) {
-        (void)fail_in(&why, "the account is gone, but not all that is known of it");
-        LOG(LOG_ERROR, "admin", "forgetting an account", LOG_E(&why), LOG_S("account", r->account));
+    if (!removal_changed(written->request, written->is_ok, &why)) {
+        LOG(LOG_ERROR, "admin", "forgetting an account", LOG_E(&why));
+        text = str_of(why.text);
     }
-    admin_answer_late(written->request, written->is_ok && !why.kind, why.kind ? str_of(why.text) : written->text);
-    free(r);
+    admin_answer_late(written->request, written->is_ok && !why.kind, text);
 }
-
-/* --- the change itself ------------------------------------------------------------------------------ */
 
 static bool answer_question(struct ctl *c, const struct config_editor *ed, struct err *e)
 {
@@ -202,9 +147,12 @@ bool domains_have(struct ctl *c, struct packet *m, const struct ipc_domains_text
         config_editor_end(&ed);
         return is_ok;
     }
-    is_ok = is_ok && send_changed(c, &ed, got->version, &why);
-    if (is_ok && ed.removed_account.n)
-        add_removal(c->waits_for, ed.removed_account);
+    is_ok = is_ok && (!ed.added_account.n || removal_is_over(ed.added_account, &why)) &&
+            (!ed.removed_account.n || removal_begin(ed.removed_account, c->waits_for, &why));
+    if (is_ok && !send_changed(c, &ed, got->version, &why)) {
+        is_ok = false;
+        (void)!removal_changed(c->waits_for, false, &why);
+    }
     config_editor_end(&ed);
     if (is_ok)
         return true; // and the monitor's answer is the command's

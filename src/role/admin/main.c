@@ -130,7 +130,7 @@ static bool run_setaccountpassword(struct ctl *c, const struct str *arguments, s
     struct service_peer *auth;
     struct err why = {0};
 
-    if (admin_peer(ROLE_AUTH, &auth, &why) &&
+    if (removal_has_forgotten(arguments[0], &why) && admin_peer(ROLE_AUTH, &auth, &why) &&
         IPC_SEND(&auth->ch, set_password, NULL, 0, &why, .account = arguments[0],
                  .password = arguments[1]))
         (void)!admin_await(&auth->ch, &reply, &why);
@@ -343,6 +343,8 @@ static void accept_client(void *ctx, int events)
 static void on_opened(struct service_peer *p)
 {
     owed[p->role] = 0;
+    if (p->role == ROLE_AUTH || p->role == ROLE_QUEUE)
+        removals_retry();
 }
 
 static bool on_message(struct service_peer *p, struct packet *m, struct err *e)
@@ -447,6 +449,7 @@ static bool on_monitor(struct packet *m, struct err *e)
 {
     struct ipc_account_done done;
     struct ipc_domains_written written;
+    struct ipc_account_erased erased;
 
     switch ((int)m->type) {
     case IPC_config:
@@ -467,6 +470,11 @@ static bool on_monitor(struct packet *m, struct err *e)
             return false;
         domains_are_written(&written);
         return true;
+    case IPC_account_erased:
+        if (!ipc_account_erased_get(m->body, &erased, e))
+            return false;
+        removal_erased(&erased);
+        return true;
     default:
         return m->type == IPC_admin_reply || fail(e, ERR_BUG, "unexpected message");
     }
@@ -485,8 +493,10 @@ static void on_tick(void)
     admin_report_tick();
     admin_update_tick();
     admin_watch_tick();
-    if (!stop_ms)
+    if (!stop_ms) {
+        removals_tick();
         admin_post_tick();
+    }
     web_fetch_tick();
 }
 
@@ -514,7 +524,7 @@ _Noreturn void admin_main(void)
         reply_ms = (int64_t)ms;
     own_uid = geteuid(); // not a call the sandbox has
     if (fchdir(self.dirs[0]) || !admin_use_domains(self.config, &e) || !admin_use_updates(self.config, &e) || !admin_use_watch(self.config, &e) ||
-        !(admin_reports = reports_open(&e)) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
+        !(admin_reports = reports_open(&e)) || !removals_begin(&e) || !self.n_listeners || !event_add(service_loop(), self.listeners[0].fd, EVENT_READ,
                                         accept_client, &self.listeners[0].fd, &e)) {
         LOG(LOG_ERROR, "admin", "cannot start", LOG_E(&e));
         exit(1);

@@ -37,7 +37,7 @@ static bool forget_account(struct service_peer *p, struct packet *packet, struct
 
     if (!ipc_forget_account_get(packet->body, &m, e))
         return false;
-    if (auth_has_account(m.account)) {
+    if (!m.is_anew && auth_has_account(m.account)) {
         (void)fail(&why, ERR_CONFLICT, "account %.*s is in the configuration", STR_FMT(m.account));
     } else if (credentials_forget(auth.credentials, m.account, &why)) {
         login_forget();

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "os/fd.h"
@@ -26,16 +27,37 @@ static bool answer_task(struct account *a, bool is_ok, struct str text, struct e
                               .is_ok = is_ok, .text = text);
 }
 
-// The directory and the files in it; there are no others.
+static void tell_erased(struct monitor *m, struct str name, enum ipc_erased outcome)
+{
+    struct process *admin = role_process(m, ROLE_ADMIN);
+    struct err e = {0};
+
+    if (admin && !IPC_SEND(&admin->ch, account_erased, NULL, 0, &e, .account = name, .outcome = (uint8_t)outcome))
+        LOG(LOG_DEBUG, "mox", "telling admin", LOG_E(&e));
+}
+
+static bool is_dir(struct monitor *m, struct str name)
+{
+    char path[IPC_MAX_NAME + 1] = {0};
+
+    memcpy(path, name.p, name.n);
+    return faccessat(m->accounts_dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// The directory and the files in it; there are no others. What admin hears holds after a power cut too.
 static void erase_mail(struct monitor *m, struct str name)
 {
     struct err e = {0};
 
-    if (os_remove_dir(m->accounts_dir, name, &e)) {
-        account_id_forget(m, name);
-        LOG(LOG_INFO, "mox", "account and its mail removed", LOG_S("account", name));
-    } else
+    if (is_dir(m, name) && !(os_remove_dir(m->accounts_dir, name, &e) &&
+                             (fsync(m->accounts_dir) == 0 || fail_errno(&e, "syncing the directory of accounts")))) {
         LOG(LOG_ERROR, "mox", "removing an account's mail", LOG_E(&e), LOG_S("account", name));
+        tell_erased(m, name, IPC_ERASED_FAILED);
+        return;
+    }
+    account_id_forget(m, name);
+    LOG(LOG_INFO, "mox", "account and its mail removed", LOG_S("account", name));
+    tell_erased(m, name, IPC_ERASED);
 }
 
 bool account_is_name(struct str name)
@@ -49,14 +71,11 @@ bool account_is_name(struct str name)
 
 bool account_is_new(struct monitor *m, struct str name, struct err *e)
 {
-    char path[IPC_MAX_NAME + 1] = {0};
-
     if (!account_is_name(name))
         return fail(e, ERR_SYNTAX, "\"%.*s\" is no name of an account", STR_FMT(name));
-    memcpy(path, name.p, name.n);
-    return faccessat(m->accounts_dir, path, F_OK, AT_SYMLINK_NOFOLLOW) ||
-           fail(e, ERR_CONFLICT, "there is mail of a former account of that name: move accounts/%s "
-                "in the data directory away first", path);
+    return !is_dir(m, name) ||
+           fail(e, ERR_CONFLICT, "there is mail of a former account of that name: move accounts/%.*s "
+                "in the data directory away first", STR_FMT(name));
 }
 
 static bool is_one_leaving(struct monitor *m, struct str name)
@@ -75,9 +94,11 @@ static bool has_process(struct monitor *m, struct str name)
 
 void account_remove(struct monitor *m, struct str name)
 {
-    if (!account_is_name(name))
-        return;
-    if (has_process(m, name)) // it was told to end, and is erased then
+    if (map_get(&m->known, name)) // what is still an account keeps its mail
+        tell_erased(m, name, IPC_ERASED_NOT);
+    else if (!account_is_name(name)) // then there is no directory of that name
+        tell_erased(m, name, IPC_ERASED);
+    else if (has_process(m, name)) // it was told to end, and is erased then
         map_put(&m->removed, name, m);
     else
         erase_mail(m, name);

@@ -302,7 +302,7 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     if (fd < 0)
         return fail_errno(e, "making %s", beside);
     if (!os_write_all(fd, text, e) ||
-        ((fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 07777) || fsync(fd) ||
+        ((fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, st.st_mode & 07777) || fsync(fd) || fstat(fd, &st) ||
           renameat(m->config_dir, beside, m->config_dir, domains_name)) && !fail_errno(e, "sync"))) {
         (void)unlinkat(m->config_dir, beside, 0);
         return fail_in(e, "writing %s, which is as it was", domains_name);
@@ -310,8 +310,6 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     // It is in its place, and used: without the keys that it names nothing would start again.
     if (fsync(m->config_dir))
         LOG(LOG_ERROR, "mox", "whether a change of domains.conf is on the disk is not known", LOG_S("why", str_of(strerror(errno))));
-    if (fstat(fd, &st))
-        return fail_errno(e, "looking at %s", domains_name);
     *changed_at = changed_ns(&st);
     return true;
 }
@@ -346,8 +344,7 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
     }
     use(m, &l, changed_at);
     signing_keys_put_away(m, asked->old_keys);
-    // What is still an account keeps its mail.
-    if (asked->removed_account.n && !map_get(&m->known, asked->removed_account))
+    if (asked->removed_account.n)
         account_remove(m, asked->removed_account);
     return true;
 }

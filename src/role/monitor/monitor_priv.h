@@ -367,7 +367,7 @@ void accounts_configure(struct monitor *m, struct map *old);
 bool account_is_name(struct str name);
 /* Whether there is no directory of that name: ERR_CONFLICT. */
 bool account_is_new(struct monitor *m, struct str name, struct err *e);
-/* It is in the configuration no more: its mail is erased when its process has ended. */
+/* It is to be in the configuration no more: if so, its mail is erased when its process has ended. Admin hears what became of it. */
 void account_remove(struct monitor *m, struct str name);
 void account_child_started(struct process *template, uint64_t id, uint32_t pid);
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);

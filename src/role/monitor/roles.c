@@ -187,6 +187,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
     struct ipc_delivery_grant grant;
     struct ipc_seal_grant seal;
     struct ipc_deliver_open open;
+    struct ipc_account_erase erase;
     struct ipc_account_task task;
     struct ipc_config_done done;
     struct ipc_domains_read read;
@@ -278,6 +279,11 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
     case IPC_account_task:
         return ipc_account_task_get(m->body, &task, e) && account_task(p, &task, e);
+    case IPC_account_erase:
+        if (!ipc_account_erase_get(m->body, &erase, e))
+            return false;
+        account_remove(p->m, erase.account);
+        return true;
     case IPC_import_open:
         return ipc_import_open_get(m->body, &import, e) && account_import(p, &import, e);
     case IPC_domains_read:
@@ -303,6 +309,8 @@ static void close_process(struct process *p)
     event_remove(p->m->loop, p->source);
     p->source = NULL;
     channel_close(&p->ch);
+    if (p->role == ROLE_ADMIN) // another would take the answers for answers to its own questions
+        p->m->n_changes = 0;
     if (p->pid > 0 && !p->m->stopping_ms)
         kill(p->pid, SIGKILL);
 }
