@@ -378,6 +378,36 @@ int64_t tls_server_expiry(const struct tls_server *s)
     return s->expiry;
 }
 
+void tls_note_alert(const SSL *ssl, int where, int value)
+{
+    struct tls *t = SSL_get_app_data(ssl);
+
+    if (!(where & SSL_CB_ALERT) || value >> 8 != SSL3_AL_FATAL)
+        return;
+    t->alert = where & SSL_CB_READ ? ALERT_THEIRS : ALERT_OURS;
+    t->alert_number = (uint8_t)value;
+}
+
+void tls_end_put_label(const struct tls *t, struct buf *out)
+{
+    enum { PROTOCOL_VERSION = 70 };
+    size_t at = out->n;
+
+    if (!t)
+        return;
+    if (t->is_not_tls)
+        BUF_PUT(out, "nottls");
+    else if (t->alert == ALERT_OURS && t->alert_number == PROTOCOL_VERSION)
+        BUF_PUT(out, "unsupportedversions");
+    else if (t->alert == ALERT_THEIRS)
+        buf_printf(out, "alert-%u-%s", t->alert_number, SSL_alert_desc_string_long(t->alert_number));
+    else if (t->is_closed)
+        BUF_PUT(out, "eof");
+    for (; at < out->n; at++)
+        if (out->p[at] == ' ' || out->p[at] == '_')
+            out->p[at] = '-';
+}
+
 struct tls *tls_new(struct tls_server *s, int fd, struct err *e)
 {
     SSL_CTX *ctx = s->n ? s->contexts[0] : s->bare;
@@ -400,6 +430,7 @@ struct tls *tls_new(struct tls_server *s, int fd, struct err *e)
     }
     SSL_set_accept_state(t->ssl);
     SSL_set_app_data(t->ssl, t);
+    SSL_set_info_callback(t->ssl, tls_note_alert);
     return t;
 }
 
@@ -468,7 +499,8 @@ static enum tls_result result_of(struct tls *t, int rc, const char *what, struct
         tls_clear_errors(e, what);
         return TLS_FAILED;
     default:
-        t->is_not_tls = ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER;
+        t->is_not_tls = ERR_GET_REASON(ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER ||
+                        ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
         tls_clear_errors(e, what);
         return TLS_FAILED;
     }

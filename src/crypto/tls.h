@@ -84,6 +84,11 @@ void tls_free(struct tls *t);
 /* For this connection other protocols than the server's. Before the handshake. */
 void tls_set_protocols(struct tls *t, struct str names);
 enum tls_result tls_handshake(struct tls *t, struct err *e);
+/*
+ * What ended a handshake, in a word: "eof", "nottls", "unsupportedversions", or the client's alert, as
+ * "alert-42-bad-certificate"; nothing when it was none of them, or t is NULL.
+ */
+void tls_end_put_label(const struct tls *t, struct buf *out);
 /* TLS_DONE with *got > 0, or why not. */
 enum tls_result tls_read(struct tls *t, char *p, size_t n, size_t *got, struct err *e);
 /* May write less than n. */

@@ -262,16 +262,6 @@ static bool add_dane(SSL *ssl, struct arena *a, const struct tls_target *target,
     return has_one || fail(e, ERR_SYNTAX, "no usable TLSA record");
 }
 
-static void note_alert(const SSL *ssl, int where, int value)
-{
-    struct tls *t = SSL_get_app_data(ssl);
-
-    if (!(where & SSL_CB_ALERT) || value >> 8 != SSL3_AL_FATAL)
-        return;
-    t->alert = where & SSL_CB_READ ? ALERT_THEIRS : ALERT_OURS;
-    t->alert_number = (uint8_t)value;
-}
-
 void tls_end_put(const struct tls *t, struct buf *out)
 {
     if (t->is_not_tls)
@@ -303,7 +293,7 @@ struct tls *tls_client_connect(struct tls_client *c, const struct tls_target *ta
         return NULL;
     }
     SSL_set_app_data(t->ssl, t);
-    SSL_set_info_callback(t->ssl, note_alert);
+    SSL_set_info_callback(t->ssl, tls_note_alert);
     SSL_set_connect_state(t->ssl);
     // RFC 6066 3: an address is not said.
     if (name && target->name.n && !ip_parse(target->name, &ip) &&

@@ -42,6 +42,7 @@ enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_IMMED
     F(u8, needs_tls13, 1)                                                                          \
     F(u32, port, 65535)                                                                            \
     F(str, ip, 64)                                                                                 \
+    F(str, name, IPC_MAX_NAME)           /* of the listener */                                     \
     F(str, hostname, IPC_MAX_ADDRESS)                                                              \
     F(str, acme, IPC_MAX_NAME)           /* whose certificates it has; empty: its files' */        \
     F(str, dnsbls, IPC_MAX_RECORD)       /* zones, with a space between them */                    \

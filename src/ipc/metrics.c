@@ -36,6 +36,14 @@ static const char *const reasons[] = { // of policy/decide.c
     "junk-filter-error", "list-allow", "msg-auth-required", "no-bad-signals", "reporting", "subjectpass", "msgfromfull",
     "msgtofull", "msgfromdomain", "msgtodomain", "msgfromorgdomain", "msgtoorgdomain", "dkim", "spf", "mailfromfull",
     "mailfromdomain", "helo", "ip1", "ip2", "ip3", "other", NULL};
+static const char *const starttls_errors[] = { // as tls_end_put_label has them
+    "eof", "nottls", "unsupportedversions", "alert-10-unexpected-message", "alert-20-bad-record-mac",
+    "alert-22-record-overflow", "alert-40-handshake-failure", "alert-42-bad-certificate",
+    "alert-43-unsupported-certificate", "alert-44-certificate-revoked", "alert-45-certificate-expired",
+    "alert-46-certificate-unknown", "alert-47-illegal-parameter", "alert-48-unknown-ca", "alert-49-access-denied",
+    "alert-50-decode-error", "alert-51-decrypt-error", "alert-70-protocol-version", "alert-71-insufficient-security",
+    "alert-80-internal-error", "alert-90-user-canceled", "alert-110-unsupported-extension",
+    "alert-112-unrecognized-name", "alert-120-no-application-protocol", "other", NULL};
 static const char *const submission_results[] = {"ok", "badfrom", "badheader", "messagelimiterror", "queueerror", NULL};
 static const char *const login_kinds[] = {"submission", "imap", "webmail", "webapi", "webaccount", "webadmin", "other", NULL};
 static const char *const variants[] = {"login", "plain", "scram-sha-256", "scram-sha-1", "scram-sha-256-plus",
@@ -66,6 +74,10 @@ static const char *const requiretls_reasons[] = {"nopolicy", "norequiretls", NUL
 static const char *const tlsrequiredno_ignored[] = {"mtastspolicy", "mtastsmx", "badtls", "badtlsa", NULL};
 static const char *const client_commands[] = {"ehlo", "helo", "starttls", "auth", "mail", "rcpt", "data", "bdat", ".",
                                               "rset", "quit", "greeting", "(other)", NULL};
+static const char *const client_details[] = { // subject and detail of RFC 3463 and of its registry: what servers do say
+    "", "0.0", "1.0", "1.1", "1.2", "1.3", "1.5", "1.6", "1.7", "1.8", "1.10", "2.0", "2.1", "2.2", "2.3", "3.0", "3.2",
+    "3.4", "4.0", "4.1", "4.2", "4.4", "4.5", "4.7", "5.0", "5.1", "5.2", "5.3", "5.4", "6.0", "6.7", "7.0", "7.1", "7.4",
+    "7.5", "7.7", "7.8", "7.20", "7.21", "7.23", "7.25", "7.26", "7.27", "7.28", "7.29", "7.30", "other", NULL};
 static const char *const client_ignored[] = {"daneverification", NULL};
 static const char *const sts_kept[] = {"nopolicy", "ok", "temporary", "fetch", NULL}; // as enum sts_status, from 1
 static const char *const sts_results[] = {"ok", "lookuperror", "fetcherror", NULL};

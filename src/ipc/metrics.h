@@ -28,7 +28,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(role_resident_memory_bytes, GAUGE, "Resident memory of a role's processes, what they share counted in each.", \
       NO_BUCKETS, {"role", roles})                                                                 \
     M(panic_total, COUNTER, "Processes that ended by a signal or with an error.", NO_BUCKETS, {"pkg", roles}) \
-    M(connections_count, GAUGE, "Open connections.", NO_BUCKETS, {"protocol", protocols})          \
+    M(connections_count, GAUGE, "Open connections.", NO_BUCKETS, {"protocol", protocols}, {"listener", NAME}) \
     M(logging_level_error_total, COUNTER, "Lines of the log at level error.", NO_BUCKETS, BY_ROLE) \
     M(logging_level_warn_total, COUNTER, "Lines of the log at level warn.", NO_BUCKETS, BY_ROLE)   \
     M(logging_level_info_total, COUNTER, "Lines of the log at level info.", NO_BUCKETS, BY_ROLE)   \
@@ -43,7 +43,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       {"result", delivery_results}, {"reason", reasons})                                           \
     M(smtpserver_submission_total, COUNTER, "Submitted messages.", NO_BUCKETS, {"result", submission_results}) \
     M(smtpserver_delivery_starttls_total, COUNTER, "STARTTLS commands on port 25.", NO_BUCKETS)    \
-    M(smtpserver_delivery_starttls_errors_total, COUNTER, "STARTTLS handshakes on port 25 that failed.", NO_BUCKETS) \
+    M(smtpserver_delivery_starttls_errors_total, COUNTER, "STARTTLS handshakes on port 25 that failed.", NO_BUCKETS, \
+      {"reason", starttls_errors})                                                                 \
     M(spf_verify_duration_seconds, HISTOGRAM, "SPF, of incoming messages.", TO_20, {"status", auth_results}) \
     M(dkim_verify_duration_seconds, HISTOGRAM, "DKIM, of incoming signatures.", TO_20, {"algorithm", algorithms}, \
       {"status", auth_results})                                                                    \
@@ -79,7 +80,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(queue_tlsrequiredno_ignored_total, COUNTER, "What was passed over since a message says TLS-Required: No.", NO_BUCKETS, \
       {"ignored", tlsrequiredno_ignored})                                                          \
     M(smtpclient_command_duration_seconds, HISTOGRAM, "SMTP commands to other servers, until their reply.", TO_120, \
-      {"cmd", client_commands}, {"code", NUMBER})                                                  \
+      {"cmd", client_commands}, {"code", NUMBER}, {"secode", client_details})                      \
     M(smtpclient_tlsrequiredno_ignored_total, COUNTER, \
       "Certificates that were not looked at since a message says TLS-Required: No.", NO_BUCKETS, {"ignored", client_ignored}) \
     M(dane_verify_total, COUNTER, "Certificates compared with TLSA records.", NO_BUCKETS)          \
@@ -91,7 +92,7 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     M(httpclient_request_duration_seconds, HISTOGRAM, "Requests to web servers.", TO_30_COARSE, {"pkg", roles}, \
       {"method", methods}, {"code", NUMBER}, {"result", client_results})                           \
     M(dmarcdb_policy_evaluated_total, COUNTER, "Messages in DMARC reports about our domains.", NO_BUCKETS, \
-      {"disposition", dispositions}, {"dkim", evaluated}, {"spf", evaluated})                      \
+      {"domain", NAME}, {"disposition", dispositions}, {"dkim", evaluated}, {"spf", evaluated})    \
     M(dmarcdb_dkim_result_total, COUNTER, "DKIM in DMARC reports about our domains.", NO_BUCKETS, {"result", report_results}) \
     M(dmarcdb_spf_result_total, COUNTER, "SPF in DMARC reports about our domains.", NO_BUCKETS, {"result", report_results}) \
     M(dmarcdb_report_queued_total, COUNTER, "DMARC reports of ours that were queued.", NO_BUCKETS) \

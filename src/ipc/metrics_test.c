@@ -45,7 +45,7 @@ TEST(metrics_of_processes)
                 METRIC_TIME(smtpserver_command_duration_seconds, 7, 0, metric_word(METRIC_smtpserver_command_duration_seconds, 1,
                             STR("RCPT")), 550, metric_enhanced(STR("5.1.10")));
                 METRIC_TIME(smtpserver_command_duration_seconds, 1000000, 0, 5, 550, metric_enhanced(STR("5.1.10")));
-                METRIC_SET(connections_count, 3 + (uint64_t)i, 2);
+                METRIC_SET(connections_count, 3 + (uint64_t)i, 2, metric_name(STR("public")));
                 _exit(0);
             }
             CHECK(waitpid(pid, &status, 0) == pid && status == 0);
@@ -56,7 +56,7 @@ TEST(metrics_of_processes)
     CHECK(has_line(&out, STR("mox_smtpserver_connection_total{kind=\"submission\"} 4")));
     CHECK(has_line(&out, STR("mox_logging_level_error_total{role=\"session\"} 2")));
     CHECK(has_line(&out, STR("mox_logging_level_error_total{role=\"queue\"} 2")));
-    CHECK(has_line(&out, STR("mox_connections_count{protocol=\"imap\"} 8"))); // 4 and 4
+    CHECK(has_line(&out, STR("mox_connections_count{protocol=\"imap\",listener=\"public\"} 8"))); // 4 and 4
     CHECK(has_line(&out, STR("mox_smtpserver_delivery_starttls_total 0")));
     CHECK(str_find_str(buf_str(&out), STR("mox_imap")) == STR_NONE);
 #define SERIES "{kind=\"smtp\",cmd=\"rcpt\",code=\"550\",ecode=\"1.10\""

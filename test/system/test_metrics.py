@@ -1,6 +1,7 @@
 """Metrics in Prometheus' format: counted in every role, shown on MetricsHTTP, read by promtool."""
 import json
 import smtplib
+import warnings
 
 import outside
 from https_server import Web
@@ -41,6 +42,26 @@ def every_role_counts():
         w.cmd('NONSENSE', '500')
         w.cmd('QUIT', '221')
         w.close()
+        # What is no TLS, an old version, a client that does not believe the certificate, and one that goes.
+        old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+        old.set_ciphers('ALL:@SECLEVEL=0')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        for context in (None, old, ssl.create_default_context(), 'gone'):
+            w = s.connect(SMTP)
+            w.smtp_hello()
+            w.cmd('STARTTLS', '220')
+            if context is None:
+                w.sock.sendall(b'EHLO plain.example\r\nnot TLS at all\r\n')
+            elif context != 'gone':
+                try:
+                    context.wrap_socket(w.sock.dup(), server_hostname='mail.example')
+                    raise AssertionError('a handshake')
+                except OSError:
+                    pass
+            w.close()
         submit(s)
         c = s.imap()
         c.select('Inbox')
@@ -57,8 +78,11 @@ def every_role_counts():
         with contextlib.closing(s.connect(METRICS)):
             text, found = wait_for(s, 'mox_smtpserver_submission_total{result="ok"}',
                                    'mox_imap_command_duration_seconds_count{cmd="logout",result="ok"}',
-                                   'mox_connections_count{protocol="http"}')
-        assert value(found, 'smtpserver_connection_total', kind='smtp') == 2, text
+                                   'mox_connections_count{protocol="http",listener="local"}',
+                                   *('mox_smtpserver_delivery_starttls_errors_total{reason="%s"}' % reason for reason in
+                                     ('nottls', 'unsupportedversions', 'alert-48-unknown-ca', 'eof')))
+        assert value(found, 'smtpserver_delivery_starttls_errors_total') == value(found, 'smtpserver_delivery_starttls_total') == 4, text
+        assert value(found, 'smtpserver_connection_total', kind='smtp') == 6, text
         assert value(found, 'smtpserver_connection_total', kind='submission') == 1, text
         assert value(found, 'smtpserver_command_duration_seconds_count', kind='smtp', cmd='mail', code='250') == 1, text
         assert value(found, 'smtpserver_command_duration_seconds_bucket', kind='smtp', cmd='rcpt', le='+Inf') == 1, text
@@ -205,6 +229,7 @@ def what_is_found_out_about_others():
         assert value(found, 'queue_requiretls_unsupported_total', reason='nopolicy') == 1, text
         assert value(found, 'smtpclient_command_duration_seconds_count', cmd='starttls', code='220') == 6, text
         assert value(found, 'smtpclient_command_duration_seconds_count', cmd='.', code='250') == 6, text
+        assert value(found, 'smtpclient_command_duration_seconds_count', cmd='.', secode='0.0') == 6, text
         assert value(found, 'smtpclient_command_duration_seconds_count', cmd='rcpt', code='250') == 6, text
         assert value(found, 'smtpclient_command_duration_seconds_count', cmd='greeting', code='220') >= 7, text
         assert value(found, 'mtasts_get_duration_seconds_count', result='ok') == 1, text

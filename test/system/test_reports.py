@@ -115,7 +115,7 @@ def dmarc_reports_of_others_are_kept():
         with contextlib.closing(database(s)) as db:
             assert db.execute('SELECT count(*) FROM dmarc_row').fetchone()[0] > 4
         numbers = counted(s)
-        assert int(numbers['mox_dmarcdb_policy_evaluated_total{disposition="none",dkim="pass",spf="fail"}']) >= 2 + 6 + 6, numbers
+        assert int(numbers['mox_dmarcdb_policy_evaluated_total{domain="example.org",disposition="none",dkim="pass",spf="fail"}']) >= 2 + 6 + 6, numbers
         assert int(numbers['mox_dmarcdb_dkim_result_total{result="pass"}']) >= 2 + 6 + 6, numbers
         assert [k for k in numbers if k.startswith('mox_dmarcdb_spf_result_total')], numbers
         # It is all there after a restart.

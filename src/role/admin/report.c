@@ -29,16 +29,18 @@ static uint64_t at_most(uint64_t n)
     return n < UINT32_MAX ? n : UINT32_MAX;
 }
 
-static void count_dmarc(const struct dmarc_report *report)
+// domain: one of ours.
+static void count_dmarc(const struct dmarc_report *report, struct str domain)
 {
     const enum metric m = METRIC_dmarcdb_policy_evaluated_total;
+    const unsigned name = metric_name(domain);
 
     for (size_t i = 0; i < report->n; i++) {
         const struct dmarc_report_record *row = &report->records[i];
         uint64_t n = at_most(row->count);
 
-        METRIC_ADD(dmarcdb_policy_evaluated_total, n, metric_word(m, 0, row->disposition), metric_word(m, 1, row->dkim),
-                   metric_word(m, 2, row->spf));
+        METRIC_ADD(dmarcdb_policy_evaluated_total, n, name, metric_word(m, 1, row->disposition), metric_word(m, 2, row->dkim),
+                   metric_word(m, 3, row->spf));
         for (size_t j = 0; j < row->n_dkim; j++)
             METRIC_ADD(dmarcdb_dkim_result_total, n,
                        metric_word(METRIC_dmarcdb_dkim_result_total, 0, row->dkim_results[j].result));
@@ -71,7 +73,7 @@ static bool store_dmarc(struct arena *a, const struct service_peer *p,
                     STR_FMT(str_sub(report->domain, 0, 100)));
     if (!reports_add_dmarc(admin_reports, from, report, e))
         return false;
-    count_dmarc(report);
+    count_dmarc(report, arena_lower(a, report->domain));
     return true;
 }
 

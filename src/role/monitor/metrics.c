@@ -39,9 +39,35 @@ void metrics_ended(enum role role, int status)
         METRIC(panic_total, role);
 }
 
+// The first port of its listener that has its protocol.
+static size_t first_like(const struct monitor *m, size_t port)
+{
+    const struct ipc_listener *info = &m->ports[port].info;
+    size_t i = 0;
+
+    while (m->ports[i].info.protocol != info->protocol || !str_eq(m->ports[i].info.name, info->name))
+        i++;
+    return i;
+}
+
+static void count_connections(const struct monitor *m)
+{
+    uint64_t n[MAX_LISTENERS] = {0};
+    struct map_entry *entry;
+
+    for (size_t i = 0; (entry = map_each(&m->conns, &i));)
+        n[((const struct conn *)entry->value)->listener]++;
+    for (size_t i = 0; i < m->n_ports; i++)
+        if (first_like(m, i) != i)
+            n[first_like(m, i)] += n[i];
+    for (size_t i = 0; i < m->n_ports; i++)
+        if (first_like(m, i) == i)
+            METRIC_SET(connections_count, n[i], m->ports[i].info.protocol - 1U, metric_name(m->ports[i].info.name));
+}
+
 void metrics_look(struct monitor *m)
 {
-    uint64_t n[ROLE_COUNT] = {0}, bytes[ROLE_COUNT] = {0}, protocols[IPC_LAST_PROTOCOL + 1] = {0};
+    uint64_t n[ROLE_COUNT] = {0}, bytes[ROLE_COUNT] = {0};
     struct map_entry *entry;
 
     n[ROLE_MONITOR] = 1;
@@ -54,7 +80,6 @@ void metrics_look(struct monitor *m)
     for (size_t i = 0; (entry = map_each(&m->conns, &i));) {
         const struct conn *c = entry->value;
 
-        protocols[c->protocol]++;
         n[ROLE_SESSION] += c->state == CONN_SESSION && c->protocol != IPC_PROTOCOL_HTTP;
         n[ROLE_WEB] += c->state == CONN_SESSION && c->protocol == IPC_PROTOCOL_HTTP;
     }
@@ -63,6 +88,5 @@ void metrics_look(struct monitor *m)
     for (unsigned role = 0; role < ROLE_COUNT; role++)
         if (bytes[role])
             METRIC_SET(role_resident_memory_bytes, bytes[role], role);
-    for (unsigned protocol = 1; protocol <= IPC_LAST_PROTOCOL; protocol++)
-        METRIC_SET(connections_count, protocols[protocol], protocol - 1);
+    count_connections(m);
 }

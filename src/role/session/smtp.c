@@ -107,6 +107,15 @@ static void cmd_hello(struct smtp_session *c, const struct smtp_command *cmd)
     reply_hello(c);
 }
 
+static void count_failed_tls(const struct tls *tls)
+{
+    AUTO_BUF reason = BUF_LIMIT(100);
+
+    tls_end_put_label(tls, &reason);
+    METRIC(smtpserver_delivery_starttls_errors_total,
+           metric_word(METRIC_smtpserver_delivery_starttls_errors_total, 0, buf_str(&reason)));
+}
+
 static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
 {
     AUTO_BUF line = BUF_LIMIT(1024);
@@ -129,7 +138,7 @@ static void cmd_starttls(struct smtp_session *c, const struct smtp_command *cmd)
             METRIC(smtpserver_delivery_starttls_total);
         if (!session_start_tls(c->s, buf_str(&reply))) {
             if (!c->is_submission)
-                METRIC(smtpserver_delivery_starttls_errors_total);
+                count_failed_tls(c->s->stream.tls);
             c->is_ending = true;
             return;
         }
