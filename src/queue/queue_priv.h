@@ -79,6 +79,8 @@ MUST_USE bool report_put_refused(struct queue *q, const struct queue_new *m, str
 /* retired.c: what is remembered of an entry that goes. */
 MUST_USE bool retired_put(struct queue *q, const struct queue_entry *entry,
                           const struct attempt *attempt, bool is_success, struct err *e);
+/* Why an attempt failed, as lists show it: with the code, if a server had one. */
+struct str retired_error(struct arena *a, const struct attempt *attempt);
 /* Results of earlier attempts, kept with the entry. */
 MUST_USE bool retired_put_result(struct queue *q, const struct queue_entry *entry,
                                  const struct attempt *attempt, struct err *e);

@@ -145,10 +145,10 @@ static struct str status_of(struct arena *a, enum dsn_action action, const struc
     return arena_printf(a, "%c.0.0", class);
 }
 
-// What a server replied, its enhanced code included.
+// A reply with its enhanced code: as the server said it, or our own about one that was not spoken to.
 static struct str reply_of(struct arena *a, const struct attempt *t)
 {
-    if (!t->is_remote || !t->code || !t->enhanced.n || str_starts(t->text, t->enhanced))
+    if (!t->is_remote || !t->code || !t->enhanced.n || t->remote_address.n)
         return t->text;
     return arena_printf(a, "%.*s %.*s", STR_FMT(t->enhanced), STR_FMT(t->text));
 }

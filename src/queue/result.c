@@ -129,13 +129,14 @@ static bool remove_entry(struct queue *q, const struct queue_entry *entry, struc
 static bool note_remote_failure(struct queue *q, const struct queue_entry *entry,
                                 const struct attempt *t, struct err *e)
 {
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
     AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET last_error = ?2, dialed = ?3 WHERE id = ?1",
                              e);
 
     if (!s)
         return false;
     stmt_bind_u64(s, 1, entry->id);
-    stmt_bind_str(s, 2, t->text);
+    stmt_bind_str(s, 2, retired_error(&a, t));
     stmt_bind_str(s, 3, t->dialed);
     return stmt_run(s, e);
 }

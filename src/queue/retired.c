@@ -7,6 +7,13 @@
 // Nobody gives a message again after so long.
 enum { NAMES_KEPT_S = 7 * 24 * 3600 };
 
+struct str retired_error(struct arena *a, const struct attempt *attempt)
+{
+    return attempt->is_remote && attempt->code
+               ? arena_printf(a, "%u %.*s", attempt->code, STR_FMT(attempt->text))
+               : attempt->text;
+}
+
 bool retired_put_result(struct queue *q, const struct queue_entry *entry,
                         const struct attempt *attempt, struct err *e)
 {
@@ -42,7 +49,7 @@ bool retired_put(struct queue *q, const struct queue_entry *entry, const struct 
     stmt_bind_str(s, 2, suppress_base(&a, entry->recipient));
     stmt_bind_u64(s, 3, entry->attempts + !attempt->is_remote);
     stmt_bind_u64(s, 4, is_success);
-    stmt_bind_str(s, 5, is_success ? STR("") : attempt->text);
+    stmt_bind_str(s, 5, is_success ? STR("") : retired_error(&a, attempt));
     stmt_bind_i64(s, 6, os_now_unix());
     return stmt_run(s, e);
 }

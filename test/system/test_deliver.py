@@ -243,6 +243,51 @@ def refusals(w, s, start):
 
 
 @out
+def a_success_before_the_message_is_none(w, s, start):
+    """What a server says too early, or twice, is not taken for its answer to the message: that would be lost."""
+    ways = (('DATA', '250 2.0.0 ok', (EXTENSIONS, ())), ('DATA', '354 go\r\n250 2.0.0 taken', (EXTENSIONS, ())),
+            ('RCPT', '250 2.1.5 ok\r\n250 2.1.5 ok', (EXTENSIONS, (), EXTENSIONS + ('CHUNKING',))),
+            ('MAIL', '250 2.1.0 ok\r\n250 2.1.0 ok', (EXTENSIONS, ())))
+    for i, (verb, text, offers) in enumerate(ways):
+        for k, extensions in enumerate(offers):
+            with Sink(1, says={verb: text}, extensions=extensions) as sink:
+                to = 'early%d%d@one.example' % (i, k)
+                submit(s, to)
+                line = outcome(s, to, start)
+                assert 'put off' in line and '4.5.0' in line and 'mx.one.example' in line, line
+                assert not sink.messages, sink.connections
+
+
+@out
+def the_next_mx_is_asked_when_one_puts_off(w, s, start):
+    for n, (verb, text) in enumerate((('RCPT', '450 4.2.0 later'), ('RCPT', '552 5.2.2 full'), ('DATA', '451 4.3.0 later'),
+                                      ('END', '451 4.3.0 later'))):
+        with Sink(2, says={verb: text}) as a, Sink(3) as b:
+            submit(s, ['off%d@two.example' % n, 'too%d@two.example' % n])
+            assert len(b.wait()[0][1]) == 2
+            assert 'delivered' in outcome(s, 'off%d@two.example' % n, start)
+            assert not a.messages and len(a.connections) == 1
+            a.wait_line('QUIT')
+    # None that is known to have it, or never will.
+    for n, says in enumerate(({'some0@two.example': '450 4.2.0 later'}, {'RCPT': '550 5.7.1 no'})):
+        with Sink(2, says=says) as a, Sink(3) as b:
+            submit(s, ['some%d@two.example' % n, 'more%d@two.example' % n])
+            assert ('put off', 'failed')[n] in outcome(s, 'some%d@two.example' % n, start)
+            assert len(a.messages) == 1 - n and not b.connections
+    # What a server said is told, not that the other one is away.
+    with Sink(2, says={'RCPT': '450 4.2.0 grey'}):
+        submit(s, 'alone@two.example')
+        line = outcome(s, 'alone@two.example', start)
+        assert 'put off' in line and 'a.two.example' in line and 'grey' in line, line
+        assert 'error "450 4.2.0 grey"' in queue_command(s, 'list', '-to', 'alone@two.example')
+    # On a connection that has had a message.
+    with Sink(2, says={'RCPT': ['250 2.1.5 ok', '450 4.2.0 later']}) as a, Sink(3) as b:
+        fill(s, ['first@two.example', 'second@two.example'])
+        release(s)
+        assert len(a.wait()) == len(b.wait()) == 1 and len(a.connections) == 1, a.connections
+
+
+@out
 def recipients_each_hear_their_own(w, s, start):
     for extensions in (EXTENSIONS, ()):
         with Sink(1, extensions=extensions, says={'bad@one.example': '550 5.1.1 nobody',

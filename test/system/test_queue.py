@@ -316,6 +316,11 @@ def whom_another_server_does_not_know_is_not_tried_again():
         n = len(sink.connections)
         submit(s, 'no.body+x@one.example')
         assert status(reports(ann, 2)[1])[1]['Status'] == '5.7.1' and len(sink.connections) == n
+        # A code that the server did not say is not in its words.
+        sink.says['RCPT'] = ['550-no such user\r\n550 here']
+        submit(s, 'nobody.else@one.example')
+        r = status(reports(ann, 3)[2])[1]
+        assert (r['Status'], r['Diagnostic-Code']) == ('5.0.0', 'smtp; 550 no such user here'), r.as_string()
         # Another account may still find out for itself.
         assert queue(s, 'suppress', 'lookup', 'bob', 'nobody@one.example') == 'not present\n'
 

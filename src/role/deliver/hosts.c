@@ -21,6 +21,7 @@ struct attempt {
     bool is_all_permanent; // every host so far is one that can never be used
     bool is_reached; // a server has heard of the message, or was too busy for it; or what is wrong is wrong here
     struct ip proxy; // by way of it
+    struct str refused_by; // the host that has put the message off already; empty: none
     int64_t end_ms;
     struct str reported; // domain that hears of TLS; empty: none
 };
@@ -33,13 +34,43 @@ static void note_failure(struct attempt *t, const struct failure *f, bool is_hos
     t->is_reached |= f->is_ours || (f->code / 100 == 4 && !f->is_of_tls);
 }
 
+// A server's own words about a recipient say more than that another one could not be reached.
 static void decide_rest(struct message *m, const struct failure *f)
 {
+    for (size_t i = 0; i < m->n; i++) {
+        struct rcpt *r = &m->rcpts[i];
+
+        if (r->outcome)
+            continue;
+        r->outcome = f->is_permanent ? IPC_FAILED_FOR_GOOD : IPC_FAILED_FOR_NOW;
+        if (!r->f.code || f->code)
+            r->f = *f;
+    }
+}
+
+/*
+ * RFC 5321 5.1: whom a server has put off is said to the next one. All of them or none: when some have the message or
+ * never will, this is the server that takes mail (mox-smtp-delivery.md 3.3). Nor when it is not known what became of it.
+ */
+static bool is_put_off(const struct message *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct rcpt *r = &m->rcpts[i];
+
+        if (r->outcome != IPC_FAILED_FOR_NOW || (r->f.code / 100 != 4 && r->f.code != 552))
+            return false;
+    }
+    return m->n > 0;
+}
+
+static void take_back(struct attempt *t, struct str host)
+{
+    struct message *m = t->m;
+
     for (size_t i = 0; i < m->n; i++)
-        if (!m->rcpts[i].outcome) {
-            m->rcpts[i].outcome = f->is_permanent ? IPC_FAILED_FOR_GOOD : IPC_FAILED_FOR_NOW;
-            m->rcpts[i].f = *f;
-        }
+        m->rcpts[i].outcome = 0;
+    t->refused_by = arena_dup(&m->a, host);
+    note_failure(t, &m->rcpts[m->n - 1].f, false);
 }
 
 // Addresses of a host that were spoken to before, oldest first.
@@ -132,7 +163,10 @@ static bool try_addresses(struct attempt *t, struct target *target, const struct
         t->is_reached = true;
         if (message_say(d, t->m, &f) == SAID) {
             note_tried(t->m, target->host, &target->ip);
-            return true;
+            if (!is_put_off(t->m))
+                return true;
+            take_back(t, target->host);
+            return false;
         }
         note_tried(t->m, target->host, &target->ip);
         conn_quit(d);
@@ -302,7 +336,7 @@ static bool try_direct(struct attempt *t)
     if (mx.is_secure)
         METRIC(queue_destinations_authentic_total);
     for (size_t i = 0; i < mx.n && os_monotonic_ms() < t->end_ms; i++)
-        if (try_host(t, &mx, domain, &mx.hosts[i]))
+        if (!str_eq(mx.hosts[i].name, t->refused_by) && try_host(t, &mx, domain, &mx.hosts[i]))
             return true;
     return false;
 }
@@ -376,7 +410,10 @@ static bool try_open(struct attempt *t)
     switch (message_say(d, m, &f)) {
     case SAID:
         note_tried(m, c->host, &c->ip);
-        return true;
+        if (d->way.way == IPC_WAY_RELAY || !is_put_off(m))
+            return true;
+        take_back(t, c->host);
+        return false;
     case SAID_STALE:
         conn_close(d);
         return false;

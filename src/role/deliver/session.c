@@ -40,11 +40,15 @@ static bool failed_here(const struct conn *c, struct failure *f, struct arena *a
 bool failed_reply(const struct conn *c, struct failure *f, struct arena *a, const char *enhanced)
 {
     const struct smtp_reply *r = &c->reply;
+    struct str text = smtp_reply_line(a, r);
 
+    // A report has the server's words, and no code that it did not say (RFC 3464 2.3.6).
+    if (r->enhanced[0])
+        text = arena_printf(a, "%s %.*s", r->enhanced, STR_FMT(text));
     *f = (struct failure){.is_permanent = r->code >= 500,
                           .code = r->code,
                           .enhanced = arena_dup(a, str_of(r->enhanced[0] ? r->enhanced : enhanced)),
-                          .text = smtp_reply_line(a, r),
+                          .text = text,
                           .mta = arena_dup(a, c->host),
                           .has_ip = c->has_ip,
                           .ip = c->ip};
@@ -349,7 +353,7 @@ enum opened conn_open(struct deliver *d, const struct target *t, struct arena *a
     struct err e = {0};
     int fd = -1;
 
-    conn_close(d);
+    conn_quit(d);
     results_begin(d);
     if (!dial(d, t, &fd, a, f))
         return OPEN_NEXT_ADDRESS;

@@ -28,6 +28,24 @@ static void decide_all(struct deliver *d, struct message *m, bool only_accepted,
             decide(&m->rcpts[i], outcome, f, d->conn.stream.tls != NULL);
 }
 
+static void name_server(const struct conn *c, struct failure *f)
+{
+    f->mta = c->host;
+    f->has_ip = c->has_ip;
+    f->ip = c->ip;
+}
+
+// What cannot be an answer to what was said: nobody knows what the server takes its next words for, and
+// whether it has the message.
+static enum said lost_track(struct deliver *d, struct message *m, const char *why, struct failure *f)
+{
+    d->conn.is_spent = true;
+    failed(f, &m->a, false, "4.5.0", "%s", why);
+    name_server(&d->conn, f);
+    decide_all(d, m, true, IPC_FAILED_FOR_NOW, f);
+    return SAID;
+}
+
 /* What was read of a message, for those who look at what kind of bytes these are. */
 struct scan {
     bool is_body; // the header has ended
@@ -124,11 +142,8 @@ static bool is_fit(const struct conn *c, struct message *m, struct failure *f)
     else if (m->has_8bit && !o->eightbitmime && !(o->binarymime && o->chunking))
         is_ok = failed(f, &m->a, true, "5.6.3", "the server does not support 8BITMIME, which the "
                        "message needs");
-    if (!is_ok) {
-        f->mta = c->host;
-        f->has_ip = c->has_ip;
-        f->ip = c->ip;
-    }
+    if (!is_ok)
+        name_server(c, f);
     return is_ok;
 }
 
@@ -275,9 +290,14 @@ static void heard_end(struct deliver *d, struct message *m, struct failure *f)
     decide_all(d, m, true, outcome_of(f), f);
 }
 
-struct batch {
-    size_t first, n; // of the recipients, among those without an outcome
-};
+// RFC 5321 4.3.2: DATA has 354, or a refusal. A success would be one of a message that was not said yet.
+static void refused_data(struct deliver *d, struct message *m, struct failure *f)
+{
+    if (d->conn.reply.code < 400)
+        lost_track(d, m, "the server answers DATA before the message", f);
+    else
+        heard_end(d, m, f);
+}
 
 // RSET when the last transaction was not completed (RFC 5321 4.1.1.5).
 static bool clean_up(struct deliver *d, struct message *m, struct failure *f)
@@ -375,7 +395,7 @@ static enum said hear_envelope(struct deliver *d, struct message *m, size_t n, b
     } else if (has_data && !is_mail_refused && has_accepted) {
         *may_send = c->reply.code == 354;
         if (!*may_send)
-            heard_end(d, m, f);
+            refused_data(d, m, f);
     }
     if (!has_data)
         *may_send = has_accepted;
@@ -437,21 +457,20 @@ static enum said say_data(struct deliver *d, struct message *m, bool has_data, s
         if (!conn_command(d, STR("DATA\r\n"), DATA_MS, &m->a, f))
             return gone(d, m, f, true);
         if (c->reply.code != 354) {
-            heard_end(d, m, f);
+            refused_data(d, m, f);
             return SAID;
         }
     }
+    // What is here already would be taken for the answer to what is not said yet.
+    if (c->in.n)
+        return lost_track(d, m, "the server says more than was asked for", f);
     is_ok = is_chunked ? write_chunk(d, m, f) : write_data(d, m, f);
     // A server that refuses in the midst of it may say so before it hangs up.
     if (!is_ok)
         c->is_spent = true;
     if (is_ok && conn_reply(d, is_chunked ? STR("BDAT") : STR("."), END_MS, &m->a, f, &is_stale)) {
-        if (c->reply.code == 354) {
-            c->is_spent = true;
-            failed(f, &m->a, false, "4.5.0", "the server asks for the message again");
-            decide_all(d, m, true, IPC_FAILED_FOR_NOW, f);
-            return SAID;
-        }
+        if (c->reply.code == 354)
+            return lost_track(d, m, "the server asks for the message again", f);
         c->has_transaction = c->reply.code / 100 != 2;
         heard_end(d, m, f);
         return SAID;
