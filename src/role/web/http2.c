@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "os/clock.h"
 #include "os/fiber.h"
+#include "role/web/http2_flood.h"
 #include "role/web/web.h"
 
 enum {
@@ -20,11 +21,6 @@ enum {
     STREAM_WINDOW = 65535, // of a body that nobody has read yet; RFC 9113 6.9.2
     CONNECTION_WINDOW = MAX_STREAMS * STREAM_WINDOW,
     FLUSH_BYTES = 64 * 1024,
-    WINDOW_MS = 60 * 1000, // in which the two limits below are counted
-    MAX_RESETS = 200,      // streams that the client takes back, or has us reset
-    MAX_IDLE_FRAMES = 500, // that ask for work and give none: PING, SETTINGS, PRIORITY
-    UPDATES_PER_DATA = 4,  // WINDOW_UPDATE, beyond MAX_IDLE_FRAMES: of stream and connection, and some more
-    MAX_HEADER_FLOOD = 16 * HTTP_MAX_HEAD, // of one request; more ends the connection
     FIELD_OVERHEAD = 32,   // RFC 9113 6.5.2
     LINGER_MS = 1000,      // for the rest of a body that nobody reads
 };
@@ -114,9 +110,8 @@ struct session {
     nghttp2_session *ng;
     struct stream_state *streams; // in the order in which they came
     size_t n_streams;
-    int64_t window_ms; // when the counts began
-    unsigned n_resets, n_idle_frames, n_updates, n_requests;
-    unsigned n_sent;     // frames of DATA
+    struct http2_flood flood;
+    unsigned n_requests;
     size_t moved;        // bytes of replies since progress
     int64_t progress_ms; // when something last came or went that is worth waiting for
     int64_t blocked_ms;  // since when the client takes nothing of what is there for it; 0: it does
@@ -131,10 +126,10 @@ static void wake(struct stream_state *st)
         fiber_wake(st->fiber);
 }
 
-// Nothing more is answered.
+// Nothing more is answered, when there is a reason.
 static void end_session(struct session *s, const char *why)
 {
-    if (s->is_over)
+    if (!why || s->is_over)
         return;
     s->is_over = true;
     LOG(LOG_INFO, "http", "connection is ended", LOG_S("why", str_of(why)), LOG_S("remote", s->c->remote));
@@ -225,8 +220,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     if (!st || frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     st->header_bytes += name_n + value_n + FIELD_OVERHEAD;
-    if (st->header_bytes > MAX_HEADER_FLOOD)
-        end_session(s, "a header without end");
+    end_session(s, http2_flood_header(st->header_bytes));
     if (st->header_bytes > HTTP_MAX_HEAD || st->request.fields.n == HTTP_MAX_FIELDS)
         st->refused = 431;
     if (st->refused)
@@ -282,18 +276,6 @@ static bool take_head(struct stream_state *st, bool has_body, struct err *e)
     return true;
 }
 
-static void count_frame(struct session *s, unsigned *count, unsigned max, const char *why)
-{
-    int64_t now = os_monotonic_ms();
-
-    if (now - s->window_ms > WINDOW_MS) {
-        s->window_ms = now;
-        s->n_resets = s->n_idle_frames = s->n_updates = s->n_sent = 0;
-    }
-    if (++*count > max)
-        end_session(s, why);
-}
-
 static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 {
     struct session *s = ctx;
@@ -316,8 +298,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
         }
         break;
     case NGHTTP2_DATA:
-        if (frame->hd.length && frame->hd.length == frame->data.padlen && !is_end)
-            count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "frames of padding");
+        end_session(s, http2_flood_data(&s->flood, frame->hd.flags, frame->hd.length, frame->data.padlen));
         if (st) {
             st->body_ended |= is_end;
             wake(st);
@@ -335,24 +316,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
     struct session *s = ctx;
 
     (void)ng;
-    switch (hd->type) {
-    case NGHTTP2_RST_STREAM: // CVE-2023-44487
-        count_frame(s, &s->n_resets, MAX_RESETS, "the client takes its requests back");
-        break;
-    case NGHTTP2_DATA:
-        if (!hd->length && !(hd->flags & NGHTTP2_FLAG_END_STREAM))
-            count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "empty frames");
-        break;
-    case NGHTTP2_WINDOW_UPDATE:
-        count_frame(s, &s->n_updates, MAX_IDLE_FRAMES + UPDATES_PER_DATA * s->n_sent, "windows that nothing was sent into");
-        break;
-    case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION:
-        break;
-    default:
-        count_frame(s, &s->n_idle_frames, MAX_IDLE_FRAMES, "frames that ask for nothing");
-        break;
-    }
+    end_session(s, http2_flood_frame(&s->flood, hd->type, hd->flags, hd->length));
     return 0;
 }
 
@@ -433,7 +397,7 @@ static ssize_t read_reply(nghttp2_session *ng, int32_t id, uint8_t *out, size_t 
         }
     }
     st->x.sent += got;
-    s->n_sent++;
+    http2_flood_sent(&s->flood);
     s->moved += got;
     // Not of every byte: who makes room for a few of them again and again is as good as one who does not read.
     if (s->moved >= WEB_BUFFER || (*flags & NGHTTP2_DATA_FLAG_EOF)) {
@@ -441,13 +405,6 @@ static ssize_t read_reply(nghttp2_session *ng, int32_t id, uint8_t *out, size_t 
         s->moved = 0;
     }
     return (ssize_t)got;
-}
-
-// CVE-2025-8671: the client does something wrong on a stream, so that it is us who reset it.
-static bool is_made_to_reset(uint32_t code)
-{
-    return code == NGHTTP2_PROTOCOL_ERROR || code == NGHTTP2_FLOW_CONTROL_ERROR || code == NGHTTP2_STREAM_CLOSED ||
-           code == NGHTTP2_FRAME_SIZE_ERROR || code == NGHTTP2_REFUSED_STREAM;
 }
 
 // The end of a reply.
@@ -458,8 +415,8 @@ static int on_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     bool may_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
 
     (void)ng;
-    if (frame->hd.type == NGHTTP2_RST_STREAM && is_made_to_reset(frame->rst_stream.error_code))
-        count_frame(s, &s->n_resets, MAX_RESETS, "the client has its requests reset");
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        end_session(s, http2_flood_reset(&s->flood, frame->rst_stream.error_code));
     if (st && may_end && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && !st->body_ended)
         st->ended_ms = os_monotonic_ms();
     return 0;
@@ -813,10 +770,11 @@ static bool begin(struct session *s, struct err *e)
 
 void http2_serve(struct web_conn *c)
 {
-    struct session s = {.c = c, .window_ms = os_monotonic_ms(), .progress_ms = os_monotonic_ms(), .wants = POLLIN};
+    struct session s = {.c = c, .progress_ms = os_monotonic_ms(), .wants = POLLIN};
     struct err e = {0};
     bool is_open = begin(&s, &e);
 
+    http2_flood_begin(&s.flood);
     while (is_open) {
         serve_ready(&s);
         is_open = pump(&s, &e);
