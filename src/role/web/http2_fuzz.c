@@ -27,7 +27,7 @@ enum {
     MOST_STREAMS = 20000,
     MOST_FOR_NOTHING = 520, // frames that answer something, a minute: MAX_IDLE_FRAMES, and what answers more than one
     WAIT_MS = 5000,
-    LONG_BODY = 300 * 1000,
+    LONG_BODY = 150 * 1000,
 };
 
 // What stands in for a frame's type.
@@ -386,7 +386,7 @@ static void check_sent(struct str out)
 
 static void begin(struct str in)
 {
-    static const size_t takes[] = {SIZE_MAX, 1, 10, 100, 1000, 5000, 20000, 100000};
+    static const size_t takes[] = {SIZE_MAX, 50, 200, 500, 1000, 5000, 20000, 100000};
     static const size_t pieces[] = {SIZE_MAX, 1, 2, 9, 30, 100, 1000, 3000};
 
     now.options = (unsigned char)in.p[0];
