@@ -154,6 +154,13 @@ pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct er
     return pid;
 }
 
+pid_t os_reap(int *wait_status)
+{
+    pid_t pid = waitpid(-1, wait_status, WNOHANG);
+
+    return pid > 0 ? pid : 0;
+}
+
 uint64_t os_resident_bytes(pid_t pid)
 {
     char path[40], text[100];

@@ -38,6 +38,8 @@ pid_t os_start_program(int dir_fd, const char *path, char *const argv[], const s
  * more.
  */
 MUST_USE bool os_end_child_of(pid_t parent, pid_t pid, struct err *e);
+/* A child that has ended, and how, which nobody else is told of then; 0: none has, that has not been told of. */
+pid_t os_reap(int *wait_status);
 /* Whether user may execute this program. */
 bool os_may_execute_self(const struct os_user *user);
 

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -90,7 +89,7 @@ static void reap(struct role_start *s)
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = os_reap(&status)))
         if (!was_spare(pid))
             report_end(s, pid, status);
 }

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -561,7 +560,7 @@ void roles_reap(struct monitor *m)
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = os_reap(&status)))
         for (struct process *p = hook_ended(m, pid, status) ? NULL : m->processes; p; p = p->next)
             if (p->pid == pid) {
                 p->pid = 0; // it may be another's by now
