@@ -25,9 +25,9 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "os/fd.h"
-#include "os/file.h"
+#include "role/message_fuzz.h"
 
-enum { MONITOR_FD = 3, MOST_MESSAGES = 1200, PATIENCE_MS = 20000, GRANTED = 8, LONG_FIELD = 2000 };
+enum { MONITOR_FD = 3, MOST_MESSAGES = 1200, PATIENCE_MS = 20000, GRANTED = 8 };
 
 /* The role never ends, and gives nothing back. */
 int __lsan_is_turned_off(void);
@@ -49,77 +49,6 @@ struct speaker {
 static struct speaker speakers[2 * ROLE_COUNT + GRANTED];
 static enum role introduced[2 * ROLE_COUNT]; // ROLE_COUNT: a user
 static size_t n_introduced, n_speakers;
-
-/* --- fields ------------------------------------------------------------------------------------------------ */
-
-struct source {
-    struct cur in;
-    struct arena a; // of a message
-    const struct speaker *of;
-};
-
-static unsigned take_byte(struct source *s)
-{
-    int c = cur_next(&s->in);
-
-    return c < 0 ? 0 : (unsigned)c;
-}
-
-// Small, or what the role has asked with last, or anything.
-static uint64_t take_number(struct source *s, uint64_t max)
-{
-    unsigned byte = take_byte(s);
-    uint64_t v = byte;
-
-    if (byte == 254)
-        v = s->of->last_request;
-    if (byte == 255)
-        for (int i = 0; i < 8; i++)
-            v = v << 8 | take_byte(s);
-    return max ? v % (max + 1) : v;
-}
-
-// Any bytes, a word that the role knows, or as many as there may be, perhaps with the first word at their end.
-static struct str take_text(struct source *s, uint64_t max)
-{
-    unsigned n = take_byte(s);
-    struct str text;
-
-    if (n < 192)
-        text = str_sub(s->in.p ? str_at(s->in.p, cur_left(&s->in)) : STR(""), 0, n);
-    else if (n < 251)
-        return str_sub(role->words[(n - 192) % role->n_words], 0, max ? max : SIZE_MAX);
-    else {
-        size_t length = max && max < 2 * LONG_FIELD ? max : LONG_FIELD;
-        struct str end = n == 251 ? str_sub(role->words[0], 0, length) : STR("");
-        char *many = arena_alloc(&s->a, length);
-
-        memset(many, n == 252 ? ' ' : n == 253 ? '\n' : 'a', length);
-        if (end.n)
-            memcpy(many + length - end.n, end.p, end.n);
-        return str_at(many, length);
-    }
-    (void)!cur_take(&s->in, text.n, &text);
-    return str_sub(text, 0, max ? max : SIZE_MAX);
-}
-
-#define TAKE_u8(s, max) (uint8_t)take_number((s), (max))
-#define TAKE_u32(s, max) (uint32_t)take_number((s), (max))
-#define TAKE_u64(s, max) take_number((s), (max))
-#define TAKE_str(s, max) take_text((s), (max))
-#define FILL_(type, name, max) m.name = (IPC_CTYPE_##type)TAKE_##type(s, max);
-#define MAKE_(message, from, to, min_fds, max_fds)                                                 \
-    static void make_##message(struct source *s, struct buf *out)                                  \
-    {                                                                                              \
-        struct ipc_##message m;                                                                    \
-                                                                                                   \
-        (void)s;                                                                                   \
-        ipc_##message##_FIELDS(FILL_) ipc_##message##_put(out, &m);                                \
-    }
-IPC_MESSAGES(MAKE_)
-
-#define MADE_(message, from, to, min_fds, max_fds) [IPC_##message] = make_##message,
-static void (*const make[IPC_TYPE_COUNT])(struct source *s, struct buf *out) = {IPC_MESSAGES(MADE_)};
 
 /* --- channels ---------------------------------------------------------------------------------------------- */
 
@@ -357,16 +286,6 @@ static void *run(void *unused)
     return NULL;
 }
 
-static int memfile_of(struct buf *bytes)
-{
-    struct err e = {0};
-    int fd = os_memfile("fuzz", &e);
-
-    if (fd < 0 || !os_write_all(fd, buf_str(bytes), &e) || !os_memfile_seal(fd, &e))
-        die("%s", e.text);
-    return fd;
-}
-
 static int listening(void)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX}; // the kernel finds a name
@@ -413,8 +332,8 @@ static void say_config(void)
     COMPILED_PUT(&config, listener, .index = 0, .protocol = IPC_PROTOCOL_SMTP, .port = 25, .ip = STR("127.0.0.1"),
                  .hostname = STR("mail.mox.example"), .max_message_bytes = 1 << 20);
     role->configure(&config, &file);
-    fds[0] = memfile_of(&config);
-    fds[1] = file.n ? memfile_of(&file) : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fds[0] = source_memfile(buf_str(&config));
+    fds[1] = file.n ? source_memfile(buf_str(&file)) : open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fds[1] < 0 || !IPC_SEND(&monitor, config, fds, 2, &e, .number = 1))
         die("no configuration: %s", e.text);
     close(fds[0]);
@@ -493,66 +412,34 @@ static void start(void)
 
 /* --- a conversation ------------------------------------------------------------------------------------------ */
 
-static unsigned type_of(const struct speaker *s, unsigned byte)
-{
-    unsigned types[IPC_TYPE_COUNT], n = 0;
-
-    for (unsigned type = IPC_none + 1; type < IPC_TYPE_COUNT; type++) {
-        const struct ipc_rule *rule = ipc_rule_of(type);
-
-        if ((rule->from & ROLE_BIT(s->ch.self)) && (rule->to & ROLE_BIT(role->role)))
-            types[n++] = type;
-    }
-    return types[byte % n];
-}
-
-// A file as it should be, or something else.
-static int descriptor_of(struct source *s)
-{
-    AUTO_BUF bytes = BUF_LIMIT(IPC_MAX_BYTES);
-    unsigned kind = take_byte(s);
-    struct err e = {0};
-    int fd;
-
-    if (kind == 255)
-        return open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (kind == 254) {
-        fd = os_memfile("not sealed", &e);
-        return fd;
-    }
-    buf_put(&bytes, take_text(s, 0));
-    return memfile_of(&bytes);
-}
-
 static void say(struct source *s)
 {
-    struct speaker *who = speaker_of(take_byte(s));
+    struct speaker *who = speaker_of(source_byte(s));
     AUTO_BUF body = BUF_LIMIT(IPC_MAX_BYTES);
     const struct ipc_rule *rule;
-    unsigned type;
+    enum ipc_type type;
     int fds[IPC_MAX_FDS];
     size_t n = 0;
     struct err e = {0};
 
     if (!who)
         return;
-    s->of = who;
-    arena_reset(&s->a);
+    s->last_request = who->last_request;
     if (who->stream >= 0) {
-        struct str text = take_text(s, 0);
+        struct str text = source_text(s, 0);
 
         if (send(who->stream, text.p, text.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
             close_speaker(who);
         return;
     }
-    type = type_of(who, take_byte(s));
+    type = source_type(s, who->ch.self, role->role);
     rule = ipc_rule_of(type);
-    make[type](s, &body);
+    source_message(s, type, &body);
     if (body.full)
         return;
     while (n < rule->max_fds)
-        fds[n++] = descriptor_of(s);
-    if (!channel_send(&who->ch, (enum ipc_type)type, buf_str(&body), fds, n, &e))
+        fds[n++] = source_descriptor(s);
+    if (!channel_send(&who->ch, type, buf_str(&body), fds, n, &e))
         close_speaker(who);
     while (n)
         close(fds[--n]);
@@ -562,7 +449,7 @@ static void say(struct source *s)
 int role_fuzz(const struct role_fuzz *r, const uint8_t *data, size_t size)
 {
     static bool has_end; // libraries have theirs by the end of the first conversation
-    struct source s = {.in = cur_of(str_at(data, size)), .a = ARENA_LIMIT(1 << 20)};
+    struct source s = {.in = cur_of(str_at(data, size)), .a = ARENA_LIMIT(1 << 20), .words = r->words, .n_words = r->n_words};
 
     if (!role) {
         role = r;
