@@ -20,13 +20,18 @@ void hook_know(struct monitor *m, const struct ipc_acme_hook *h)
                                                .path = arena_cstring(&m->arena, h->path)};
 }
 
-// Words that mean nothing to a shell, whatever the program does with them.
 static bool is_word(struct str text, size_t max)
 {
     for (size_t i = 0; i < text.n; i++)
         if (!ascii_is_alnum(text.p[i]) && str_find(STR("._-"), text.p[i]) < 0)
             return false;
-    return text.n && text.n <= max && text.p[0] != '-' && text.p[0] != '.';
+    return text.n <= max;
+}
+
+// Words that mean nothing to a shell, whatever the program does with them. base64url may begin with a hyphen.
+bool hook_may_say(struct str host, struct str text)
+{
+    return is_word(host, 253) && host.n && host.p[0] != '-' && host.p[0] != '.' && is_word(text, MAX_TEXT);
 }
 
 static bool start(struct monitor *m, struct hook *h, const struct ipc_dns_hook *asked, struct err *e)
@@ -36,8 +41,7 @@ static bool start(struct monitor *m, struct hook *h, const struct ipc_dns_hook *
                     arena_cstring(&a, arena_printf(&a, "_acme-challenge.%.*s", STR_FMT(asked->host))),
                     arena_cstring(&a, asked->text), NULL};
 
-    // base64url may begin with a hyphen.
-    if (!is_word(asked->host, 253) || !is_word(arena_printf(&a, "x%.*s", STR_FMT(asked->text)), MAX_TEXT))
+    if (!hook_may_say(asked->host, asked->text))
         return fail(e, ERR_DENIED, "no name or text for a record");
     if (h->pid)
         return fail(e, ERR_TEMPORARY, "the program is running already");

@@ -309,6 +309,8 @@ void certificate_key_taken(struct monitor *m, uint32_t key);
 /* --- hooks.c: programs for the DNS ------------------------------------------------------------------- */
 
 void hook_know(struct monitor *m, const struct ipc_acme_hook *h);
+/* Whether its program may be told to set this text in the DNS for the host. */
+bool hook_may_say(struct str host, struct str text);
 bool hook_run(struct process *acme, struct packet *p, struct err *e);
 /* A child has ended: false when it was none of these. */
 bool hook_ended(struct monitor *m, pid_t pid, int status);
