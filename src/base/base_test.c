@@ -143,6 +143,15 @@ TEST(hash_of_each_length)
     }
 }
 
+TEST(map_has_an_empty_name)
+{
+    struct map m = {0};
+
+    CHECK(!map_get(&m, (struct str){0}) && !map_put(&m, (struct str){0}, &m));
+    CHECK(map_get(&m, STR("")) == &m && map_remove(&m, (struct str){0}) == &m && !map_get(&m, STR("")));
+    map_fini(&m);
+}
+
 TEST(map_keeps_what_was_put)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);

@@ -72,7 +72,8 @@ uint64_t str_hash_keyed(uint64_t k0, uint64_t k1, struct str s)
         sip_round(v);
         v[0] ^= m;
     }
-    last |= load(s.p + i, s.n - i);
+    if (i < s.n)
+        last |= load(s.p + i, s.n - i);
     v[3] ^= last;
     sip_round(v);
     v[0] ^= last;
