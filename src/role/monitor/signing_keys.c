@@ -15,7 +15,10 @@
 #include "os/file.h"
 #include "role/monitor/monitor_priv.h"
 
-enum { DKIM_RSA_BITS = 2048 };
+enum {
+    DKIM_RSA_BITS = 2048,
+    MOST_NEW = 8, // keys for one change, which nobody else is served during: a new domain has two
+};
 
 static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *f, int out,
                               struct err *e)
@@ -194,15 +197,14 @@ bool signing_keys_make(struct monitor *m, struct arena *a, struct str names, str
     struct cur c = cur_of(names);
     struct str name;
 
-    while (cur_line(&c, &name)) {
-        struct str made = str_at(names.p, (size_t)(name.p - names.p));
-
-        if (!is_key_name(name))
-            return fail(e, ERR_DENIED, "no name for a key");
+    for (unsigned n = 0; cur_line(&c, &name); n++)
+        if (n == MOST_NEW || !is_key_name(name))
+            return fail(e, ERR_DENIED, n == MOST_NEW ? "too many keys" : "no name for a key");
+    c = cur_of(names);
+    while (cur_line(&c, &name))
         if (!make_key(m, a, arena_cstring(a, name), e)) {
-            signing_keys_drop(m, a, made);
+            signing_keys_drop(m, a, str_at(names.p, (size_t)(name.p - names.p)));
             return false;
         }
-    }
     return true;
 }
