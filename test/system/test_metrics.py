@@ -337,6 +337,14 @@ def counts_outlive_processes():
         s.wait_log('session crashed', start)
         assert value(wait_for(s, 'mox_panic_total{pkg="session"}')[1], 'smtpserver_connection_total') == 1
         c.close()
+        sessions = 'mox_role_processes{role="session"}'
+        c = s.connect(SMTP)
+        c.expect('220')
+        wait_for(s, sessions, value='1')
+        for pid in s.pids('mox: session-template'):
+            os.kill(pid, signal.SIGKILL)
+        wait_for(s, sessions, value='0')  # its sessions have ended with it
+        c.close()
 
 
 @test

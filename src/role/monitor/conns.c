@@ -344,6 +344,16 @@ static void session_ready(void *ctx, int events)
     session_hear(ctx);
 }
 
+static void session_ended(struct conn *c, bool has_crashed)
+{
+    while (session_hear(c)) // its last words may be that an account takes over
+        ;
+    close_session(c);
+    c->template = NULL;
+    if (c->state == CONN_SESSION)
+        conn_finish(c, has_crashed);
+}
+
 void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
 {
     struct conn *c = conn_find(m, id);
@@ -351,9 +361,6 @@ void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
 
     if (!c)
         return;
-    while (session_hear(c)) // its last words may be that an account takes over
-        ;
-    close_session(c);
     if (has_crashed) {
         char how[100];
 
@@ -362,8 +369,22 @@ void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
             LOG_S("remote", str_of(c->remote)), LOG_X("cid", c->id));
         role_replace(m, c->protocol == IPC_PROTOCOL_HTTP ? ROLE_WEB_TEMPLATE : ROLE_SESSION_TEMPLATE);
     }
-    if (c->state == CONN_SESSION)
-        conn_finish(c, has_crashed);
+    session_ended(c, has_crashed);
+}
+
+// Removing entries moves others: start again after each.
+void conns_template_ended(const struct process *template)
+{
+    struct map_entry *entry;
+
+    for (size_t i = 0; (entry = map_each(&template->m->conns, &i));) {
+        struct conn *c = entry->value;
+
+        if (c->template == template) {
+            session_ended(c, false);
+            i = 0;
+        }
+    }
 }
 
 // What a client hears that there is no room for.
@@ -407,6 +428,7 @@ static bool start_session(struct monitor *m, struct conn *c, struct packet *p,
                      .cipher = info->cipher, .remote = info->remote, .local = info->local);
     fd_close(&pair[1]);
     c->ch = (struct channel){pair[0], ROLE_MONITOR, server_of(c)};
+    c->template = template;
     c->source = is_ok ? event_add(m->loop, c->ch.fd, EVENT_READ, session_ready, c, e) : NULL;
     return is_ok && c->source;
 }

@@ -69,6 +69,7 @@ struct conn {
     struct str account, login; // heap, empty before login
     struct str sealing;        // heap: domains in whose names it may have messages sealed
     struct channel ch;         // to its session; fd -1 otherwise
+    const struct process *template; // who has forked that, and says when it ends
     struct event_source *source;
     struct grant *grants;
     size_t n_grants;
@@ -342,6 +343,8 @@ void conn_login(struct monitor *m, const struct ipc_login_ok *login);
 void conn_may_seal(struct monitor *m, const struct ipc_seal_grant *g);
 /* Its template says that the session's process has ended. */
 void conn_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status);
+/* A template has ended, and with it all sessions that it had: nobody will say so of each. */
+void conns_template_ended(const struct process *template);
 void grant_add(struct monitor *m, const struct ipc_delivery_grant *g);
 /* A channel for a delivery that was granted: the answer goes to ch. */
 void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t number);

@@ -39,7 +39,7 @@ enum {
     MOST_SPEAKERS = 200,
     MOST_MESSAGES = 300,
     MOST_ROUNDS = 20000,
-    MOST_KEPT = 300, // descriptors: the monitor's own, and of processes that run
+    MOST_SOCKETS = 100, // those of the roles that run; there are 26
 };
 
 // Before a message: something else happens.
@@ -50,6 +50,7 @@ struct speaker {
     struct channel ch;
     pid_t pid;         // of a role; 0: a child
     uint64_t id;       // of a child
+    pid_t template;    // that has forked it
     uint64_t config;   // the number of its configuration
     bool is_ready;
     uint64_t last_request;
@@ -57,6 +58,8 @@ struct speaker {
 static struct speaker speakers[MOST_SPEAKERS];
 static size_t n_speakers;
 static pid_t last_pid = FIRST_PID;
+static uint64_t conns[MOST_SPEAKERS]; // that front has not been told to be over
+static size_t n_conns;
 static struct { pid_t pid; int status; } dead[MOST_SPEAKERS];
 static size_t n_dead;
 static int signal_fd, config_dir = -1;
@@ -149,9 +152,10 @@ static bool call_ready(void)
 
 /* --- instead of os/process.c ------------------------------------------------------------------------- */
 
-static void add_speaker(enum role role, int fd, pid_t pid, uint64_t id)
+static void add_speaker(enum role role, int fd, pid_t pid, uint64_t id, pid_t template)
 {
-    speakers[n_speakers++] = (struct speaker){.ch = {fd, role, ROLE_MONITOR}, .pid = pid, .id = id, .last_request = id};
+    speakers[n_speakers++] = (struct speaker){.ch = {fd, role, ROLE_MONITOR}, .pid = pid, .id = id, .template = template,
+                                              .last_request = id};
 }
 
 static void say_compiled(struct channel *ch, enum role role, struct buf *bytes)
@@ -225,7 +229,7 @@ pid_t os_spawn(char *const argv[], int fd, const struct os_user *user, struct er
     if (role == ROLE_CONFIG)
         be_config(fd);
     else
-        add_speaker(role, fd_copy(fd), ++last_pid, 0);
+        add_speaker(role, fd_copy(fd), ++last_pid, 0, 0);
     return role == ROLE_CONFIG ? ++last_pid : last_pid;
 }
 
@@ -312,21 +316,29 @@ static struct speaker *first_of(enum role role)
     return NULL;
 }
 
-// The monitor hears of it: of a role's process from the kernel, of a child from its template.
+// The monitor hears of it: of a role's process from the kernel, of a child from its template. A template takes its
+// children with it.
 static void end_speaker(struct speaker *s, int status)
 {
-    struct speaker gone = *s, *template;
+    struct speaker gone = *s, *template = NULL;
     struct err e = {0};
 
     channel_close(&gone.ch);
     *s = speakers[--n_speakers];
+    if (gone.ch.self == ROLE_FRONT) // the next knows of no connection
+        n_conns = 0;
     if (gone.pid) {
+        for (size_t i = n_speakers; i-- > 0;)
+            if (speakers[i].template == gone.pid) {
+                channel_close(&speakers[i].ch);
+                speakers[i] = speakers[--n_speakers];
+            }
         has_ended(gone.pid, status);
         return;
     }
-    template = first_of(gone.ch.self == ROLE_SESSION ? ROLE_SESSION_TEMPLATE
-                        : gone.ch.self == ROLE_WEB   ? ROLE_WEB_TEMPLATE
-                                                     : ROLE_ACCOUNT_TEMPLATE);
+    for (size_t i = 0; i < n_speakers; i++)
+        if (speakers[i].pid == gone.template)
+            template = &speakers[i];
     if (template && !IPC_SEND(&template->ch, child_ended, NULL, 0, &e, .conn = gone.id, .wait_status = (uint32_t)status))
         end_speaker(template, SIGKILL);
 }
@@ -364,14 +376,24 @@ static void check_peer(enum role role, const struct packet *p)
         die("%s gets a channel to %s", role_name((enum role)who.role), role_name(role));
 }
 
-static void begin_child(enum role role)
+static void begin_child(struct speaker *template, enum role role)
 {
-    int fd = packet_take_fd(packet, 1);
+    uint64_t id = number_in(packet, 8);
+    struct err e = {0};
 
+    if (role != ROLE_ACCOUNT && n_conns < MOST_SPEAKERS)
+        conns[n_conns++] = id;
     if (n_speakers < MOST_SPEAKERS)
-        add_speaker(role, fd, 0, number_in(packet, 8));
-    else
-        fd_close(&fd);
+        add_speaker(role, packet_take_fd(packet, 1), 0, id, template->pid);
+    else if (!IPC_SEND(&template->ch, child_ended, NULL, 0, &e, .conn = id))
+        die("%s", e.text);
+}
+
+static void forget_conn(uint64_t id)
+{
+    for (size_t i = n_conns; i-- > 0;)
+        if (conns[i] == id)
+            conns[i] = conns[--n_conns];
 }
 
 // As role/start.c and role/template.c do.
@@ -387,6 +409,9 @@ static void obey(struct speaker *s)
     case IPC_go:
         s->is_ready = true;
         break;
+    case IPC_conn_end:
+        forget_conn(number_in(packet, 8));
+        break;
     case IPC_domains_text: // the request, and then the version
         s->last_request = number_in(&(struct packet){.body = str_from(packet->body, 8)}, 8);
         break;
@@ -394,10 +419,10 @@ static void obey(struct speaker *s)
         check_peer(s->ch.self, packet);
         break;
     case IPC_session_start:
-        begin_child(s->ch.self == ROLE_WEB_TEMPLATE ? ROLE_WEB : ROLE_SESSION);
+        begin_child(s, s->ch.self == ROLE_WEB_TEMPLATE ? ROLE_WEB : ROLE_SESSION);
         break;
     case IPC_account_start:
-        begin_child(ROLE_ACCOUNT);
+        begin_child(s, ROLE_ACCOUNT);
         break;
     case IPC_stop:
     case IPC_account_end:
@@ -481,13 +506,17 @@ static void write_file(const char *name, struct str text)
         die("no file %s", name);
 }
 
-static size_t count_in(const char *path)
+// What is in a directory; sockets alone where they are links to some.
+static size_t count_in(const char *path, bool of_sockets)
 {
     DIR *d = opendir(path);
     size_t n = 0;
 
-    while (d && readdir(d))
-        n++;
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        char what[8] = {0};
+
+        n += !of_sockets || (readlinkat(dirfd(d), entry->d_name, what, sizeof what) > 0 && !memcmp(what, "socket:", 7));
+    }
     if (d)
         closedir(d);
     return n;
@@ -598,6 +627,20 @@ static void go_on(void)
     settle();
 }
 
+// Those that no session has are front's.
+static void end_conns(void)
+{
+    for (size_t i = n_conns; i-- > 0 && first_of(ROLE_FRONT);) {
+        struct err e = {0};
+
+        if (i < n_conns && !IPC_SEND(&first_of(ROLE_FRONT)->ch, conn_gone, NULL, 0, &e, .conn = conns[i]))
+            die("%s", e.text);
+        settle();
+    }
+    if (n_conns)
+        die("the monitor keeps a connection that is over");
+}
+
 // As it was in the beginning: nobody but the roles that always run, in good health.
 static void come_to_rest(void)
 {
@@ -610,6 +653,7 @@ static void come_to_rest(void)
         if (i < n_speakers && !speakers[i].pid)
             end_speaker(&speakers[i], 0);
     settle();
+    end_conns();
     while (n_speakers)
         end_speaker(&speakers[n_speakers - 1], 0);
     settle();
@@ -636,10 +680,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int n = 0; n < MOST_MESSAGES && cur_left(&s.in); n++)
         go_on();
     come_to_rest();
-    if (count_in(top) != 3)
+    if (count_in(top, false) != 3)
         die("something lies outside of its directories");
-    if (count_in("/proc/self/fd") > MOST_KEPT)
-        die("descriptors are kept of what has ended: %zu", count_in("/proc/self/fd"));
+    if (count_in("/proc/self/fd", true) > MOST_SOCKETS)
+        die("channels are kept of what has ended");
     arena_fini(&s.a);
     return 0;
 }

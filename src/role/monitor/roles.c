@@ -550,6 +550,7 @@ static void forget(struct monitor *m, struct process *dead, int status)
     if (dead->ch.fd >= 0)
         close_process(dead);
     promises_forget(dead);
+    conns_template_ended(dead);
     if (role_is_on_demand(dead->role) && !m->stopping_ms)
         promise_again(m, dead->role);
     free(dead);
