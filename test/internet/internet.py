@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-WAIT = 30
+WAIT = 60
 TXT, A, NS, CNAME, SOA = 16, 1, 2, 5, 6
 
 
@@ -94,6 +94,16 @@ odd PTR a\\.b\\010c.example.com.
 ]
 
 
+def leaves(pid):
+    """The processes below one that have none below them."""
+    try:
+        with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
+            children = [int(child) for child in f.read().split()]
+    except OSError:  # it has ended
+        return set()
+    return set().union(*map(leaves, children)) if children else {pid}
+
+
 class Internet:
     def __init__(self, zones=(), reverse=None, options=''):
         self.dir = tempfile.mkdtemp(prefix='mox-internet-')
@@ -113,23 +123,18 @@ class Internet:
         self.env = {'MOX_RESOLVER': 'root:%s hosts:%s %s' % (self.ips['root'], self.hosts, options),
                     'MOX_TRUST_ANCHOR': os.path.join(self.dir, 'anchor')}
 
-    @staticmethod
-    def _free_base():
-        """Three addresses 127.x.y.1 to .3 whose port 53 is free."""
+    def _free_base(self):
+        """Three addresses 127.x.y.1 to .3 that are of no other Internet, from here on until it is closed."""
         seed = os.getpid()
         while True:
             base = '127.%d.%d.' % (100 + seed % 100, seed // 100 % 250)
             seed += 1
-            held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+            self.claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
-                for i, s in enumerate(held):
-                    s.bind((base + str(i + 1), 53))
+                self.claim.bind((base + '254', 53))
                 return base
             except OSError:
-                continue
-            finally:
-                for s in held:
-                    s.close()
+                self.claim.close()
 
     def ip(self, n):
         """An address of this Internet for a scripted server: n from 10 on."""
@@ -187,8 +192,14 @@ class Internet:
         z.serial = self.zones[z.name].serial + 1
         self.zones[z.name] = z
         self._write(z)
-        self.processes[('root', 'tld', 'host').index(z.server)].send_signal(signal.SIGHUP)
+        process = self.processes[('root', 'tld', 'host').index(z.server)]
+        before = leaves(process.pid)
+        process.send_signal(signal.SIGHUP)
         self._wait(z.server, query(z.name, SOA), lambda answer: struct.pack('>I', z.serial) in answer)
+        end = time.monotonic() + WAIT
+        while before & leaves(process.pid):  # who has the version before answers for a moment, too
+            assert time.monotonic() < end, 'nsd does not leave'
+            time.sleep(0.01)
 
     def _run(self, *argv):
         r = subprocess.run(argv, cwd=self.dir, capture_output=True, text=True, timeout=WAIT)
@@ -255,6 +266,7 @@ remote-control:
             p.terminate()
         for p in self.processes:
             p.wait(WAIT)
+        self.claim.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def __enter__(self):

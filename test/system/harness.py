@@ -128,9 +128,11 @@ class Server:
         return self
 
     def log_text(self, start=0):
+        """Its whole lines: of one that is being written, a reader may see the beginning."""
         with open(self.log_path, 'rb') as f:
             f.seek(start)
-            return f.read().decode('utf-8', 'replace')
+            text = f.read().decode('utf-8', 'replace')
+        return text[:text.rfind('\n') + 1]
 
     def wait_log(self, text, start=0, may_end=False):
         deadline = time.monotonic() + WAIT

@@ -1,6 +1,7 @@
 """Other people's mail servers, for the suites about mail that leaves: well behaved and not at all."""
 import atexit
 import fcntl
+import itertools
 import smtplib
 import sqlite3
 import threading
@@ -8,7 +9,7 @@ import threading
 from serving import *
 
 # Addresses of this run, one per server; port 25 as in life.
-BASE = '127.%d.%d.' % (150 + os.getpid() % 40, os.getpid() // 40 % 250)
+BASE = next(base for seed in itertools.count(os.getpid()) if is_reserved(base := '127.%d.%d.' % (150 + seed % 40, seed // 40 % 250)))
 EXTENSIONS = ('PIPELINING', 'SIZE 1000000', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES')
 
 
@@ -163,6 +164,12 @@ class Connection:
         self.is_tls = True
         self.files()
 
+    def end(self, text, message):
+        with self.sink.changed:  # who has waited for it may close the server, and then the client has been told
+            if text.startswith('2'):
+                self.sink.take(message)
+            self.say(text)
+
     def stall(self):
         while self.sock.recv(4096):  # until the other side has had enough
             pass
@@ -227,17 +234,13 @@ class Connection:
                 if s.stalls == 'END':
                     self.stall()
                 text = s.reply('END', '250 2.0.0 taken')
-                if text.startswith('2'):
-                    s.take((mail, list(rcpts), data[:-3], self.is_tls))
+                self.end(text, (mail, list(rcpts), data[:-3], self.is_tls))
                 mail, rcpts = None, []
-                self.say(text)
             elif verb == 'BDAT':
                 n = int(line.split()[1])
                 data = self.f.read(n)
                 text = s.reply('END', '250 2.0.0 taken' if rcpts else '554 5.5.1 no recipients')
-                if text.startswith('2'):
-                    s.take((mail, list(rcpts), data, self.is_tls))
-                self.say(text)
+                self.end(text, (mail, list(rcpts), data, self.is_tls))
             elif verb in ('RSET', 'NOOP', 'HELO', 'AUTH'):
                 self.say(s.reply(verb, '250 ok'))
                 mail, rcpts = None, []
@@ -334,19 +337,25 @@ def outcome(s, to, start=0, n=1):
 
 
 def waits_for(s, to):
-    """Seconds until the next attempt for this recipient."""
+    """Seconds between the last attempt for this recipient, or its submission, and the next."""
     db = sqlite3.connect('file:%s?mode=ro' % os.path.join(s.dir, 'data/queue/queue.db'), uri=True, timeout=WAIT)
-    (at,), = db.execute('SELECT next_attempt_unix FROM entry WHERE recipient = ?', (to,)).fetchall()
+    (seconds,), = db.execute('SELECT next_attempt_unix - coalesce(last_attempt_unix, queued_unix) FROM entry '
+                             'JOIN message ON message.id = message WHERE recipient = ?', (to,)).fetchall()
     db.close()
-    return at - time.time()
+    return seconds
 
 
 def due_now(s, to):
-    """Makes what waits for this recipient due in a second; returns recipients and the seconds they would have waited."""
+    """Makes what waits for this recipient due in a second; returns recipients and the seconds that they wait."""
     db = sqlite3.connect(os.path.join(s.dir, 'data/queue/queue.db'), timeout=WAIT)
+    deadline = time.monotonic() + WAIT
+    # What the log says of an attempt is noted a moment later.
+    while db.execute("SELECT 1 FROM entry WHERE recipient = ? AND last_error = 'delivering...'", (to,)).fetchone():
+        assert time.monotonic() < deadline, to
+        time.sleep(0.02)
     now = time.time()
-    entries = [(r, at - now) for r, at in db.execute('SELECT recipient, next_attempt_unix FROM entry WHERE '
-                                                      'next_attempt_unix > ? AND recipient = ?', (now, to))]
+    entries = db.execute('SELECT recipient, next_attempt_unix - last_attempt_unix FROM entry WHERE next_attempt_unix > ? '
+                         'AND recipient = ?', (now, to)).fetchall()
     db.execute('UPDATE entry SET next_attempt_unix = ? WHERE recipient = ?', (int(now) + 1, to))  # the queue looks from where it was
     db.commit()
     db.close()

@@ -410,7 +410,7 @@ def greylisting(w, s, start):
         submit(s, 'greylisted@one.example')
         assert 'put off' in outcome(s, 'greylisted@one.example', start)
         entries = due_now(s, 'greylisted@one.example')
-        assert entries[0][0] == 'greylisted@one.example' and 440 <= entries[0][1] <= 455, entries
+        assert entries[0][0] == 'greylisted@one.example' and 445 <= entries[0][1] <= 455, entries
         assert sink.wait()[0][1] == ['RCPT TO:<greylisted@one.example>']
         assert 'delivered' in outcome(s, 'greylisted@one.example', start, 2)
 
