@@ -104,9 +104,13 @@ static bool run_config(struct monitor *m, int domains, bool is_admins, struct lo
     return e->kind == ERR_NONE;
 }
 
-static int64_t changed_ns(const struct stat *st)
+// Its time alone does not tell apart what an editor left behind within one tick of the clock: the file cut off, which may
+// have been read in between, and the whole of it.
+static uint64_t version_of(const struct stat *st)
 {
-    return st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    uint64_t ns = (uint64_t)st->st_mtim.tv_sec * 1000000000 + (uint64_t)st->st_mtim.tv_nsec;
+
+    return (ns * 1000003 + (uint64_t)st->st_size) * 1000003 + st->st_ino;
 }
 
 static int open_domains(struct monitor *m, struct err *e)
@@ -229,12 +233,12 @@ static void drop_loaded(struct loaded *l)
     fd_close(&l->host_keys);
 }
 
-// A good configuration is in use from here on; changed_at is the time of its domains.conf.
-static void use(struct monitor *m, struct loaded *l, int64_t changed_at)
+// A good configuration is in use from here on; version is that of its domains.conf.
+static void use(struct monitor *m, struct loaded *l, uint64_t version)
 {
     struct err e = {0};
 
-    m->domains_changed_ns = changed_at;
+    m->domains_version = version;
     if (!adopt(m, l, &e))
         LOG(LOG_ERROR, "mox", "reading the compiled configuration", LOG_E(&e));
     pass_on(m, ROLE_AUTH, -1);
@@ -254,22 +258,22 @@ void load_again(struct monitor *m)
     struct stat st;
     struct err e = {0};
 
-    if (fstatat(m->config_dir, domains_name, &st, 0) || changed_ns(&st) == m->domains_changed_ns)
+    if (fstatat(m->config_dir, domains_name, &st, 0) || version_of(&st) == m->domains_version)
         return;
     domains = open_domains(m, &e);
-    // The time of what is read: a change during the load is another change.
+    // The version of what is read: a change during the load is another change.
     if (domains < 0 || fstat(domains, &st))
         return;
     if (!run_config(m, domains, false, &l, &e)) { // not the file's fault: the next look tries again
         LOG(LOG_ERROR, "mox", "loading domains config", LOG_E(&e));
         drop_loaded(&l);
     } else if (!l.is_ok) {
-        m->domains_changed_ns = changed_ns(&st);
+        m->domains_version = version_of(&st);
         LOG(LOG_ERROR, "mox", "loading domains config; the previous one stays in use",
             LOG_S("problems", str_trim(l.problems)));
         drop_loaded(&l);
     } else {
-        use(m, &l, changed_ns(&st));
+        use(m, &l, version_of(&st));
     }
 }
 
@@ -284,12 +288,12 @@ bool domains_read(struct process *admin, uint64_t request, struct err *e)
     if (fd >= 0 && fstat(fd, &st))
         (void)fail_errno(&why, "looking at %s", domains_name);
     return IPC_SEND(&admin->ch, domains_text, &fd, fd >= 0 && !why.kind, e, .request = request,
-                    .version = (uint64_t)changed_ns(&st), .why = str_of(why.text));
+                    .version = version_of(&st), .why = str_of(why.text));
 }
 
 // Beside the old file, synced, and then in its place, with its owner and mode: whoever reads finds one
 // or the other.
-static bool replace_domains(struct monitor *m, struct str text, int64_t *changed_at, struct err *e)
+static bool replace_domains(struct monitor *m, struct str text, uint64_t *version, struct err *e)
 {
     static const char beside[] = "domains.conf.new";
     AUTO_FD fd = -1;
@@ -310,7 +314,7 @@ static bool replace_domains(struct monitor *m, struct str text, int64_t *changed
     // It is in its place, and used: without the keys that it names nothing would start again.
     if (fsync(m->config_dir))
         LOG(LOG_ERROR, "mox", "whether a change of domains.conf is on the disk is not known", LOG_S("why", str_of(strerror(errno))));
-    *changed_at = changed_ns(&st);
+    *version = version_of(&st);
     return true;
 }
 
@@ -322,7 +326,7 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
     struct loaded l = {.is_ok = false};
     struct str text;
     struct stat st;
-    int64_t changed_at;
+    uint64_t version;
 
     // What is checked is what will be written, whatever becomes of the file that was given.
     if (copy < 0 || !os_read_fd(a, given, 16 << 20, &text, e) || !os_write_all(copy, text, e) ||
@@ -330,19 +334,19 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
         return false;
     if (fstatat(m->config_dir, domains_name, &st, 0))
         return fail_errno(e, "looking at %s", domains_name);
-    if ((uint64_t)changed_ns(&st) != asked->version)
+    if (version_of(&st) != asked->version)
         return fail(e, ERR_CONFLICT, "%s was changed meanwhile, try again", domains_name);
     if (asked->added_account.n && !account_is_new(m, asked->added_account, e))
         return false;
     if (!signing_keys_make(m, a, asked->new_keys, e))
         return false;
-    if (!run_config(m, copy, true, &l, e) || !l.is_ok || !replace_domains(m, text, &changed_at, e)) {
+    if (!run_config(m, copy, true, &l, e) || !l.is_ok || !replace_domains(m, text, &version, e)) {
         *problems = arena_dup(a, str_trim(l.problems));
         drop_loaded(&l);
         signing_keys_drop(m, a, asked->new_keys);
         return false;
     }
-    use(m, &l, changed_at);
+    use(m, &l, version);
     signing_keys_put_away(m, asked->old_keys);
     if (asked->removed_account.n)
         account_remove(m, asked->removed_account);
@@ -590,7 +594,7 @@ bool load_first(struct monitor *m, struct err *e)
     if (domains < 0 || (fstat(domains, &st) && !fail_errno(e, "looking at %s", domains_name)) ||
         !copy_main(m, e) || !run_config(m, domains, false, &l, e))
         return false;
-    m->domains_changed_ns = changed_ns(&st);
+    m->domains_version = version_of(&st);
     if (!l.is_ok) {
         fprintf(stderr, "%.*s\n", STR_FMT(str_trim(l.problems)));
         return fail(e, ERR_SYNTAX, "the configuration has errors");

@@ -172,7 +172,7 @@ struct monitor {
     int authorities;         // certificates of TLS.CA, PEM, a memory file; -1: none are configured
     bool has_acme;           // a listener has certificates of an authority
     uint64_t config_number;
-    int64_t domains_changed_ns; // of domains.conf when it was last read
+    uint64_t domains_version; // of domains.conf when it was last read
     struct change changes[MAX_CHANGES]; // not answered yet
     size_t n_changes;
     struct ipc_settings settings;
