@@ -333,6 +333,14 @@ def in_step(*argv, stdout=subprocess.DEVNULL, env=None):
     return p
 
 
+def rewrite(path, text):
+    """Another file in its place at once: who looks at it meanwhile finds the one or the other."""
+    with open(path + '.tmp', 'w') as f:
+        f.write(text)
+    shutil.copymode(path, path + '.tmp')
+    os.rename(path + '.tmp', path)
+
+
 def run(*argv, input=None, ok=True, env=None):
     r = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=WAIT, env=env)
     if ok:
