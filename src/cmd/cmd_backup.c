@@ -36,10 +36,15 @@ static void warn(struct copy *c, const char *what, struct str path, const char *
     c->warnings++;
 }
 
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
 static bool is_skipped(const struct copy *c, const struct stat *st)
 {
     for (size_t i = 0; i < COUNT(c->skip); i++)
-        if (c->skip[i].st_ino == st->st_ino && c->skip[i].st_dev == st->st_dev)
+        if (is_same_file(&c->skip[i], st))
             return true;
     return false;
 }
@@ -278,14 +283,18 @@ static bool backup(struct copy *c, const char *to, struct err *e)
 {
     const char *config = config_dir(&c->a), *data;
     struct str data_dir;
+    struct stat own;
 
     if (!paths_data_dir(&c->a, &data_dir, e))
         return false;
     data = arena_cstring(&c->a, data_dir);
     if (mkdir(to, DIR_MODE) && errno != EEXIST)
         return fail_errno(e, "making %s", to);
-    if (stat(data, &c->skip[0]) || stat(to, &c->skip[1]))
-        return fail_errno(e, "looking at %s and %s", data, to);
+    if (stat(data, &c->skip[0]) || stat(to, &c->skip[1]) || stat(config, &own))
+        return fail_errno(e, "looking at %s, %s and %s", data, to, config);
+    // Copied into itself it would have no end.
+    if (is_same_file(&c->skip[1], &c->skip[0]) || is_same_file(&c->skip[1], &own))
+        return fail(e, ERR_CONFLICT, "%s is what is to be copied: name another directory for the backup", to);
     return write_synced(arena_cstring(&c->a, arena_printf(&c->a, "%s/moxversion", to)),
                         STR(MOX_VERSION "\n"), 0600, e) &&
            copy_tree(c, config, arena_cstring(&c->a, arena_printf(&c->a, "%s/config", to)), 0, e) &&

@@ -366,6 +366,11 @@ def backup_says_what_is_left_and_what_is_wrong():
         s.wait_log('account and its mail removed')
         code, out, err = s.command('backup', backup)
         assert code == 0 and err.count('\n') == 1 and 'warning: only in the backup' in err and 'accounts/ann' in err, err
+        # Into itself it would have no end.
+        for itself in (s.dir, os.path.join(s.dir, 'data')):
+            before = sorted(os.listdir(itself))
+            code, out, err = s.command('backup', itself)
+            assert code == 1 and 'name another directory' in err and sorted(os.listdir(itself)) == before, err
         code, out, err = s.command('backup', '/proc/none/x')
         assert code == 1 and err.startswith('mox: making /proc/none/x') and err.count('\n') == 1, err
         with open(backup + '/data/accounts/mox/account.db', 'wb') as f:
