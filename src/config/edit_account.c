@@ -52,8 +52,16 @@ bool edit_account_rm(struct config_editor *ed, const struct str *arguments, stru
     const struct sconf_node *account;
 
     ed->removed_account = arguments[0];
-    return editor_find_account(ed, arguments[0], &account, e) &&
-           editor_remove_from(ed, sconf_get(ed->file.root, "Accounts"), account, false, e);
+    if (!editor_find_account(ed, arguments[0], &account, e))
+        return false;
+    if (str_eq(arguments[0], ed->postmaster))
+        return fail(e, ERR_CONFLICT, "it is the postmaster's account, name another under Postmaster in mox.conf first");
+    SCONF_EACH (domain, sconf_get(ed->file.root, "Domains"))
+        if (str_eq(sconf_text(sconf_get(domain, "DMARC"), "Account"), arguments[0]) ||
+            str_eq(sconf_text(sconf_get(domain, "TLSRPT"), "Account"), arguments[0]))
+            return fail(e, ERR_CONFLICT, "it has the reports for %.*s: name another account under DMARC and TLSRPT"
+                                         " of that domain in domains.conf first", STR_FMT(domain->key));
+    return editor_remove_from(ed, sconf_get(ed->file.root, "Accounts"), account, false, e);
 }
 
 bool edit_account_disable(struct config_editor *ed, const struct str *arguments, struct err *e)

@@ -222,6 +222,51 @@ TEST(edit_of_many_aliases_is_bounded)
 }
 
 // A new account is one that the rules accept.
+TEST(edit_a_domain_with_letters_of_its_own)
+{
+    static const struct str names[] = {STR_("m\xc3\xbcnchen.example"), STR_("xn--mnchen-3ya.example"),
+                                       STR_("M\xc3\x9cNCHEN.example")};
+
+    for (size_t i = 0; i < COUNT(names); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+        AUTO_BUF m = BUF_LIMIT(1 << 20);
+        AUTO_BUF d = BUF_LIMIT(1 << 20);
+        AUTO_BUF problems = BUF_LIMIT(1 << 20);
+        struct str ip = STR("127.0.0.1"), text;
+        struct config c;
+
+        config_localserve(&m, &d, &ip, 1);
+        text = edit(&a, buf_str(&d), STR("domainadd"), arena_printf(&a, "false|%.*s|eve|eve", STR_FMT(names[i])));
+        CHECK(config_load(&a, STR("mox.conf"), buf_str(&m), STR("domains.conf"), text, &c, &problems));
+        CHECK_STR(buf_str(&problems), STR(""));
+        CHECK_STR(edit(&a, text, STR("accountaddresses"), STR("eve")), STR("eve@m\xc3\xbcnchen.example\n"));
+        // Names of files are for all tools.
+        CHECK(str_find_str(text, STR("dkim/1970a._domainkey.xn--mnchen-3ya.example.")) > 0);
+    }
+}
+
+TEST(edit_a_domain_goes_without_its_accounts)
+{
+    static const struct str text =
+        STR_("Domains:\n\ta.example: nil\n\tb.example:\n\t\tDMARC:\n\t\t\tAccount: bob\n\tc.example: nil\n"
+             "Accounts:\n\tann:\n\t\tDomain: B.example\n\t\tDestinations:\n\t\t\tann@c.example: nil\n"
+             "\tbob:\n\t\tDomain: b.example\n");
+    AUTO_ARENA a = ARENA_LIMIT(16 << 20);
+    struct str left;
+
+    CHECK_STR(edit(&a, text, STR("accountrm"), STR("bob")),
+              STR("error: it has the reports for b.example: name another account under DMARC and TLSRPT of that domain"
+                  " in domains.conf first"));
+    left = edit(&a, text, STR("domainrm"), STR("b.example"));
+    CHECK_STR(left, STR("Domains:\n\ta.example: nil\n\tc.example: nil\n"
+                        "Accounts:\n\tann:\n\t\tDomain: c.example\n\t\tDestinations:\n\t\t\tann@c.example: nil\n"
+                        "\tbob:\n\t\tDomain: a.example\n"));
+    left = edit(&a, edit(&a, left, STR("accountrm"), STR("bob")), STR("domainrm"), STR("a.example"));
+    CHECK(str_starts(edit(&a, left, STR("domainrm"), STR("c.example")), STR("error: account \"ann\" has the address")));
+    left = edit(&a, left, STR("addressrm"), STR("ann@c.example"));
+    CHECK(str_find_str(edit(&a, left, STR("domainrm"), STR("c.example")), STR("it is the only domain")) > 0);
+}
+
 TEST(edit_a_new_account_is_valid)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);

@@ -353,6 +353,20 @@ static bool write_domains(struct monitor *m, struct arena *a, int given,
     return true;
 }
 
+// The first of the problems, and how many there are: an answer is one line.
+static struct str in_one_line(struct arena *a, struct str problems)
+{
+    struct str line, first = {0};
+    size_t n = 0;
+
+    while (str_next(&problems, '\n', &line))
+        if (line.n && !n++)
+            first = line;
+    if (n < 2)
+        return arena_printf(a, "config error: %.*s", STR_FMT(first));
+    return arena_printf(a, "config error: %.*s (the first of %zu)", STR_FMT(first), n);
+}
+
 bool domains_write(struct process *admin, struct packet *p, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
@@ -378,7 +392,7 @@ bool domains_write(struct process *admin, struct packet *p, struct err *e)
         return true; // the answer comes when it is in use
     }
     if (problems.n)
-        problems = arena_printf(&a, "config error: %.*s", STR_FMT(problems));
+        problems = in_one_line(&a, problems);
     return IPC_SEND(&admin->ch, domains_written, NULL, 0, e, .request = asked.request,
                     .text = problems.n ? problems : str_of(why.text));
 }
