@@ -32,14 +32,15 @@ const char *log_level_name(enum log_level level)
     return level_names[level];
 }
 
-bool log_level_parse(struct str name, enum log_level *out)
+bool log_level_parse(struct str name, enum log_level *out, struct err *e)
 {
     for (size_t i = 0; i < COUNT(level_names); i++)
         if (str_eq(name, str_of(level_names[i]))) {
             *out = (enum log_level)i;
             return true;
         }
-    return false;
+    return fail(e, ERR_SYNTAX, "unknown log level \"%.*s\": error, warn, info, debug, trace, traceauth and tracedata"
+                               " are there", STR_FMT(str_sub(name, 0, MAX_NAME)));
 }
 
 void log_set_human(bool human)
@@ -90,8 +91,8 @@ static bool set_level(struct str package, struct str level_name, struct err *e)
     struct package_level *own = find_package(package);
     enum log_level level = LOG_INFO;
 
-    if (level_name.n && !log_level_parse(level_name, &level))
-        return fail(e, ERR_SYNTAX, "unknown log level \"%.*s\"", STR_FMT(level_name));
+    if (level_name.n && !log_level_parse(level_name, &level, e))
+        return false;
     if (!package.n) {
         if (!level_name.n)
             return fail(e, ERR_SYNTAX, "the default log level cannot be empty");

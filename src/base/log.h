@@ -65,8 +65,8 @@ MUST_USE bool log_set_level(struct str package, struct str level_name, struct er
 /* All levels as lines "package: level", "(default)" first, then sorted; into the caller's buf. */
 struct buf;
 void log_list_levels(struct buf *out);
-/* True and *out for one of the names error, info, debug, trace, ... */
-bool log_level_parse(struct str name, enum log_level *out);
+/* True and *out for one of the names error, info, debug, trace, ...; ERR_SYNTAX names all of them. */
+MUST_USE bool log_level_parse(struct str name, enum log_level *out, struct err *e);
 const char *log_level_name(enum log_level level);
 
 /* logfmt for servers; or "level: message: err (key: value)" for people at a terminal. */

@@ -91,12 +91,17 @@ void check_not_negative(struct check *c, const struct sconf_node *node)
 
 void check_one_of(struct check *c, const struct sconf_node *node, const char *const *names)
 {
+    AUTO_BUF known = BUF_LIMIT(1024);
+
     if (!node)
         return;
     for (size_t i = 0; names[i]; i++)
         if (str_eq(node->value, str_of(names[i])))
             return;
-    problem_add(c->problems, c->file, node, "unknown value \"%.*s\"", STR_FMT(node->value));
+    for (size_t i = 0; names[i]; i++)
+        buf_printf(&known, "%s%s", i ? ", " : "", names[i]);
+    problem_add(c->problems, c->file, node, "unknown value \"%.*s\": %s%.*s", STR_FMT(str_sub(node->value, 0, 100)),
+                names[1] ? "one of " : "it can only be ", STR_FMT(buf_str(&known)));
 }
 
 uint64_t config_quota(const struct config *c, const struct sconf_node *account)

@@ -309,7 +309,7 @@ static void check_fraction(struct check *c, const struct sconf_node *parent, con
     const struct sconf_node *n = sconf_get(parent, key);
 
     if (n && (str_starts(n->value, STR("-")) || sconf_float(parent, key) > max))
-        problem_add(c->problems, c->file, n, "must be between 0 and %g", max);
+        problem_add(c->problems, c->file, n, "%s must be between 0 and %g", key, max);
 }
 
 static void check_account_entry(struct check *c, const struct sconf_node *account,

@@ -14,10 +14,10 @@
 static void check_level(struct check *c, const struct sconf_node *node)
 {
     enum log_level level;
+    struct err e = {0};
 
-    if (node && !log_level_parse(node->value, &level))
-        problem_add(c->problems, c->file, node, "unknown log level \"%.*s\"",
-                    STR_FMT(node->value));
+    if (node && !log_level_parse(node->value, &level, &e))
+        problem_add(c->problems, c->file, node, "%s", e.text);
 }
 
 static void check_port(struct check *c, const struct sconf_node *node)

@@ -38,7 +38,7 @@ TEST(config_all_problems_at_once)
     CHECK(str_find_str(buf_str(&problems), STR("CheckUpdates must be true or false")) > 0);
     CHECK(str_find_str(buf_str(&problems), STR("indent with tabs")) > 0);
     CHECK(str_find_str(buf_str(&problems), STR("no colon after the key")) > 0);
-    CHECK(str_find_str(buf_str(&problems), STR("duplicate key")) > 0);
+    CHECK(str_find_str(buf_str(&problems), STR("duplicate key \"Pedantic\", which is in line ")) > 0);
     CHECK(str_find_str(buf_str(&problems), STR("domains.conf:")) >= 0);
     CHECK(str_find_str(buf_str(&problems), STR("the list is there twice")) > 0);
 }
@@ -51,13 +51,14 @@ TEST(config_rules)
         bool in_main;
     } cases[] = {
         {STR_("Hostname: localhost"), STR_("Hostname: xn--nxasmq6b.example"), STR_("not as xn--"), true},
-        {STR_("LogLevel: traceauth"), STR_("LogLevel: loud"), STR_("unknown log level"), true},
+        {STR_("LogLevel: traceauth"), STR_("LogLevel: loud"), STR_("unknown log level \"loud\": error, warn, "), true},
         {STR_("\t\t\t- 127.0.0.1"), STR_("\t\t\t- 127.0.0.256"), STR_("is no IP address"), true},
         {STR_("Port: 1025"), STR_("Port: 65536"), STR_("is no port"), true},
         {STR_("Account: mox"), STR_("Account: nobody"), STR_("no account"), true},
         {STR_("Mailbox: Postmaster"), STR_("Mailbox: /x"), STR_("slash"), true},
         {STR_("DataDir: data"), STR_("DataDir:"), STR_("DataDir is empty"), true},
-        {STR_("Threshold: 0.950000"), STR_("Threshold: 1.5"), STR_("between 0 and 1"), false},
+        {STR_("Threshold: 0.950000"), STR_("Threshold: 1.5"), STR_("Threshold must be between 0 and 1"), false},
+        {STR_("\t\tDKIM:\n"), STR_("\t\tMTASTS:\n\t\t\tPolicyID: 1\n\t\t\tMode: strict\n\t\t\tMaxAge: 24h\n\t\tDKIM:\n"), STR_("\"strict\": one of "), false},
         {STR_("MaxPower: 0.010000"), STR_("MaxPower: -1"), STR_("between 0 and 0.5"), false},
         {STR_("mox@localhost: nil"), STR_("mox+x@localhost: nil"), STR_("separator"), false},
         {STR_("mox@localhost: nil"), STR_("mox@elsewhere: nil"), STR_("not configured"), false},

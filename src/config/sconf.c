@@ -105,6 +105,7 @@ static void parse_block(struct reader *r, size_t depth, struct sconf_node *paren
     while (peek(r)) {
         size_t indent = indent_of(r->line);
         struct str text = str_from(r->line, indent);
+        const struct sconf_node *first;
         struct sconf_node *n;
 
         if (indent < depth)
@@ -127,13 +128,17 @@ static void parse_block(struct reader *r, size_t depth, struct sconf_node *paren
             line_problem(r, "list items and keys are mixed");
             continue;
         }
-        if (!n->is_item && map_put(&seen, n->key, n)) {
-            line_problem(r, "duplicate key");
-            continue;
-        }
         r->last_used = r->number;
-        *end = n;
-        end = &n->next;
+        first = n->is_item ? NULL : map_get(&seen, n->key);
+        if (first)
+            problem_add(r->problems, r->file, n, "duplicate key \"%.*s\", which is in line %u already",
+                        STR_FMT(str_sub(n->key, 0, 100)), first->line);
+        else { // what is below a duplicate is read as well, and dropped
+            if (!n->is_item)
+                map_put(&seen, n->key, n);
+            *end = n;
+            end = &n->next;
+        }
         if (depth < SCONF_MAX_DEPTH && peek(r) && indent_of(r->line) > depth && !n->value.n)
             parse_block(r, depth + 1, n);
         n->end = r->last_used;

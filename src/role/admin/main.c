@@ -153,9 +153,8 @@ static bool run_setloglevels(struct ctl *c, const struct str *arguments, struct 
     enum log_level level;
     struct err why = {0};
 
-    if (arguments[1].n && !log_level_parse(arguments[1], &level))
-        (void)fail(&why, ERR_SYNTAX, "unknown log level \"%.*s\"", STR_FMT(arguments[1]));
-    else if (log_set_level(arguments[0], arguments[1], &why))
+    if ((!arguments[1].n || log_level_parse(arguments[1], &level, &why)) &&
+        log_set_level(arguments[0], arguments[1], &why))
         (void)!IPC_SEND(&self.monitor, log_level, NULL, 0, &why, .package = arguments[0],
                         .level = arguments[1]);
     return admin_answer(c, &why, e);
