@@ -6,6 +6,7 @@
 #include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "crypto/crypto.h"
+#include "os/user.h"
 
 /* --- files that the configuration names ------------------------------------------------------------- */
 
@@ -45,6 +46,35 @@ static void check_certificates(struct files *f, const struct config *c)
         }
 }
 
+static void check_host_keys(struct files *f, const struct config *c)
+{
+    SCONF_EACH (l, sconf_get(c->main.root, "Listeners"))
+        SCONF_EACH (at, sconf_get(sconf_get(l, "TLS"), "HostPrivateKeyFiles")) {
+            struct private_key *k;
+            struct err e = {0};
+            struct str pem;
+
+            if (!read_named(f, &c->main, at, &pem))
+                continue;
+            k = private_key_parse(pem, &e);
+            if (!k)
+                problem_add(&f->problems, &c->main, at, "%.*s: %s", STR_FMT(at->value), e.text);
+            private_key_free(k);
+        }
+}
+
+// Only who is named: without a name it is "mox" for a server that root starts, and nobody for others.
+static void check_user(struct files *f, const struct config *c)
+{
+    const struct sconf_node *at = sconf_get(c->main.root, "User");
+    const char *name = at ? arena_cstring(&f->a, at->value) : NULL;
+    struct os_user user;
+    struct err e = {0};
+
+    if (name && !os_user_find(name, &user, &e))
+        problem_add(&f->problems, &c->main, at, "%s", e.text);
+}
+
 static void check_dkim_keys(struct files *f, const struct config *c)
 {
     SCONF_EACH (d, sconf_get(c->domains.root, "Domains"))
@@ -82,12 +112,14 @@ int cmd_config_test(int argc, char **argv)
         }
         return cmd_fail(&e);
     }
+    check_user(&f, &config);
     check_certificates(&f, &config);
+    check_host_keys(&f, &config);
     check_dkim_keys(&f, &config);
     arena_fini(&f.a);
     if (f.problems.n) {
         fwrite(problems.p, 1, problems.n, stderr);
-        (void)fail(&e, ERR_SYNTAX, "the configuration names files that cannot be used");
+        (void)fail(&e, ERR_SYNTAX, "the configuration names what cannot be used");
         return cmd_fail(&e);
     }
     puts("config OK");
