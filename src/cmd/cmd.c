@@ -142,8 +142,13 @@ static int list_verbs(FILE *to, int argc, char **argv)
         if (n > most)
             most = n;
     }
-    if (argc && !most)
-        fprintf(stderr, "mox: unknown command \"%s\"\n", argv[0]);
+    if (argc > most) {
+        AUTO_BUF words = BUF_LIMIT(1 << 20);
+
+        for (int i = 0; i <= most; i++)
+            buf_printf(&words, "%s%s", i ? " " : "", argv[i]);
+        cmd_say(stderr, "mox: unknown command \"%.*s\"\n", STR_FMT(buf_str(&words)));
+    }
     for (size_t i = 0; i < cmd_verb_count; i++) {
         const struct cmd *c = &cmd_verbs[i];
 
@@ -218,6 +223,12 @@ static const char *default_config(void)
     return access(here, F_OK) && access(packaged, F_OK) == 0 ? packaged : here;
 }
 
+// What people try first with a program that they do not know.
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "-h") == 0 || strcmp(word, "-help") == 0 || strcmp(word, "--help") == 0;
+}
+
 int cmd_main(int argc, char **argv)
 {
     const struct cmd_flag flags[] = {
@@ -237,6 +248,8 @@ int cmd_main(int argc, char **argv)
         fprintf(stderr, "mox: installed with set-group-id, this program is sendmail and nothing else\n");
         return 1;
     }
+    if (argc > 1 && asks_for_help(argv[1]))
+        return cmd_help(1, argv);
     at = cmd_flags(argc, argv, flags, COUNT(flags));
     if (at < 0)
         return 2;
@@ -259,7 +272,15 @@ int cmd_main(int argc, char **argv)
             words = n;
         }
     }
+    for (int i = at; !best && i < argc; i++)
+        if (asks_for_help(argv[i]))
+            return cmd_help(i - at + 1, argv + at - 1);
     if (!best)
         return list_verbs(stderr, argc - at, argv + at);
+    // That "sendmail" has flags of its own, which other programs give it.
+    if (best->run != cmd_sendmail && at + words < argc && asks_for_help(argv[at + words])) {
+        print_usage(stdout, best);
+        return 0;
+    }
     return best->run(argc - at - words + 1, argv + at + words - 1);
 }

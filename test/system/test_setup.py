@@ -160,6 +160,40 @@ def small_verbs():
         open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf.replace('\n'.join(lines), snippet.rstrip()))
         assert 'have keys of both kinds' in mox('config', 'ensureacmehostprivatekeys', cwd=d).stdout
         assert mox('config', 'dnsrecords', DOMAIN, cwd=d).stdout.count('TLSA 3 1 1') == 2
+        # What the configuration names is there, or the line that names it is told.
+        conf = read(d, 'config', 'mox.conf')
+        key = os.path.join(d, 'config', 'hostkeys', made[0])
+        open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf.replace('User: ' + USER, 'User: nobody-of-this-name'))
+        r = mox('config', 'test', cwd=d, code=1)
+        assert re.match(r'config/mox.conf:\d+: there is no user "nobody-of-this-name"', r.stderr), r.stderr
+        open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf)
+        open(key, 'w').write('no key')
+        r = mox('config', 'test', cwd=d, code=1)
+        assert re.match(r'config/mox.conf:\d+: hostkeys/' + re.escape(made[0]), r.stderr), r.stderr
+        os.unlink(key)
+        r = mox('config', 'test', cwd=d, code=1)
+        assert re.match(r'config/mox.conf:\d+: .*%s: No such file' % re.escape(made[0]), r.stderr), r.stderr
+
+
+@test
+def help_is_where_people_look_for_it():
+    listing = mox('help').stdout
+    for word in ('-h', '-help', '--help'):
+        assert mox(word).stdout == listing and mox('queue', word).stdout == mox('help', 'queue').stdout
+        assert mox('backup', word).stdout == mox('help', 'backup').stdout
+    for words, say in ((['queue', 'kick', 'x'], 'queue kick'), (['nothing'], 'nothing'), (['config', 'account', 'x\x1b'], 'config account x\\027')):
+        assert mox(*words, code=2).stderr.startswith('mox: unknown command "%s"\nusage: mox ' % say), words
+    assert mox('queue', code=2).stderr.startswith('usage: mox queue list ')
+
+
+@test
+def a_domain_has_letters_of_its_own():
+    with directory() as d:
+        r = mox('quickstart', '-skipdial', '-hostname', HOST, 'jörg@münchen.example', USER, cwd=d)
+        assert not r.stderr and '\nxn--mnchen-3ya.example. ' in r.stdout, r.stderr
+        assert mox('config', 'test', cwd=d).stdout == 'config OK\n'
+        assert '\tmünchen.example:\n' in read(d, 'config', 'domains.conf')
+        assert all(f.isascii() for f in os.listdir(os.path.join(d, 'config', 'dkim')))
 
 
 @test
