@@ -45,6 +45,14 @@ static size_t print_lines(const char *what, const struct buf *lines)
     return n;
 }
 
+static void print_progress(uint64_t n, uint64_t all)
+{
+    if (all)
+        fprintf(stderr, "%llu of %llu messages...\n", (unsigned long long)n, (unsigned long long)all);
+    else
+        fprintf(stderr, "%llu messages...\n", (unsigned long long)n);
+}
+
 // Once a second, of what takes longer.
 static void show_progress(uint64_t n, uint64_t all)
 {
@@ -56,10 +64,7 @@ static void show_progress(uint64_t n, uint64_t all)
     if (now_ms - shown_ms < PROGRESS_MS)
         return;
     shown_ms = now_ms;
-    if (all)
-        fprintf(stderr, "%llu of %llu messages...\n", (unsigned long long)n, (unsigned long long)all);
-    else
-        fprintf(stderr, "%llu messages...\n", (unsigned long long)n);
+    print_progress(n, all);
 }
 
 static bool repair(struct store *st, const struct work *w, struct buf *told, struct err *e)
@@ -104,7 +109,7 @@ static bool ask_server(const char *command, const char *account, struct err *e)
     AUTO_CTL c = {.fd = -1};
 
     return ctl_open(&c, e) && ctl_send(&c, str_of(command), e) && ctl_send(&c, str_of(account), e) &&
-           ctl_ok(&c, e) && ctl_print_stream(&c, CTL_LINES, e);
+           ctl_ok_after(&c, print_progress, e) && ctl_print_stream(&c, CTL_LINES, e);
 }
 
 static int work_all(const char *command, struct work *w, struct str data, bool is_running,

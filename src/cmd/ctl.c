@@ -72,13 +72,32 @@ bool ctl_line(struct ctl_client *c, struct str *out, struct err *e)
     return true;
 }
 
-bool ctl_ok(struct ctl_client *c, struct err *e)
+static bool is_progress(struct str line, uint64_t *n, uint64_t *all)
+{
+    struct cur c = cur_of(line);
+
+    return cur_skip_str(&c, STR("progress ")) && cur_u64(&c, UINT64_MAX, n) && cur_skip(&c, ' ') &&
+           cur_u64(&c, UINT64_MAX, all) && cur_peek(&c) < 0;
+}
+
+bool ctl_ok_after(struct ctl_client *c, ctl_progress_fn *progress, struct err *e)
 {
     struct str line;
+    uint64_t n, all;
 
     if (!ctl_line(c, &line, e))
         return false;
+    while (progress && is_progress(line, &n, &all)) {
+        progress(n, all);
+        if (!ctl_line(c, &line, e))
+            return false;
+    }
     return str_eq(line, STR("ok")) || fail(e, ERR_DENIED, "%.*s", STR_FMT(line));
+}
+
+bool ctl_ok(struct ctl_client *c, struct err *e)
+{
+    return ctl_ok_after(c, NULL, e);
 }
 
 bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e)

@@ -24,6 +24,9 @@ MUST_USE bool ctl_send(struct ctl_client *c, struct str line, struct err *e);
 MUST_USE bool ctl_line(struct ctl_client *c, struct str *out, struct err *e);
 /* A line that must be "ok"; anything else is the error. */
 MUST_USE bool ctl_ok(struct ctl_client *c, struct err *e);
+/* The same of work on all mail of an account, which tells how far it is. */
+typedef void ctl_progress_fn(uint64_t n, uint64_t all);
+MUST_USE bool ctl_ok_after(struct ctl_client *c, ctl_progress_fn *progress, struct err *e);
 /* The same with a descriptor, which the server hands over. */
 MUST_USE bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e);
 /* A stream, written to standard output as it comes: lines of text, as cmd_say has them, or the bytes of a message. */

@@ -174,7 +174,8 @@
     M(deliver_noted, R_(QUEUE), R_(DELIVER), 0, 0)                                                 \
     M(deliver_start, R_(MONITOR) | R_(DELIVER_TEMPLATE), R_(DELIVER_TEMPLATE) | R_(DELIVER), 3, 3)  \
     M(account_erase, R_(ADMIN), R_(MONITOR), 0, 0)                                                 \
-    M(account_erased, R_(MONITOR), R_(ADMIN), 0, 0)
+    M(account_erased, R_(MONITOR), R_(ADMIN), 0, 0)                                                \
+    M(account_progress, R_(ACCOUNT) | R_(MONITOR), R_(MONITOR) | R_(ADMIN), 0, 0)
 
 #define IPC_ENUM_(message, from, to, min_fds, max_fds) IPC_##message,
 enum ipc_type { IPC_none, IPC_MESSAGES(IPC_ENUM_) IPC_TYPE_COUNT };

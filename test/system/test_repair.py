@@ -155,7 +155,7 @@ def what_lost_its_place_comes_back():
 
 @test
 def repairs_beside_a_running_server():
-    with running() as s:
+    with running(env={'MOX_PROGRESS_MS': '0'}) as s:
         filled(s)
         c = s.imap()
         c.select('INBOX')
@@ -173,6 +173,7 @@ def repairs_beside_a_running_server():
             db.execute('DELETE FROM header')
         code, out, err = s.command('reparse', 'mox')
         assert code == 0 and re.search(r'^\d message\(s\) reparsed\naccount mox took \d+ms\n$', out), (out, err)
+        assert err == '6 messages...\n', err
         assert seen(s) == before
         # All in one thread: put where they belong again.
         with database(s) as db:
@@ -181,6 +182,7 @@ def repairs_beside_a_running_server():
             db.execute('UPDATE placement SET thread = ?', (one,))
         code, out, err = s.command('reassignthreads')
         assert code == 0 and re.search(r'^\d message\(s\) in 5 thread\(s\)\n$', out), (out, err)
+        assert '6 of 6 messages...\n' in err, err
         with database(s) as db:
             groups = db.execute('SELECT group_concat(subject_base) FROM email GROUP BY thread HAVING count(*) > 1').fetchall()
         assert groups == [('subject 1,subject 1',)], groups

@@ -49,6 +49,11 @@ enum ipc_task { IPC_TASK_RETRAIN = 0, IPC_TASK_COUNTS = 1, IPC_TASK_SIZES = 2, I
     F(u64, request, 0)                                                                             \
     F(u8, task, IPC_TASK_LAST)                                                                     \
     F(str, account, IPC_MAX_NAME)
+/* account -> monitor -> admin: not done yet, but so many messages of so many (0: of how many is not known). */
+#define ipc_account_progress_FIELDS(F)                                                             \
+    F(u64, request, 0)                                                                             \
+    F(u64, n, 0)                                                                                   \
+    F(u64, all, 0)
 /* account -> monitor -> admin: it is done (or, to retrain, noted), and what there is to tell; or why not. */
 #define ipc_account_done_FIELDS(F)                                                                 \
     F(u64, request, 0)                                                                             \

@@ -34,7 +34,7 @@ static struct packet *packet;
  * A thread that has done its work waits a little for more: making one, and ending it, takes as long as much
  * of a delivery.
  */
-enum { MOST_IDLE = 4, IDLE_SECONDS = 1 };
+enum { MOST_IDLE = 4, IDLE_SECONDS = 1, PROGRESS_MS = 1000 };
 
 struct work {
     void (*fn)(void *);
@@ -163,6 +163,26 @@ struct task {
     unsigned task;
 };
 
+// Of the task that runs; one thread has it.
+static struct {
+    uint64_t request;
+    int64_t told_ms;
+} progress;
+
+// Once a second, of what takes longer.
+static void tell_progress(uint64_t n, uint64_t all)
+{
+    const char *setting = getenv("MOX_PROGRESS_MS"); // tests have less mail than takes a second
+    int64_t now_ms = os_monotonic_ms(), wait_ms = setting && !strcmp(setting, "0") ? 0 : PROGRESS_MS;
+    struct err e = {0};
+
+    if (now_ms - progress.told_ms < wait_ms)
+        return;
+    progress.told_ms = now_ms;
+    if (!IPC_SEND(&account.monitor, account_progress, NULL, 0, &e, .request = progress.request, .n = n, .all = all))
+        LOG(LOG_DEBUG, "store", "telling of progress", LOG_E(&e));
+}
+
 static bool run_task(unsigned task, struct buf *told, struct err *e)
 {
     static const enum store_repair repairs[] = {
@@ -171,7 +191,7 @@ static bool run_task(unsigned task, struct buf *told, struct err *e)
 
     // To retrain is done when all is due; learning it follows.
     return task == IPC_TASK_RETRAIN ? store_retrain(account.store, e)
-                                    : store_repair(account.store, repairs[task], NULL, told, e);
+                                    : store_repair(account.store, repairs[task], tell_progress, told, e);
 }
 
 static void do_task(void *ctx)
@@ -182,6 +202,8 @@ static void do_task(void *ctx)
     bool is_ok;
 
     free(ctx);
+    progress.request = t.request;
+    progress.told_ms = os_monotonic_ms();
     is_ok = run_task(t.task, &told, &why);
     if (!is_ok)
         LOG(LOG_ERROR, "store", "work on all mail", LOG_E(&why), LOG_S("account", account.name));

@@ -2,6 +2,7 @@
  * admin: requests of the `mox` command line, over the control socket (protocol of
  * mox-imap-store-cli-config.md 3.4).
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -382,6 +383,17 @@ void admin_answer_late(uint64_t request, bool is_ok, struct str text)
         drop(c);
 }
 
+// The command says it to whom it may concern, and goes on waiting. For one that reads nothing nobody else waits.
+static void task_goes_on(const struct ipc_account_progress *at)
+{
+    struct ctl *c = waiting_for(at->request);
+    AUTO_BUF line = BUF_LIMIT(100);
+
+    buf_printf(&line, "progress %llu %llu\n", (unsigned long long)at->n, (unsigned long long)at->all);
+    if (c && c->wants_text && send(c->fd, line.p, line.n, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)line.n && errno != EAGAIN)
+        drop(c);
+}
+
 // Work on an account's mail has ended; what it tells follows as a stream.
 static void task_done(const struct ipc_account_done *done)
 {
@@ -447,12 +459,18 @@ static bool on_import_channel(struct packet *m, struct err *e)
 static bool on_monitor(struct packet *m, struct err *e)
 {
     struct ipc_account_done done;
+    struct ipc_account_progress progress;
     struct ipc_domains_written written;
     struct ipc_account_erased erased;
 
     switch ((int)m->type) {
     case IPC_config:
         return on_config(m, e);
+    case IPC_account_progress:
+        if (!ipc_account_progress_get(m->body, &progress, e))
+            return false;
+        task_goes_on(&progress);
+        return true;
     case IPC_account_done:
         if (!ipc_account_done_get(m->body, &done, e))
             return false;

@@ -27,6 +27,14 @@ static bool answer_task(struct account *a, bool is_ok, struct str text, struct e
                               .is_ok = is_ok, .text = text);
 }
 
+static bool pass_progress(struct account *a, const struct ipc_account_progress *got, struct err *e)
+{
+    struct process *admin = role_process(a->m, ROLE_ADMIN);
+
+    return !a->has_task || !admin || IPC_SEND(&admin->ch, account_progress, NULL, 0, e, .request = a->task, .n = got->n,
+                                              .all = got->all);
+}
+
 static void tell_erased(struct monitor *m, struct str name, enum ipc_erased outcome)
 {
     struct process *admin = role_process(m, ROLE_ADMIN);
@@ -185,6 +193,7 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
     struct ipc_detached detached;
     struct ipc_account_idle idle;
     struct ipc_account_done done;
+    struct ipc_account_progress progress;
     struct ipc_grant grant;
     struct conn *c;
 
@@ -202,6 +211,8 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
         else
             conn_finish(c, false);
         return true;
+    case IPC_account_progress:
+        return ipc_account_progress_get(p->body, &progress, e) && pass_progress(a, &progress, e);
     case IPC_account_done:
         return ipc_account_done_get(p->body, &done, e) &&
                answer_task(a, done.is_ok, done.text, e);
