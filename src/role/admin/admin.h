@@ -104,8 +104,6 @@ extern const size_t report_command_count;
 void admin_send_begin(void);
 /* Every second: what is due is told, one report after the other. */
 void admin_send_tick(void);
-/* An answer of resolve to a question of ours. */
-MUST_USE bool admin_send_resolved(struct packet *m, struct err *e);
 /* Tells now what there is, and answers c when that is done. */
 MUST_USE bool admin_send_all(struct ctl *c, bool is_tls, struct err *e);
 
@@ -140,8 +138,6 @@ MUST_USE bool admin_submit(const struct admin_mail *m, struct err *e);
 MUST_USE bool admin_use_updates(struct str text, struct err *e);
 /* Every second: once a day it is looked for a newer version. */
 void admin_update_tick(void);
-/* An answer of resolve; *is_ours is false for another question. */
-MUST_USE bool admin_update_resolved(struct packet *m, bool *is_ours, struct err *e);
 
 /* --- watch.c: our own addresses in block lists ------------------------------------------------------- */
 
@@ -151,8 +147,6 @@ MUST_USE bool admin_use_watch(struct str text, struct err *e);
 void admin_watch_connection(void);
 /* Every second. */
 void admin_watch_tick(void);
-/* An answer of resolve; *is_ours is false for another question. */
-MUST_USE bool admin_watch_resolved(struct packet *m, bool *is_ours, struct err *e);
 
 /* client_key.c */
 extern const struct command queue_commands[];

@@ -17,6 +17,7 @@
 #include "policy/psl.h"
 #include "reports/reports.h"
 #include "role/admin/admin.h"
+#include "role/admin/lookup.h"
 #include "role/web_fetch.h"
 
 enum { MAX_CLIENTS = 32, MAX_LINE = 24 * 1024, REPLY_TIMEOUT_MS = 20000,
@@ -507,6 +508,7 @@ static void on_tick(void)
 {
     if (stop_ms && (!admin_post_is_under_way() || os_monotonic_ms() >= stop_ms))
         end();
+    lookup_tick();
     admin_report_tick();
     admin_update_tick();
     admin_watch_tick();

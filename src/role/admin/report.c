@@ -11,6 +11,7 @@
 #include "policy/dns.h"
 #include "reports/reports.h"
 #include "role/admin/admin.h"
+#include "role/admin/lookup.h"
 #include "text/idna.h"
 
 enum {
@@ -251,8 +252,6 @@ static bool on_tls_result(struct packet *packet, struct err *e)
 
 bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, struct err *e)
 {
-    bool is_taken;
-
     *is_ours = true;
     switch ((int)m->type) {
     case IPC_report_received:
@@ -262,8 +261,7 @@ bool admin_hear_report(struct service_peer *p, struct packet *m, bool *is_ours, 
     case IPC_tls_result:
         return on_tls_result(m, e);
     case IPC_resolved:
-        return admin_update_resolved(m, &is_taken, e) &&
-               (is_taken || (admin_watch_resolved(m, &is_taken, e) && (is_taken || admin_send_resolved(m, e))));
+        return lookup_resolved(m, e);
     case IPC_dkim_selector:
     case IPC_dkim_signed:
         return true; // too late for whoever asked

@@ -8,10 +8,9 @@
 
 #include "base/log.h"
 #include "ipc/metrics.h"
-#include "ipc/resolve.h"
 #include "os/clock.h"
 #include "os/file.h"
-#include "policy/dns_later.h"
+#include "role/admin/lookup.h"
 #include "role/admin/report_send.h"
 
 enum {
@@ -19,12 +18,13 @@ enum {
     MAX_SPACING_S = 300,
     DMARC_SPREAD_S = 45 * 60,
     TLS_SPREAD_S = 4 * HOUR_S,
-    ANSWER_MS = 60 * 1000, // resolve has always answered by then, or has ended
     // What cannot be told now (the DNS or another process does not answer) is told some minutes later, and then after
     // twice as many each time. In the end it stays until the next interval or start, or until it is too old.
     RETRY_MS = 5 * 60 * 1000,
     MAX_RETRIES = 6,
 };
+
+static void run_job(void);
 
 static struct {
     struct report_job *first, **last;
@@ -32,14 +32,11 @@ static struct {
     struct map names;    // of the jobs, resting or not
     int64_t start_ms;   // of the next job
     int64_t spacing_ms; // between their starts
-    bool is_running;    // the first one: the DNS is asked
+    struct lookup lookup; // of the first one, while it is open: the DNS is asked
     int64_t begun_ms;   // since when
-    struct dns_later later;
-    uint64_t request; // 0: none
-    int64_t asked_ms;
     uint64_t waiting; // a command's request, to be answered when all are done; 0: none
     int64_t next_dmarc_unix, next_tls_unix;
-} queue = {.last = &queue.first};
+} queue = {.last = &queue.first, .lookup = {run_job}};
 static int64_t retry_ms = RETRY_MS;
 
 void admin_send_begin(void)
@@ -95,7 +92,7 @@ static void wake(int64_t now_ms, const struct report_job *one)
         }
         *at = job->next;
         job->is_resting = false;
-        if (queue.is_running)
+        if (queue.lookup.is_open)
             append(job);
         else
             prepend(job);
@@ -116,9 +113,7 @@ static void end_job(bool is_done)
         map_remove(&queue.names, name_of(&a, job));
         free(job);
     }
-    dns_later_fini(&queue.later);
-    queue.is_running = false;
-    queue.request = 0;
+    lookup_end(&queue.lookup);
     if (!queue.first && queue.waiting) {
         admin_answer_late(queue.waiting, true, STR(""));
         queue.waiting = 0;
@@ -152,36 +147,18 @@ static void finish(struct arena *a, enum wanted wanted, struct recipients *to)
     end_job(is_ok && wanted != ASK_LATER);
 }
 
-/* Asks resolve for what is missing; it is asked again with the next tick when it is not there. */
-static void ask(void)
-{
-    struct service_peer *resolve = service_peer_of(ROLE_RESOLVE);
-    struct err e = {0};
-
-    if (!resolve)
-        return;
-    queue.request = admin_next_request();
-    queue.asked_ms = os_monotonic_ms();
-    if (!IPC_SEND(&resolve->ch, resolve, NULL, 0, &e, .request = queue.request,
-                  .type = queue.later.type, .name = queue.later.name))
-        queue.request = 0;
-}
-
 /* From its start, with the answers that there are. */
 static void run_job(void)
 {
     struct arena a = ARENA_LIMIT(REPORT_MAX_MEMORY);
     const struct report_job *job = queue.first;
-    struct dns dns = dns_later_dns(&queue.later);
+    struct dns dns = lookup_dns(&queue.lookup);
     struct recipients to = {0};
     enum wanted wanted;
 
-    dns_later_begin(&queue.later);
     wanted = job->is_tls ? report_to_tls(&dns, &a, job->domain, &to)
                          : report_to_dmarc(&dns, &a, job->domain, &to);
-    if (queue.later.is_missing) {
-        ask();
-    } else {
+    if (!lookup_is_missing(&queue.lookup)) {
         if (job->is_tls)
             METRIC_TIME(tlsrpt_lookup_duration_seconds, os_monotonic_ms() - queue.begun_ms,
                         wanted == WANTED      ? METRIC_TLSRPT_OK
@@ -197,8 +174,7 @@ static void start_job(void)
     bool wants = true;
     struct err e = {0};
 
-    dns_later_init(&queue.later);
-    queue.is_running = true;
+    lookup_begin(&queue.lookup);
     queue.begun_ms = os_monotonic_ms();
     if (!queue.first->retries)
         queue.start_ms = queue.begun_ms + queue.spacing_ms;
@@ -213,24 +189,6 @@ static void start_job(void)
 
         finish(&a, NOT_WANTED, &none);
     }
-}
-
-bool admin_send_resolved(struct packet *m, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    struct ipc_resolved r;
-    struct dns_answer answer;
-
-    if (!ipc_resolved_get(m->body, &r, e))
-        return false;
-    if (!queue.is_running || r.request != queue.request)
-        return true; // too late
-    if (!resolve_take_answer(&a, queue.later.type, &r, &answer, e))
-        return false;
-    queue.request = 0;
-    dns_later_put(&queue.later, &answer);
-    run_job();
-    return true;
 }
 
 /* --- when ----------------------------------------------------------------------------------------- */
@@ -345,11 +303,8 @@ void admin_send_tick(void)
     int64_t now = os_monotonic_ms();
 
     look_at_clock();
-    if (queue.is_running) {
-        if (!queue.request || now - queue.asked_ms > ANSWER_MS)
-            run_job();
+    if (queue.lookup.is_open)
         return;
-    }
     wake(now, NULL);
     // Those that are tried again have had their place among the others.
     if (queue.first && (now >= queue.start_ms || queue.waiting || queue.first->retries))

@@ -4,18 +4,16 @@
  */
 #include "base/log.h"
 #include "ipc/metrics.h"
-#include "ipc/resolve.h"
 #include "os/clock.h"
-#include "policy/dns_later.h"
 #include "policy/update.h"
 #include "reports/reports.h"
 #include "role/admin/admin.h"
+#include "role/admin/lookup.h"
 #include "role/web_fetch.h"
 
 enum {
     DAY_S = 24 * 3600,
     RETRY_MS = 3600 * 1000, // when it could not be found out
-    ANSWER_MS = 60 * 1000,  // resolve has always answered by then, or has ended
 };
 
 static struct {
@@ -23,15 +21,15 @@ static struct {
     struct str domain, url, key; // no domain: not looked for
 } source;
 
+static void run_check(void);
+
 static struct {
     enum { IDLE, ASKING_DNS, FETCHING } state;
-    struct dns_later later;
-    uint64_t request;      // to resolve
-    int64_t asked_ms;      // when
+    struct lookup lookup;
     int64_t began_ms;      // this step
     int64_t not_before_ms; // the next attempt
     struct update_version known; // the newest that needs no telling: ours, or what was told
-} check;
+} check = {.lookup = {run_check}};
 
 bool admin_use_updates(struct str text, struct err *e)
 {
@@ -58,10 +56,8 @@ bool admin_use_updates(struct str text, struct err *e)
 
 static void end_check(void)
 {
-    if (check.state == ASKING_DNS)
-        dns_later_fini(&check.later);
+    lookup_end(&check.lookup);
     check.state = IDLE;
-    check.request = 0;
 }
 
 // How long one of the two steps of a check took.
@@ -182,35 +178,18 @@ static void fetch_changelog(void)
 
 /* --- the record ----------------------------------------------------------------------------------- */
 
-static void ask(void)
-{
-    struct service_peer *resolve = service_peer_of(ROLE_RESOLVE);
-    struct err e = {0};
-
-    if (!resolve)
-        return;
-    check.request = admin_next_request();
-    check.asked_ms = os_monotonic_ms();
-    if (!IPC_SEND(&resolve->ch, resolve, NULL, 0, &e, .request = check.request,
-                  .type = check.later.type, .name = check.later.name))
-        check.request = 0;
-}
-
 // From its start, with the answers that there are.
 static void run_check(void)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
-    struct dns dns = dns_later_dns(&check.later);
+    struct dns dns = lookup_dns(&check.lookup);
     struct update_version latest;
     struct err e = {0};
     bool is_found;
 
-    dns_later_begin(&check.later);
     is_found = update_find(&dns, &a, source.domain, &latest, &e);
-    if (check.later.is_missing) {
-        ask();
+    if (lookup_is_missing(&check.lookup))
         return;
-    }
     measure(METRIC_updates_lookup_duration_seconds, is_found ? METRIC_UPDATE_OK : METRIC_UPDATE_ERROR);
     if (!is_found)
         end_failed(&e);
@@ -218,25 +197,6 @@ static void run_check(void)
         end_checked();
     else
         fetch_changelog();
-}
-
-bool admin_update_resolved(struct packet *m, bool *is_ours, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    struct ipc_resolved r;
-    struct dns_answer answer;
-
-    if (!ipc_resolved_get(m->body, &r, e))
-        return false;
-    *is_ours = check.state == ASKING_DNS && r.request == check.request;
-    if (!*is_ours)
-        return true;
-    if (!resolve_take_answer(&a, check.later.type, &r, &answer, e))
-        return false;
-    check.request = 0;
-    dns_later_put(&check.later, &answer);
-    run_check();
-    return true;
 }
 
 /* --- when ----------------------------------------------------------------------------------------- */
@@ -266,15 +226,13 @@ void admin_update_tick(void)
     bool due = false;
     struct err e = {0};
 
-    if (check.state == ASKING_DNS && (!check.request || now - check.asked_ms > ANSWER_MS))
-        run_check();
     if (check.state != IDLE || !source.domain.n || now < check.not_before_ms)
         return;
     check.not_before_ms = now + LOOK_MS;
     if (!is_due(&due, &e))
         end_failed(&e);
     else if (due) {
-        dns_later_init(&check.later);
+        lookup_begin(&check.lookup);
         check.state = ASKING_DNS;
         check.began_ms = now;
         run_check();

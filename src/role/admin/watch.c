@@ -6,19 +6,17 @@
 
 #include "base/log.h"
 #include "ipc/metrics.h"
-#include "ipc/resolve.h"
 #include "os/clock.h"
-#include "policy/dns_later.h"
 #include "policy/dnsbl.h"
 #include "policy/mx.h"
 #include "role/admin/admin.h"
+#include "role/admin/lookup.h"
 
 enum {
     EVERY_MS = 3 * 3600 * 1000,
     SOONEST_MS = 5 * 60 * 1000,
     MANY_CONNECTIONS = 100, // of mail that left
     PAUSE_MS = 1000,        // between two questions
-    ANSWER_MS = 60 * 1000,  // resolve has always answered by then, or has ended
     MAX_ZONES = 32,
     MAX_ADDRESSES = 32,
 };
@@ -40,12 +38,11 @@ static struct {
     bool is_everywhere; // a listener has all of the machine's addresses: those of the host's name are meant
 } what;
 
+static void run_step(void);
+
 static struct {
     enum { IDLE, FINDING_HOST, ASKING } state;
-    struct dns_later later;
-    bool is_begun;        // later is in use
-    uint64_t request;     // to resolve
-    int64_t asked_ms;
+    struct lookup lookup; // open while the question of one step is asked
     int64_t next_ms;      // the next question, or round
     int64_t ended_ms;     // the last round
     unsigned connections; // since then
@@ -53,7 +50,7 @@ static struct {
     size_t n_ips, at; // the pair that is asked about
     struct listing listings[MAX_ZONES * MAX_ADDRESSES];
     size_t n_listings;
-} watch;
+} watch = {.lookup = {run_step}};
 
 static bool is_others(const struct ip *ip)
 {
@@ -102,9 +99,7 @@ bool admin_use_watch(struct str text, struct err *e)
                 what.configured[what.n_configured++] = ip;
         }
     // What was asked about may not be ours any more, and what is new is asked about at once.
-    if (watch.is_begun)
-        dns_later_fini(&watch.later);
-    watch.is_begun = false;
+    lookup_end(&watch.lookup);
     watch.state = IDLE;
     watch.next_ms = 0;
     return !e->kind;
@@ -182,25 +177,9 @@ static void end_round(bool is_unknown)
 
 /* --- questions --------------------------------------------------------------------------------------- */
 
-static void ask(void)
-{
-    struct service_peer *resolve = service_peer_of(ROLE_RESOLVE);
-    struct err e = {0};
-
-    if (!resolve)
-        return;
-    watch.request = admin_next_request();
-    watch.asked_ms = os_monotonic_ms();
-    if (!IPC_SEND(&resolve->ch, resolve, NULL, 0, &e, .request = watch.request, .type = watch.later.type,
-                  .name = watch.later.name))
-        watch.request = 0;
-}
-
 static void end_step(void)
 {
-    dns_later_fini(&watch.later);
-    watch.is_begun = false;
-    watch.request = 0;
+    lookup_end(&watch.lookup);
     watch.next_ms = os_monotonic_ms() + PAUSE_MS;
 }
 
@@ -219,10 +198,8 @@ static void run_host(const struct dns *dns, struct arena *a)
     struct mx_addresses host;
 
     mx_addresses(dns, a, admin_settings()->hostname, MX_IPV4 | MX_IPV6, NULL, 0, &host);
-    if (watch.later.is_missing) {
-        ask();
+    if (lookup_is_missing(&watch.lookup))
         return;
-    }
     end_step();
     for (size_t i = 0; i < host.n; i++)
         if (is_others(&host.ips[i]))
@@ -241,10 +218,8 @@ static void run_pair(const struct dns *dns, struct arena *a)
     struct listing *f;
 
     dnsbl_check(dns, a, zone, &watch.ips[watch.at / what.n_zones], &r);
-    if (watch.later.is_missing) {
-        ask();
+    if (lookup_is_missing(&watch.lookup))
         return;
-    }
     end_step();
     f = listing_of(zone, ip);
     if (f)
@@ -258,34 +233,13 @@ static void run_step(void)
     AUTO_ARENA a = ARENA_LIMIT(1 << 20);
     struct dns dns;
 
-    if (!watch.is_begun)
-        dns_later_init(&watch.later);
-    watch.is_begun = true;
-    dns = dns_later_dns(&watch.later);
-    dns_later_begin(&watch.later);
+    if (!watch.lookup.is_open)
+        lookup_begin(&watch.lookup);
+    dns = lookup_dns(&watch.lookup);
     if (watch.state == FINDING_HOST)
         run_host(&dns, &a);
     else
         run_pair(&dns, &a);
-}
-
-bool admin_watch_resolved(struct packet *m, bool *is_ours, struct err *e)
-{
-    AUTO_ARENA a = ARENA_LIMIT(4 << 20);
-    struct ipc_resolved r;
-    struct dns_answer answer;
-
-    if (!ipc_resolved_get(m->body, &r, e))
-        return false;
-    *is_ours = watch.is_begun && watch.request && r.request == watch.request;
-    if (!*is_ours)
-        return true;
-    if (!resolve_take_answer(&a, watch.later.type, &r, &answer, e))
-        return false;
-    watch.request = 0;
-    dns_later_put(&watch.later, &answer);
-    run_step();
-    return true;
 }
 
 /* --- when -------------------------------------------------------------------------------------------- */
@@ -313,7 +267,7 @@ void admin_watch_tick(void)
         if (now >= watch.next_ms ||
             (watch.connections >= MANY_CONNECTIONS && now - watch.ended_ms >= SOONEST_MS))
             begin_round();
-    } else if (watch.is_begun ? !watch.request || now - watch.asked_ms > ANSWER_MS : now >= watch.next_ms) {
+    } else if (!watch.lookup.is_open && now >= watch.next_ms) {
         run_step();
     }
 }
