@@ -49,6 +49,34 @@ def status(m):
     return [part for part in m.get_payload(1).get_payload() if part.keys()]
 
 
+@test
+def an_account_that_hangs_delays_nobody_else():
+    """It has its share of the deliveries that go on at once, and what it does not answer waits for another time."""
+    with running(env={'MOX_SILENT_MS': '200'}) as s:
+        assert s.command('config', 'account', 'add', 'ann', 'ann@localhost')[0] == 0
+        assert s.command('setaccountpassword', 'ann', input='ann has a word\n')[0] == 0
+        hers = s.imap(login=False)
+        hers.login('ann@localhost', 'ann has a word')
+        hers.select('INBOX')  # stays, and with it the process
+        pid, = s.pids('mox: account ann')
+        os.kill(pid, signal.SIGSTOP)
+        others = ['ann+%d@localhost' % i for i in range(20)]
+        with client(s) as c:
+            c.sendmail('mox@localhost', others, 'From: <mox@localhost>\r\nSubject: to ann\r\n\r\nhi\r\n')
+        s.submit('to mox')
+        c = s.imap()
+        eventually(lambda: [m['Subject'] for m in messages(c)] == ['to mox'])
+        assert 'gave no answer in time' not in s.log_text()  # that was not waited for
+        # Those over its share are put off, and have lost nothing.
+        s.wait_log_count('delivery put off', 16)
+        os.kill(pid, signal.SIGCONT)
+        # However slow it is here: those that are put off again are tried again.
+        eventually(lambda: s.command('queue', 'schedule', '-now', '0s')[0] == 0 and hers.select('INBOX')[1] == [b'20'] and 'ann' not in s.command('queue', 'list')[1])
+        assert sorted(m['Delivered-To'] for m in messages(hers)) == sorted(others)
+        c.logout()
+        hers.logout()
+
+
 def client(s, login=LOGIN, password=PASSWORD, port=SUBMISSION):
     c = smtplib.SMTP(s.ip, port, timeout=WAIT)
     c.ehlo('client.example')

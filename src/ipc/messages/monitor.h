@@ -124,9 +124,13 @@ enum ipc_service { IPC_SERVICE_AUTH = 1, IPC_SERVICE_QUEUE = 2, IPC_SERVICE_KEYS
 #define ipc_grant_FIELDS(F) F(u8, service, IPC_SERVICE_DIAL)
 /* A channel for one delivery that auth granted, by its number. Also queue -> monitor. */
 #define ipc_deliver_open_FIELDS(F) F(u32, grant, 0)
-/* monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. */
+/*
+ * monitor -> asker: the channel, or no descriptor and a reason. grant: as in deliver_open. account: for queue, the same number for
+ * the same process of an account, whose it need not know.
+ */
 #define ipc_granted_FIELDS(F)                                                                      \
     F(u32, grant, 0)                                                                               \
+    F(u64, account, 0)                                                                             \
     F(str, reason, IPC_MAX_TEXT)
 /*
  * After a login: the stream, the tag to answer and the unread input go to the account. The answer

@@ -193,7 +193,8 @@ void grant_use(struct monitor *m, struct channel *ch, struct conn *c, uint32_t n
             fd = -1;
     }
     free(g);
-    if (!IPC_SEND(ch, granted, &fd, fd >= 0, &e, .grant = number, .reason = fd >= 0 ? STR("") : str_of(e.text)))
+    if (!IPC_SEND(ch, granted, &fd, fd >= 0, &e, .grant = number,
+                  .account = account && !c ? account->id : 0, .reason = fd >= 0 ? STR("") : str_of(e.text)))
         LOG(LOG_DEBUG, "mox", "answering a delivery", LOG_E(&e));
     fd_close(&fd);
 }

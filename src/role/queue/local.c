@@ -2,6 +2,8 @@
  * Deliveries to accounts of ours: auth says whose the recipient is, the monitor gives a channel to each
  * account, which is offered the message and keeps it.
  */
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "message/header.h"
 #include "os/clock.h"
@@ -12,7 +14,10 @@
 
 enum {
     MAX_DELIVERIES = 16, // at once
-    DELIVERY_TIMEOUT_MS = 300 * 1000,
+    MAX_SILENT = MAX_DELIVERIES / 4, // of those, at one account that has not answered for long: the others are for others
+    SILENT_MS = 20 * 1000,
+    ANSWER_TIMEOUT_MS = 60 * 1000,  // of an account
+    OTHERS_TIMEOUT_MS = 300 * 1000, // of auth and the monitor
 };
 
 struct reply {
@@ -35,11 +40,23 @@ struct delivery {
     int64_t started_unix, started_ms;
     int message_fd;
     struct channel account;
+    uint64_t account_number; // the same for the same account
+    int64_t asked_ms;        // it
     struct event_source *source;
 };
 
 static struct delivery deliveries[MAX_DELIVERIES];
 static uint64_t next_request = 1;
+static int64_t silent_ms = SILENT_MS;
+
+void local_begin(void)
+{
+    const char *setting = getenv("MOX_SILENT_MS"); // tests do not wait for so long
+    uint64_t ms;
+
+    if (setting && str_u64(str_of(setting), SILENT_MS, &ms))
+        silent_ms = (int64_t)ms;
+}
 
 static void finish(struct delivery *d)
 {
@@ -117,7 +134,7 @@ static void open_next(struct delivery *d)
     struct err e = {0};
 
     d->step = STEP_OPEN;
-    d->deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS;
+    d->deadline_ms = os_monotonic_ms() + OTHERS_TIMEOUT_MS;
     if (!IPC_SEND(&queue_role.start.monitor, deliver_open, NULL, 0, &e, .grant = d->grant + d->target))
         try_later(d, str_of(e.text));
 }
@@ -233,6 +250,28 @@ static bool send_offer(struct delivery *d, struct err *e)
                     .prefix = buf_str(&prefix));
 }
 
+static void ask(struct delivery *d, enum step step)
+{
+    d->step = step;
+    d->asked_ms = os_monotonic_ms();
+    d->deadline_ms = d->asked_ms + ANSWER_TIMEOUT_MS;
+}
+
+static bool is_silent(const struct delivery *d)
+{
+    return (d->step == STEP_OFFER || d->step == STEP_COMMIT) && os_monotonic_ms() - d->asked_ms >= silent_ms;
+}
+
+// Whether so many others wait for the account already, which may have been taken over, that this one is to wait elsewhere.
+static bool is_past_share(const struct delivery *d)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < MAX_DELIVERIES; i++)
+        n += &deliveries[i] != d && is_silent(&deliveries[i]) && deliveries[i].account_number == d->account_number;
+    return n >= MAX_SILENT;
+}
+
 static void on_account(void *ctx, int events)
 {
     struct packet *m = packet_new();
@@ -255,7 +294,7 @@ static void on_account(void *ctx, int events)
     } else if (v.code != 250) {
         target_failed(d, v.text);
     } else if (d->step == STEP_OFFER) {
-        d->step = STEP_COMMIT;
+        ask(d, STEP_COMMIT);
         if (!IPC_SEND(&d->account, commit, NULL, 0, &e))
             target_failed(d, str_of(e.text));
     } else {
@@ -281,7 +320,12 @@ bool local_granted(struct packet *m, struct err *e)
         return true;
     }
     d->account = (struct channel){packet_take_fd(m, 0), ROLE_QUEUE, ROLE_ACCOUNT};
-    d->step = STEP_OFFER;
+    d->account_number = g.account;
+    if (is_past_share(d)) {
+        target_failed(d, STR("the account gives no answer"));
+        return true;
+    }
+    ask(d, STEP_OFFER);
     d->source = event_add(service_loop(), d->account.fd, EVENT_READ, on_account, d, e);
     if (!d->source || !send_offer(d, e))
         target_failed(d, str_of(e->text));
@@ -319,7 +363,7 @@ void local_start(const struct queue_entry *entry)
     *d = (struct delivery){.step = STEP_CHECK, .a = ARENA_LIMIT(1 << 20), .message_fd = -1,
                            .account = {-1}, .request = next_request++,
                            .started_unix = os_now_unix(), .started_ms = os_monotonic_ms(),
-                           .deadline_ms = os_monotonic_ms() + DELIVERY_TIMEOUT_MS};
+                           .deadline_ms = os_monotonic_ms() + OTHERS_TIMEOUT_MS};
     d->entry = queue_entry_dup(&d->a, entry);
     if (is_own_report(d)) {
         if (!IPC_SEND(&auth->ch, report_check, NULL, 0, &e, .request = d->request,
@@ -374,11 +418,11 @@ void local_tick(void)
 {
     int64_t now = os_monotonic_ms();
 
-    for (size_t i = 0; i < MAX_DELIVERIES; i++)
-        if (deliveries[i].step != STEP_FREE && deliveries[i].deadline_ms < now) {
-            if (deliveries[i].step == STEP_CHECK)
-                try_later(&deliveries[i], STR("no answer about the recipient in time"));
-            else
-                target_failed(&deliveries[i], STR("the account gave no answer in time"));
-        }
+    for (struct delivery *d = deliveries; d < deliveries + MAX_DELIVERIES; d++)
+        if (d->step == STEP_CHECK && d->deadline_ms < now)
+            try_later(d, STR("no answer about the recipient in time"));
+        else if (d->step != STEP_FREE && d->deadline_ms < now)
+            target_failed(d, STR("the account gave no answer in time"));
+        else if (is_silent(d) && is_past_share(d))
+            target_failed(d, STR("the account gives no answer"));
 }

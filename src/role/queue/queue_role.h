@@ -65,6 +65,8 @@ void passing_tick(void);
 
 /* --- local.c: deliveries to accounts of ours ---------------------------------------------------- */
 
+/* Before the sandbox. */
+void local_begin(void);
 /* Whether another entry can be looked at. */
 bool local_has_room(void);
 /*
