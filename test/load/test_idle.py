@@ -114,6 +114,7 @@ def idle_sessions():
         before = pss_kib(s)
         for _ in range(1, n):
             socks.append(idle_connection(s, context))
+            wait_until(lambda: len(socks) - parked.count() < 400, 'they are not parked')
         wait_until(lambda: parked.count() == n, 'not all are parked')
         # The account itself may go now; what stays is what the connections cost.
         wait_until(lambda: not s.pids('mox: account mox'), 'the account does not end')

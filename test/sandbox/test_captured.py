@@ -156,10 +156,19 @@ def message(name, *fields):
     return out
 
 
+def behind(pid):
+    """What is behind its descriptors, which may be closed meanwhile."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError):
+        for fd in os.listdir('/proc/%d/fd' % pid):
+            with contextlib.suppress(FileNotFoundError):
+                found[int(fd)] = os.readlink('/proc/%d/fd/%s' % (pid, fd))
+    return found
+
+
 def sockets(pid):
     """Its descriptors that are sockets, in order: for a session its stream, the monitor, front."""
-    return [int(fd) for fd in sorted(os.listdir('/proc/%d/fd' % pid), key=int)
-            if int(fd) > 2 and os.readlink('/proc/%d/fd/%s' % (pid, fd)).startswith('socket:')]
+    return [fd for fd, link in sorted(behind(pid).items()) if fd > 2 and link.startswith('socket:')]
 
 
 def status(pid):
@@ -168,12 +177,7 @@ def status(pid):
 
 
 def links(pid):
-    """What is behind its descriptors."""
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for fd in os.listdir('/proc/%d/fd' % pid):
-            found.append(os.readlink('/proc/%d/fd/%s' % (pid, fd)))
-    return found
+    return list(behind(pid).values())
 
 
 def refused(result, what):
@@ -239,7 +243,7 @@ def a_captured_session_has_no_files_and_no_network():
         for port, title in ((SMTP, 'session smtp'), (IMAP, 'session imap'), (SUBMISSION, 'session submission')):
             w = s.connect(port)
             w.line()
-            c = Captive(s.pids('mox: ' + title)[0])
+            c = Captive(s.pids('mox: ' + title)[-1])
             try_the_machine(c, s, False)
             refused(c.call('clone', signal.SIGCHLD), 'fork')
             refused(c.call('open', '.', 0, 0), 'current directory')
@@ -254,7 +258,7 @@ def a_captured_session_cannot_open_an_account():
         s.send('secret')
         w = s.connect(IMAP)
         w.line()
-        c = Captive(s.pids('mox: session imap')[0])
+        c = Captive(s.pids('mox: session imap')[-1])
         stream, monitor = sockets(c.pid)[:2]
         assert c.send(monitor, message('hand_over', b'a', b''), [stream]) > 0
         kind, body = c.receive(monitor)
@@ -268,7 +272,7 @@ def a_captured_session_cannot_open_an_account():
         c.release()
         w = s.connect(SMTP)  # mail comes with questions for the DNS
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         monitor = sockets(c.pid)[1]
         assert c.send(monitor, message('grant', (1, 4))) > 0
         assert c.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
@@ -281,7 +285,7 @@ def a_captured_session_signs_as_its_own_listener_only():
     with running() as s:
         w = s.connect(SMTP)
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         keys = c.channel_to(sockets(c.pid)[1], 3)
         for key, is_ok in ((1, 1), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0), (255, 0)):
             assert c.send(keys, message('sign', (8, key), (4, key), (1, 1), (4, 0), b'd' * 32)) > 0
@@ -313,7 +317,7 @@ def a_captured_session_signs_for_its_own_account_only():
         for user, org, rest in (('bob', True, False), ('ann', True, True)):
             client = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, timeout=WAIT, context=insecure_context())
             client.ehlo()
-            c = Captive(s.pids('mox: session submission')[0])
+            c = Captive(s.pids('mox: session submission')[-1])
             monitor = sockets(c.pid)[1]
             assert c.send(monitor, message('grant', (1, 6))) > 0
             assert b'may not use that service' in c.receive(monitor)[1]
@@ -336,7 +340,7 @@ def a_captured_session_signs_for_its_own_account_only():
             c.release()
         w = s.connect(SMTP)
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         monitor = sockets(c.pid)[1]
         keys = c.channel_to(monitor, 3)
         assert c.send(keys, digest(1)) > 0
@@ -360,7 +364,7 @@ def a_captured_session_relays_nothing():
     with serving() as s:
         w = s.connect(SMTP)
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         queue = c.channel_to(sockets(c.pid)[1], 2)
         text = b'Subject: buy\r\n\r\nbuy\r\n'
         fd = c.call('memfd_create', 'spam', 2)
@@ -380,7 +384,7 @@ def a_captured_session_relays_nothing():
         # Nor can it take a delivery id of the queue's own, and so have another's message taken for a repetition.
         w = s.connect(SMTP, '127.0.0.2')  # the address of the other is paused
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         queue = c.channel_to(sockets(c.pid)[1], 2)
         assert c.send(queue, submit(b'', 1)) > 0
         assert c.send(queue, submit_rcpt(b'ann@example.org', b'q.1.1')) > 0
@@ -389,7 +393,7 @@ def a_captured_session_relays_nothing():
         # Nor what auth has not granted to be passed on.
         w = s.connect(SMTP, '127.0.0.3')
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         queue = c.channel_to(sockets(c.pid)[1], 2)
         assert c.send(queue, submit(b'', 1)) > 0
         assert c.send(queue, submit_rcpt(b'', b'', 1)) > 0
@@ -398,7 +402,7 @@ def a_captured_session_relays_nothing():
         # Nor a name: a report of this server's that came under it would be taken for one that is there already.
         w = s.connect(SMTP, '127.0.0.4')
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         queue = c.channel_to(sockets(c.pid)[1], 2)
         assert c.send(queue, submit(b'', 1, b'update.1.0.0')) > 0
         assert c.receive(queue) is None
@@ -411,7 +415,7 @@ def a_captured_imap_session_delivers_nothing():
     with running() as s:
         w = s.connect(IMAP)
         w.line()
-        c = Captive(s.pids('mox: session imap')[0])
+        c = Captive(s.pids('mox: session imap')[-1])
         auth = c.channel_to(sockets(c.pid)[1], 1)
         assert c.send(auth, message('rcpt_check', (8, 1), b'', b'mox', b'localhost')) > 0
         assert c.receive(auth) is None
@@ -424,7 +428,7 @@ def a_captured_session_that_never_reads_holds_nobody_up():
     with running() as s:
         w = s.connect(SMTP)
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         monitor = sockets(c.pid)[1]
         auth = c.channel_to(monitor, 1)
         before = os.path.getsize(s.log_path)
@@ -705,7 +709,7 @@ def a_captured_session_invents_messages_of_its_own_client_only():
     with running() as s:
         w = s.connect(SMTP)
         w.expect('220')
-        c = Captive(s.pids('mox: session smtp')[0])
+        c = Captive(s.pids('mox: session smtp')[-1])
         monitor = sockets(c.pid)[1]
 
         def tell(admin, domain=b'sender.example', record=record, dkim=b'', overrides=b''):
@@ -762,7 +766,7 @@ def ends_at(pid, other):
     for line in run('ss', '-xapn').stdout.splitlines():
         words = line.split()
         peer[words[5]] = words[7]
-    held = {p: {os.readlink('/proc/%d/fd/%s' % (p, fd)): int(fd) for fd in map(str, sockets(p))} for p in (pid, other)}
+    held = {p: {link: fd for fd, link in behind(p).items() if fd > 2 and link.startswith('socket:')} for p in (pid, other)}
     return [fd for inode, fd in held[pid].items() if 'socket:[%s]' % peer.get(inode[8:-1]) in held[other]]
 
 
@@ -873,7 +877,7 @@ def a_captured_deliver_has_its_own_messages_alone():
             submit_outside(s, 'r%d@one.example' % i)
             sink.wait_line('DATA', i + 1)
             start = len(s.log_text())
-            pid = s.pids('mox: deliver one')[0]
+            pid = s.pids('mox: deliver one')[-1]
             c = Captive(pid)
             queue, = ends_at(pid, s.pids('mox: queue')[0])
             if why == 'a status that is none':
@@ -941,7 +945,7 @@ def a_captured_web_process_reaches_configured_servers_only():
             deadline = time.monotonic() + WAIT
             while not s.pids('mox: web 127'):
                 assert time.monotonic() < deadline
-            c = Captive(s.pids('mox: web 127')[0])
+            c = Captive(s.pids('mox: web 127')[-1])
             monitor = sockets(c.pid)[1]
             for service in (1, 2, 4, 5, 6):  # auth, queue, resolve, admin, dkim
                 assert c.send(monitor, message('grant', (1, service))) > 0

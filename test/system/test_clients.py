@@ -383,6 +383,10 @@ class Terminal:
     def keys(self, *keys):
         self.tmux('send-keys', *keys)
 
+    def wait_end(self):
+        """Until the program has ended by itself."""
+        wait_for(lambda: subprocess.run(['tmux', '-S', self.socket, 'has-session'], capture_output=True).returncode, 'it does not end')
+
     def close(self):
         subprocess.run(['tmux', '-S', self.socket, 'kill-server'], capture_output=True)
 
@@ -422,6 +426,7 @@ def mutt_in_a_terminal():
             wait_for(lambda: 'message mutt1' not in t.screen(), t.screen)
             t.keys('q')
             c.logout()
+            t.wait_end()
             # With its cache it comes back by QRESYNC.
             t.close()
             c = s.imap()
@@ -431,7 +436,8 @@ def mutt_in_a_terminal():
             c.logout()
             t = Terminal(d, 'env', 'HOME=' + d, 'TERM=screen', 'mutt', '-n', '-F', rc)
             t.wait('message mutt10')
-            assert 'message mutt3' not in t.screen() and 'Msgs:5' in t.screen(), t.screen()
+            t.wait('Msgs:5')  # below it, and written after it
+            assert 'message mutt3' not in t.screen(), t.screen()
         finally:
             t.close()
 

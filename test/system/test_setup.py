@@ -287,13 +287,25 @@ def uids_of(s):
     """The user id of each role's process."""
     found = {}
     for pid in s.pids('mox: '):
-        with open('/proc/%d/cmdline' % pid) as f:
-            title = f.read().split('\0')[0].strip()[5:]
-        with open('/proc/%d/status' % pid) as f:
-            lines = [l.split()[1:] for l in f if l.startswith(('Uid:', 'Gid:', 'Groups:'))]
+        try:
+            with open('/proc/%d/cmdline' % pid) as f:
+                title = f.read().split('\0')[0].strip()[5:]
+            with open('/proc/%d/status' % pid) as f:
+                lines = [l.split()[1:] for l in f if l.startswith(('Uid:', 'Gid:', 'Groups:'))]
+        except OSError:
+            continue  # it has just ended
+        if not title:
+            continue
         assert len(set(lines[0])) == len(set(lines[1])) == 1, lines
         found[title] = int(lines[0][0]), int(lines[1][0]), lines[2]
     return found
+
+
+def files_in(path):
+    """Name and status of the files there; a database's journals come and go."""
+    for f in os.listdir(path):
+        with contextlib.suppress(FileNotFoundError):
+            yield f, os.stat(os.path.join(path, f))
 
 
 def capabilities(pid, field):
@@ -339,9 +351,8 @@ def roles_have_ids_of_their_own():
             for name, role in (('auth', 'auth'), ('queue', 'queue'), ('admin', 'admin'), ('accounts/ann', 'account-template')):
                 path = os.path.join(s.dir, 'data', name)
                 assert os.stat(path).st_uid == roles[role] and mode(path) == 0o700, name
-                for f in os.listdir(path):
-                    assert os.stat(os.path.join(path, f)).st_uid == roles[role], f
-                    assert mode(path, f) & 0o077 == 0, f
+                for f, st in files_in(path):
+                    assert st.st_uid == roles[role] and st.st_mode & 0o077 == 0, f
             r = subprocess.run(['setpriv', '--reuid', str(roles['queue']), '--regid', str(OWN), '--clear-groups', 'cat',
                                 os.path.join(s.dir, 'data/auth/auth.db')], capture_output=True, text=True)
             assert r.returncode == 1 and 'Permission denied' in r.stderr, r
@@ -369,7 +380,7 @@ def accounts_have_ids_of_their_own():
                 found = [os.stat(os.path.join(accounts, n)).st_uid for n in names]
                 for name, uid in zip(names, found):
                     assert mode(accounts, name) == 0o700, name
-                    assert {os.stat(os.path.join(accounts, name, f)).st_uid for f in os.listdir(os.path.join(accounts, name))} <= {uid}, name
+                    assert {st.st_uid for _, st in files_in(os.path.join(accounts, name))} <= {uid}, name
                 return found
 
             def uids(s, *names):
@@ -417,7 +428,7 @@ def accounts_have_ids_of_their_own():
                     assert owners('ann', 'bob') == [ann, bob], args
                     for name, at in (('queue', 5), ('auth', 4)):
                         path = os.path.join(s.dir, 'data', name)
-                        assert {os.stat(os.path.join(path, f)).st_uid for f in os.listdir(path)} == {FIRST + at}, (args, name)
+                        assert {st.st_uid for _, st in files_in(path)} == {FIRST + at}, (args, name)
                 assert len(os.listdir(d + '/maildir/Inbox/new')) == 2 and os.path.getsize(d + '/all.tgz')
                 s.start()
                 for args in (('verifydata',), ('backup', d + '/backup'), ('reparse', 'ann'), ('message', 'why', 'ann', 'Inbox', '1'),
@@ -696,6 +707,7 @@ def the_age_of_a_domain_is_asked_for():
     """Whom to ask is in a list of IANA's; young domains are warned of, and what cannot be found out is left out."""
     listed, registry = free_ip(), free_ip()
     day = lambda days: time.strftime('%Y-%m-%dT00:00:00Z', time.gmtime(time.time() - days * 86400))
+    today = day(0)
     page = lambda data, status=200, **fields: (status, fields, json.dumps(data).encode())
     domain = ('rdap.nic.example', '/v1/domain/fresh.example')
     names = ['data.iana.org', 'rdap.nic.example']
@@ -713,12 +725,13 @@ def the_age_of_a_domain_is_asked_for():
                     return mox('quickstart', '-hostname', HOST, 'ann@mail.' + DOMAIN, USER, cwd=d, env=env).stdout
 
             web.pages[domain] = page({'events': [{'eventAction': 'registration', 'eventDate': day(800)}]})
-            assert mox('rdap', 'domainage', 'www.' + DOMAIN, env=env).stdout == '2 years, 70 days\n'
+            age = mox('rdap', 'domainage', 'www.' + DOMAIN, env=env).stdout
+            assert age == '2 years, 70 days\n' or day(0) != today, age
             # By way of another address; and from one day to the next.
             web.pages['rdap.nic.example', '/there'] = page({'events': [{'eventAction': 'registration', 'eventDate': day(41)}]})
             web.pages[domain] = page({}, 302, Location='https://rdap.nic.example/there')
             out = quickstart()
-            assert 'WARNING: fresh.example was registered 41 days ago.' in out, out
+            assert 'WARNING: fresh.example was registered 41 days ago.' in out or day(0) != today, out
             for answer, why in ((page({}), 'the registry does not say when it was registered'), (page({}, 404), 'HTTP status 404'),
                                 (page({}, 302, Location='http://rdap.nic.example/there'), 'is not https'),
                                 (page({}, 302, Location='https://rdap.nic.example' + domain[1]), 'too often'),
