@@ -239,7 +239,7 @@ class Client:
     def __init__(self, name, ip, port, tls=False):
         self.name = name
         self.history = collections.deque(maxlen=20000)
-        self.sock = socket.create_connection((ip, port), timeout=60)
+        self.sock = socket.create_connection((ip, port), timeout=120)
         if tls:
             c = ssl.create_default_context()
             c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
@@ -287,7 +287,7 @@ class Client:
         try:
             data = self.sock.recv(65536)
         except (TimeoutError, socket.timeout):
-            raise Violation('no answer in 60 seconds')
+            raise Violation('no answer in two minutes')
         if not data:
             raise Violation('the server ended the connection')
         self.buf += self.inflate.decompress(data) if self.inflate else data

@@ -72,16 +72,19 @@ class Slow(Sink):
 
 def kill(s, title, killed):
     """How many connections die of it: of each the message that was being ended may come again, and no other."""
-    connections = len(s.pids('mox: deliver')) - len(s.pids('mox: deliver-template'))
-    pids = s.pids(title)
-    try:
-        if pids:
-            os.kill(random.choice(pids), signal.SIGKILL)
-            killed[title] += 1
-            return {'mox: deliver ': 1, 'mox: dial': 0, 'mox: resolve': 0}.get(title, connections)
-    except ProcessLookupError:
-        pass
-    return 0
+    def is_hit():
+        nonlocal connections
+        connections = len(s.pids('mox: deliver '))
+        pids = s.pids(title)
+        with contextlib.suppress(ProcessLookupError):
+            if pids:
+                os.kill(random.choice(pids), signal.SIGKILL)
+                return True
+
+    connections = 0
+    eventually(is_hit, 'no ' + title)
+    killed[title] += 1
+    return {'mox: deliver ': 1, 'mox: dial': 0, 'mox: resolve': 0}.get(title, connections)
 
 
 def drain(s):
