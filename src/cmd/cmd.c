@@ -86,12 +86,15 @@ int cmd_flags(int argc, char **argv, const struct cmd_flag *flags, size_t n)
 {
     int at = 1;
 
-    while (at < argc && argv[at][0] == '-' && argv[at][1]) {
+    // "-30m" is a duration: no flag begins with a digit.
+    while (at < argc && argv[at][0] == '-' && argv[at][1] && !(argv[at][1] >= '0' && argv[at][1] <= '9')) {
         const char *name = argv[at] + (argv[at][1] == '-' ? 2 : 1);
         const char *equals = strchr(name, '=');
         struct str word = equals ? str_at(name, (size_t)(equals - name)) : str_of(name);
         const struct cmd_flag *flag = NULL;
 
+        if (strcmp(argv[at], "--") == 0)
+            return at + 1;
         for (size_t i = 0; i < n; i++)
             if (str_eq(word, str_of(flags[i].name)))
                 flag = &flags[i];
@@ -99,13 +102,17 @@ int cmd_flags(int argc, char **argv, const struct cmd_flag *flags, size_t n)
             fprintf(stderr, "mox: unknown flag %s\n", argv[at]);
             return -1;
         }
-        if (flag->is_set)
-            *flag->is_set = !equals || strcmp(equals + 1, "false") != 0;
-        else if (equals)
+        if (flag->is_set) {
+            *flag->is_set = !equals || strcmp(equals + 1, "true") == 0;
+            if (equals && !*flag->is_set && strcmp(equals + 1, "false") != 0) {
+                fprintf(stderr, "mox: flag %s is true or false\n", argv[at]);
+                return -1;
+            }
+        } else if (equals) {
             *flag->value = equals + 1;
-        else if (at + 1 < argc)
+        } else if (at + 1 < argc) {
             *flag->value = argv[++at];
-        else {
+        } else {
             fprintf(stderr, "mox: flag %s needs a value\n", argv[at]);
             return -1;
         }

@@ -53,7 +53,7 @@ struct cmd_flag {
     bool *is_set;       // of a switch
 };
 /*
- * Takes flags (-flag value, -flag=value, one dash or two) from the front of argv. Returns the
- * number of arguments used including argv[0], or -1 after printing what is wrong.
+ * Takes flags (-flag value, -flag=value, one dash or two; "--" ends them) from the front of argv. Returns
+ * the number of arguments used including argv[0], or -1 after printing what is wrong.
  */
 int cmd_flags(int argc, char **argv, const struct cmd_flag *flags, size_t n);

@@ -7,6 +7,7 @@
 #include "queue/queue_priv.h"
 #include "text/date.h"
 #include "text/encode.h"
+#include "text/idna.h"
 
 // An address has the text in it, or is of the domain when that begins with "@".
 #define ADDRESS_MATCHES(column, p)                                                                 \
@@ -374,16 +375,23 @@ static bool add_rule(struct queue *q, struct str account, struct str sender_doma
     return rule && hold;
 }
 
+// The one spelling of the DNS, as entries have it; or empty, or an address between brackets.
+static bool take_rule_domain(struct arena *a, struct str text, struct str *out, struct err *e)
+{
+    *out = text.n ? queue_domain_of(a, arena_printf(a, "@%.*s", STR_FMT(text))) : STR("");
+    return !text.n || str_starts(text, STR("[")) || domain_to_ascii(a, text, &(struct str){0}, NULL) ||
+           fail(e, ERR_SYNTAX, "\"%.*s\" is no domain", STR_FMT(text));
+}
+
 bool queue_hold_rules_add(struct queue *q, struct str account, struct str sender_domain,
                           struct str recipient_domain, size_t *n_held, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    // The one spelling of the DNS, as entries have it.
-    struct str sender = sender_domain.n ? queue_domain_of(&a, arena_printf(&a, "@%.*s", STR_FMT(sender_domain))) : STR("");
-    struct str recipient = recipient_domain.n ? queue_domain_of(&a, arena_printf(&a, "@%.*s", STR_FMT(recipient_domain))) : STR("");
+    struct str sender, recipient;
 
     *n_held = 0;
-    return queue_change_begin(q, e) &&
+    return take_rule_domain(&a, sender_domain, &sender, e) && take_rule_domain(&a, recipient_domain, &recipient, e) &&
+           queue_change_begin(q, e) &&
            queue_change_end(q, add_rule(q, account, sender, recipient, n_held, e), e);
 }
 

@@ -249,6 +249,11 @@ def what_waits_is_listed_and_changed():
         assert queue(s, 'transport', '-ids', '1', '') == queue(s, 'requiretls', '-ids', '1', 'default')
         assert queue(s, 'schedule', '-to', '@two.example', '2h') == '2 message(s) rescheduled\n'
         assert re.search(r' next (2h0m0s|1h59m\d+s) ', queue(s, 'list', '-nextattempt', '>1h')), queue(s, 'list')
+        assert queue(s, 'schedule', '-to', '@two.example', '-30m') == '2 message(s) rescheduled\n'
+        assert queue(s, 'schedule', '-to', '@two.example', '--', '-10m') == '2 message(s) rescheduled\n'
+        assert re.search(r' next (1h20m0s|1h19m\d+s) ', queue(s, 'list', '-nextattempt', '>1h')), queue(s, 'list')
+        assert 'is true or false' in queue(s, 'list', '-asc=perhaps', want=2) and queue(s, 'list', '-asc=false')
+        assert queue(s, 'holdrules', 'add', '-recipientdom', 'no domain', want=1) == 'mox: "no domain" is no domain\n'
         # What a person fails is reported, what they drop is not.
         assert queue(s, 'fail', '-ids', '2') == '1 message(s) marked as failed\n'
         assert queue(s, 'drop', '-ids', '3') == '1 message(s) dropped\n'
