@@ -19,7 +19,7 @@
 #include "os/file.h"
 #include "text/encode.h"
 
-enum { MAX_MESSAGE = 64 << 20, MAX_CONFIG = 1 << 20, CERT_DAYS = 1 };
+enum { MAX_MESSAGE = 64 << 20, MAX_CONFIG = 1 << 20, CERT_DAYS = 1, MAX_RECIPIENTS = 1000 };
 
 static const char config_path[] = "/etc/moxsubmit.conf";
 
@@ -123,33 +123,36 @@ static bool read_settings(struct arena *a, struct settings *out, struct err *e)
 
 struct arguments {
     bool has_t;
-    const char *recipient;
-    int n_recipients;
+    char **recipients;
+    size_t n_recipients;
 };
 
 // Those of the sendmail that others know. What they ask for is the configuration's to say, so most mean
-// nothing here; but which of them have a value must be known.
+// nothing here; but which of them have a value must be known, and "-ti" is two. True: the next word is its value.
+static bool read_flags(const char *s, struct arguments *out)
+{
+    static const char alone[] = "cGimnstUv", with_value[] = "BCDdFfhLNOpRrVX";
+
+    for (; *s && strchr(alone, *s); s++)
+        out->has_t |= *s == 't';
+    if (*s == 'F')
+        LOG(LOG_INFO, "sendmail", "-F is ignored: From in the configuration is the sender");
+    return *s && !s[1] && strchr(with_value, *s);
+}
+
+// The recipients are moved to the front of argv.
 static void read_arguments(int argc, char **argv, struct arguments *out)
 {
-    static const char with_value[] = "BCDdFfhLNOpRrVX";
     bool has_ended = false;
 
+    *out = (struct arguments){.recipients = argv};
     for (int i = 1; i < argc; i++) {
-        const char *s = argv[i];
-
-        if (has_ended || s[0] != '-' || !s[1]) {
-            out->recipient = s;
-            out->n_recipients++;
-        } else if (strcmp(s, "--") == 0) {
+        if (has_ended || argv[i][0] != '-' || !argv[i][1])
+            argv[out->n_recipients++] = argv[i];
+        else if (strcmp(argv[i], "--") == 0)
             has_ended = true;
-        } else if (strcmp(s, "-t") == 0) {
-            out->has_t = true;
-        } else {
-            if (s[1] == 'F')
-                LOG(LOG_INFO, "sendmail", "-F is ignored: From in the configuration is the sender");
-            if (!s[2] && strchr(with_value, s[1]))
-                i++;
-        }
+        else
+            i += read_flags(argv[i] + 1, out);
     }
 }
 
@@ -197,63 +200,116 @@ static void split(struct str text, struct str *header, struct str *body)
     }
 }
 
-static bool find_recipient(struct arena *a, const struct settings *s, const struct arguments *args,
-                           struct str header, struct str *out, struct err *e)
+struct recipients {
+    struct str *items;
+    size_t n, cap;
+};
+
+static bool add_recipient(struct arena *a, const struct settings *s, const struct address *address,
+                          struct recipients *out, struct err *e)
 {
     AUTO_BUF text = BUF_LIMIT(4096);
-    struct address address = {0};
-    struct address_list list;
-    struct header_field to;
+    struct str one = s->default_destination;
 
-    if (args->has_t) {
-        if (args->n_recipients)
-            return fail(e, ERR_SYNTAX, "with -t there are no recipients as arguments");
-        if (header_count(header, STR("To")) != 1 || !header_find(header, STR("To"), &to))
-            return fail(e, ERR_SYNTAX, "with -t the message has one To header");
-        address_parse_list(a, to.value, &list);
-        if (list.n != 1)
-            return fail(e, ERR_SYNTAX, "with -t the To header has one address");
-        address = list.items[0];
-    } else if (args->n_recipients != 1) {
-        return fail(e, ERR_SYNTAX, "exactly one recipient is needed");
-    } else if (!strchr(args->recipient, '@')) {
-        address.localpart = str_of(args->recipient);
-    } else if (!address_parse_spec(a, str_of(args->recipient), &address)) {
-        return fail(e, ERR_SYNTAX, "the recipient is no email address");
+    if (address->domain.n) {
+        address_put_localpart(&text, address->localpart);
+        BUF_PUT(&text, "@");
+        buf_put(&text, address->domain);
+        one = arena_dup(a, buf_str(&text));
+    } else if (!one.n) {
+        return fail(e, ERR_SYNTAX, "a recipient has no domain, and DefaultDestination is not set: %.*s",
+                    STR_FMT(address->localpart));
     }
-    if (!address.domain.n) {
-        *out = s->default_destination;
-        return out->n || fail(e, ERR_SYNTAX, "the recipient has no domain, and DefaultDestination is not set");
-    }
-    address_put_localpart(&text, address.localpart);
-    BUF_PUT(&text, "@");
-    buf_put(&text, address.domain);
-    *out = arena_dup(a, buf_str(&text));
+    for (size_t i = 0; i < out->n; i++)
+        if (str_eq(out->items[i], one))
+            return true;
+    if (out->n == MAX_RECIPIENTS)
+        return fail(e, ERR_LIMIT, "more than %d recipients", MAX_RECIPIENTS);
+    *ARENA_PUSH(a, out->items, &out->n, &out->cap) = one;
     return true;
 }
 
-static bool compose(const struct settings *s, struct str recipient, struct str header,
-                    struct str body, struct buf *out, struct err *e)
+static bool is_for_people(struct str name)
 {
-    AUTO_BUF from = BUF_LIMIT(4096), to = BUF_LIMIT(4096);
+    return str_eq_ci(name, STR("To")) || str_eq_ci(name, STR("Cc")) || str_eq_ci(name, STR("Bcc"));
+}
+
+// -t
+static bool take_recipients(struct arena *a, const struct settings *s, struct str header, struct recipients *out,
+                            struct err *e)
+{
+    struct cur c = cur_of(header);
+    struct header_field field;
+
+    while (header_next(&c, &field)) {
+        struct address_list list;
+
+        if (!is_for_people(field.name))
+            continue;
+        address_parse_list(a, field.value, &list);
+        for (size_t i = 0; i < list.n; i++)
+            if (!add_recipient(a, s, &list.items[i], out, e))
+                return false;
+    }
+    return out->n || fail(e, ERR_SYNTAX, "with -t, To, Cc or Bcc name somebody");
+}
+
+static bool find_recipients(struct arena *a, const struct settings *s, const struct arguments *args,
+                            struct str header, struct recipients *out, struct err *e)
+{
+    if (args->has_t && args->n_recipients)
+        return fail(e, ERR_SYNTAX, "with -t there are no recipients as arguments");
+    if (args->has_t)
+        return take_recipients(a, s, header, out, e);
+    for (size_t i = 0; i < args->n_recipients; i++) {
+        struct str text = str_of(args->recipients[i]);
+        struct address address = {.localpart = text};
+
+        if (str_find(text, '@') != STR_NONE && !address_parse_spec(a, text, &address))
+            return fail(e, ERR_SYNTAX, "the recipient is no email address: %.*s", STR_FMT(text));
+        if (!add_recipient(a, s, &address, out, e))
+            return false;
+    }
+    return true;
+}
+
+// Without -t, only one who is alone may be named to all.
+static bool put_to(const struct arguments *args, const struct recipients *r, struct str header, struct buf *out,
+                   struct err *e)
+{
+    AUTO_BUF to = BUF_LIMIT(4096);
+
+    if (args->has_t || r->n != 1 || header_count(header, STR("To")))
+        return true;
+    BUF_PUT(&to, "<");
+    buf_put(&to, r->items[0]);
+    BUF_PUT(&to, ">");
+    return header_put(out, STR("To"), buf_str(&to), e);
+}
+
+static bool is_dropped(const struct settings *s, struct str name)
+{
+    return str_eq_ci(name, STR("From")) || str_eq_ci(name, STR("Bcc")) ||
+           (s->forgoes_tls && str_eq_ci(name, STR("TLS-Required")));
+}
+
+static bool compose(const struct settings *s, const struct arguments *args, const struct recipients *r,
+                    struct str header, struct str body, struct buf *out, struct err *e)
+{
+    AUTO_BUF from = BUF_LIMIT(4096);
     struct cur c = cur_of(header);
     struct header_field field;
 
     BUF_PUT(&from, "<");
     buf_put(&from, s->s.from);
     BUF_PUT(&from, ">");
-    BUF_PUT(&to, "<");
-    buf_put(&to, recipient);
-    BUF_PUT(&to, ">");
-    if (!header_put(out, STR("From"), buf_str(&from), e) ||
-        (!header_count(header, STR("To")) && !header_put(out, STR("To"), buf_str(&to), e)))
+    if (!header_put(out, STR("From"), buf_str(&from), e) || !put_to(args, r, header, out, e))
         return false;
     // RFC 8689 5
     if (s->forgoes_tls)
         BUF_PUT(out, "TLS-Required: No\r\n");
     while (header_next(&c, &field))
-        if (!str_eq_ci(field.name, STR("From")) &&
-            !(s->forgoes_tls && str_eq_ci(field.name, STR("TLS-Required"))))
+        if (!is_dropped(s, field.name))
             buf_put(out, field.raw);
     if (!str_ends(buf_str(out), STR("\r\n")))
         BUF_PUT(out, "\r\n");
@@ -291,6 +347,7 @@ static void keep(struct str message)
 static bool send(struct arena *a, const struct arguments *args, struct str raw, struct err *e)
 {
     AUTO_BUF crlf = BUF_LIMIT(2 * MAX_MESSAGE + 1024), whole = BUF_LIMIT(2 * MAX_MESSAGE + 16384);
+    struct recipients to = {0};
     struct submission_message m;
     struct settings s;
     struct str header, body;
@@ -300,10 +357,9 @@ static bool send(struct arena *a, const struct arguments *args, struct str raw, 
         return false;
     crlf_put(&crlf, raw, &last);
     split(buf_str(&crlf), &header, &body);
-    if (!find_recipient(a, &s, args, header, &m.recipient, e) ||
-        !compose(&s, m.recipient, header, body, &whole, e))
+    if (!find_recipients(a, &s, args, header, &to, e) || !compose(&s, args, &to, header, body, &whole, e))
         return false;
-    m.text = buf_str(&whole);
+    m = (struct submission_message){.text = buf_str(&whole), .recipients = to.items, .n_recipients = to.n};
     m.has_8bit = !str_is_ascii(m.text);
     return submission_send(&s.s, &m, e);
 }
@@ -312,11 +368,11 @@ int cmd_sendmail(int argc, char **argv)
 {
     AUTO_ARENA a = ARENA_LIMIT(64 << 20);
     AUTO_BUF raw = BUF_LIMIT(MAX_MESSAGE);
-    struct arguments args = {0};
+    struct arguments args;
     struct err e = {0};
 
     read_arguments(argc, argv, &args);
-    if (!args.has_t && args.n_recipients != 1)
+    if (!args.has_t && !args.n_recipients)
         return cmd_usage("sendmail");
     if (cmd_read_stdin(&raw, "the message", &e) && send(&a, &args, buf_str(&raw), &e))
         return 0;

@@ -198,26 +198,40 @@ static bool log_in(struct conn *c, struct err *e)
 
 /* --- the message --------------------------------------------------------------------------------- */
 
+static bool needs_utf8(const struct submission_message *m)
+{
+    for (size_t i = 0; i < m->n_recipients; i++)
+        if (!str_is_ascii(m->recipients[i]))
+            return true;
+    return false;
+}
+
 static bool put_envelope(struct conn *c, const struct submission_message *m, struct err *e)
 {
     AUTO_BUF mail = BUF_LIMIT(4096), rcpt = BUF_LIMIT(4096), data = BUF_LIMIT(64);
-    bool is_utf8 = !str_is_ascii(c->s->from) || !str_is_ascii(m->recipient);
+    bool is_utf8 = !str_is_ascii(c->s->from) || needs_utf8(m);
     struct smtp_send_mail from = {.reverse_path = c->s->from,
                                   .has_size = c->offer.has_size,
                                   .size = m->text.n,
                                   .is_8bitmime = m->has_8bit && c->offer.eightbitmime,
                                   .is_smtputf8 = is_utf8,
                                   .is_requiretls = c->s->requires_tls};
-    struct smtp_send_rcpt to = {.address = m->recipient, .may_be_utf8 = is_utf8};
 
     if (is_utf8 && !c->offer.smtputf8)
         return fail(e, ERR_DENIED, "the addresses need SMTPUTF8, which the server does not have");
     if (c->s->requires_tls && !c->offer.requiretls)
         return fail(e, ERR_DENIED, "RequireTLS is set, and the server does not know REQUIRETLS");
-    if (!smtp_put_mail(&mail, &from, e) || !smtp_put_rcpt(&rcpt, &to, e))
+    if (!smtp_put_mail(&mail, &from, e) || !say(c, &mail, 2, e))
         return false;
+    for (size_t i = 0; i < m->n_recipients; i++) {
+        struct smtp_send_rcpt to = {.address = m->recipients[i], .may_be_utf8 = is_utf8};
+
+        buf_reset(&rcpt);
+        if (!smtp_put_rcpt(&rcpt, &to, e) || !say(c, &rcpt, 2, e))
+            return false;
+    }
     BUF_PUT(&data, "DATA\r\n");
-    return say(c, &mail, 2, e) && say(c, &rcpt, 2, e) && say(c, &data, 3, e);
+    return say(c, &data, 3, e);
 }
 
 static bool put_text(struct conn *c, struct str text, struct err *e)

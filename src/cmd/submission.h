@@ -18,9 +18,11 @@ struct submission {
     bool requires_tls; // REQUIRETLS, RFC 8689
 };
 
-/* A whole message with CR LF, for one recipient. */
+/* A whole message with CR LF. All recipients get it, or none. */
 struct submission_message {
-    struct str text, recipient;
+    struct str text;
+    const struct str *recipients;
+    size_t n_recipients;
     bool has_8bit;
 };
 

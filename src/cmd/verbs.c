@@ -34,11 +34,11 @@ const struct cmd cmd_verbs[] = {
      "With a level, sets the default or that of a package, such as imapserver, until the server\n"
      "stops. An empty level takes a package's own level away. Levels: error, warn, info, debug,\n"
      "trace, traceauth, tracedata.", cmd_loglevels, false},
-    {"sendmail", "[flags] (-t | recipient) <message", "Submit a message, as other programs expect of sendmail.\n\n"
+    {"sendmail", "[flags] (-t | recipient ...) <message", "Submit a message, as other programs expect of sendmail.\n\n"
      "It goes to the server of /etc/moxsubmit.conf (see \"config describe-sendmail\"), from its address:\n"
-     "a From header is replaced. With -t the recipient is the one address of the To header. A recipient\n"
-     "without a domain is DefaultDestination. Other flags are ignored. A message that cannot be\n"
-     "submitted is kept in ~/moxsubmit.failures, and the exit code is 1.\n\n"
+     "a From header is replaced. With -t the recipients are those of To, Cc and Bcc, of which Bcc is not\n"
+     "sent. A recipient without a domain is DefaultDestination. Other flags are ignored. A message that\n"
+     "cannot be submitted for all of them is kept in ~/moxsubmit.failures, and the exit code is 1.\n\n"
      "Started by the name sendmail, by a symbolic link, the program does the same. With a group of its\n"
      "own that may read moxsubmit.conf, and set-group-id, its users need not know the password; all other\n"
      "commands are refused then.", cmd_sendmail, false},
