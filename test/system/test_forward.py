@@ -177,10 +177,20 @@ def users_write_to_members_elsewhere():
         submit(s, ['away@example.org'], subject='away')
         assert far.wait(2)[1][1] == ['RCPT TO:<Far@far.example>']
         assert b'Subject: away' in inbox(s, 'ann', 1)[0]
+        # What the sender asks to be told goes along, but success once only (RFC 3461 5.2.7.3).
+        for sink in (far, other):
+            sink.extensions.append('DSN')
+        asked = 'NOTIFY=SUCCESS,FAILURE', 'ORCPT=rfc822;list@example.org'
+        submit(s, ['others@example.org'], rcpt_options=asked)
+        assert far.wait(3)[2][1] == ['RCPT TO:<one@far.example> ' + ' '.join(asked)]
+        assert other.wait(2)[1][1] == ['RCPT TO:<two@other.example> NOTIFY=FAILURE ' + asked[1]]
+        submit(s, ['away@example.org'], rcpt_options=['NOTIFY=SUCCESS'])
+        assert far.wait(4)[3][1] == ['RCPT TO:<Far@far.example> NOTIFY=NEVER']
+        assert b'Action: expanded' in inbox(s, 'ann', 3)[2] + inbox(s, 'ann', 3)[1]
         # For members only; one of them is at another server.
         incoming(s, 'al@elsewhere.example', 'closed@example.org', text('al@elsewhere.example'), '550 5.7.2')
         incoming(s, 'al@elsewhere.example', 'closed@example.org', text('One@FAR.example'))
-        assert far.wait(3)[2][1] == ['RCPT TO:<one@far.example>']
+        assert far.wait(5)[4][1] == ['RCPT TO:<one@far.example>']
 
 
 @test

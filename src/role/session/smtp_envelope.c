@@ -140,9 +140,22 @@ static size_t lines_of(struct str s)
     return n;
 }
 
-// A user's message to a list goes to its members at other servers as if they had been named.
-static void add_members(struct smtp_session *c, const struct smtp_recipient *given, struct str members)
+static uint8_t without_success(unsigned notify)
 {
+    unsigned rest = notify & ~(unsigned)SMTP_NOTIFY_SUCCESS;
+
+    return (uint8_t)(notify && !rest ? SMTP_NOTIFY_NEVER : rest);
+}
+
+/*
+ * A user's message to a list goes to its members at other servers as if they had been named. Of success one report is
+ * wanted, not one of each member: that of the members here ("expanded"), else of the first (RFC 3461 5.2.7.3).
+ */
+static void add_members(struct smtp_session *c, const struct smtp_recipient *given, bool has_others, struct str members)
+{
+    uint8_t notify = has_others ? without_success(given->notify) : (uint8_t)given->notify;
+    struct str orcpt = arena_dup(&c->a, given->orcpt);
+
     members = arena_dup(&c->a, members);
     while (members.n) {
         ptrdiff_t end = str_find(members, '\n');
@@ -153,7 +166,8 @@ static void add_members(struct smtp_session *c, const struct smtp_recipient *giv
         if (address_parse_spec(&c->a, member, &address))
             *ARENA_PUSH(&c->a, c->rcpts, &c->n_rcpts, &c->cap_rcpts) = (struct smtp_rcpt){
                 .address = member, .localpart = address.localpart, .domain = address.domain,
-                .notify = (uint8_t)given->notify};
+                .notify = notify, .orcpt = orcpt};
+        notify = without_success(given->notify);
         members = str_from(members, n + (end != STR_NONE));
     }
 }
@@ -191,7 +205,7 @@ static void add_rcpt(struct smtp_session *c, const struct smtp_recipient *given)
         c->n_targets += r.n_grants + r.n_relays;
         if (r.n_relays && c->s->dkim.fd >= 0)
             channel_close(&c->s->dkim); // the next one seals for this domain too
-        add_members(c, given, r.elsewhere);
+        add_members(c, given, r.n_grants > 0, r.elsewhere);
         SMTP_REPLY(c, 250, "2.1.0", "now on the list");
     }
 }
