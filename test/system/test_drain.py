@@ -274,7 +274,7 @@ def a_server_without_the_tls_that_must_be_is_dialed_once(w, s, start):
         fill(s, ['p%d@proved.example' % i for i in range(20)])
         release(s)
         got = put_off(s, 'proved.example', 20)
-        assert len(sink.connections) == 1 and not sink.messages and {g[3] for g in got} == {'4.7.0 not now'}, (sink.connections, got[0])
+        assert len(sink.connections) == 1 and not sink.messages and {g[3] for g in got} == {'454 4.7.0 not now'}, (sink.connections, got[0])
         queue_command(s, 'drop')
 
 
