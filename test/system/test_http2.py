@@ -182,6 +182,7 @@ def floods_of_frames_end_the_connection():
     for frames in ([(HEADERS, END_STREAM, 1, head())] + [(CONTINUATION, 0, 1, field('x', 'y'))] * 5000,
                    [(PING, 0, 0, b'12345678')] * 2000, [(SETTINGS, 0, 0, b'')] * 2000,
                    [(PRIORITY, 0, 3, b'\0\0\0\0\1')] * 2000,
+                   [(0x2a, 0, 0, b'unknown')] * 2000, [(HEADERS, END_STREAM | END_HEADERS, 1, head())] + [(0x2a, 0, 1, b'')] * 2000,
                    [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, 0, 1, b'')] * 2000,
                    [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(DATA, PADDED, 1, b'\x07' + bytes(7))] * 2000,
                    [(HEADERS, END_HEADERS, 1, head('/admin/', 'POST'))] + [(WINDOW_UPDATE, 0, 1, b'\0\0\0\1')] * 2000,

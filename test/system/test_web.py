@@ -401,6 +401,12 @@ def compressed_for_those_who_take_it():
             # A cache that keeps what is not compressed is told that others get something else.
             assert packed('/a.txt', 'identity')[2]['vary'] == packed('/c.html', 'br')[2]['vary'] == 'Accept-Encoding'
             assert 'vary' not in packed('/b.png')[2]
+            # RFC 9110 15.3.7, 15.4.5: a cache learns it from every answer.
+            for args in (('-H', 'If-None-Match: *'), ('-H', 'Range: bytes=0-9'), ('-H', 'Range: bytes=0-1,5-9')):
+                status, fields, _ = get(s, '/a.txt', '-H', 'Accept-Encoding: gzip', *args)
+                assert status in (304, 206) and fields['vary'] == 'Accept-Encoding', (args, status, fields)
+                status, fields, _ = get(s, '/b.png', '-H', 'Accept-Encoding: gzip', *args)
+                assert status in (304, 206) and 'vary' not in fields, (args, status, fields)
             with open(os.path.join(dir, 'huge.txt'), 'wb') as f:
                 f.truncate(11 << 20)
             assert not packed('/huge.txt')[0]  # nobody makes us work that long

@@ -83,10 +83,9 @@ static void weaken_etag(struct web_exchange *x, struct web_reply *r)
 }
 
 // RFC 9110 12.5.5: whoever keeps it must know, of what is not compressed too, that others get something else.
-static void put_vary(struct web_exchange *x, struct web_reply *r)
+void compress_put_vary(struct web_exchange *x, struct web_reply *r, struct str type)
 {
-    if (!x->no_compression && r->status == 200 &&
-        encoding_is_worth_it(http_field_get(&r->fields, STR("Content-Type"))) &&
+    if (!x->no_compression && encoding_is_worth_it(type) &&
         !http_field_has_token(&r->fields, STR("Vary"), STR("Accept-Encoding")))
         web_field(x, r, STR("Vary"), STR("Accept-Encoding"));
 }
@@ -96,7 +95,8 @@ void compress_reply(struct web_exchange *x, struct web_reply *r)
     struct web_source *source;
     struct squeeze *s;
 
-    put_vary(x, r);
+    if (r->status == 200)
+        compress_put_vary(x, r, http_field_get(&r->fields, STR("Content-Type")));
     if (!is_wanted(x, r))
         return;
     web_field(x, r, STR("Content-Encoding"), STR("gzip"));

@@ -31,7 +31,6 @@ enum {
     F(nghttp2_option_set_no_auto_window_update)                                                    \
     F(nghttp2_session_callbacks_new)                                                               \
     F(nghttp2_session_callbacks_del)                                                               \
-    F(nghttp2_session_callbacks_set_on_begin_frame_callback)                                       \
     F(nghttp2_session_callbacks_set_on_begin_headers_callback)                                     \
     F(nghttp2_session_callbacks_set_on_header_callback)                                            \
     F(nghttp2_session_callbacks_set_on_frame_recv_callback)                                        \
@@ -111,6 +110,7 @@ struct session {
     struct stream_state *streams; // in the order in which they came
     size_t n_streams;
     struct http2_flood flood;
+    struct http2_frames frames;
     unsigned n_requests;
     size_t moved;        // bytes of replies since progress
     int64_t progress_ms; // when something last came or went that is worth waiting for
@@ -310,16 +310,6 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
     return 0;
 }
 
-// Of every frame, those too that nghttp2 then passes over.
-static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *ctx)
-{
-    struct session *s = ctx;
-
-    (void)ng;
-    end_session(s, http2_flood_frame(&s->flood, hd->type, hd->flags, hd->length));
-    return 0;
-}
-
 static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data, size_t n, void *ctx)
 {
     struct session *s = ctx;
@@ -490,6 +480,7 @@ static bool receive(struct session *s, struct err *e)
     case TLS_FAILED:
         return false;
     }
+    end_session(s, http2_flood_take(&s->flood, &s->frames, str_at(piece, got)));
     n = h2.nghttp2_session_mem_recv(s->ng, (const uint8_t *)piece, got);
     if (n >= 0)
         return true;
@@ -752,7 +743,6 @@ static bool begin(struct session *s, struct err *e)
 
     if (is_ok) {
         h2.nghttp2_option_set_no_auto_window_update(option, 1);
-        h2.nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
         h2.nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
         h2.nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
         h2.nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
@@ -770,7 +760,7 @@ static bool begin(struct session *s, struct err *e)
 
 void http2_serve(struct web_conn *c)
 {
-    struct session s = {.c = c, .progress_ms = os_monotonic_ms(), .wants = POLLIN};
+    struct session s = {.c = c, .frames = HTTP2_FRAMES, .progress_ms = os_monotonic_ms(), .wants = POLLIN};
     struct err e = {0};
     bool is_open = begin(&s, &e);
 

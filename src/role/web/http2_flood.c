@@ -45,6 +45,33 @@ const char *http2_flood_frame(struct http2_flood *f, uint8_t type, uint8_t flags
     }
 }
 
+const char *http2_flood_take(struct http2_flood *f, struct http2_frames *at, struct str bytes)
+{
+    const char *why = NULL;
+
+    while (bytes.n) {
+        size_t n = at->skip < bytes.n ? at->skip : bytes.n;
+        const unsigned char *h = at->head;
+        size_t length;
+
+        bytes = str_from(bytes, n);
+        at->skip -= n;
+        while (!at->skip && bytes.n && at->n < sizeof at->head) {
+            at->head[at->n++] = (unsigned char)bytes.p[0];
+            bytes = str_from(bytes, 1);
+        }
+        if (at->n < sizeof at->head)
+            continue;
+        // RFC 9113 4.1: length, type, flags, and the stream, which does not matter.
+        length = (size_t)h[0] << 16 | (size_t)h[1] << 8 | h[2];
+        at->n = 0;
+        at->skip = length;
+        if (!why)
+            why = http2_flood_frame(f, h[3], h[4], length);
+    }
+    return why;
+}
+
 const char *http2_flood_data(struct http2_flood *f, uint8_t flags, size_t length, size_t padding)
 {
     return !length || length != padding || flags & NGHTTP2_FLAG_END_STREAM

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/str.h"
+
 struct http2_flood {
     int64_t window_ms; // when the counts began
     unsigned n_resets, n_idle_frames, n_updates;
@@ -17,6 +19,17 @@ struct http2_flood {
 void http2_flood_begin(struct http2_flood *f);
 /* A frame comes, also one that is then passed over; type, flags and length are of its head. */
 const char *http2_flood_frame(struct http2_flood *f, uint8_t type, uint8_t flags, size_t length);
+/*
+ * What the client sends, as it comes: each frame in it is counted. Not by the session, which does not tell of those that it
+ * passes over, such as frames of unknown types.
+ */
+struct http2_frames {
+    size_t skip; // bytes until the next frame begins: at first the client's preface
+    unsigned char head[9];
+    size_t n; // of it that are there
+};
+#define HTTP2_FRAMES {.skip = 24} // RFC 9113 3.4
+const char *http2_flood_take(struct http2_flood *f, struct http2_frames *at, struct str bytes);
 /* A frame of DATA came that is complete. */
 const char *http2_flood_data(struct http2_flood *f, uint8_t flags, size_t length, size_t padding);
 /* So long are the fields of one request by now. */

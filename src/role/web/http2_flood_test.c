@@ -45,6 +45,34 @@ TEST(http2_flood_frames_that_ask_for_nothing)
     os_clock_set_for_test(-1);
 }
 
+// As many as fit, of 4 bytes each, in pieces of a size.
+TEST(http2_flood_frames_in_bytes)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame[] = "\0\0\4\x2a\0\0\0\0\1abcd";
+    AUTO_BUF all = BUF_LIMIT(64 * 1024);
+
+    buf_put(&all, str_at(preface, sizeof preface - 1));
+    for (unsigned i = 0; i < 501; i++)
+        buf_put(&all, str_at(frame, sizeof frame - 1));
+    for (size_t size = 1; size < 40; size++) {
+        struct http2_flood f = fresh();
+        struct http2_frames at = HTTP2_FRAMES;
+        struct str rest = buf_str(&all);
+        const char *why = NULL;
+
+        // The last one is counted with the last byte of its head.
+        while (rest.n > 4 && !why) {
+            AUTO_EXACT piece = exact_copy(str_sub(rest, 0, size < rest.n - 4 ? size : rest.n - 4));
+
+            why = http2_flood_take(&f, &at, piece.str);
+            rest = str_from(rest, piece.str.n);
+        }
+        CHECK_CASE(why && rest.n == 4, size);
+        CHECK_CASE(!http2_flood_take(&f, &at, rest) && !at.skip && !at.n, size);
+    }
+    os_clock_set_for_test(-1);
+}
+
 TEST(http2_flood_frames_of_padding)
 {
     struct http2_flood f = fresh();

@@ -264,6 +264,8 @@ static void reply_file(const struct place *p, const struct site_file *f)
     web_field(p->x, &r, STR("Last-Modified"), f->modified);
     web_field(p->x, &r, STR("ETag"), f->validators.etag);
     web_field(p->x, &r, STR("Accept-Ranges"), STR("bytes"));
+    // RFC 9110 15.3.7, 15.4.5: of a part, and of what has not changed, as of the whole.
+    compress_put_vary(p->x, &r, f->type);
     switch (condition_check(&conditions, &f->validators)) {
     case CONDITION_NOT_MODIFIED:
         r.status = 304;

@@ -160,6 +160,8 @@ void websocket_serve(struct web_exchange *x, const struct site_handler *h);
 
 /* compress.c: makes a reply a compressed one when both sides gain by it. */
 void compress_reply(struct web_exchange *x, struct web_reply *r);
+/* What depends on Accept-Encoding says so: for a reply about a file of this type. */
+void compress_put_vary(struct web_exchange *x, struct web_reply *r, struct str type);
 
 /* pages.c: the handlers of this server's own services. */
 void pages_service(struct web_exchange *x, const struct web_route *route);
