@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/paths.h"
 #include "cmd/verbs.h"
 #include "config/config.h"
 #include "crypto/crypto.h"
@@ -108,18 +109,39 @@ static bool prepare(const char *ip, struct err *e)
 }
 
 static const char *served_dir;
+static char served_at[64] = "localhost"; // the address of the first listener, if that is another
+
+static void find_address(void)
+{
+    static const char *const local[] = {"127.0.0.1", "::1"};
+    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
+    AUTO_BUF problems = BUF_LIMIT(1 << 20);
+    const struct sconf_node *listeners, *ip;
+    struct config config;
+    struct err e = {0};
+
+    cmd_options.config_path = "mox.conf";
+    if (!paths_load(&a, &config, &problems, &e))
+        return; // the server says what is wrong, and does not start
+    listeners = sconf_get(config.main.root, "Listeners");
+    ip = listeners && listeners->child ? sconf_get(listeners->child, "IPs") : NULL;
+    if (!ip || !ip->child || str_eq(ip->child->value, str_of(local[0])) || str_eq(ip->child->value, str_of(local[1])))
+        return;
+    snprintf(served_at, sizeof served_at, str_find(ip->child->value, ':') == STR_NONE ? "%.*s" : "[%.*s]",
+             STR_FMT(ip->child->value));
+}
 
 static void print_banner(void)
 {
     fprintf(stderr,
             "\nmox localserve, everything is in %s\n\n"
             "    account    mox, address mox@localhost, password moxmoxmox\n"
-            "    SMTP       localhost:1025, takes mail for every address; localparts that end in\n"
+            "    SMTP       %s:1025, takes mail for every address; localparts that end in\n"
             "               temperror, permerror, timeout or three digits, such as user452, fail so\n"
-            "    submission localhost:1587 with or without STARTTLS, localhost:1465 with TLS\n"
-            "    IMAP       localhost:1143 with or without STARTTLS, localhost:1993 with TLS\n\n"
+            "    submission %s:1587 with or without STARTTLS, %s:1465 with TLS\n"
+            "    IMAP       %s:1143 with or without STARTTLS, %s:1993 with TLS\n\n"
             "To start afresh, remove the directory. To stop: ctrl-c, or mox stop.\n\n",
-            served_dir);
+            served_dir, served_at, served_at, served_at, served_at, served_at);
 }
 
 int cmd_localserve(int argc, char **argv)
@@ -149,12 +171,15 @@ int cmd_localserve(int argc, char **argv)
         (void)fail_errno(&e, "entering %s", served_dir);
         return cmd_fail(&e);
     }
+    if (ip && access("mox.conf", F_OK) == 0)
+        cmd_say(stderr, "-ip is for a new directory: %s/mox.conf stays as it is\n", served_dir);
     if (!prepare(ip, &e))
         return cmd_fail(&e);
     if (is_init_only) {
         printf("%s is ready\n", served_dir);
         return 0;
     }
+    find_address();
     if (!o.log_level)
         o.log_level = "debug"; // the file says traceauth, for those who ask for it
     return monitor_run(&o);
