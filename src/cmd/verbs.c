@@ -4,10 +4,11 @@
 
 const struct cmd cmd_verbs[] = {
     {"serve", "[-without-landlock]", "Start the mail server with the configuration in mox.conf.\n\n"
-     "Serves until stopped with SIGINT, SIGTERM or \"mox stop\", and logs to standard error. Started\n"
-     "by root it binds ports and opens files; all that talks to others runs as User of mox.conf. On a\n"
-     "kernel without Landlock it starts only with -without-landlock: files are then kept from a\n"
-     "broken process by their owners alone, and the accounts have one owner.",
+     "Serves until stopped with SIGINT, SIGTERM or \"mox stop\", and logs to standard error. Changes of\n"
+     "domains.conf and of certificates are taken over within a second, or at once with SIGHUP; mox.conf is\n"
+     "read at the start only. Started by root it binds ports and opens files; all that talks to others\n"
+     "runs as User of mox.conf. On a kernel without Landlock it starts only with -without-landlock: files\n"
+     "are then kept from a broken process by their owners alone, and the accounts have one owner.",
      cmd_serve, false},
     {"quickstart", "[-skipdial] [-existing-webserver] [-hostname host] user@domain [user | uid]",
      "Set up a new mail server: configuration, keys, an account, and what the DNS needs.\n\n"

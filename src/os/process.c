@@ -217,6 +217,7 @@ static void our_signals(sigset_t *set)
     sigemptyset(set);
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
     sigaddset(set, SIGCHLD);
 }
 
@@ -249,6 +250,7 @@ void os_signal_reset(void)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 }

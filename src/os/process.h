@@ -49,7 +49,7 @@ uint64_t os_resident_bytes(pid_t pid);
 /* "exit code 3" or "signal 11 (Segmentation fault)". */
 void os_describe_status(int wait_status, char *out, size_t size);
 
-/* Blocks SIGINT, SIGTERM and SIGCHLD and returns a descriptor that tells of them; -1 on failure. */
+/* Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD and returns a descriptor that tells of them; -1 on failure. */
 int os_signal_fd(struct err *e);
 /* The next signal number from that descriptor, or 0. */
 int os_signal_read(int fd);

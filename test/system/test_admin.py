@@ -312,6 +312,18 @@ def config_test_reads_the_files_that_are_named():
 
 
 @test
+def localserve_says_where_it_is():
+    with running() as s:
+        log = s.log_text()
+        assert '    SMTP       %s:1025, ' % s.ip in log and 'localhost:' not in log[log.index('mox localserve, '):], log[-1000:]
+        process = s.process
+        s.stop(signal.SIGHUP)  # the terminal is closed
+        assert process.returncode == signal.SIGHUP and not os.path.exists(os.path.join(s.dir, 'data', 'ctl'))
+        r = run(MOX, 'localserve', '-dir', s.dir, '-ip', '127.0.0.1', '-initonly')
+        assert '-ip is for a new directory' in r.stderr, r.stderr
+
+
+@test
 def domains_conf_is_picked_up():
     with running() as s:
         path = os.path.join(s.dir, 'domains.conf')
@@ -724,7 +736,8 @@ def mistakes_are_told_in_one_sentence():
                 ('import mbox mox Inbox /nonexistent', 'No such file'), ('cid 5', '22 characters'),
                 ('config account add %s ab@localhost' % ('y' * 300), 'too long'), ('retrain ' + 'y' * 300, 'too long'),
                 ('import mbox %s Inbox /dev/null' % ('y' * 300), 'too long'), ('config tlspubkey list ' + 'y' * 300, 'too long'),
-                ('checkupdate', 'no Updates section'), ('dmarc suppress add a@b.example soon', 'number of days')):
+                ('checkupdate', 'no Updates section'), ('dmarc suppress add a@b.example soon', 'number of days'),
+                ('dmarc suppress add nobody 5', '"nobody" is no address'), ('tlsrpt suppress add b.example 5', 'is no address')):
             refused(s, words, say)
         assert 'too long' in s.command('setaccountpassword', 'y' * 300, input='password1\n')[2]
         assert 'misbehaves' not in s.log_text()  # nobody was ended for it

@@ -582,6 +582,20 @@ def what_is_wrong_at_the_start_is_one_sentence():
         refused('cannot use %s/data/queue' % os.path.realpath(s.dir))
         s.set_conf('NoFixPermissions: true\n', '')
         s.start()
+        # A hangup is no reason to go: files are looked at.
+        w = s.connect(IMAP)
+        w.line()
+        for problem in ('the previous one stays in use', 'domains config reloaded'):
+            start = len(s.log_text())
+            text = read(s.dir, 'domains.conf')
+            with open(s.dir + '/domains.conf', 'w') as f:
+                f.write(text + 'Nonsense: 1\n' if 'previous' in problem else text.replace('Nonsense: 1\n', ''))
+            s.process.send_signal(signal.SIGHUP)
+            s.wait_log('hangup: looking at domains.conf', start)
+            s.wait_log(problem, start)
+        w.write('a NOOP\r\n')
+        assert w.imap_until('a')[-1].startswith('a OK')
+        w.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             s.process.send_signal(number)
             assert s.process.wait(WAIT) == number

@@ -47,6 +47,14 @@ static void go_on_stopping(struct monitor *m)
         event_stop(m->loop); // what is left dies with us
 }
 
+// What a running server takes over anew.
+static void look_again(struct monitor *m)
+{
+    load_again(m);
+    certificates_look(m);
+    sites_look(m);
+}
+
 static void tick(void *ctx, int events)
 {
     struct monitor *m = ctx;
@@ -60,12 +68,22 @@ static void tick(void *ctx, int events)
     certificates_pass_on(m);
     if (++count % 10 == 0) { // every second
         roles_start(m);
-        load_again(m);
-        certificates_look(m);
-        sites_look(m);
+        look_again(m);
         metrics_look(m);
         hooks_look(m);
     }
+}
+
+// To a server a hangup says that files have changed; who tries things out has closed the terminal.
+static void hang_up(struct monitor *m)
+{
+    if (m->options.is_localserve) {
+        monitor_stop(m, SIGHUP);
+        return;
+    }
+    LOG(LOG_INFO, "mox", "hangup: looking at domains.conf and certificates; mox.conf is read at the start only");
+    if (!m->stopping_ms)
+        look_again(m);
 }
 
 static int signal_fd;
@@ -79,6 +97,8 @@ static void signal_ready(void *ctx, int events)
     while ((number = os_signal_read(signal_fd)))
         if (number == SIGCHLD)
             roles_reap(m);
+        else if (number == SIGHUP)
+            hang_up(m);
         else
             monitor_stop(m, number);
 }
