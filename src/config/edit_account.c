@@ -5,6 +5,8 @@
 void config_put_account(struct buf *out, unsigned indent, struct str domain, struct str address)
 {
     static const char *const lines[] = {
+        "SubjectPass:",
+        "\tPeriod: 12h",
         "RejectsMailbox: Rejects",
         "AutomaticJunkFlags:",
         "\tEnabled: true",

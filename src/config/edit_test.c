@@ -281,4 +281,5 @@ TEST(edit_a_new_account_is_valid)
     CHECK(config_load(&a, STR("mox.conf"), buf_str(&m), STR("domains.conf"), text, &c, &problems));
     CHECK_STR(buf_str(&problems), STR(""));
     CHECK_STR(edit(&a, text, STR("accountaddresses"), STR("eve")), STR("eve@localhost\n"));
+    CHECK(str_find_str(text, STR("\t\tSubjectPass:\n\t\t\tPeriod: 12h\n")) > 0); // as upstream's new accounts
 }

@@ -426,6 +426,8 @@ def attempts_that_failed_are_known_after_a_restart():
         s.start()
         # Port 25 serves all the same, with a certificate of our own; others tell that there is none.
         assert s.seen(1025, *STARTTLS)[1] == 'own' and s.seen(1993) is None and s.seen(TLS_PORT) is None
+        s.wait_log('no TLS, there is no certificate yet', start)  # no error: anybody can connect
+        assert 'cannot start TLS' not in s.log_text(start)
         # Another name is tried, those that had failed are not yet.
         assert s.seen(TLS_PORT, name='imap.example.org') is None
         s.wait_log('host=imap.example.org', start)
