@@ -340,9 +340,13 @@ static bool run_suppress_list(struct ctl *c, const struct str *arguments, struct
 static bool suppress(const struct str *arguments, struct err *e)
 {
     enum { DAY_S = 24 * 3600, MAX_DAYS = 100 * 365 };
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct address address;
     uint64_t days;
 
-    if (!arguments[1].n || !str_u64(arguments[2], MAX_DAYS, &days))
+    if (!address_parse_spec(&a, arguments[1], &address) || !address.domain.n)
+        return fail(e, ERR_SYNTAX, "\"%.*s\" is no address", STR_FMT(str_sub(arguments[1], 0, 100)));
+    if (!str_u64(arguments[2], MAX_DAYS, &days))
         return fail(e, ERR_SYNTAX, "an address and a number of days are needed");
     return reports_suppress(admin_reports, str_eq(arguments[0], STR("tls")), arguments[1],
                             os_now_unix() + (int64_t)days * DAY_S, arguments[3], e) &&

@@ -246,7 +246,12 @@ static bool begin_tls(struct relay *r)
     struct tls_server *server = front_tls(r->port->index);
     struct err e = {0};
 
-    r->tls = server ? tls_new(server, r->client, &e) : NULL;
+    if (!server) { // whose fault that is, autotls has said; anybody can connect as often as he likes
+        LOG(LOG_INFO, "front", "no TLS, there is no certificate yet", LOG_X("cid", r->conn), LOG_S("remote", str_of(r->remote)));
+        relay_close(r);
+        return false;
+    }
+    r->tls = tls_new(server, r->client, &e);
     if (!r->tls) {
         LOG(LOG_ERROR, "front", "cannot start TLS", LOG_E(&e), LOG_X("cid", r->conn));
         relay_close(r);
