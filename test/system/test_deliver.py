@@ -274,6 +274,11 @@ def the_next_mx_is_asked_when_one_puts_off(w, s, start):
             submit(s, ['some%d@two.example' % n, 'more%d@two.example' % n])
             assert ('put off', 'failed')[n] in outcome(s, 'some%d@two.example' % n, start)
             assert len(a.messages) == 1 - n and not b.connections
+    # A server behind it that knows less does not end it.
+    with Sink(2, says={'RCPT': '450 4.2.0 grey'}), Sink(3, says={'RCPT': '550 5.7.1 no relay'}):
+        submit(s, 'spare@two.example')
+        line = outcome(s, 'spare@two.example', start)
+        assert 'put off' in line and 'b.two.example' in line and 'no relay' in line, line
     # What a server said is told, not that the other one is away.
     with Sink(2, says={'RCPT': '450 4.2.0 grey'}):
         submit(s, 'alone@two.example')

@@ -90,6 +90,14 @@ static size_t tried_before(const struct message *m, struct str host, struct ip *
     return n;
 }
 
+// Who was put off is not gone because the next server, which may know less, refuses: only when all refuse.
+static void soften_refusals(const struct attempt *t)
+{
+    for (size_t i = 0; i < t->m->n && t->refused_by.n; i++)
+        if (t->m->rcpts[i].outcome == IPC_FAILED_FOR_GOOD)
+            t->m->rcpts[i].outcome = IPC_FAILED_FOR_NOW;
+}
+
 static void count_tls(const struct tls_input *in, const struct tls_rule *rule)
 {
     switch (in->dane.status) {
@@ -163,6 +171,7 @@ static bool try_addresses(struct attempt *t, struct target *target, const struct
         t->is_reached = true;
         if (message_say(d, t->m, &f) == SAID) {
             note_tried(t->m, target->host, &target->ip);
+            soften_refusals(t);
             if (!is_put_off(t->m))
                 return true;
             take_back(t, target->host);
