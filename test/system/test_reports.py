@@ -587,7 +587,8 @@ def tls_reports_are_sent():
         assert part.get_filename() == 'mail.example.org!tls.example!%d!%d.json.gz' % (begin, begin + 86399), part.get_filename()
         report = json.loads(gzip.decompress(part.get_payload(decode=True)))
         assert report['organization-name'] == 'mail.example.org', report
-        assert report['report-id'] == time.strftime('%Y%m%d', time.gmtime(begin)) + '.tls.example@mail.example.org', report
+        day = time.strftime('%Y%m%d', time.gmtime(begin))
+        assert re.fullmatch(day + r'\.tls\.example\.[\w-]{12}@mail\.example\.org', report['report-id']), report
         first, second = report['policies']
         assert first['policy'] == {'policy-type': 'no-policy-found', 'policy-domain': 'tls.example'}, first
         assert first['summary'] == {'total-successful-session-count': 5, 'total-failure-session-count': 2}, first

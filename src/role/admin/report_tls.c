@@ -44,8 +44,9 @@ static bool write_tls(struct arena *a, const struct report_job *job, struct tlsr
     letter_start(a, REPORT_TLS, job->domain, l);
     l->m.begin = job->tls.day * DAY_S;
     l->m.end = l->m.begin + DAY_S - 1;
-    l->m.report_id = arena_printf(a, "%.*s.%.*s@%.*s", STR_FMT(report_day_name(a, l->m.begin)),
-                                  STR_FMT(job->domain), STR_FMT(l->m.submitter));
+    // Of a day that is told in parts, by command and at its end, each has a name of its own: what has none is a repetition.
+    l->m.report_id = arena_printf(a, "%.*s.%.*s.%.*s@%.*s", STR_FMT(report_day_name(a, l->m.begin)), STR_FMT(job->domain),
+                                  STR_FMT(str_sub(l->m.random, 0, 12)), STR_FMT(l->m.submitter));
     report = (struct tlsrpt_report){.organization_name = l->m.submitter, .contact_info = l->m.from,
                                     .report_id = l->m.report_id, .start = l->m.begin, .end = l->m.end,
                                     .policies = policies, .n = n};
