@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "config/sconf.h"
+#include "message/header.h"
 #include "os/clock.h"
 #include "queue/queue_priv.h"
 #include "text/date.h"
@@ -443,10 +444,20 @@ bool queue_suppress_list(struct queue *q, struct str account, uint64_t after, st
     return e->kind == ERR_NONE;
 }
 
+static bool is_address(struct str text, struct err *e)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+
+    return address_parse_spec(&a, text, &(struct address){0}) ||
+           fail(e, ERR_SYNTAX, "\"%.*s\" is no email address", STR_FMT(text));
+}
+
 bool queue_suppress_add(struct queue *q, struct str account, struct str address, struct err *e)
 {
-    if (!account.n || str_find(address, '@') == STR_NONE)
-        return fail(e, ERR_SYNTAX, "an account and an address are needed");
+    if (!account.n)
+        return fail(e, ERR_SYNTAX, "an account is needed");
+    if (!is_address(address, e))
+        return false;
     if (!queue_change_begin(q, e) ||
         !queue_change_end(q, suppress_add(q, account, address, true, STR("added by the administrator"), e),
                           e))
@@ -497,6 +508,8 @@ bool queue_suppress_lookup(struct queue *q, struct str account, struct str addre
     AUTO_STMT s = db_prepare(q->db, "SELECT created_unix, is_manual, base_address, reason "
                                     "FROM suppression WHERE account = ? AND base_address = ?", e);
 
+    if (!is_address(address, e))
+        return false;
     if (!s)
         return false;
     stmt_bind_str(s, 1, account);

@@ -287,6 +287,8 @@ def suppressed_recipients_are_not_written_to():
         header = 'suppressions (account, address, manual, time added, base address, reason):\n'
         assert queue(s, 'suppress', 'list') == header + '(none)\n'
         assert queue(s, 'suppress', 'lookup', 'mox', 'bob@other.example') == 'not present\n'
+        for verb in ('add', 'lookup'):
+            assert queue(s, 'suppress', verb, 'mox', 'bob', want=1) == 'mox: "bob" is no email address\n'
         assert queue(s, 'suppress', 'add', 'mox', 'B.ob+tag@Other.example') == ''
         assert queue(s, 'suppress', 'lookup', 'mox', 'bob@other.example').startswith('present\nadded: 20')
         assert queue(s, 'suppress', 'list', '-account', 'mox').count('"bob@other.example"') == 1
