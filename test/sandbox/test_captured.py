@@ -116,7 +116,7 @@ class Captive:
     def channel_to(self, monitor, service):
         """What a session is granted when it asks for a service."""
         assert self.send(monitor, message('grant', (1, service))) > 0
-        assert self.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
+        assert self.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), (8, 0), b'')[1:])
         assert self.fd is not None
         return self.fd
 
@@ -275,7 +275,7 @@ def a_captured_session_cannot_open_an_account():
         c = Captive(s.pids('mox: session smtp')[-1])
         monitor = sockets(c.pid)[1]
         assert c.send(monitor, message('grant', (1, 4))) > 0
-        assert c.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), b'')[1:])
+        assert c.receive(monitor) == (NUMBERS['granted'], message('granted', (4, 0), (8, 0), b'')[1:])
         c.release()
 
 
