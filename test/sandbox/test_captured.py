@@ -910,6 +910,35 @@ def a_captured_deliver_has_its_own_messages_alone():
 
 
 @root_test
+def a_captured_queue_leaves_fetches_to_others():
+    """However many web servers it wants to ask, and however long they last: admin and acme have places of their own."""
+    with serving() as s:
+        for role in ('resolve', 'dial'):
+            started_on_demand(s, role)
+
+        def ask(c, n):
+            """Whether the monitor gives it a fetch for its n-th request."""
+            assert c.send(3, message('fetch_new', (8, n))) > 0
+            kind = None
+            while kind != NUMBERS['fetch_made']:
+                kind, body = c.receive(3)
+            assert body[:8] == struct.pack('<Q', n) and (c.fd is not None) != (b'no room' in body), body
+            return c.fd is not None
+        for role, share in (('queue', 40), ('admin', 10)):
+            c = Captive(s.pids('mox: ' + role)[0])
+            if role == 'queue':
+                assert ask(c, 1)
+                share -= 1
+                deadline = time.monotonic() + WAIT
+                while not s.pids('mox: fetch-template'):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                os.kill(s.pids('mox: fetch-template')[0], signal.SIGSTOP)  # so that no fetch's end is told
+            assert [ask(c, 1000 + n) for n in range(share + 2)] == [True] * share + [False] * 2, role
+            c.release()
+
+
+@root_test
 def captured_services_are_confined_to_their_directories():
     own = {'auth': 'auth/auth.db', 'queue': 'queue/queue.db', 'admin': 'admin/admin.db',
            'account-template': 'accounts/ann/account.db', 'keys': 'acme/state'}

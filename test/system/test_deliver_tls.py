@@ -3,7 +3,7 @@ from outside import *
 from https_server import Web
 
 PATH = '/.well-known/mta-sts.txt'
-WEB, HOSTS = 200, {}  # number of the web server's address; domain -> number of its mail server's
+WEB, TARPIT, HOSTS = 200, 201, {}  # numbers of the addresses of web servers; domain -> number of its mail server's
 TRUSTED = 'TLS:\n\tCA:\n\t\tCertFiles:\n\t\t\t- %s\nListeners:\n'
 WRONG = 'TLSA 3 1 1 ' + '00' * 32
 
@@ -42,17 +42,19 @@ class World:
         self.domain('d11', '_25._tcp.mx CNAME elsewhere.broken.example.')
         self.zones.append(Zone('broken.example', 'www A 127.0.0.8\nelsewhere ' + WRONG, breaks='expired'))
         self.domain('d12', '@ MX 20 second\nsecond A %s\n_25._tcp.mx %s\n_25._tcp.second %s' % (ip(60), WRONG, ee))
-        for n in range(1, 10):
+        for n in range(1, 11):
             self.domain('s%d' % n, '_mta-sts TXT "v=STSv1; id=1;"\nmta-sts A ' + ip(WEB), signed=False)
+        slow = ''.join('t%d MX 10 mx\n_mta-sts.t%d TXT "v=STSv1; id=1;"\nmta-sts.t%d A %s\n' % (n, n, n, ip(TARPIT)) for n in range(20))
+        self.zones.append(Zone('slow.example', 'mx A %s\n%s' % (ip(TARPIT), slow)))
         self.domain('r1', '', signed=False)
         self.domain('r2', '')
         self.internet = Internet(self.zones)
-        names = ['mta-sts.s%d.example' % n for n in range(1, 10) if n != 7]
+        names = ['mta-sts.s%d.example' % n for n in range(1, 11) if n != 7]
         pages = {
             1: policy('enforce', 'mx.s1.example'), 2: policy('enforce', '*.s2.example'),
             3: policy('enforce', 'other.s3.example'), 4: policy('testing', 'other.s4.example'),
             5: policy('none'), 6: b'nonsense', 7: policy('enforce', 'mx.s7.example'),
-            8: policy('enforce', 'mx.s8.example'), 9: policy('enforce', 'mx.s9.example'),
+            8: policy('enforce', 'mx.s8.example'), 9: policy('enforce', 'mx.s9.example'), 10: policy('enforce', 'mx.s10.example'),
         }
         chain = os.path.join(self.dir, 'web.pem')
         with open(chain, 'w') as f:
@@ -82,7 +84,7 @@ class World:
 
     def __enter__(self):
         self.internet.start()
-        env = dict(self.internet.env, MOX_SMTP_TIMEOUT_MS='5000', MOX_DIAL_PRIVATE='1')
+        env = dict(self.internet.env, MOX_SMTP_TIMEOUT_MS='5000', MOX_DIAL_PRIVATE='1', MOX_STS_TURN_MS='0')
         # Which authorities are trusted, for mail and for policies, the configuration says.
         self.serving = serving(env=env, conf=[('Listeners:\n', TRUSTED % self.ca.file)])
         self.s = self.serving.__enter__()
@@ -235,6 +237,23 @@ def sts_outlives_its_server_and_a_restart(w, s, start):
         comes(w, s, start, 's8', w.expired, to='latest')
     finally:
         w.web.pages[('mta-sts.s8.example', PATH)] = page
+
+
+@out
+def sts_of_tarpits_keeps_nobody_else_waiting(w, s, start):
+    """As many policies as are fetched at once never come; the one after those does, and mail is held to it."""
+    with socket.create_server((ip(TARPIT), 443), backlog=50) as tarpit:
+        tarpit.settimeout(WAIT)
+        fill(s, ['bob@t%d.slow.example' % n for n in range(20)])
+        release(s)
+        held = [tarpit.accept()[0] for _ in range(20)]
+        comes(w, s, start, 's10', w.ca.certificate('mx.s10.example'))
+        s.wait_log('a policy takes long, and others wait', start)
+        waits(w, s, start, 's10', w.good, 'not trusted', to='name')
+        # Who gave way waits for mail's next turn, and is not taken to have no policy.
+        s.wait_log('slow.example has an MTA-STS policy', start)
+        for c in held:
+            c.close()
 
 
 def change(s, sql):

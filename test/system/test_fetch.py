@@ -346,6 +346,29 @@ def no_host_is_no_policy_and_no_connection_is_a_failure():
 
 
 @needs_443
+def a_fetch_that_nobody_waits_for_ends():
+    """Its place is another's: it ends before one that began earlier and is waited for, on the same server that says nothing."""
+    with socket.create_server((HOST, 443)) as server, Fetch() as f:
+        askers, held = [], []
+        for n in (1, 2):
+            queue, resolve, dialer = f.start()
+            askers.append(queue)
+            queue.send('sts_fetch', domain='example.com', known_id='')
+            f.connect(resolve, dialer, NAME, 443, HOST, (HOST,))
+            held.append(server.accept()[0])
+            assert held[-1].recv(1) == b'\x16'  # it has begun the handshake
+        askers[1].close()
+        ended = []
+        while not ended:
+            name, m, _ = f.monitor.hear()
+            ended += [m['conn']] if name == 'child_ended' else []
+        assert ended == [2], ended
+        for c in held:
+            c.close()
+        assert askers[0].hear()[1]['outcome'] == NOT_FETCHED
+
+
+@needs_443
 def a_server_that_speaks_no_tls_or_breaks_off():
     replies = [b'220 not TLS\r\n', b'', b'\x15\x03\x01\0\2\2\x28', b'\x16\x03\x03\xff\xff' + b'x' * 70000]
     with socket.create_server((HOST, 443)) as server, Fetch() as f:

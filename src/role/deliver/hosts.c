@@ -327,7 +327,7 @@ static bool try_direct(struct attempt *t)
     }
     // What is not known cannot be kept to: RFC 8461 names no way past a DNS that does not answer.
     if (d->sts == STS_NOT_KNOWN && t->m->info.require_tls != TLS_WISH_OPTIONAL) {
-        failed(&f, &t->m->a, false, "4.4.3", "the DNS does not say whether %.*s has an MTA-STS policy",
+        failed(&f, &t->m->a, false, "4.4.3", "it is not known whether %.*s has an MTA-STS policy",
                STR_FMT(domain));
         note_failure(t, &f, false);
         return false;

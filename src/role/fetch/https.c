@@ -110,6 +110,14 @@ static size_t take_body(char *p, size_t size, size_t n, void *ctx)
     return t->body.full ? 0 : size * n;
 }
 
+static int look_up(void *ctx, curl_off_t to_get, curl_off_t got, curl_off_t to_send, curl_off_t sent)
+{
+    const struct https_request *r = ((const struct transfer *)ctx)->request;
+
+    (void)to_get, (void)got, (void)to_send, (void)sent;
+    return r->is_given_up(r->ctx);
+}
+
 static bool is_clean(struct str value)
 {
     for (size_t i = 0; i < value.n; i++)
@@ -219,6 +227,11 @@ static void set_callbacks(CURL *c, struct transfer *t)
     SET(CURLOPT_HEADERDATA, t);
     SET(CURLOPT_SSL_CTX_FUNCTION, before_handshake);
     SET(CURLOPT_SSL_CTX_DATA, t);
+    if (t->request->is_given_up) {
+        SET(CURLOPT_XFERINFOFUNCTION, look_up);
+        SET(CURLOPT_XFERINFODATA, t);
+        SET(CURLOPT_NOPROGRESS, 0L);
+    }
 }
 
 static enum https_status status_of(CURLcode code)

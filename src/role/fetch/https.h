@@ -32,6 +32,8 @@ struct https_request {
     struct str body;   // of a POST
     size_t max_body;   // of the answer
     long timeout_ms;   // for all of it
+    bool (*is_given_up)(void *ctx); // asked about once a second; NULL: it never is
+    void *ctx;
 };
 
 enum { HTTPS_MAX_FIELD = 4096 };

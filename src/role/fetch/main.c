@@ -53,6 +53,14 @@ static int time_left(const struct fetch *f)
     return left > 0 ? (int)left : 0;
 }
 
+// Who asked may have given its place to another: then this one is not to take a place of the monitor's for longer.
+static bool is_given_up(void *ctx)
+{
+    const struct fetch *f = ctx;
+
+    return channel_has_ended(&f->asker);
+}
+
 /* --- a connection ---------------------------------------------------------------------------------- */
 
 /* A connected socket; -1 when this address does not answer. */
@@ -99,7 +107,7 @@ static int connect_to(struct fetch *f, struct str host, unsigned port, struct er
                    STR_FMT(host), STR_FMT(is_none ? STR("there is none") : four.why.n ? four.why : six.why));
         return -1;
     }
-    for (size_t i = 0; i < n && fd < 0 && time_left(f); i++)
+    for (size_t i = 0; i < n && fd < 0 && time_left(f) && !is_given_up(f); i++)
         fd = dial(f, addresses[i], port, e);
     return fd;
 }
@@ -160,7 +168,8 @@ static void fetch_policy(struct fetch *f, struct str domain, struct sts_result *
 {
     struct str host = arena_printf(&f->arena, MTASTS_HOST_PREFIX "%.*s", STR_FMT(domain));
     struct https_request request = {.host = arena_cstring(&f->arena, host), .path = MTASTS_PATH,
-                                    .max_body = MTASTS_MAX_POLICY};
+                                    .max_body = MTASTS_MAX_POLICY,
+                                    .is_given_up = is_given_up, .ctx = f};
     struct https_answer answer;
     int64_t began_ms;
 
@@ -249,7 +258,8 @@ static enum ipc_web_outcome ask_web(struct fetch *f, const struct ipc_web_fetch 
         [IPC_WEB_GET] = HTTPS_GET, [IPC_WEB_HEAD] = HTTPS_HEAD, [IPC_WEB_POST] = HTTPS_POST};
     struct https_request request = {.method = methods[asked->method], .port = url->port, .body = body,
                                     .host = arena_cstring(&f->arena, url->host), .fields = asked->fields,
-                                    .path = arena_cstring(&f->arena, url->target), .max_body = asked->max_body};
+                                    .path = arena_cstring(&f->arena, url->target), .max_body = asked->max_body,
+                                    .is_given_up = is_given_up, .ctx = f};
     int64_t began_ms;
 
     request.fd = connect_to(f, url->host, url->port, e);

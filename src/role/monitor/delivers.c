@@ -9,13 +9,40 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-static size_t count_all(const struct monitor *m, enum role template)
+static size_t count_delivers(const struct monitor *m)
 {
     size_t n = 0;
 
     for (const struct process *p = m->processes; p; p = p->next)
-        n += p->role == template ? p->n_delivers : 0;
+        n += p->role == ROLE_DELIVER_TEMPLATE ? p->n_delivers : 0;
     return n;
+}
+
+static size_t count_fetches(const struct monitor *m, enum role asker)
+{
+    size_t n = 0;
+
+    for (const struct process *p = m->processes; p; p = p->next)
+        for (size_t i = 0; i < MAX_FETCHES && p->role == ROLE_FETCH_TEMPLATE; i++)
+            n += p->fetches[i].conn && p->fetches[i].asker == asker;
+    return n;
+}
+
+// Nobody's servers keep another from its own, by what they do to a fetch or make it do. The queue has no more than 20 at a
+// time (role/queue/sts.c); those that it has given up take a moment to end.
+static size_t share_of(enum role asker)
+{
+    return asker == ROLE_QUEUE ? MAX_FETCHES * 2 / 3 : MAX_FETCHES / 6;
+}
+
+// Since there are not more than MAX_FETCHES in all, this one has room.
+static void note_fetch(struct process *template, uint64_t conn, enum role asker)
+{
+    size_t i = 0;
+
+    while (template->fetches[i].conn)
+        i++;
+    template->fetches[i] = (struct fetching){conn, asker};
 }
 
 static bool start(struct monitor *m, enum role role, enum role asker, int *asker_end, struct err *e)
@@ -30,7 +57,7 @@ static bool start(struct monitor *m, enum role role, enum role asker, int *asker
 
     if (!template || !resolve || !dial || m->stopping_ms)
         return fail(e, ERR_TEMPORARY, "a part of the server is starting or stopping");
-    if (count_all(m, parent) >= (is_fetch ? MAX_FETCHES : MAX_DELIVERS))
+    if (is_fetch ? count_fetches(m, asker) >= share_of(asker) : count_delivers(m) >= MAX_DELIVERS)
         return fail(e, ERR_LIMIT, "no room for another connection");
     if (!role_connect(m, &resolve->ch, &who, &to_resolve, e) ||
         !role_connect(m, &dial->ch, &who, &to_dial, e) || !fd_pair_packets(pair, e))
@@ -44,7 +71,10 @@ static bool start(struct monitor *m, enum role role, enum role asker, int *asker
                               .asker = (uint8_t)asker)
                  : !IPC_SEND(&template->ch, deliver_start, fds, 3, e, .conn = who.conn))
         return false;
-    template->n_delivers++;
+    if (is_fetch)
+        note_fetch(template, who.conn, asker);
+    else
+        template->n_delivers++;
     return true;
 }
 
@@ -70,10 +100,13 @@ bool fetch_make(struct process *asker, uint64_t request, struct err *e)
                     .reason = str_of(why.text));
 }
 
-void deliver_child_ended(struct process *template, uint32_t wait_status)
+void deliver_child_ended(struct process *template, uint64_t conn, uint32_t wait_status)
 {
     char how[100];
 
+    for (size_t i = 0; i < MAX_FETCHES; i++)
+        if (template->fetches[i].conn == conn)
+            template->fetches[i] = (struct fetching){0};
     if (template->n_delivers)
         template->n_delivers--;
     if (WIFEXITED((int)wait_status) && !WEXITSTATUS((int)wait_status))

@@ -22,7 +22,7 @@ enum {
     MAX_WEBS = 1000,      // and of HTTP
     MAX_ACCOUNTS = 500,   // account processes at once
     MAX_DELIVERS = 100,   // processes that send mail out
-    MAX_FETCHES = 40,     // processes that ask web servers
+    MAX_FETCHES = 60,     // processes that ask web servers; for whom how many, see delivers.c
     MAX_GRANTS = 2000,    // not yet used, of one connection or of the queue
     MAX_ASKED = 100,      // channels to services, of one session: it keeps what it has
     MAX_LISTENERS = 64,
@@ -34,13 +34,20 @@ enum {
     STOP_ALL_MS = 5000,     // and for everything
 };
 
+/* A child of the template of fetches. */
+struct fetching {
+    uint64_t conn; // its number; 0: none
+    enum role asker;
+};
+
 /* A role started by exec: one process, or for templates possibly an old one beside the new. */
 struct process {
     enum role role;
     pid_t pid;
     struct channel ch;
     bool is_ready;   // has acknowledged its configuration
-    size_t n_delivers; // of their template, or that of fetches: children that run
+    size_t n_delivers; // of their template: children that run
+    struct fetching fetches[MAX_FETCHES]; // of that of fetches
     bool is_retired; // a template replaced by another; ends with its last child
     struct event_source *source;
     struct monitor *m;
@@ -355,7 +362,7 @@ void grants_clear(struct grant **list, size_t *n);
 /* queue, or another asker, wants one: the answer goes to it. */
 bool deliver_make(struct process *queue, uint64_t request, struct err *e);
 bool fetch_make(struct process *asker, uint64_t request, struct err *e);
-void deliver_child_ended(struct process *template, uint32_t wait_status);
+void deliver_child_ended(struct process *template, uint64_t conn, uint32_t wait_status);
 
 /* --- accounts.c: account processes --------------------------------------------------------------- */
 

@@ -240,7 +240,7 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         else if (p->role == ROLE_ACCOUNT_TEMPLATE)
             account_child_ended(p->m, ended.conn, ended.wait_status);
         else
-            deliver_child_ended(p, ended.wait_status);
+            deliver_child_ended(p, ended.conn, ended.wait_status);
         return true;
     case IPC_login_ok:
         if (!ipc_login_ok_get(m->body, &login, e))

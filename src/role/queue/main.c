@@ -273,6 +273,7 @@ _Noreturn void queue_main(void)
     }
     down_begin();
     local_begin();
+    sts_begin();
     queue_set_hostname(queue_role.queue, queue_role.start.settings.hostname);
     queue_set_signer(queue_role.queue, own_mail_sign);
     service_run(&queue_role.start, &handlers);

@@ -164,6 +164,8 @@ void down_forget(void);
 
 /* --- sts.c: MTA-STS policies of other domains ---------------------------------------------------- */
 
+/* Before the sandbox. */
+void sts_begin(void);
 /*
  * What holds for a domain (A-labels), of whose record deliver knows this: fn is told, before the return or
  * later, once, unless it is cancelled. Never STS_FETCH; texts live during the call.

@@ -12,6 +12,7 @@
 enum {
     MAX_FETCHES = 20,
     FETCH_TIMEOUT_MS = 80 * 1000, // fetch itself gives up after 60 seconds
+    TURN_MS = 10 * 1000,          // then one gives way when others wait: it may be a server that trickles
     MAX_REFRESH_MS = 60 * 1000,   // between two that are due
     FORGET_MS = 24 * 3600 * 1000,
 };
@@ -19,7 +20,7 @@ enum {
 struct fetch {
     enum { FREE, WANTED, BUSY } state;
     uint64_t request;
-    int64_t deadline_ms;
+    int64_t began_ms, deadline_ms;
     struct arena a;
     struct str domain, id;
     bool is_refresh; // nobody waits for it, and the record is to be looked at first
@@ -38,6 +39,16 @@ static struct fetch fetches[MAX_FETCHES];
 static struct waiter *waiters;
 static uint64_t last_request;
 static int64_t next_refresh_ms, next_forget_ms;
+static int64_t turn_ms = TURN_MS;
+
+void sts_begin(void)
+{
+    const char *setting = getenv("MOX_STS_TURN_MS"); // tests do not wait for so long
+    uint64_t ms;
+
+    if (setting && str_u64(str_of(setting), TURN_MS, &ms))
+        turn_ms = (int64_t)ms;
+}
 
 /* --- telling those who wait ------------------------------------------------------------------------ */
 
@@ -225,18 +236,41 @@ bool sts_made(struct packet *m, struct err *e)
 
 /* --- asking ------------------------------------------------------------------------------------------- */
 
+static struct fetch *free_fetch(void)
+{
+    for (size_t i = 0; i < MAX_FETCHES; i++)
+        if (fetches[i].state == FREE)
+            return &fetches[i];
+    return NULL;
+}
+
+// The one that has been at it for longest, and has had its turn. Its mail waits, since nobody knows what it would have got.
+static struct fetch *take_turn(void)
+{
+    struct fetch *longest = &fetches[0];
+
+    for (size_t i = 1; i < MAX_FETCHES; i++)
+        if (fetches[i].began_ms < longest->began_ms)
+            longest = &fetches[i];
+    if (os_monotonic_ms() - longest->began_ms < turn_ms)
+        return NULL;
+    LOG(LOG_INFO, "mtasts", "a policy takes long, and others wait", LOG_S("domain", longest->domain));
+    longest->began_ms = INT64_MAX; // whoever is told, and asks for others, does not end it again
+    end_without(longest);
+    return free_fetch();
+}
+
 static struct fetch *begin(struct str domain, struct str id, bool is_refresh)
 {
-    struct fetch *f = NULL;
+    struct fetch *f = free_fetch();
     struct err e = {0};
 
-    for (size_t i = 0; i < MAX_FETCHES && !f; i++)
-        if (fetches[i].state == FREE)
-            f = &fetches[i];
+    if (!f && !is_refresh)
+        f = take_turn();
     if (!f || !IPC_SEND(&queue_role.start.monitor, fetch_new, NULL, 0, &e, .request = last_request + 1))
         return NULL;
     *f = (struct fetch){.state = WANTED, .request = ++last_request, .a = ARENA_LIMIT(4 << 20),
-                        .is_refresh = is_refresh, .ch = {-1},
+                        .is_refresh = is_refresh, .ch = {-1}, .began_ms = os_monotonic_ms(),
                         .deadline_ms = os_monotonic_ms() + FETCH_TIMEOUT_MS};
     f->domain = arena_dup(&f->a, domain);
     f->id = arena_dup(&f->a, id);
