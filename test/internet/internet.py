@@ -324,6 +324,7 @@ class Scripted:
         self.questions = []
         self.changed = threading.Condition()
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # for hundreds of questions at once
         self.udp.bind((ip, 53))
         self.tcp = socket.socket()
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -354,7 +355,10 @@ class Scripted:
     def _one(self, packet, who):
         answer = self._answer(packet)
         if answer:
-            self.udp.sendto(answer, who)
+            try:
+                self.udp.sendto(answer, who)
+            except OSError:  # shut down meanwhile
+                pass
 
     def _tcp(self):
         while True:

@@ -9,6 +9,7 @@ from lone_role import ROLES, TYPES, fields_of
 from serving import ask_the_dns, serving
 from internet import A, CNAME, NS, TXT, Internet, Question, Scripted, Zone, record, why_not, wire_name
 import fcntl
+import itertools
 import select
 import struct
 import threading
@@ -237,6 +238,8 @@ def wrong_trust_anchor_is_said():
             p = r.peer()
             assert p.get('www.example.com')['status'] == BOGUS
             assert p.get('www.insecure.com')['status'] == BOGUS
+            eventually(lambda: 'no trust anchor validates the root' in r.log_text(), r.log_text)
+            assert p.get('four.example.com')['status'] == BOGUS
             assert r.log_text().count('no trust anchor validates the root') == 1, r.log_text()
 
 
@@ -332,19 +335,29 @@ class ThreadedScripted(Scripted):
 
 @test
 def answers_are_cached_for_all():
-    with scripted(COUNTED, address) as s, Resolve() as r:
+    """Each question that reaches the server has another answer; one may be asked again that is not answered quickly."""
+    n, over, asked = itertools.count(1), threading.Event(), threading.Event()
+
+    def numbered(q):
+        if over.is_set():
+            return None
+        if q.name == 'two.counted.com':
+            asked.set()
+        return address(q, '127.0.3.%d' % next(n))
+
+    with scripted(COUNTED, numbered), Resolve() as r:
         p, other = r.peer(), r.peer('QUEUE')
         for i in range(50):
             p.ask('one.counted.com')  # at once: one question goes out
-        for i in range(50):
-            assert p.hear()['status'] == OK
-        assert other.get('ONE.counted.com')['status'] == OK
+        heard = [p.hear() for i in range(50)] + [other.get('ONE.counted.com')]
+        assert {a['status'] for a in heard} == {OK} and len({tuple(a['records']) for a in heard}) == 1, heard
         p.ask('two.counted.com', request=0)  # prefetch: no answer to it
         a = p.get('three.counted.com')
-        assert a['status'] == OK, (a, s.questions)
-        assert p.get('two.counted.com')['records'] == [socket.inet_aton('127.0.2.9')]
+        assert a['status'] == OK, a
+        assert asked.wait(WAIT)
+        over.set()
         for name in ('one', 'two', 'three'):
-            assert s.questions.count((name + '.counted.com', A)) == 1, s.questions
+            assert p.get(name + '.counted.com')['status'] == OK, name
 
 
 @test
@@ -469,7 +482,7 @@ def malformed_answers_do_no_harm():
             with scripted(EVIL, body):
                 a = r.peer().get('m%d.evil.com' % i)
                 assert a['status'] in (TEMPORARY, NODATA) and not a['records'], (i, a)
-        assert r.peer().get('www.example.com')['status'] == OK
+        eventually(lambda: r.peer().get('www.example.com')['status'] == OK)  # within its short deadline
     # libunbound does not look into the strings of a TXT record: whoever asked does.
     with scripted(EVIL, lambda q: q.answer([record(q.name, TXT, b'\xffshort')] if q.type == TXT else [])):
         fails('txt evil.com', 'temporary failure: malformed TXT record')
@@ -515,7 +528,7 @@ def crash_is_survived():
         while not set(s.pids('mox: resolve')) - set(first):
             ask_the_dns(s)  # within a second it is not begun twice, and the mail is taken all the same
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.3)  # there is a limit for connections
     with scripted(SILENT, lambda q: None) as server:
         verb = subprocess.Popen([MOX, 'dns', 'lookup', 'a', 'www.silent.com'], env=dict(os.environ, **net.env),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
