@@ -62,7 +62,10 @@ enum queue_change {
 MUST_USE bool queue_change(struct queue *q, enum queue_change what, const struct queue_filter *filter,
                            struct str value, uint64_t after, size_t max, size_t *n, uint64_t *last,
                            struct err *e);
-/* The different reverse paths of what an account has in the queue, a line each, after the first of them. */
+/*
+ * The reverse paths of what an account has in the queue, a line each, of messages with numbers above after; *next is from
+ * where on to ask again, 0 at the end. One answer has each of them once.
+ */
 MUST_USE bool queue_senders(struct queue *q, struct str account, uint64_t after, struct buf *out,
                             uint64_t *next, struct err *e);
 /* Bytes of the message of an entry, from offset on, as many as fit; *next is 0 at the end. */

@@ -1,3 +1,4 @@
+#include "base/map.h"
 #include "db/db.h"
 #include "queue/manage.h"
 #include "queue/queue_priv.h"
@@ -202,6 +203,48 @@ TEST(queue_lists_in_pieces)
         CHECK_CASE(lines == 70, (size_t)order);
     }
     queue_fixture_end(&f);
+}
+
+// All reverse paths of an account that has so many, each its own; what the database does for them.
+static uint64_t steps_of_senders(int paths)
+{
+    struct queue_fixture f;
+    struct map told = {0};
+    uint64_t after = 0, before;
+    struct err e = {0};
+    size_t lines = 0;
+
+    queue_fixture_begin(&f);
+    for (int i = 0; i < paths; i++) {
+        struct str path = arena_printf(&f.a, "ann+%d@mox.example", i);
+
+        add(&f, "ann", arena_cstring(&f.a, path), "bob@other.example");
+        add(&f, "bob", "bob@mox.example", "ann@other.example");
+        add(&f, "ann", arena_cstring(&f.a, path), "eve@other.example");
+    }
+    before = db_steps(f.q->db);
+    do {
+        AUTO_BUF out = BUF_LIMIT(6000);
+        struct str line;
+        struct cur c;
+
+        CHECK(queue_senders(f.q, STR("ann"), after, &out, &after, &e));
+        for (c = cur_of(buf_str(&out)); cur_line(&c, &line); lines++) {
+            CHECK(str_starts(line, STR("ann+")));
+            map_put(&told, line, &told);
+        }
+    } while (after);
+    before = db_steps(f.q->db) - before;
+    CHECK(told.count == (size_t)paths && lines <= 2 * (size_t)paths);
+    map_fini(&told);
+    queue_fixture_end(&f);
+    return before;
+}
+
+TEST(queue_senders_in_pieces)
+{
+    // From 5 pieces to 20.
+    CHECK(steps_of_senders(2000) < 5 * steps_of_senders(500));
 }
 
 TEST(queue_hold_rules)
