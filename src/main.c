@@ -14,11 +14,12 @@
 
 int main(int argc, char **argv)
 {
+    os_standard_files();
     os_title_init(argc, argv);
     os_memory_init();
     log_set_priority(systemd_is_journal(STDERR_FILENO));
     signal(SIGPIPE, SIG_IGN);
     if (argc >= 3 && strcmp(argv[1], "role") == 0 && !os_is_setgid())
         role_run(str_of(argv[2]));
-    return cmd_main(argc, argv);
+    return cmd_end(cmd_main(argc, argv));
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -42,6 +43,17 @@ void cmd_say(FILE *to, const char *format, ...)
 int cmd_fail(const struct err *e)
 {
     cmd_say(stderr, "mox: %s\n", e->text);
+    return 1;
+}
+
+int cmd_end(int code)
+{
+    struct stat st;
+
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || code)
+        return code;
+    if (fstat(STDOUT_FILENO, &st) || !S_ISFIFO(st.st_mode))
+        cmd_say(stderr, "mox: not all that was to be printed could be written\n");
     return 1;
 }
 

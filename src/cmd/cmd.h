@@ -29,6 +29,11 @@ struct cmd {
 
 /* Finds and runs the verb of argv (argv[0] is the program). Returns the exit code. */
 int cmd_main(int argc, char **argv);
+/*
+ * The code to exit with: another than 0 when what was printed did not arrive, as with a key whose file is on a full
+ * disk. Who closes a pipe early has read enough and is told nothing.
+ */
+int cmd_end(int code);
 
 /* Prints "usage: mox <words> <arguments>" and the help on standard error; returns 2. */
 int cmd_usage(const char *words);

@@ -73,10 +73,7 @@ static pid_t make_child(struct err *e)
 
 static _Noreturn void run_child(bool is_inside, confine_fn *fn, void *ctx, const struct err *e)
 {
-    int answer = is_inside ? fn(ctx) : cmd_fail(e);
-
-    fflush(stdout);
-    _exit(answer);
+    _exit(cmd_end(is_inside ? fn(ctx) : cmd_fail(e)));
 }
 
 static bool wait_for(pid_t child, int *code, struct err *e)

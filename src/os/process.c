@@ -203,6 +203,17 @@ pid_t os_start_program(int dir_fd, const char *path, char *const argv[], const s
     return pid;
 }
 
+void os_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 void os_describe_status(int wait_status, char *out, size_t size)
 {
     if (WIFSIGNALED(wait_status))

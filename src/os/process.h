@@ -46,6 +46,9 @@ bool os_may_execute_self(const struct os_user *user);
 /* Memory that a process has, what it shares included; 0 when that is not known. */
 uint64_t os_resident_bytes(pid_t pid);
 
+/* What of standard input, output and error is closed becomes /dev/null: the next file that is opened would be it. */
+void os_standard_files(void);
+
 /* "exit code 3" or "signal 11 (Segmentation fault)". */
 void os_describe_status(int wait_status, char *out, size_t size);
 

@@ -187,6 +187,30 @@ def help_is_where_people_look_for_it():
 
 
 @test
+def what_could_not_be_printed_is_no_success():
+    """A key that was to be in a file on a full disk, for one: its program said that all is well."""
+    with open('/dev/full', 'w') as full:
+        for words in (('dkim', 'gened25519'), ('version',), ('helpall',)):
+            r = subprocess.run([MOX, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=WAIT)
+            assert r.returncode == 1 and r.stderr == 'mox: not all that was to be printed could be written\n', (words, r)
+        with running() as s:
+            s.stop()
+            r = subprocess.run([MOX, '-config', os.path.join(s.dir, 'mox.conf'), 'bumpuidvalidity', 'mox'], stdout=full,
+                               stderr=subprocess.PIPE, text=True, timeout=WAIT)
+            assert r.returncode == 1 and r.stderr.count('\n') == 1, r
+    # A reader that has seen enough is no failure to tell of.
+    r = subprocess.run('"$MOX" helpall | head -n 1', shell=True, capture_output=True, text=True, env=dict(os.environ, MOX=MOX))
+    assert r.stdout == '# mox serve\n' and not r.stderr, r
+    # No file that is opened gets a number that is printed to.
+    with directory() as d:
+        os.mkfifo(d + '/message')
+        p = subprocess.Popen([MOX, 'message', 'parse', d + '/message'], preexec_fn=lambda: os.closerange(0, 3))
+        with open(d + '/message', 'wb'):  # it waits for this
+            assert [os.readlink('/proc/%d/fd/%d' % (p.pid, fd)) for fd in range(3)] == ['/dev/null'] * 3
+        assert p.wait(WAIT) == 0
+
+
+@test
 def a_domain_has_letters_of_its_own():
     with directory() as d:
         r = mox('quickstart', '-skipdial', '-hostname', HOST, 'jörg@münchen.example', USER, cwd=d)
