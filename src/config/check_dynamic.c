@@ -312,6 +312,23 @@ static void check_fraction(struct check *c, const struct sconf_node *parent, con
         problem_add(c->problems, c->file, n, "%s must be between 0 and %g", key, max);
 }
 
+static void check_capabilities(struct check *c, const struct sconf_node *names)
+{
+    enum { MAX_BYTES = 2000 }; // with a space between them, IPC_MAX_TEXT
+    size_t total = 0;
+
+    SCONF_EACH (n, names) {
+        total += n->value.n + 1;
+        for (size_t i = 0; i < n->value.n; i++)
+            if (n->value.p[i] != ascii_upper(n->value.p[i]) || n->value.p[i] == ' ') {
+                note(c, n, "capability names are in upper case, one on each line");
+                break;
+            }
+    }
+    if (total > MAX_BYTES)
+        note(c, names, "too many capability names");
+}
+
 static void check_account_entry(struct check *c, const struct sconf_node *account,
                                 struct map *addresses)
 {
@@ -365,12 +382,7 @@ static void check_account_entry(struct check *c, const struct sconf_node *accoun
     check_webhook(c, sconf_get(account, "OutgoingWebhook"));
     check_webhook(c, sconf_get(account, "IncomingWebhook"));
     check_routes(c, sconf_get(account, "Routes"));
-    SCONF_EACH (n, sconf_get(account, "IMAPCapabilitiesDisabled"))
-        for (size_t i = 0; i < n->value.n; i++)
-            if (n->value.p[i] != ascii_upper(n->value.p[i])) {
-                note(c, n, "capability names are in upper case");
-                break;
-            }
+    check_capabilities(c, sconf_get(account, "IMAPCapabilitiesDisabled"));
     SCONF_EACH (d, sconf_get(account, "Destinations"))
         check_destination(c, account, d, addresses);
 }

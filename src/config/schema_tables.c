@@ -422,7 +422,7 @@ static const struct field account_fields[] = {
     O("MaxFirstTimeRecipientsPerDay", INT, "Default: 200."),
     O("NoFirstTimeSenderDelay", BOOL, "Do not keep unknown senders waiting."),
     O("NoCustomPassword", BOOL, "Users get generated passwords only."),
-    O_STRINGS("IMAPCapabilitiesDisabled", "Names in upper case."),
+    O_STRINGS("IMAPCapabilitiesDisabled", "Not announced to this account's mail programs, and not enabled: names in upper case."),
     O_LIST("Routes", route, "For mail of this account."),
 };
 TABLE(account, account_fields);

@@ -156,7 +156,8 @@ enum web_kind {
     F(str, introbox, IPC_MAX_MAILBOX)                                                              \
     F(u8, keep_rejects, 1)                                                                         \
     F(u8, no_first_time_delay, 1)                                                                  \
-    F(u64, subjectpass_seconds, 0)
+    F(u64, subjectpass_seconds, 0)                                                                 \
+    F(str, imap_disabled, IPC_MAX_TEXT) /* capabilities, with a space between them */
 /* account: its junk filter, and the patterns of mailboxes that set junk flags. Millionths: _e6. */
 #define ipc_account_junk_FIELDS(F)                                                                 \
     F(u8, has_filter, 1)                                                                           \

@@ -2,6 +2,7 @@
 `mox serve` with a configuration of its own: addresses, and limits with their replies, from which localserve exempts
 programs on the own machine.
 """
+import concurrent.futures
 import pwd
 
 from serving import *
@@ -50,6 +51,50 @@ def addresses_lead_to_their_accounts():
         code, out, err = s.command('verifydata')
         assert (code, out) == (0, '2 accounts checked, no problems\n'), (out, err)
         assert s.command('stop')[0] == 0
+
+
+@test
+def addresses_differ_as_their_domain_says():
+    with serving() as s:
+        path = os.path.join(s.dir, 'domains.conf')
+        with open(path) as f:
+            text = f.read()
+        text = text.replace('\trest.example: nil\n', '''	rest.example: nil
+	case.example:
+		LocalpartCaseSensitive: true
+		LocalpartCatchallSeparators:
+			- +
+			- --
+''').replace('\t\t\tann@example.org: nil\n', '\t\t\tann@example.org: nil\n\t\t\tJo@case.example: nil\n').replace(
+            '\t\t\tbob@example.org: nil\n', '\t\t\tbob@example.org: nil\n\t\t\tjo@case.example: nil\n')
+        text = text.replace('\tbob:\n', '\tbob:\n\t\tIMAPCapabilitiesDisabled:\n\t\t\t- CONDSTORE\n\t\t\t- QRESYNC\n\t\t\t- IMAP4REV2\n')
+        with open(path + '.new', 'w') as f:
+            f.write(text)
+        os.rename(path + '.new', path)
+        s.wait_log('domains config reloaded')
+        pool = concurrent.futures.ThreadPoolExecutor(2)  # who guesses addresses waits for the answer
+        guesses = [pool.submit(deliver, s, to, code='550') for to in ('JO@case.example', 'jo-x@case.example')]
+        for to in ('Jo@case.example', 'Jo+x@CASE.example', 'Jo--y+z@case.example', 'jo@case.example', 'jo--+@case.example'):
+            deliver(s, to)
+        ann, bob = s.login('ann'), s.login('bob')
+        assert (count(ann), count(bob)) == (3, 2)
+        # A mail program that does wrong with an extension does not hear of it, whoever else does.
+        w = s.connect(IMAP)
+        w.line()
+        w.write('a LOGIN jo@case.example "bob password"\r\n')
+        said = w.imap_until('a')[-1] + ' '
+        w.write('b CAPABILITY\r\n')
+        for line in (said, w.imap_until('b')[-2] + ' '):
+            assert ' MOVE ' in line and ' IMAP4rev1 ' in line.replace('[CAPABILITY', ''), line
+            assert not any(name in line for name in ('CONDSTORE', 'QRESYNC', 'IMAP4rev2')), line
+        w.write('c ENABLE IMAP4rev2 UTF8=ACCEPT QRESYNC CONDSTORE\r\n')
+        assert w.imap_until('c')[-2] == '* ENABLED UTF8=ACCEPT'
+        w.write('d CAPABILITY\r\n')
+        w.imap_until('d')
+        w.close()
+        assert {'CONDSTORE', 'QRESYNC', 'IMAP4REV2'} <= set(ann.capability()[1][0].decode().upper().split())
+        for guess in guesses:
+            guess.result()
 
 
 def tls_versions(s, *args):

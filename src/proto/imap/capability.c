@@ -2,7 +2,7 @@
 
 #include "proto/imap/imap.h"
 
-void imap_capabilities_put(struct buf *out)
+static void put_all(struct buf *out)
 {
     BUF_PUT(out, "IMAP4rev2 IMAP4rev1 ENABLE LITERAL+ IDLE SASL-IR BINARY UNSELECT UIDPLUS ESEARCH "
                  "SEARCHRES MOVE UTF8=ACCEPT LIST-EXTENDED SPECIAL-USE CREATE-SPECIAL-USE "
@@ -11,6 +11,38 @@ void imap_capabilities_put(struct buf *out)
     buf_put_u64(out, IMAP_APPEND_LIMIT);
     BUF_PUT(out, " CONDSTORE QRESYNC STATUS=SIZE QUOTA QUOTA=RES-STORAGE NAMESPACE "
                  "COMPRESS=DEFLATE MULTIAPPEND PREVIEW REPLACE SAVEDATE OBJECTID");
+}
+
+bool imap_has_name(struct str names, struct str name)
+{
+    struct str word;
+
+    while (str_next(&names, ' ', &word))
+        if (word.n && str_eq_ci(word, name))
+            return true;
+    return false;
+}
+
+void imap_capabilities_put(struct buf *out, struct str without)
+{
+    AUTO_BUF all = BUF_LIMIT(4096);
+    struct str left, name;
+    bool is_first = true;
+
+    if (!without.n) {
+        put_all(out);
+        return;
+    }
+    put_all(&all);
+    left = buf_str(&all);
+    while (str_next(&left, ' ', &name)) {
+        if (imap_has_name(without, name))
+            continue;
+        if (!is_first)
+            buf_put_char(out, ' ');
+        buf_put(out, name);
+        is_first = false;
+    }
 }
 
 bool imap_is_command(struct str name)

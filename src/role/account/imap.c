@@ -14,6 +14,7 @@
 #include "os/fd.h"
 #include "proto/imap/capability.h"
 #include "role/account/imap_conn.h"
+#include "role/account/rules.h"
 #include "text/encode.h"
 
 /* --- replies --------------------------------------------------------------------------------------- */
@@ -186,11 +187,20 @@ static bool wait_command(struct imap_conn *c)
 
 /* --- simple commands ------------------------------------------------------------------------------- */
 
+// IMAPCapabilitiesDisabled of the account: for clients that do wrong with what is announced.
+static void put_capabilities(struct imap_conn *c)
+{
+    struct rules *rules = rules_get();
+
+    imap_capabilities_put(&c->out, rules_account(rules)->imap_disabled);
+    rules_put(rules);
+}
+
 static void cmd_capability(struct imap_conn *c, struct imap_parser *p)
 {
     (void)p;
     BUF_PUT(&c->out, "* CAPABILITY ");
-    imap_capabilities_put(&c->out);
+    put_capabilities(c);
     BUF_PUT(&c->out, "\r\n");
     done(c);
 }
@@ -231,15 +241,19 @@ static void cmd_enable(struct imap_conn *c, struct imap_parser *p)
 {
     AUTO_BUF enabled = BUF_LIMIT(1024);
     struct imap_words words;
+    struct rules *rules;
     bool has_modseq = false;
 
     if (!imap_space(p) || !imap_enable_arguments(p, &words)) {
         imap_bad(c, str_of(c->e.text));
         return;
     }
+    rules = rules_get();
     for (size_t i = 0; i < words.n; i++) {
         struct str word = words.items[i];
 
+        if (imap_has_name(rules_account(rules)->imap_disabled, word))
+            continue;
         if (str_eq(word, STR("IMAP4REV2")) && !c->has_rev2) {
             c->has_rev2 = c->has_utf8 = true;
             BUF_PUT(&enabled, " IMAP4rev2");
@@ -253,6 +267,7 @@ static void cmd_enable(struct imap_conn *c, struct imap_parser *p)
             has_modseq = true;
         }
     }
+    rules_put(rules);
     if (has_modseq && !c->has_condstore)
         BUF_PUT(&enabled, " CONDSTORE");
     BUF_PUT(&c->out, "* ENABLED");
@@ -583,11 +598,11 @@ static void run(void *ctx)
     } else if (c->tag.n) {
         put_tagged(c, "OK");
         BUF_PUT(&c->out, "[CAPABILITY ");
-        imap_capabilities_put(&c->out);
+        put_capabilities(c);
         BUF_PUT(&c->out, "] login done\r\n");
     } else { // the client's key has logged it in before it said anything
         BUF_PUT(&c->out, "* PREAUTH [CAPABILITY ");
-        imap_capabilities_put(&c->out);
+        put_capabilities(c);
         BUF_PUT(&c->out, "] mox imap welcomes ");
         buf_put(&c->out, c->login);
         BUF_PUT(&c->out, "\r\n");

@@ -29,12 +29,16 @@ static void put_rules(const struct sconf_node *account, struct buf *out)
     const struct sconf_node *filter = sconf_get(account, "JunkFilter");
     const struct sconf_node *params = sconf_get(filter, "Params");
     const struct sconf_node *flags = sconf_get(account, "AutomaticJunkFlags");
+    AUTO_BUF disabled = BUF_LIMIT(IPC_MAX_TEXT);
 
+    SCONF_EACH (n, sconf_get(account, "IMAPCapabilitiesDisabled"))
+        buf_printf(&disabled, "%s%.*s", disabled.n ? " " : "", STR_FMT(n->value));
     COMPILED_PUT(out, account_rules, .rejects_mailbox = sconf_text(account, "RejectsMailbox"),
                  .introbox = sconf_text(account, "Introbox"),
                  .keep_rejects = sconf_bool(account, "KeepRejects"),
                  .no_first_time_delay = sconf_bool(account, "NoFirstTimeSenderDelay"),
-                 .subjectpass_seconds = seconds(sconf_get(account, "SubjectPass"), "Period"));
+                 .subjectpass_seconds = seconds(sconf_get(account, "SubjectPass"), "Period"),
+                 .imap_disabled = buf_str(&disabled));
     COMPILED_PUT(out, account_junk, .has_filter = filter != NULL,
                  .method = str_eq(sconf_text(filter, "Method"), STR("words")),
                  .onegrams = sconf_bool(params, "Onegrams"),

@@ -36,7 +36,7 @@ static void put_capabilities(struct imap_stranger *c)
 {
     const struct session *s = c->s;
 
-    imap_capabilities_put(out(c));
+    imap_capabilities_put(out(c), STR(""));
     if (s->port->tls == LISTENER_TLS_STARTTLS && !s->is_tls)
         BUF_PUT(out(c), " STARTTLS");
     buf_put(out(c), s->is_tls || !s->port->require_tls ? STR(" AUTH=PLAIN")
