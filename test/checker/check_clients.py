@@ -553,6 +553,8 @@ def run_seed(world, is_parked):
     if is_parked and not world.failure:
         parked_round(world, walkers)
     counts = {}
+    # Commands of connections that were dropped are done whenever their turn comes.
+    wait_idle(server.pids('mox: front') + server.pids('mox: account mox'))
     if not world.failure:
         counts = compare(world, walkers)
     for w in walkers:

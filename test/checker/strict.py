@@ -710,7 +710,8 @@ class Client:
         for m, heard in c.silent.items():
             if m in failed or m.flags is None:
                 continue
-            if c.status == 'NO' and not heard:  # it may be one of those that are gone
+            # It may be one of those that are gone: with CONDSTORE each of the others is told of.
+            if not heard and (c.status == 'NO' or c.is_uid and self.has_condstore):
                 m.flags = None
                 continue
             last = next(((q, f) for q, f in reversed(heard) if f is not None), None)

@@ -95,6 +95,27 @@ def descendants(pid):
     return found
 
 
+def threads_of(pids):
+    """The state and the number of waits of each of their threads."""
+    found = {}
+    for pid in pids:
+        for t in os.listdir('/proc/%d/task' % pid):
+            with contextlib.suppress(OSError), open('/proc/%d/task/%s/status' % (pid, t)) as f:
+                status = f.read()
+                found[t] = re.search(r'^State:\t(.)', status, re.M)[1], re.search(r'^voluntary_ctxt_switches:\t(\d+)', status, re.M)[1]
+    return found
+
+
+def wait_idle(pids):
+    """Until these processes have done all that anybody has asked of them: no thread runs, nor did one between two looks."""
+    def are_idle():
+        now = threads_of(pids)
+        time.sleep(0.01)
+        return all(state == 'S' for state, _ in now.values()) and threads_of(pids) == now
+
+    eventually(are_idle, lambda: threads_of(pids))
+
+
 def cpu_seconds(*pids):
     """What these processes have computed so far, whatever else the machine has to do."""
     return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)  # CPUCLOCK_SCHED of all its threads

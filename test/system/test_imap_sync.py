@@ -149,6 +149,27 @@ def unchangedsince():
 
 
 @test
+def a_message_that_is_expunged_beside_a_store():
+    """Before it or the moment after: the change is told with a modseq of its own, or the message is gone."""
+    w, v = session(enable='CONDSTORE'), session()
+    fresh(w, 'beside')
+    for c in (w, v):
+        c.imap_cmd('a SELECT beside')
+    for i in range(60):
+        append(v, 'beside', 1, '\\Deleted')
+        for c in (w, v):
+            c.imap_cmd('b NOOP')
+        uid, modseq = map(int, re.search(r'UID (\d+) MODSEQ \((\d+)\)', w.imap_cmd('c FETCH 1 (UID MODSEQ)')[0]).groups())
+        for c, line in ((w, 'd STORE 1 +FLAGS.SILENT (\\Seen)'), (v, 'd UID EXPUNGE %d' % uid))[::1 if i % 2 else -1]:
+            c.write(line + '\r\n')
+        lines = w.imap_until('d')
+        assert lines[-1].startswith('d NO [EXPUNGEISSUED]') or int(re.search(r'MODSEQ \((\d+)\)', lines[0])[1]) > modseq, lines
+        v.imap_until('d')
+        for c in (w, v):
+            c.imap_cmd('e NOOP')
+
+
+@test
 def silence_does_not_hide_other_changes():
     w, v = session(), session()
     fresh(w, 'silent', 3)

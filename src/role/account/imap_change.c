@@ -102,6 +102,17 @@ static bool note_failed(void *ctx, uint32_t uid)
     return true;
 }
 
+// The view is newer than the store's change: which has not come to a message there, did to one that somebody
+// expunged the moment after. It is gone, as one that went before.
+static void drop_gone(struct stored *s)
+{
+    for (size_t i = 0; i < s->rows->n; i++)
+        if ((s->state[i] & STORED_FOUND) && s->c->view->rows[s->rows->at[i]].modseq < s->after[i]) {
+            s->state[i] = 0;
+            s->n_found--;
+        }
+}
+
 // What the messages look like now: for all when not silent, and modseqs in any case.
 static void put_stored(struct imap_conn *c, const struct stored *s, bool is_silent)
 {
@@ -177,6 +188,7 @@ void cmd_store(struct imap_conn *c, struct imap_parser *p, bool is_uid)
         imap_store_failed(c, &e, NULL);
         return;
     }
+    drop_gone(&s);
     put_stored(c, &s, a.is_silent);
     reply_stored(c, &s, is_uid);
 }
