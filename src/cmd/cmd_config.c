@@ -122,6 +122,8 @@ int cmd_config_test(int argc, char **argv)
         (void)fail(&e, ERR_SYNTAX, "the configuration names what cannot be used");
         return cmd_fail(&e);
     }
+    config_put_idle(&config, &problems);
+    fwrite(problems.p, 1, problems.n, stderr);
     puts("config OK");
     return 0;
 }

@@ -20,6 +20,12 @@ MUST_USE bool config_load(struct arena *a, struct str main_name, struct str main
                           struct str domains_name, struct str domains_text, struct config *out,
                           struct buf *problems);
 
+/*
+ * Lines as those of problems, of settings that are right and do nothing here: who comes from upstream, where they do,
+ * would wait for it.
+ */
+void config_put_idle(const struct config *c, struct buf *out);
+
 /* The quota of an account in bytes, 0 for none. */
 uint64_t config_quota(const struct config *c, const struct sconf_node *account);
 

@@ -43,6 +43,45 @@ TEST(config_all_problems_at_once)
     CHECK(str_find_str(buf_str(&problems), STR("the list is there twice")) > 0);
 }
 
+static struct str replaced(struct arena *a, struct str text, struct str from, struct str to)
+{
+    ptrdiff_t at = str_find_str(text, from);
+
+    CHECK(at >= 0);
+    return arena_printf(a, "%.*s%.*s%.*s", (int)at, text.p, STR_FMT(to),
+                        STR_FMT(str_from(text, (size_t)at + from.n)));
+}
+
+TEST(config_says_what_does_nothing)
+{
+    static const struct str listener =
+        STR_("Listeners:\n\tother:\n\t\tIPs:\n\t\t\t- 127.0.0.2\n\t\tTLS:\n\t\t\tMinVersion: TLSv1.1\n"
+             "\t\t\tKeyCerts:\n\t\t\t\t-\n\t\t\t\t\tCertFile: a\n\t\t\t\t\tKeyFile: b\n"
+             "\t\tSMTP:\n\t\t\tEnabled: true\n\t\t\tTLSSessionTicketsDisabled: false\n"
+             "\t\tPprofHTTP:\n\t\t\tEnabled: true\n");
+    static const struct str said[] = {
+        STR_("MinVersion has no effect"), STR_("TLSSessionTicketsDisabled has no effect"), STR_("PprofHTTP has no effect"),
+        STR_("IncomingWebhook has no effect"),
+    };
+    AUTO_ARENA a = ARENA_LIMIT(32 << 20);
+    AUTO_BUF m = BUF_LIMIT(1 << 20);
+    AUTO_BUF d = BUF_LIMIT(1 << 20);
+    AUTO_BUF problems = BUF_LIMIT(1 << 20);
+    AUTO_BUF idle = BUF_LIMIT(1 << 20);
+    struct config c;
+
+    config_localserve(&m, &d, &localhost_ip, 1);
+    CHECK(config_load(&a, STR("mox.conf"), buf_str(&m), STR("domains.conf"), buf_str(&d), &c, &problems));
+    config_put_idle(&c, &idle);
+    CHECK_STR(buf_str(&idle), STR(""));
+    CHECK(config_load(&a, STR("mox.conf"), replaced(&a, buf_str(&m), STR("Listeners:\n"), listener), STR("domains.conf"),
+                      replaced(&a, buf_str(&d), STR("\tmox:\n"),
+                               STR("\tmox:\n\t\tIncomingWebhook:\n\t\t\tURL: http://localhost/\n")), &c, &problems));
+    config_put_idle(&c, &idle);
+    for (size_t i = 0; i < COUNT(said); i++)
+        CHECK_CASE(str_find_str(buf_str(&idle), said[i]) > 0, i);
+}
+
 // One change to the good domains.conf each, and a part of what must be said about it.
 TEST(config_rules)
 {

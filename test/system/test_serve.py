@@ -165,14 +165,16 @@ def certificates_are_used_when_their_files_change():
 
 
 @test
-def services_that_are_not_there_are_named():
+def settings_that_do_nothing_are_named():
     with serving() as s:
-        assert 'does not have' not in s.log_text()
+        assert 'does nothing' not in s.log_text() and s.command('config', 'test')[1:] == ('config OK\n', '')
         s.stop()
         s.set_conf('\t\tSMTP:\n', '\t\tPprofHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
         start = len(s.log_text())
         s.start()
-        assert 'services=PprofHTTP' in s.log_text(start)
+        assert re.search(r'a setting that does nothing".*mox\.conf:\d+: PprofHTTP has no effect', s.log_text(start))
+        code, out, err = s.command('config', 'test')
+        assert (code, out) == (0, 'config OK\n') and re.search(r'mox\.conf:\d+: PprofHTTP has no effect: ', err), err
 
 
 @test

@@ -458,9 +458,18 @@ def its_configuration_opens_unchanged():
             r = subprocess.run([MOX, '-config', d + '/config/mox.conf', 'config', 'test'], capture_output=True, text=True, timeout=WAIT)
             return r.returncode, r.stdout, r.stderr
 
-        assert tested() == (0, 'config OK\n', ''), tested()
         path = d + '/config/mox.conf'
         text = open(path).read()
+        code, out, err = tested()
+        assert 'there is no user "mox"' in err or code == 0  # it is wanted
+        text = text.replace('User: mox\n', 'User: nobody\n')
+        with open(path, 'w') as f:
+            f.write(text)
+        code, out, err = tested()
+        assert (code, out) == (0, 'config OK\n'), err
+        # What does nothing here is said, and nothing else.
+        assert sorted(re.findall(r'\.conf:\d+: (\w+) has no effect: ', err)) == ['IncomingWebhook', 'OutgoingWebhook', 'PprofHTTP'], err
+        assert err.count('\n') == 3, err
         old = re.sub(r'InitialMailboxes:\n(?:\t.*\n)+', 'DefaultMailboxes:\n\t- Sent\n\t- Lists\n', text)
         assert old != text
         for changed, code in ((old, 0), (text.replace('NoRequireTLS', 'NoRequireTls'), 1)):

@@ -50,6 +50,18 @@ static _Noreturn void finish(bool is_ok, struct str problems)
     exit(0);
 }
 
+static void warn_of_idle(const struct config *config)
+{
+    AUTO_BUF lines = BUF_LIMIT(1 << 20);
+    struct str left, line;
+
+    config_put_idle(config, &lines);
+    left = buf_str(&lines);
+    while (str_next(&left, '\n', &line))
+        if (line.n)
+            LOG(LOG_WARN, "mox", "a setting that does nothing", LOG_S("where", line));
+}
+
 static bool has_service(const struct sconf_node *root, const char *service)
 {
     SCONF_EACH (l, sconf_get(root, "Listeners"))
@@ -207,23 +219,6 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
         }
         nth++;
     }
-}
-
-// What is switched on and this version does not have: better said at start than wondered about.
-static void note_not_served(const struct sconf_node *l)
-{
-    static const char *const services[] = {"PprofHTTP"};
-    AUTO_BUF names = BUF_LIMIT(1024);
-
-    for (size_t i = 0; i < COUNT(services); i++)
-        if (sconf_bool(sconf_get(l, services[i]), "Enabled")) {
-            if (names.n)
-                BUF_PUT(&names, " ");
-            buf_put(&names, str_of(services[i]));
-        }
-    if (names.n)
-        LOG(LOG_WARN, "mox", "services that this version does not have are not served",
-            LOG_S("listener", l->key), LOG_S("services", buf_str(&names)));
 }
 
 // A limit that is not set, or zero, is the usual one; localserve has none then: whoever tests a
@@ -462,8 +457,6 @@ static void compile(struct compile *c)
     SCONF_EACH (l, sconf_get(c->config->main.root, "Listeners")) {
         put_listener(c, l);
         put_http_ports(c, l);
-        if (!c->files.is_localserve)
-            note_not_served(l);
     }
     put_accounts(c);
     put_initial_mailboxes(c);
@@ -536,6 +529,7 @@ _Noreturn void config_main(void)
     if (!config_load(&a, c.files.main_name, texts[0], c.files.domains_name, texts[1], &config,
                      &problems))
         finish(false, buf_str(&problems));
+    warn_of_idle(&config);
     c.a = &a;
     c.config = &config;
     compile(&c);
