@@ -1,5 +1,7 @@
 #include "proto/smtp/smtp.h"
 
+#include "base/cur.h"
+
 enum { REPLY_WIDTH = 510, REPLY_CUT_FROM = 400 };
 
 // Where to cut a line that is too long: at a space when there is one late enough.
@@ -13,8 +15,20 @@ static size_t cut_at(struct str text, size_t room)
     return room;
 }
 
+bool smtp_is_enhanced(struct str text)
+{
+    uint64_t subject, detail;
+    struct cur c = cur_of(text);
+    int class = cur_next(&c);
+
+    return text.n <= sizeof "5.999.999" - 1 && (class == '2' || class == '4' || class == '5') && cur_skip(&c, '.') &&
+           cur_u64(&c, 999, &subject) && cur_skip(&c, '.') && cur_u64(&c, 999, &detail) && !cur_left(&c);
+}
+
 void smtp_reply_put(struct buf *out, unsigned code, struct str enhanced, struct str text)
 {
+    if (!smtp_is_enhanced(enhanced))
+        enhanced = STR("");
     do {
         ptrdiff_t lf = str_find(text, '\n');
         struct str line = lf == STR_NONE ? text : str_sub(text, 0, (size_t)lf);

@@ -106,5 +106,7 @@ void smtp_data_feed(struct smtp_data *d, struct str *in, struct buf *out);
 /* No more bytes come, after the last chunk: a CR at the very end is bare. */
 void smtp_data_end(struct smtp_data *d, struct buf *out);
 
-/* One reply, in as many lines as needed: "250-2.0.0 text". enhanced may be empty. */
+/* Whether it is a status code such as "5.1.1" (RFC 3463 2). */
+bool smtp_is_enhanced(struct str text);
+/* One reply, in as many lines as needed: "250-2.0.0 text". enhanced is left out when it is none. */
 void smtp_reply_put(struct buf *out, unsigned code, struct str enhanced, struct str text);

@@ -428,10 +428,27 @@ TEST(smtp_chunks)
         }
 }
 
+TEST(smtp_enhanced_status_codes)
+{
+    static const struct str good[] = {STR_("2.0.0"), STR_("4.3.0"), STR_("5.1.1"), STR_("5.7.30"), STR_("5.999.999")};
+    static const struct str bad[] = {STR_(""), STR_("5"), STR_("5.1"), STR_("5.1."), STR_("3.0.0"), STR_("1.0.0"), STR_("6.0.0"), STR_("5.1000.1"), STR_("5..1"),
+                                     STR_("5.1.1 "), STR_("5.1.1\r\n"), STR_("5.1.1\0"), STR_(" 5.1.1"), STR_("5.1.-1"), STR_("5.1.000000001"), STR_("05.1.1")};
+
+    for (size_t i = 0; i < COUNT(good) + COUNT(bad); i++) {
+        AUTO_EXACT text = exact_copy(i < COUNT(good) ? good[i] : bad[i - COUNT(good)]);
+
+        CHECK_CASE(smtp_is_enhanced(text.str) == (i < COUNT(good)), i);
+    }
+}
+
 TEST(smtp_replies_cannot_be_split)
 {
     AUTO_BUF b = BUF_LIMIT(5000);
     AUTO_BUF text = BUF_LIMIT(5000);
+
+    smtp_reply_put(&b, 550, STR("5.1.1\r\n250 ok"), STR("no"));
+    CHECK_STR(buf_str(&b), STR("550 no\r\n"));
+    buf_reset(&b);
 
     smtp_reply_put(&b, 550, STR("5.1.1"), STR("no \r250 ok"));
     CHECK_STR(buf_str(&b), STR("550 5.1.1 no ?250 ok\r\n"));

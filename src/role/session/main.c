@@ -12,45 +12,23 @@
 #include "os/process.h"
 #include "policy/psl.h"
 #include "role/certificates.h"
-#include "role/granted.h"
 #include "role/session/session.h"
 #include "role/template.h"
 
 static struct tls_server *servers[ROLE_MAX_GIVEN]; // by listener index
 static struct session *current;                    // the one session of a forked child
 
-static struct granted granted(struct session *s)
-{
-    return (struct granted){ROLE_SESSION, &s->monitor, s->packet, SESSION_IPC_TIMEOUT_MS};
-}
-
 static bool sign(void *ctx, uint32_t key, int type, unsigned parameter, struct str digest, struct buf *out,
                  struct err *e)
 {
     const struct granted_operation op = {key, type, parameter, digest};
-    struct granted g = granted(current);
+    struct granted g = session_granted(current);
 
     (void)ctx;
     return granted_sign(&g, &current->keys, &op, out, e);
 }
 
 static const struct key_signer signer = {NULL, sign};
-
-bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
-                   enum role peer, struct err *e)
-{
-    struct granted g = granted(s);
-
-    return granted_service(&g, service, peer, out, e);
-}
-
-bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)
-{
-    struct granted g = granted(s);
-
-    return IPC_SEND(&s->monitor, deliver_open, NULL, 0, e, .grant = grant) &&
-           granted_take(&g, ROLE_ACCOUNT, out, e);
-}
 
 static const char *protocol_name(uint8_t protocol)
 {

@@ -1,7 +1,40 @@
 /*
- * What a session asks of auth, the queue, the accounts and the DNS: one function, one conversation.
+ * What a session asks of the monitor, auth, the queue, the accounts and the DNS: one function, one conversation.
  */
 #include "role/session/session.h"
+
+struct granted session_granted(struct session *s)
+{
+    return (struct granted){ROLE_SESSION, &s->monitor, s->packet, SESSION_IPC_TIMEOUT_MS};
+}
+
+bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
+                   enum role peer, struct err *e)
+{
+    struct granted g = session_granted(s);
+
+    return granted_service(&g, service, peer, out, e);
+}
+
+bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out, struct err *e)
+{
+    struct granted g = session_granted(s);
+
+    return IPC_SEND(&s->monitor, deliver_open, NULL, 0, e, .grant = grant) &&
+           granted_take(&g, ROLE_ACCOUNT, out, e);
+}
+
+// What others would have the client told is a reply that may be given here.
+static bool is_reply(unsigned code, struct err *e)
+{
+    return code == 250 || (code >= 400 && code <= 599) || fail(e, ERR_SYNTAX, "%u is no reply", code);
+}
+
+static bool hear_verdict(struct session *s, struct channel *from, struct ipc_verdict *v, struct err *e)
+{
+    return channel_expect(from, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
+           ipc_verdict_get(s->packet->body, v, e) && is_reply(v->code, e);
+}
 
 static bool hear_auth(struct session *s, enum ipc_outcome *outcome, struct str *text, struct err *e)
 {
@@ -45,7 +78,7 @@ bool session_check_rcpt(struct session *s, struct str reverse_path, struct str l
            IPC_SEND(&s->auth, rcpt_check, NULL, 0, e, .reverse_path = reverse_path,
                     .localpart = localpart, .domain = domain) &&
            channel_expect(&s->auth, IPC_rcpt_reply, s->packet, SESSION_IPC_TIMEOUT_MS, e) &&
-           ipc_rcpt_reply_get(s->packet->body, r, e);
+           ipc_rcpt_reply_get(s->packet->body, r, e) && is_reply(r->code, e);
 }
 
 bool session_check_from(struct session *s, struct str localpart, struct str domain,
@@ -124,8 +157,7 @@ bool session_enqueue(struct session *s, const struct ipc_submit *envelope,
                       .relay = recipients[i].relay))
             return false;
     return IPC_SEND(&s->queue, submit_data, &fd, 1, e, .size = size) &&
-           channel_expect(&s->queue, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
-           ipc_verdict_get(s->packet->body, v, e);
+           hear_verdict(s, &s->queue, v, e);
 }
 
 static bool send_findings(struct channel *account, const struct ipc_findings *f, struct err *e)
@@ -150,8 +182,7 @@ bool session_offer(struct session *s, uint32_t grant, const struct ipc_findings 
 bool session_hear_verdict(struct session *s, struct channel *account, struct ipc_verdict *v,
                           struct err *e)
 {
-    return channel_expect(account, IPC_verdict, s->packet, SESSION_DELIVERY_TIMEOUT_MS, e) &&
-           ipc_verdict_get(s->packet->body, v, e);
+    return hear_verdict(s, account, v, e);
 }
 
 bool session_commit(struct channel *account, struct err *e)

@@ -7,6 +7,7 @@
 #include "crypto/stream.h"
 #include "ipc/dkim.h"
 #include "ipc/resolve.h"
+#include "role/granted.h"
 #include "role/start.h"
 
 enum {
@@ -73,20 +74,6 @@ bool session_has_input(const struct session *s);
  */
 bool session_start_tls(struct session *s, struct str text);
 
-/* --- main.c -------------------------------------------------------------------------------------- */
-
-/* Asks the monitor for a channel to a service, unless there is one. */
-MUST_USE bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
-                            enum role peer, struct err *e);
-/*
- * Whoever answers DNS questions: resolve, by a channel of its own that is asked for at the first
- * one, which takes the session's packet.
- */
-struct dns session_dns(struct session *s);
-/* A channel for one delivery. */
-MUST_USE bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out,
-                                    struct err *e);
-
 /* --- login.c ------------------------------------------------------------------------------------- */
 
 enum { SESSION_LOGIN_LINE = 12288 }; // RFC 4954 4
@@ -122,6 +109,20 @@ enum session_login session_login_by_key(struct session *s, enum ipc_outcome *out
                                         struct str *text);
 
 /* --- peers.c: what is asked of other processes ----------------------------------------------------- */
+
+/* How the monitor is asked. */
+struct granted session_granted(struct session *s);
+/* Asks the monitor for a channel to a service, unless there is one. */
+MUST_USE bool session_grant(struct session *s, enum ipc_service service, struct channel *out,
+                            enum role peer, struct err *e);
+/*
+ * Whoever answers DNS questions: resolve, by a channel of its own that is asked for at the first
+ * one, which takes the session's packet.
+ */
+struct dns session_dns(struct session *s);
+/* A channel for one delivery. */
+MUST_USE bool session_open_delivery(struct session *s, uint32_t grant, struct channel *out,
+                                    struct err *e);
 
 /*
  * auth: a message of an exchange; with a mechanism it begins one, and response may be NULL. text is in
