@@ -9,7 +9,7 @@
 #include "base/ip.h"
 #include "base/str.h"
 
-enum { NET_ADDRESS_TEXT = 64 };
+enum { NET_ADDRESS_TEXT = 64, NET_KEEPALIVE_SECONDS = 300 };
 
 /* A listening socket on an IPv4 or IPv6 address; port 0 lets the kernel choose. -1 on failure. */
 int net_listen(struct str ip, unsigned port, struct err *e);
