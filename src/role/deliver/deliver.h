@@ -119,7 +119,10 @@ struct deliver {
 
 int deliver_timeout(const struct deliver *d, int ms);
 
-/* --- main.c ------------------------------------------------------------------------------------- */
+/* --- serve.c ------------------------------------------------------------------------------------ */
+
+/* Takes what the queue has for one destination, until it has no more; the channel to it is closed then. */
+void deliver_serve(struct deliver *d);
 
 /*
  * Whether a message may be ended at the server: when the results of the one before it are noted, which is waited
