@@ -2,7 +2,8 @@
  * export mbox, export maildir, export archive: an account's mail as files of other programs, read from its
  * database; the server may be running.
  *
- * A file has another name until it is whole. One that is there stays, so that an export that broke off goes on.
+ * A file has another name until it is whole and on the disk. One that is there stays, so that an export that broke off, by
+ * a power cut even, goes on.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +23,8 @@
 #include "os/file.h"
 #include "proto/imap/imap.h"
 
+// Messages of a maildir are synced together: one by one is a tenth as fast, and worse beside a server at work.
+enum { GROUP = 10000, GROUP_BYTES = 256 << 20 };
 enum { DIR_MODE = 0700, FILE_MODE = 0600, PROGRESS = 1000, MOST_ERRORS = 1 << 20 };
 
 struct row {
@@ -36,6 +39,11 @@ struct rows {
     size_t n, cap;
 };
 
+/* A file that is written, and has its name when it is on the disk. */
+struct unnamed {
+    const char *beside, *path;
+};
+
 struct export {
     struct store_reader *r;
     int to;                             // the directory; with an archive not used
@@ -43,6 +51,10 @@ struct export {
     bool is_mbox;
     uint64_t n, n_there;
     struct map there; // of a maildir: its messages by their names without flags
+    struct unnamed *group;
+    size_t n_group, cap_group;
+    uint64_t group_bytes;
+    struct arena group_arena;
     struct buf message, out;
     struct buf errors; // of an archive: messages that cannot be read, for errors.txt
 };
@@ -102,21 +114,50 @@ static struct str name_of(struct arena *a, const struct row *row)
     return arena_printf(a, "%lld.%llu_%u.mox", (long long)row->received_unix, (unsigned long long)row->email, row->uid);
 }
 
+static void forget_group(struct export *x)
+{
+    x->group = NULL;
+    x->n_group = x->cap_group = 0;
+    x->group_bytes = 0;
+    arena_reset(&x->group_arena);
+}
+
+static bool name_group(struct export *x, struct err *e)
+{
+    bool is_ok = !x->n_group || syncfs(x->to) == 0 || fail_errno(e, "writing to the disk");
+
+    for (size_t i = 0; i < x->n_group && is_ok; i++)
+        is_ok = renameat(x->to, x->group[i].beside, x->to, x->group[i].path) == 0 ||
+                fail_errno(e, "naming %s", x->group[i].path);
+    if (is_ok)
+        forget_group(x);
+    return is_ok;
+}
+
+// What will have no name.
+static void drop_group(struct export *x)
+{
+    for (size_t i = 0; i < x->n_group; i++)
+        (void)unlinkat(x->to, x->group[i].beside, 0);
+    forget_group(x);
+}
+
 // Programs for maildirs pass over a name that begins with a dot. It is in the same folder, since Landlock lets no file
 // move between folders.
-static bool write_file(struct export *x, struct arena *a, struct str folder, struct str name, struct str bytes,
-                       struct err *e)
+static bool write_file(struct export *x, struct str folder, struct str name, struct str bytes, struct err *e)
 {
+    struct arena *a = &x->group_arena;
     const char *path = arena_cstring(a, arena_printf(a, "%.*s/%.*s", STR_FMT(folder), STR_FMT(name))),
                *beside = arena_cstring(a, arena_printf(a, "%.*s/.%.*s", STR_FMT(folder), STR_FMT(name)));
     AUTO_FD fd = openat(x->to, beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 
     if (fd < 0)
         return fail_errno(e, "making %s", beside);
-    if (os_write_all(fd, bytes, e) && (renameat(x->to, beside, x->to, path) == 0 || fail_errno(e, "naming it")))
-        return true;
-    (void)unlinkat(x->to, beside, 0);
-    return fail_in(e, "%s", path);
+    *ARENA_PUSH(a, x->group, &x->n_group, &x->cap_group) = (struct unnamed){beside, path};
+    x->group_bytes += bytes.n;
+    if (!os_write_all(fd, bytes, e))
+        return fail_in(e, "%s", path);
+    return (x->n_group < GROUP && x->group_bytes < GROUP_BYTES) || name_group(x, e);
 }
 
 static bool write_maildir(struct export *x, struct arena *a, struct str dir, const struct row *row,
@@ -133,7 +174,7 @@ static bool write_maildir(struct export *x, struct arena *a, struct str dir, con
         return mailarchive_begin(x->archive, arena_printf(a, "%.*s/%.*s", STR_FMT(folder), STR_FMT(buf_str(&name))),
                                  x->out.n, row->received_unix, e) &&
                mailarchive_put(x->archive, buf_str(&x->out), e);
-    return write_file(x, a, folder, buf_str(&name), buf_str(&x->out), e);
+    return write_file(x, folder, buf_str(&name), buf_str(&x->out), e);
 }
 
 // The message's bytes into x->message.
@@ -236,7 +277,7 @@ static bool prepare_maildir(struct export *x, struct arena *a, struct str path, 
     for (size_t i = 0; i < COUNT(folders); i++)
         if (!make_dirs(x, a, arena_printf(a, "%.*s/%s", STR_FMT(path), folders[i]), e))
             return false;
-    return write_file(x, a, path, STR("dovecot-keywords"), maildir_own_keywords, e) &&
+    return write_file(x, path, STR("dovecot-keywords"), maildir_own_keywords, e) &&
            look_into(x, a, path, "new", e) && look_into(x, a, path, "cur", e);
 }
 
@@ -396,11 +437,13 @@ static int export_inside(void *ctx)
     struct err e = {0};
     bool is_ok = (x->r = store_reader_open(&e)) &&
                  (!job->is_archive || (x->archive = mailarchive_create(job->archive, job->kind, &e))) &&
-                 export_all(x, job->wanted, job->is_single, &e) &&
+                 export_all(x, job->wanted, job->is_single, &e) && name_group(x, &e) &&
                  (!job->is_archive || (put_errors(x, &e) && mailarchive_finish(x->archive, &e)));
 
-    if (is_ok && job->is_archive && fsync(job->archive))
-        (void)fail_errno(&e, "writing the archive");
+    drop_group(x);
+    // The names of files, too.
+    if (is_ok && (job->is_archive ? fsync(job->archive) : syncfs(x->to)))
+        (void)fail_errno(&e, "writing to the disk");
     mailarchive_free(x->archive);
     store_reader_close(x->r);
     if (!e.kind && x->errors.n)
@@ -420,6 +463,7 @@ static bool export_from(struct job *job, const char *account, int *code, struct 
 static void init(struct export *x, bool is_mbox)
 {
     *x = (struct export){.to = -1, .is_mbox = is_mbox,
+                         .group_arena = ARENA_LIMIT(64 << 20),
                          .message = BUF_LIMIT((size_t)IMAP_APPEND_LIMIT + 65536),
                          .out = BUF_LIMIT(2 * ((size_t)IMAP_APPEND_LIMIT + 65536)),
                          .errors = BUF_LIMIT(MOST_ERRORS)};
@@ -428,6 +472,7 @@ static void init(struct export *x, bool is_mbox)
 static int finish(struct export *x, const struct err *e)
 {
     fd_close(&x->to);
+    arena_fini(&x->group_arena);
     buf_fini(&x->message);
     buf_fini(&x->out);
     buf_fini(&x->errors);

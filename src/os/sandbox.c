@@ -52,6 +52,8 @@ static const int file_calls[] = {
     SCMP_SYS(fchmod), SCMP_SYS(fstatfs), SCMP_SYS(msync), SCMP_SYS(rmdir),
 };
 
+static const int dir_calls[] = {SCMP_SYS(syncfs)};
+
 // openat2 has its flags in memory, where no filter sees them: without Landlock nobody may call it.
 static const int read_calls[] = {SCMP_SYS(openat2), SCMP_SYS(getdents64), SCMP_SYS(newfstatat), SCMP_SYS(sendfile)};
 
@@ -87,6 +89,7 @@ struct call_set {
 static const struct call_set call_sets[] = {
     {base_calls, COUNT(base_calls), 0},
     {file_calls, COUNT(file_calls), SANDBOX_FILES},
+    {dir_calls, COUNT(dir_calls), SANDBOX_DIRS},
     {read_calls, COUNT(read_calls), SANDBOX_READ},
     {write_calls, COUNT(write_calls), SANDBOX_WRITE},
     {thread_calls, COUNT(thread_calls), SANDBOX_THREADS},

@@ -11,7 +11,7 @@
 
 enum {
     SANDBOX_FILES = 1 << 0,   // open, create and remove files (Landlock limits where)
-    SANDBOX_DIRS = 1 << 13,   // with it: make directories there, too
+    SANDBOX_DIRS = 1 << 13,   // with it: make directories there, too, and sync all that was written
     SANDBOX_READ = 1 << 11,   // open files and directories to read them, and send them: only where Landlock says
     SANDBOX_WRITE = 1 << 12,  // write to files that it was given, anywhere in them, and sync them
     SANDBOX_THREADS = 1 << 1, // make threads

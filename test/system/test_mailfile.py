@@ -176,6 +176,18 @@ def an_import_whose_account_dies_is_repeated():
         assert len({part[1] for part in subjects if isinstance(part, tuple)}) == 6000
         c.logout()
         assert s.command('verifydata')[0] == 0
+        # No file has the name of a whole one before it is on the disk: after a power cut it would be an empty one, and counted as exported.
+        to = os.path.join(d, 'out')
+        export = ('-config', s.dir + '/mox.conf', 'export', 'maildir', '-single', to, s.dir + '/data/accounts/mox', 'Big')
+        p = in_step(s.mox, *export, env=s.env)
+        assert p.stderr.readline() == '1000...\n'
+        p.kill()
+        p.wait(WAIT)
+        names = os.listdir(to + '/Big/new')
+        assert len(names) > 900 and all(n.startswith('.') for n in names), len(names)
+        assert s.command(*export[2:])[2].splitlines()[-1] == '6000 exported'
+        names = os.listdir(to + '/Big/new')
+        assert len(names) == 6000 and not any(n.startswith('.') for n in names), len(names)
 
 
 @test
