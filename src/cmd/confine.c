@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -217,13 +218,28 @@ static bool enter_without_files(int socket, const struct confine_database *dbs, 
     return is_ok;
 }
 
-// Nothing that is made belongs to another than whose the directory is.
-static bool own(int fd, const struct confine_database *db)
+// Nothing that is made belongs to another than whose the directory is, from the first moment: given away later, it would be
+// root's when the command is killed in between, and the server could not open it.
+static int make_file(const struct confine_database *db, const char *name, int flags)
 {
-    struct stat dir, st;
+    const bool is_root = !geteuid();
+    struct stat dir;
+    int fd, error;
 
-    return geteuid() || (fstat(db->dir, &dir) == 0 && fstat(fd, &st) == 0 &&
-                         (st.st_uid == dir.st_uid || fchown(fd, dir.st_uid, dir.st_gid) == 0));
+    if (fstat(db->dir, &dir))
+        return -1;
+    if (is_root) {
+        (void)setfsgid(dir.st_gid);
+        (void)setfsuid(dir.st_uid);
+    }
+    fd = openat(db->dir, name, flags | O_CREAT | O_EXCL, 0600);
+    error = errno;
+    if (is_root) {
+        (void)setfsuid(0);
+        (void)setfsgid(0);
+    }
+    errno = error;
+    return fd;
 }
 
 // An error number, or 0 and *out.
@@ -236,8 +252,8 @@ static int open_for(const struct confine_database *db, const char *name, enum ho
     AUTO_FD fd = openat(db->dir, name, flags[how] | safe);
 
     if (fd < 0 && errno == ENOENT && may_make) {
-        fd = openat(db->dir, name, flags[how] | safe | O_CREAT | O_EXCL, 0600);
-        if (fd >= 0 && (!own(fd, db) || fsync(db->dir)))
+        fd = make_file(db, name, flags[how] | safe);
+        if (fd >= 0 && fsync(db->dir))
             return errno;
         if (fd < 0 && errno == EEXIST) // the server has made it meanwhile
             fd = openat(db->dir, name, flags[how] | safe);

@@ -453,6 +453,10 @@ def accounts_have_ids_of_their_own():
                     for name, at in (('queue', 5), ('auth', 4)):
                         path = os.path.join(s.dir, 'data', name)
                         assert {st.st_uid for _, st in files_in(path)} == {FIRST + at}, (args, name)
+                # They are whose they are to be from the first moment, not given away later: killed in between, root would have them.
+                r = subprocess.run(['setpriv', '--bounding-set=-chown', s.mox, '-config', s.dir + '/mox.conf', 'verifydata'],
+                                   capture_output=True, text=True, env=s.env, timeout=WAIT)
+                assert r.returncode == 0 and owners('ann', 'bob') == [ann, bob], r
                 assert len(os.listdir(d + '/maildir/Inbox/new')) == 2 and os.path.getsize(d + '/all.tgz')
                 s.start()
                 for args in (('verifydata',), ('backup', d + '/backup'), ('reparse', 'ann'), ('message', 'why', 'ann', 'Inbox', '1'),
