@@ -661,6 +661,9 @@ def tls_reports_are_posted():
             wanting(SSL_CERT_FILE=ca.file, MOX_DIAL_PRIVATE='1') as (world, s):
         s.stop()
         put_tls_results(s, yesterday, [('post.example', 'post.example', 0, 5, 2), ('gone.example', 'gone.example', 0, 0, 1)])
+        admin = os.path.join(s.dir, 'data', 'admin', 'admin.db')
+        with contextlib.closing(sqlite3.connect(admin)) as db, db:
+            db.execute("CREATE TRIGGER full BEFORE UPDATE ON web_report WHEN NOT new.is_begun BEGIN SELECT RAISE(ABORT, 'full'); END")
         s.start()
 
         def waiting():
@@ -668,6 +671,10 @@ def tls_reports_are_posted():
                 return db.execute('SELECT url, attempts, next_unix - created_unix FROM web_report ORDER BY url').fetchall()
 
         assert s.command('tlsrpt', 'sendreports')[0] == 0
+        # What a server said is noted as soon as that can be: else the report would be lost with the process.
+        s.wait_log('noting a report for a web server')
+        with contextlib.closing(sqlite3.connect(admin, timeout=WAIT)) as db, db:
+            db.execute('DROP TRIGGER full')
         later = [('https://post.example/busy', 1), ('https://wrong.post.example/x', 1)]
         eventually(lambda: [w[:2] for w in waiting()] == later)
         assert all(300 <= w[2] < 400 for w in waiting()), waiting()
@@ -684,7 +691,7 @@ def tls_reports_are_posted():
         assert eventually(letters, s, 'bob', 'Report Domain: gone.example')  # by mail as well
         # After a while, and after a restart, those that were not taken are sent again.
         s.stop()
-        with contextlib.closing(sqlite3.connect(os.path.join(s.dir, 'data', 'admin', 'admin.db'))) as db:
+        with contextlib.closing(sqlite3.connect(admin)) as db:
             db.execute("UPDATE web_report SET next_unix = 5, created_unix = created_unix - 90000 WHERE url LIKE '%wrong%'")
             db.execute("UPDATE web_report SET next_unix = 5 WHERE url LIKE '%busy'")
             db.commit()

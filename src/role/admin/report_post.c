@@ -19,6 +19,8 @@ enum {
 
 static struct {
     bool is_under_way;
+    bool is_to_note;   // what became of it; until the disk has that, no other is sent
+    int64_t next_unix; // when it is to be sent again; 0: never
     struct arena a;
     struct web_report report; // its texts are in a
 } post;
@@ -29,7 +31,29 @@ static bool may_retry(const struct ipc_web_fetched *m)
     return m->outcome != IPC_WEB_ANSWER || m->code >= 500 || m->code == 408 || m->code == 425 || m->code == 429;
 }
 
-static bool note_end(const struct ipc_web_fetched *m, struct err *e)
+static bool note(struct err *e)
+{
+    bool is_ok = post.next_unix ? reports_web_again(admin_reports, post.report.id, post.next_unix, e)
+                                : reports_web_done(admin_reports, post.report.id, e);
+    struct err other = {0};
+
+    // Also when it failed: nobody has to wait for the database until the next second.
+    return reports_commit(admin_reports, is_ok ? e : &other) && is_ok;
+}
+
+// Without it the report would stand there as one that nobody knows of, and be lost.
+static void note_or_later(void)
+{
+    struct err e = {0};
+    bool is_noted = note(&e);
+
+    if (!is_noted && !post.is_to_note)
+        LOG(LOG_ERROR, "admin", "noting a report for a web server, which is tried until it can be", LOG_E(&e));
+    post.is_to_note = !is_noted;
+}
+
+/* When it is to be sent again; 0: never. */
+static int64_t next_after(const struct ipc_web_fetched *m)
 {
     int64_t now = os_now_unix();
     int64_t next = now + ((int64_t)FIRST_WAIT_S << (post.report.attempts < 10 ? post.report.attempts : 10));
@@ -39,22 +63,20 @@ static bool note_end(const struct ipc_web_fetched *m, struct err *e)
         LOG(LOG_INFO, "admin", "report sent", LOG_S("kind", STR("tls")), LOG_S("domain", post.report.domain),
             LOG_S("url", post.report.url), LOG_N("code", m->code), LOG_N("size", post.report.body.n));
     else if (may_retry(m) && next < post.report.created_unix + DAY_S)
-        return reports_web_again(admin_reports, post.report.id, next, e);
+        return next;
     else
         LOG(LOG_INFO, "admin", "a web server does not take a report", LOG_S("domain", post.report.domain),
             LOG_S("url", post.report.url), LOG_N("code", m->code), LOG_S("why", m->why));
-    return reports_web_done(admin_reports, post.report.id, e);
+    return 0;
 }
 
 static void on_answer(void *ctx, const struct ipc_web_fetched *m)
 {
-    struct err e = {0};
-
     (void)ctx;
     LOG(LOG_DEBUG, "admin", "report posted", LOG_S("url", post.report.url), LOG_N("outcome", m->outcome),
         LOG_N("code", m->code), LOG_S("why", m->why));
-    if (!note_end(m, &e) || !reports_commit(admin_reports, &e))
-        LOG(LOG_ERROR, "admin", "noting a report for a web server", LOG_E(&e));
+    post.next_unix = next_after(m);
+    note_or_later();
     arena_fini(&post.a);
     post.is_under_way = false;
 }
@@ -74,9 +96,8 @@ static void start(void)
     if (post.is_under_way)
         return;
     LOG(LOG_INFO, "admin", "a report waits for a process that sends it", LOG_E(&e));
-    e = (struct err){0};
-    if (!reports_web_again(admin_reports, post.report.id, os_now_unix() + NO_PROCESS_S, &e))
-        LOG(LOG_ERROR, "admin", "noting a report for a web server", LOG_E(&e));
+    post.next_unix = os_now_unix() + NO_PROCESS_S;
+    note_or_later();
 }
 
 // What was being sent when this process's predecessor died.
@@ -111,7 +132,9 @@ void admin_post_tick(void)
     bool found = false;
     struct err e = {0};
 
-    if (post.is_under_way)
+    if (post.is_to_note)
+        note_or_later();
+    if (post.is_under_way || post.is_to_note)
         return;
     if (!has_begun)
         forget_unknown();
