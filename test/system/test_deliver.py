@@ -12,6 +12,7 @@ class World:
         self.ca = Authority(self.dir)
         zones = [Zone('one.example', '@ MX 10 mx\nmx A %s\n' % ip(1))]
         zones += [Zone('two.example', '@ MX 10 a\n@ MX 20 b\na A %s\nb A %s\n' % (ip(2), ip(3)))]
+        zones += [Zone('three.example', '@ MX 10 a.two.example.\n@ MX 20 b.two.example.\n@ MX 30 mx.one.example.\n')]
         zones += [Zone('null.example', '@ MX 0 .\n')]
         zones += [Zone('bare.example', '@ A %s\n' % ip(1))]
         zones += [Zone('self.example', '@ MX 10 mail.example.org.\n')]
@@ -274,6 +275,11 @@ def the_next_mx_is_asked_when_one_puts_off(w, s, start):
             submit(s, ['some%d@two.example' % n, 'more%d@two.example' % n])
             assert ('put off', 'failed')[n] in outcome(s, 'some%d@two.example' % n, start)
             assert len(a.messages) == 1 - n and not b.connections
+    # Not more than two.
+    with Sink(2, says={'RCPT': '450 4.2.0 later'}), Sink(3, says={'RCPT': '451 4.7.28 you too'}), Sink(1) as third:
+        submit(s, 'limit@three.example')
+        line = outcome(s, 'limit@three.example', start)
+        assert 'put off' in line and 'you too' in line and not third.connections, line
     # A server behind it that knows less does not end it.
     with Sink(2, says={'RCPT': '450 4.2.0 grey'}), Sink(3, says={'RCPT': '550 5.7.1 no relay'}):
         submit(s, 'spare@two.example')

@@ -10,7 +10,10 @@
 #include "role/deliver/deliver.h"
 #include "text/idna.h"
 
-enum { SMTP_PORT = 25 };
+enum {
+    SMTP_PORT = 25,
+    MAX_PUT_OFF = 2, // hosts of a domain that put the message off; the others would most likely say the same
+};
 
 /* What an attempt knows of itself. */
 struct attempt {
@@ -21,7 +24,8 @@ struct attempt {
     bool is_all_permanent; // every host so far is one that can never be used
     bool is_reached; // a server has heard of the message, or was too busy for it; or what is wrong is wrong here
     struct ip proxy; // by way of it
-    struct str refused_by; // the host that has put the message off already; empty: none
+    struct str refused_by; // the host that has put the message off last; empty: none
+    unsigned n_put_off;    // how many have
     int64_t end_ms;
     struct str reported; // domain that hears of TLS; empty: none
 };
@@ -70,6 +74,7 @@ static void take_back(struct attempt *t, struct str host)
     for (size_t i = 0; i < m->n; i++)
         m->rcpts[i].outcome = 0;
     t->refused_by = arena_dup(&m->a, host);
+    t->n_put_off++;
     note_failure(t, &m->rcpts[m->n - 1].f, false);
 }
 
@@ -344,8 +349,8 @@ static bool try_direct(struct attempt *t)
     METRIC(queue_destinations_total);
     if (mx.is_secure)
         METRIC(queue_destinations_authentic_total);
-    for (size_t i = 0; i < mx.n && os_monotonic_ms() < t->end_ms; i++)
-        if (!str_eq(mx.hosts[i].name, t->refused_by) && try_host(t, &mx, domain, &mx.hosts[i]))
+    for (size_t i = 0; i < mx.n && t->n_put_off < MAX_PUT_OFF && os_monotonic_ms() < t->end_ms; i++)
+        if (!str_eq_ci(mx.hosts[i].name, t->refused_by) && try_host(t, &mx, domain, &mx.hosts[i]))
             return true;
     return false;
 }
