@@ -113,16 +113,20 @@ static void apply_dane(struct arena *a, const struct tls_input *in, struct tls_r
     }
 }
 
-/* RFC 8689 4.2.1: that it is the right server must be proved by DNSSEC or MTA-STS, and by its certificate. */
+/*
+ * RFC 8689 4.2.1: that it is the right server must be proved by DNSSEC or MTA-STS, and by its certificate. A report about
+ * such a message goes encrypted, and proved where something can be; but it is not lost because nothing can, or because the
+ * server does not know REQUIRETLS (5).
+ */
 static void apply_required(const struct tls_input *in, struct tls_rule *out)
 {
     out->must_encrypt = true;
-    out->must_offer_requiretls = true;
+    out->must_offer_requiretls = !in->is_bounce;
     if (out->proof != TLS_PROOF_NONE)
         return;
     if (in->is_next_hop_secure)
         out->proof = TLS_PROOF_PKIX;
-    else
+    else if (!in->is_bounce)
         refuse(out, 554, "5.7.30",
                STR("REQUIRETLS: neither DNSSEC nor MTA-STS proves which server is the right one"));
 }

@@ -50,6 +50,7 @@ struct tls_input {
     const struct mtasts_policy *sts; // one that is valid now; NULL without
     struct dane_result dane;
     bool is_next_hop_secure; // as in struct dane_server
+    bool is_bounce;          // with a null reverse path
     bool is_dmarc_report;    // not for strangers' eyes: never in plain text after TLS failed
 };
 

@@ -6,7 +6,7 @@ static const struct mtasts_policy enforce = {MTASTS_ENFORCE, 86400, allowed, 1},
                                   testing = {MTASTS_TESTING, 86400, allowed, 1},
                                   none = {MTASTS_NONE, 86400, NULL, 0};
 
-enum { PLAIN_OK = 1, RETRY = 2, REQUIRETLS = 4 };
+enum { PLAIN_OK = 1, RETRY = 2, REQUIRETLS = 4, BOUNCE = 8 };
 
 /* Every combination that has a meaning of its own; RFC 7672 2.2, RFC 8461 5, RFC 8689 4.2. */
 TEST(tls_rules)
@@ -60,6 +60,11 @@ TEST(tls_rules)
          450, 0, TLS_VALIDATION_FAILURE},
         {TLS_WISH_REQUIRED, NULL, DANE_FAILED, true, "mx.example", TLS_PROOF_PKIX, REQUIRETLS, 450,
          TLS_TLSA_INVALID, 0},
+        // A report about such a message.
+        {TLS_WISH_REQUIRED, NULL, DANE_NONE, false, "mx.example", TLS_PROOF_NONE, BOUNCE, 0, 0, 0},
+        {TLS_WISH_REQUIRED, NULL, DANE_NONE, true, "mx.example", TLS_PROOF_PKIX, BOUNCE, 0, 0, 0},
+        {TLS_WISH_REQUIRED, &enforce, DANE_NONE, false, "other.example", TLS_PROOF_PKIX, BOUNCE, 450, 0,
+         TLS_VALIDATION_FAILURE},
         // TLS-Required: No
         {TLS_WISH_OPTIONAL, &enforce, DANE_NONE, false, "other.example", TLS_PROOF_NONE,
          PLAIN_OK | RETRY, 0, 0, TLS_VALIDATION_FAILURE},
@@ -75,7 +80,8 @@ TEST(tls_rules)
                                .host = str_of(cases[i].host),
                                .sts = cases[i].sts,
                                .dane = {.status = cases[i].dane, .why = STR("no answer")},
-                               .is_next_hop_secure = cases[i].is_secure};
+                               .is_next_hop_secure = cases[i].is_secure,
+                               .is_bounce = cases[i].flags & BOUNCE};
         struct tls_rule r;
 
         tls_rule_make(&a, &in, &r);

@@ -385,6 +385,10 @@ def what_a_server_cannot_take(w, s, start):
         submit(s, 'j\u00fcrgen@one.example', options=['SMTPUTF8'])
         line = outcome(s, 'j\\xc3\\xbcrgen@one.example', start)
         assert 'failed' in line and '5.6.7' in line, line
+    with Sink(1, extensions=EXTENSIONS + ('REQUIRETLS',)) as sink:
+        submit(s, 'plainly@one.example', options=['REQUIRETLS'])
+        line = outcome(s, 'plainly@one.example', start)
+        assert 'failed' in line and '5.7.10' in line and not sink.messages, line
     with Sink(1, extensions=('PIPELINING', 'SIZE 1000', '8BITMIME', 'SMTPUTF8')) as sink:
         submit(s, 'large@one.example', body='x' * 2000)
         line = outcome(s, 'large@one.example', start)

@@ -79,7 +79,8 @@ struct conn {
     bool has_ip, is_dual;
     struct ip ip;
     uint8_t wish;         // require_tls of the message it was made for
-    bool must_requiretls; // REQUIRETLS is to be said
+    bool says_requiretls; // for all on it
+    bool has_requiretls;  // proved and offered, as a message needs that must have it
     unsigned n_messages;
     bool has_transaction; // that was not completed
     int64_t end_ms;

@@ -95,6 +95,12 @@ static size_t tried_before(const struct message *m, struct str host, struct ip *
     return n;
 }
 
+// A report with the wish goes without it where the server does not know it (RFC 8689 5).
+static bool needs_requiretls(const struct message *m)
+{
+    return m->info.require_tls == TLS_WISH_REQUIRED && m->info.reverse_path.n;
+}
+
 // Who was put off is not gone because the next server, which may know less, refuses: only when all refuse.
 static void soften_refusals(const struct attempt *t)
 {
@@ -201,6 +207,7 @@ static bool try_host(struct attempt *t, const struct mx_result *mx, struct str d
                            .host = host->name,
                            .sts = t->d->sts == STS_OF_DOMAIN ? &t->d->policy : NULL,
                            .is_next_hop_secure = mx->is_secure,
+                           .is_bounce = !t->m->info.reverse_path.n,
                            .is_dmarc_report = t->m->info.is_dmarc_report};
     struct target target = {.host = host->name, .port = SMTP_PORT, .rule = &rule,
                             .wish = t->m->info.require_tls};
@@ -265,6 +272,7 @@ static bool take_literal(struct str domain, struct ip *out)
 static bool try_literal(struct attempt *t, struct mx_addresses *found)
 {
     struct tls_input in = {.wish = (enum tls_wish)t->m->info.require_tls, .host = t->d->way.domain,
+                           .is_bounce = !t->m->info.reverse_path.n,
                            .is_dmarc_report = t->m->info.is_dmarc_report};
     struct tls_rule rule;
     struct target target = {.host = t->d->way.domain, .port = SMTP_PORT, .rule = &rule,
@@ -379,7 +387,7 @@ static bool try_relay(struct attempt *t)
     bool is_verified = d->way.tls == IPC_WAY_STARTTLS || d->way.tls == IPC_WAY_IMMEDIATE;
     struct tls_rule rule = {.must_encrypt = d->way.tls != IPC_WAY_PLAIN,
                             .proof = is_verified ? TLS_PROOF_PKIX : TLS_PROOF_NONE,
-                            .must_offer_requiretls = t->m->info.require_tls == TLS_WISH_REQUIRED};
+                            .must_offer_requiretls = needs_requiretls(t->m)};
     struct target target = {.host = d->way.host, .port = d->way.port, .rule = &rule,
                             .is_immediate = d->way.tls == IPC_WAY_IMMEDIATE,
                             .wish = t->m->info.require_tls};
@@ -416,7 +424,8 @@ static bool try_open(struct attempt *t)
 
     if (!c->is_open)
         return false;
-    if (c->is_spent || c->wish != m->info.require_tls || c->n_messages >= MAX_MESSAGES ||
+    if (c->is_spent || c->wish != m->info.require_tls || (needs_requiretls(m) && !c->has_requiretls) ||
+        c->n_messages >= MAX_MESSAGES ||
         c->end_ms - os_monotonic_ms() < SESSION_MS / 2) {
         conn_quit(d);
         return false;

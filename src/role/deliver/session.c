@@ -264,6 +264,13 @@ static bool start_tls(struct deliver *d, const struct target *t, bool *is_tls_fa
 
     if (!c->offer.starttls)
         results_no_tls(d, TLS_STARTTLS_NOT_SUPPORTED, "");
+    if (!c->offer.starttls && t->rule->must_offer_requiretls) { // RFC 8689 4.2.1
+        failed(f, a, true, "5.7.10", "REQUIRETLS: the server does not offer STARTTLS");
+        f->mta = arena_dup(a, c->host);
+        f->has_ip = c->has_ip;
+        f->ip = c->ip;
+        return false;
+    }
     if (!c->offer.starttls)
         return !t->rule->must_encrypt ||
                (fail(&e, ERR_DENIED, "the server does not offer it"),
@@ -342,7 +349,8 @@ static bool begin(struct deliver *d, const struct target *t, bool *is_tls_failur
         f->ip = c->ip;
         return false;
     }
-    c->must_requiretls = t->rule->must_offer_requiretls;
+    c->has_requiretls = t->rule->must_offer_requiretls;
+    c->says_requiretls = t->wish == TLS_WISH_REQUIRED && c->stream.tls && c->offer.requiretls;
     return d->way.way != IPC_WAY_RELAY || !d->way.username.n || conn_authenticate(d, a, f);
 }
 

@@ -157,7 +157,7 @@ static bool put_mail(const struct conn *c, const struct message *m, struct buf *
                                   .is_binary = is_binary,
                                   .is_8bitmime = !is_binary && m->has_8bit && o->eightbitmime,
                                   .is_smtputf8 = needs_utf8(m),
-                                  .is_requiretls = c->must_requiretls,
+                                  .is_requiretls = c->says_requiretls,
                                   .ret = o->dsn ? (enum smtp_ret)m->info.ret : SMTP_RET_NONE,
                                   .envid = o->dsn ? m->info.envid : STR("")};
 
