@@ -1175,6 +1175,7 @@ def alpn_of_those_who_say_too_little():
     """They get what there was before ALPN: a web process, which has deadlines of its own."""
     with configured(ON_HTTPS) as s:
         front, = s.pids('mox: front')
+        wait_idle([front, s.process.pid])  # all who are there have been introduced
         n_files = len(os.listdir('/proc/%d/fd' % front))
         w = Wire(socket.create_connection((s.ip, HTTPS), timeout=WAIT))
         w.write(b'\x16\x03\x01\x02\x00\x01')
