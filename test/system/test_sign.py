@@ -235,6 +235,13 @@ def keys_change_while_the_server_runs():
         s.stop()
         s.start(expect_failure=True)
         assert 'private key of DKIM rsa.pem' in s.log_text()
+        # At the start, before anything is to be signed.
+        with open(os.path.join(s.dir, RSA.file), 'w') as f:
+            f.write('no key\n')
+        s.stop()
+        before = os.path.getsize(s.log_path)
+        s.start()
+        s.wait_log('m="private key not usable, nothing is signed with this selector"', before)
 
 
 @test

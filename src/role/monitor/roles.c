@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "os/clock.h"
@@ -102,6 +103,15 @@ static void open_doors(struct monitor *m)
         LOG(LOG_ERROR, "mox", "telling front to take connections", LOG_E(&e));
 }
 
+// A key that is none is told of at the start, and not when the first message is to be signed with it.
+static void look_at_signing_keys(struct monitor *m)
+{
+    struct stat st;
+
+    if (fstat(m->signing_keys, &st) == 0 && st.st_size && !role_wanted(m, ROLE_DKIM))
+        LOG(LOG_ERROR, "mox", "keys of DKIM are not looked at");
+}
+
 static void say_ready(struct monitor *m)
 {
     struct err e = {0};
@@ -116,6 +126,7 @@ static void say_ready(struct monitor *m)
     LOG(LOG_PRINT, "mox", "ready to serve");
     if (m->options.ready)
         m->options.ready();
+    look_at_signing_keys(m);
 }
 
 // To a role that is started on demand the channel is promised: it gets all those when it is.
