@@ -385,6 +385,11 @@ static bool take_method(struct arena *a, struct cur *c, struct authres_method *m
 }
 
 /* authserv-id [ CFWS authres-version ]. */
+static struct str without_dot(struct str host)
+{
+    return str_sub(host, 0, host.n - str_ends(host, STR(".")));
+}
+
 static bool take_host(struct arena *a, struct cur *c, struct str *out, struct err *e)
 {
     uint64_t version = 1;
@@ -446,8 +451,8 @@ bool authres_claims_host(struct str value, struct str host)
     // Others may find a host where we do not: behind a comment that is too long or too deep.
     if (!skip_cfws(&a, &c, NULL, NULL) || !take_value(&a, &c, &claimed, NULL))
         return true;
-    if (str_ends(claimed, STR(".")))
-        claimed.n--;
+    claimed = without_dot(claimed);
+    host = without_dot(host);
     if (str_eq_ci(claimed, host) ||
         (domain_to_ascii(&a, claimed, &ascii, NULL) && str_eq_ci(ascii, host)))
         return true;

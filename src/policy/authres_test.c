@@ -249,6 +249,8 @@ TEST(authres_claims)
     CHECK(authres_claims_host(STR(" MX.example.com; spf=pass"), STR("mx.example.com")));
     CHECK(authres_claims_host(STR("(x)\r\n \"mx.example.com\" ; what ever ("), STR("mx.example.com")));
     CHECK(authres_claims_host(STR("mx.example.com"), STR("mx.example.com")));
+    CHECK(authres_claims_host(STR("mx.example.com."), STR("mx.example.com")));
+    CHECK(authres_claims_host(STR("mx:.co."), STR("mx:.co.")) && authres_claims_host(STR("mx:.co"), STR("mx:.co.")));
     CHECK(!authres_claims_host(STR("mx.example.com.evil.example; spf=pass"), STR("mx.example.com")));
     CHECK(authres_claims_host(STR(""), STR("mx.example.com")));
     CHECK(authres_claims_host(STR("(((((mx.example.com"), STR("mx.example.com")));
