@@ -384,12 +384,12 @@ static bool take_method(struct arena *a, struct cur *c, struct authres_method *m
     }
 }
 
-/* authserv-id [ CFWS authres-version ]. */
 static struct str without_dot(struct str host)
 {
     return str_sub(host, 0, host.n - str_ends(host, STR(".")));
 }
 
+/* authserv-id [ CFWS authres-version ]. */
 static bool take_host(struct arena *a, struct cur *c, struct str *out, struct err *e)
 {
     uint64_t version = 1;

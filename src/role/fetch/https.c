@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cur.h"
 #include "base/die.h"
 #include "crypto/web_name.h"
 #include "os/file.h"
@@ -118,14 +117,6 @@ static int look_up(void *ctx, curl_off_t to_get, curl_off_t got, curl_off_t to_s
     return r->is_given_up(r->ctx);
 }
 
-static bool is_clean(struct str value)
-{
-    for (size_t i = 0; i < value.n; i++)
-        if ((unsigned char)value.p[i] < ' ' && value.p[i] != '\t')
-            return false;
-    return value.n <= HTTPS_MAX_FIELD;
-}
-
 static void keep_field(struct transfer *t, struct str name, struct str value)
 {
     struct https_answer *to = t->answer;
@@ -154,27 +145,9 @@ static size_t take_line(char *p, size_t size, size_t n, void *ctx)
 
     if (str_starts(line, STR("HTTP/")))
         *t->answer = (struct https_answer){0};
-    else if (str_cut(line, ':', &name, &value) && is_clean(str_trim(value)))
+    else if (str_cut(line, ':', &name, &value) && https_is_value(str_trim(value)))
         keep_field(t, name, str_trim(value));
     return size * n;
-}
-
-static bool is_token_char(unsigned char c)
-{
-    return ascii_is_alnum((char)c) || (c && str_find(STR("!#$%&'*+-.^_`|~"), (char)c) >= 0); // RFC 9110 5.6.2
-}
-
-bool https_check_fields(struct str fields, struct err *e)
-{
-    struct str line, rest = fields;
-
-    while (str_next(&rest, '\n', &line)) {
-        struct cur c = cur_of(line);
-
-        if (!cur_while(&c, is_token_char).n || !cur_skip(&c, ':') || !is_clean(cur_rest(&c)))
-            return fail(e, ERR_SYNTAX, "no field of a request");
-    }
-    return true;
 }
 
 static struct curl_slist *add_line(struct arena *a, struct curl_slist *lines, struct str line)

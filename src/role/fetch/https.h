@@ -46,6 +46,8 @@ struct https_answer {
     struct str body;
 };
 
+/* Whether it may be the value of a field: of what is asked, or of an answer. */
+bool https_is_value(struct str value);
 /* ERR_SYNTAX when fields are no field lines. */
 MUST_USE bool https_check_fields(struct str fields, struct err *e);
 /* What the answer points to is in a. *e says what was wrong when status is not HTTPS_ANSWER. */
