@@ -40,7 +40,7 @@ def every_command_has_help():
             assert words, line
         assert len(r.stdout) > len(line) + 30, r.stdout
         if words[0] != 'help':
-            takes_any_number = line.rstrip(']').endswith('...')
+            takes_any_number = '...' in line
             arguments = [] if takes_any_number else ['far', 'too', 'many', 'arguments', 'are', 'here', 'now']
             wrong = run(MOX, *words, *arguments, ok=False)
             assert wrong.returncode == 2 and wrong.stderr == r.stdout, (words, wrong)
@@ -64,7 +64,7 @@ def localserve_files_and_titles():
         assert key.st_size == 24 and key.st_mode & 0o777 == 0o600, key
         for title in STARTED:  # a child of a template has its title for a moment
             eventually(lambda: len(s.pids(title)) == 1, title)
-        assert not any(s.pids(title) for title in ON_DEMAND)
+        assert not s.pids('mox: account-template')  # dkim looks at its keys by itself
         s.submit()
         s.imap().logout()
         for title in ON_DEMAND:
@@ -73,7 +73,7 @@ def localserve_files_and_titles():
             for name in names:  # not even readable for others, wherever the files are copied to
                 with contextlib.suppress(FileNotFoundError):  # journals come and go
                     assert os.lstat(os.path.join(folder, name)).st_mode & 0o077 == 0, (folder, name)
-        assert 'SMTP       localhost:1025' in s.log_text()
+        assert 'SMTP       %s:1025' % s.ip in s.log_text()
         assert s.stop() == 15  # the number of the signal
         assert 'stopped' in s.log_text()
 
@@ -652,8 +652,8 @@ def a_removal_that_was_broken_off_goes_on():
             a.queue.send('admin_reply', is_ok=1)
             done(a)
         with admin() as a:
-            a.change('accountrm', 'mox', text=text)
-            a.asked(a.monitor, 'domains_write', removed_account=b'mox')
+            a.change('accountrm', 'ann', text=text)
+            a.asked(a.monitor, 'domains_write', removed_account=b'ann')
     finally:
         shutil.rmtree(dir)
 
