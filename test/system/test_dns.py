@@ -267,6 +267,11 @@ def hosts_file_comes_first():
     with Resolve(MOX_RESOLVER='none hosts:' + net.hosts) as r:  # needs no network
         assert r.peer().get('localhost')['records'] == [bytes([127, 0, 0, 1])]
         assert r.peer().get('mx.example.com')['status'] == TEMPORARY
+    # A machine need not have one; one that cannot be read is told of.
+    for path, is_told in (('/nonexistent', False), ('/', True)):
+        with Resolve(MOX_RESOLVER='none hosts:' + path) as r:
+            assert r.peer().get('localhost')['status'] in (0, TEMPORARY)
+            assert ('done without' in r.log_text()) == is_told, r.log_text()
 
 
 @test

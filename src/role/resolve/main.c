@@ -283,8 +283,10 @@ static struct str read_optional(const char *path, size_t limit)
     struct str text = {0};
     struct err e = {0};
 
+    // A machine need not have it.
     if (path && !os_read_file(&self.arena, path, limit, &text, &e))
-        LOG(LOG_INFO, "dns", "not read", LOG_E(&e));
+        LOG(e.kind == ERR_NOT_FOUND ? LOG_DEBUG : LOG_WARN, "dns",
+            e.kind == ERR_NOT_FOUND ? "no such file, done without" : "a file cannot be read, done without", LOG_E(&e));
     return text;
 }
 
