@@ -23,7 +23,7 @@ class World:
 
     def __enter__(self):
         self.internet.start()
-        env = dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='2000')
+        env = dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='5000')
         self.serving = serving(env=env)
         self.s = self.serving.__enter__()
         return self
@@ -176,21 +176,7 @@ def first_mx_dead(w, s, start):
 
 @out
 def servers_that_stall(w, s, start):
-    """At each step, all at once: the deadlines are ours."""
-    verbs = ('connect', 'EHLO', 'STARTTLS', 'MAIL', 'RCPT', 'DATA', 'END')
-    sinks = [Sink(10 + i, stalls=v, tls=w.ca.context('mx.one.example') if v == 'STARTTLS' else None)
-             for i, v in enumerate(verbs)]
-    for i in range(len(verbs)):
-        submit(s, 'stall@s%d.example' % i)
-    for i, sink in enumerate(sinks):
-        line = outcome(s, 'stall@s%d.example' % i, start)
-        assert 'put off' in line and '4.4.2' in line, line
-        assert not sink.messages and len(sink.connections) == 1, sink.connections
-        sink.close()
-
-
-@out
-def a_byte_now_and_then(w, s, start):
+    """At each step, and with a byte now and then, all at once: the deadlines are ours."""
     def drip(c, line):
         if not line.startswith('MAIL'):
             return False
@@ -198,10 +184,16 @@ def a_byte_now_and_then(w, s, start):
             c.say(b'2')
             time.sleep(0.05)
 
-    with Sink(1, hook=drip):
-        submit(s, 'drip@one.example')
-        line = outcome(s, 'drip@one.example', start)
-        assert 'put off' in line, line
+    verbs = ('connect', 'EHLO', 'STARTTLS', 'MAIL', 'RCPT', 'DATA', 'END')
+    sinks = [Sink(10 + i, stalls=v, tls=w.ca.context('mx.one.example') if v == 'STARTTLS' else None)
+             for i, v in enumerate(verbs)] + [Sink(10 + len(verbs), hook=drip)]
+    for i in range(len(sinks)):
+        submit(s, 'stall@s%d.example' % i)
+    for i, sink in enumerate(sinks):
+        line = outcome(s, 'stall@s%d.example' % i, start)
+        assert 'put off' in line and ('4.4.2' in line or i == len(verbs)), line
+        assert not sink.messages and len(sink.connections) == 1, sink.connections
+        sink.close()
 
 
 @out
@@ -224,7 +216,7 @@ def floods_of_replies(w, s, start):
     with Sink(1, greeting='220 hello\r\n250 and more') as sink:
         submit(s, 'more@one.example')
         assert 'put off' in outcome(s, 'more@one.example', start)
-        assert sink.connections[0] in ([], ['QUIT'], ['$']), sink.connections
+        assert all(l in ('QUIT', '$') or l.startswith('! ') for l in sink.connections[0]), sink.connections
 
 
 @out

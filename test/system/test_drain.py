@@ -16,7 +16,7 @@ class World:
 
     def __enter__(self):
         self.internet.start()
-        self.serving = serving(env=dict(self.internet.env, MOX_DOWN_MS='10000'))
+        self.serving = serving(env=dict(self.internet.env, MOX_DOWN_MS='600000'))
         self.s = self.serving.__enter__()
         self.s.stop()
         path = os.path.join(self.s.dir, 'domains.conf')

@@ -43,7 +43,7 @@ def forwarding():
              Zone('victim.example', MX % ip(1)),
              Zone('strict.example', '@ TXT "v=spf1 -all"\n_dmarc TXT "v=DMARC1; p=reject"\n')]
     with Internet(zones) as internet:
-        s = Serve(env=dict(internet.env, MOX_SMTP_TIMEOUT_MS='5000')).start()
+        s = Serve(env=internet.env).start()
         try:
             s.stop()
             path = os.path.join(s.dir, 'domains.conf')

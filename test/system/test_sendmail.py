@@ -213,7 +213,8 @@ def servers_that_cannot_be_trusted():
                     if script[-1] != b'':
                         got.append(c.recv(4096))
                 c.close()
-            t = threading.Thread(target=play)
+            listener.settimeout(WAIT)
+            t = threading.Thread(target=play, daemon=True)
             t.start()
             m.conf(SUBMISSION)
             with open(m.conf_path) as f:
@@ -221,7 +222,7 @@ def servers_that_cannot_be_trusted():
             with open(m.conf_path, 'w') as f:
                 f.write(text.replace('Port: %d' % SUBMISSION, 'Port: %d' % listener.getsockname()[1]))
             err = m.run('bob@example.org', code=1)
-            t.join()
+            t.join(WAIT)
             listener.close()
             assert words in err, (words, err)
             assert not any(b'AUTH' in g or b'MAIL' in g for g in got), got

@@ -46,8 +46,7 @@ def configure(s, keys, sign=None):
     own = '\t\tDKIM:\n\t\t\tSelectors:\n' + ''.join(k.lines() for k in keys)
     own += '\t\t\tSign:\n' + ''.join('\t\t\t\t- %s\n' % (k.selector) for k in sign or keys)
     text = text.replace('\texample.org:\n', '\texample.org:\n' + own) if keys else text
-    with open(os.path.join(s.dir, 'domains.conf'), 'w') as f:
-        f.write(text)
+    rewrite(os.path.join(s.dir, 'domains.conf'), text)
 
 
 def reload(s, keys):

@@ -63,7 +63,7 @@ class World:
 
     def __enter__(self):
         self.internet.start()
-        self.s = Serve(env=dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='3000'))
+        self.s = Serve(env=dict(self.internet.env, SSL_CERT_FILE=self.ca.file, MOX_SMTP_TIMEOUT_MS='60000'))
         self.s.start()
         self.s.stop()
         self.s.set_conf('\t\tSMTP:\n', '\t\tMetricsHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
@@ -218,8 +218,9 @@ def by_way_of_a_proxy(w, s, start):
 @out
 def routes_are_taken_over_while_it_runs(w, s, start):
     path = os.path.join(s.dir, 'domains.conf')
-    with open(path, 'a') as f:
-        f.write('\t-\n\t\tToDomain:\n\t\t\t- new.example\n\t\tTransport: never\n')
+    with open(path) as f:
+        text = f.read()
+    rewrite(path, text + '\t-\n\t\tToDomain:\n\t\t\t- new.example\n\t\tTransport: never\n')
     s.wait_log('domains config reloaded', start)
     submit(s, 'bob@new.example')
     assert 'not from here' in outcome(s, 'bob@new.example', start)
