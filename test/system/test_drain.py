@@ -39,20 +39,28 @@ class Busy(Sink):
 
     def __init__(self, n, limit=1000, **kw):
         self.limit, self.now, self.most, self.refused = limit, 0, 0, 0
+        self.own = threading.local()  # of each connection's thread
         super().__init__(n, **kw)
 
     def _serve(self, c):
         with self.changed:
             self.now += 1
+            self.own.is_here = True
             self.most = max(self.most, self.now)
             self.changed.notify_all()
         try:
             super()._serve(c)
         finally:
-            with self.changed:
-                self.now -= 1
+            self._leave()
+
+    def _leave(self):
+        with self.changed:
+            self.now -= self.own.is_here
+            self.own.is_here = False
 
     def reply(self, verb, usual):
+        if verb == 'QUIT':  # with the answer the client may come with another
+            self._leave()
         if verb == 'greeting':
             with self.changed:
                 if self.now > self.limit:
