@@ -77,6 +77,7 @@ class Web:
 
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
+            request_queue_size = 50  # 5 by itself: a client more has its SYN dropped, and comes a second later
 
             def finish_request(self, sock, address):  # the handshake belongs to the connection's own thread
                 sock.settimeout(20)

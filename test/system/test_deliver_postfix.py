@@ -35,6 +35,7 @@ class Greylist(socketserver.ThreadingTCPServer):
     """A policy service for Postfix (its SMTPD_POLICY_README): whoever comes with something new is to come again."""
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 50
 
     def __init__(self):
         known = set()
