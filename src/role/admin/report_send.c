@@ -266,10 +266,14 @@ static int64_t chance(uint32_t n)
 
 // mox-smtp-delivery.md 5.4 and 5.7: some time after the hour and after midnight, so that not everybody
 // sends at once.
-static void set_times(int64_t now)
+static int64_t after_the_hour(int64_t now)
 {
-    queue.next_dmarc_unix = (now / HOUR_S + 1) * HOUR_S + 30 + chance(60);
-    queue.next_tls_unix = (now / DAY_S + 1) * DAY_S + 240 + chance(120);
+    return (now / HOUR_S + 1) * HOUR_S + 30 + chance(60);
+}
+
+static int64_t after_midnight(int64_t now)
+{
+    return (now / DAY_S + 1) * DAY_S + 240 + chance(120);
 }
 
 static void look_at_clock(void)
@@ -284,7 +288,8 @@ static void look_at_clock(void)
     if (is_first || is_dmarc_due || queue.next_dmarc_unix > now + 2 * HOUR_S) {
         int64_t tls = queue.next_tls_unix;
 
-        set_times(now);
+        queue.next_dmarc_unix = after_the_hour(now);
+        queue.next_tls_unix = after_midnight(now);
         if (tls > now && tls < queue.next_tls_unix)
             queue.next_tls_unix = tls;
     }
@@ -293,7 +298,7 @@ static void look_at_clock(void)
     if (is_first) // what was due while we were not there, or could not be told
         schedule_dmarc(now / DAY_S * 24, now / DAY_S * DAY_S - 1, false);
     if (is_tls_due) {
-        queue.next_tls_unix = (now / DAY_S + 1) * DAY_S + 240 + chance(120);
+        queue.next_tls_unix = after_midnight(now);
         schedule_tls(now / DAY_S);
     }
 }
