@@ -19,52 +19,46 @@ enum { MAX_CERTS = 1000 };
 
 static bool write_key(struct monitor *m, const struct ipc_key_file *f, int out, struct err *e)
 {
-    struct arena a = ARENA_LIMIT(1 << 20);
-    struct buf record = BUF_LIMIT(1 << 20);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct buf body = BUF_LIMIT(1 << 20);
     const char *path = arena_cstring(&a, f->path);
     AUTO_FD fd = !path        ? -1
                  : f->is_tsig ? os_open_beneath(m->config_dir, path, e)
                               : openat(m->config_dir, path, O_RDONLY | O_CLOEXEC);
-    struct str text = {0};
-    bool is_ok = (fd >= 0 || fail_errno(e, "opening")) && os_read_fd(&a, fd, IPC_MAX_RECORD, &text, e);
+    struct ipc_key_text key = {.provider = f->provider, .host = f->host, .is_tsig = f->is_tsig};
+    bool is_ok = (fd >= 0 || fail_errno(e, "opening")) && os_read_fd(&a, fd, IPC_MAX_RECORD, &key.text, e);
 
     if (is_ok) {
-        COMPILED_PUT(&record, key_text, .provider = f->provider, .host = f->host, .is_tsig = f->is_tsig, .text = text);
-        is_ok = os_write_all(out, buf_str(&record), e);
-        explicit_bzero((char *)(uintptr_t)text.p, text.n);
-        explicit_bzero(record.p, record.n);
+        ipc_key_text_put(&body, &key);
+        is_ok = key_file_put(out, COMPILED_key_text, &body, key.text, e);
     }
-    buf_fini(&record);
-    arena_fini(&a);
     return is_ok || fail_in(e, "%.*s", STR_FMT(f->path));
+}
+
+// mox-web-http-api.md 6.2: what cannot be used is said, and another key is made.
+static bool take_key_file(struct monitor *m, enum compiled_type type, struct str body, int out, struct err *e)
+{
+    struct ipc_key_file file;
+    struct ipc_listener port;
+    struct err why = {0};
+
+    if (type == COMPILED_listener && ipc_listener_get(body, &port, e))
+        m->has_acme |= port.acme.n > 0;
+    if (type == COMPILED_key_file && ipc_key_file_get(body, &file, e) && !write_key(m, &file, out, &why))
+        LOG(LOG_ERROR, "autotls", "private key not usable", LOG_E(&why), LOG_S("host", file.host));
+    return true;
 }
 
 int host_keys_read(struct monitor *m, int compiled, struct err *e)
 {
-    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
-    AUTO_FD fd = os_memfile("host keys", e);
-    enum compiled_type type;
-    struct str text, body;
-    struct cur c;
+    bool before = m->has_acme;
+    int fd;
 
-    if (fd < 0 || !os_read_fd(&a, compiled, COMPILED_MAX_BYTES, &text, e))
-        return -1;
-    c = cur_of(text);
     m->has_acme = false;
-    while (compiled_next(&c, &type, &body, e)) {
-        struct ipc_key_file file;
-        struct ipc_listener port;
-        struct err why = {0};
-
-        if (type == COMPILED_listener && ipc_listener_get(body, &port, e))
-            m->has_acme |= port.acme.n > 0;
-        // mox-web-http-api.md 6.2: what cannot be used is said, and another key is made.
-        if (type == COMPILED_key_file && ipc_key_file_get(body, &file, e) && !write_key(m, &file, fd, &why))
-            LOG(LOG_ERROR, "autotls", "private key not usable", LOG_E(&why), LOG_S("host", file.host));
-    }
-    if (e->kind || !os_memfile_seal(fd, e))
-        return -1;
-    return fd_take(&fd);
+    fd = key_files_read(m, compiled, "host keys", take_key_file, e);
+    if (fd < 0)
+        m->has_acme = before;
+    return fd;
 }
 
 static int open_seen(struct monitor *m, struct seen_file *f, const char *what, struct err *e)

@@ -230,6 +230,15 @@ bool domains_write(struct process *admin, struct packet *p, struct err *e);
 /* auth uses the configuration of that number: what it changes is in effect, and admin hears so. */
 void domains_in_use(struct monitor *m, uint64_t number);
 
+/* --- key_files.c: files with private keys ------------------------------------------------------------- */
+
+/* Each record of a compiled configuration: if it names such a file, what is in it is put into out. */
+typedef bool key_file_fn(struct monitor *m, enum compiled_type type, struct str body, int out, struct err *e);
+/* A memory file of that name with what fn puts there, sealed. -1 on failure. */
+int key_files_read(struct monitor *m, int compiled, const char *name, key_file_fn *fn, struct err *e);
+/* Puts a record there. secret, the key in it, and body are erased. */
+MUST_USE bool key_file_put(int out, enum compiled_type type, struct buf *body, struct str secret, struct err *e);
+
 /* --- signing_keys.c: the files with private keys of DKIM --------------------------------------------- */
 
 /*

@@ -23,8 +23,8 @@ enum {
 static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *f, int out,
                               struct err *e)
 {
-    struct arena a = ARENA_LIMIT(1 << 20);
-    struct buf body = BUF_LIMIT(1 << 20), record = BUF_LIMIT(1 << 20);
+    AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+    struct buf body = BUF_LIMIT(1 << 20);
     const char *path = arena_cstring(&a, f->path);
     // domains.conf can be written by admin, which is not to have any file read for it.
     AUTO_FD fd = path ? os_open_beneath(m->config_dir, path, e) : -1;
@@ -34,41 +34,22 @@ static bool write_signing_key(struct monitor *m, const struct ipc_signing_file *
 
     if (is_ok) {
         ipc_signing_key_put(&body, &key);
-        compiled_put(&record, COMPILED_signing_key, buf_str(&body));
-        is_ok = os_write_all(out, buf_str(&record), e);
-        explicit_bzero((char *)(uintptr_t)key.pem.p, key.pem.n);
-        explicit_bzero(body.p, body.n);
-        explicit_bzero(record.p, record.n);
+        is_ok = key_file_put(out, COMPILED_signing_key, &body, key.pem, e);
     }
-    buf_fini(&body);
-    buf_fini(&record);
-    if (!is_ok)
-        (void)fail_in(e, "private key of DKIM %.*s", STR_FMT(f->path));
-    arena_fini(&a);
-    return is_ok;
+    return is_ok || fail_in(e, "private key of DKIM %.*s", STR_FMT(f->path));
+}
+
+static bool take_signing_file(struct monitor *m, enum compiled_type type, struct str body, int out, struct err *e)
+{
+    struct ipc_signing_file file;
+
+    return type != COMPILED_signing_file ||
+           (ipc_signing_file_get(body, &file, e) && write_signing_key(m, &file, out, e));
 }
 
 int signing_keys_read(struct monitor *m, int compiled, struct err *e)
 {
-    AUTO_ARENA a = ARENA_LIMIT(64 << 20);
-    AUTO_FD fd = os_memfile("dkim", e);
-    enum compiled_type type;
-    struct str text, body;
-    struct cur c;
-
-    if (fd < 0 || !os_read_fd(&a, compiled, COMPILED_MAX_BYTES, &text, e))
-        return -1;
-    c = cur_of(text);
-    while (compiled_next(&c, &type, &body, e)) {
-        struct ipc_signing_file file;
-
-        if (type == COMPILED_signing_file &&
-            (!ipc_signing_file_get(body, &file, e) || !write_signing_key(m, &file, fd, e)))
-            return -1;
-    }
-    if (e->kind || !os_memfile_seal(fd, e))
-        return -1;
-    return fd_take(&fd);
+    return key_files_read(m, compiled, "dkim", take_signing_file, e);
 }
 
 /* --- for commands ------------------------------------------------------------------------------------ */
