@@ -23,6 +23,16 @@ int str_cmp(struct str a, struct str b)
     return a.n < b.n ? -1 : a.n > b.n;
 }
 
+struct str str_put_at(char **at, struct str s)
+{
+    struct str out = {*at, s.n};
+
+    if (s.n)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return out;
+}
+
 ptrdiff_t str_find(struct str s, char c)
 {
     const char *found = s.n ? memchr(s.p, c, s.n) : NULL;

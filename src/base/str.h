@@ -57,6 +57,8 @@ static inline bool str_eq_ci(struct str a, struct str b)
 }
 /* Order by bytes, shorter first: negative, 0, positive. */
 int str_cmp(struct str a, struct str b);
+/* Copies s to *at, where there is room for it, and moves *at behind it: for texts that share one block. The copy. */
+struct str str_put_at(char **at, struct str s);
 
 static inline bool str_starts(struct str s, struct str prefix)
 {

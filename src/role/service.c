@@ -107,16 +107,6 @@ void service_drain(struct service_peer *p)
     packet_free(own);
 }
 
-static struct str put(char **at, struct str s)
-{
-    struct str out = {*at, s.n};
-
-    if (s.n)
-        memcpy(*at, s.p, s.n);
-    *at += s.n;
-    return out;
-}
-
 static bool is_single(enum role role)
 {
     return role != ROLE_SESSION && role != ROLE_ACCOUNT && role != ROLE_DELIVER &&
@@ -146,15 +136,15 @@ static bool add_peer(struct packet *m, struct err *e)
     p->max_per_day = info.max_per_day;
     p->keep_retired_s = info.keep_retired_s;
     p->max_first_per_day = info.max_first_per_day;
-    p->account = put(&texts, info.account);
-    p->login = put(&texts, info.login);
-    p->remote = put(&texts, info.remote);
-    p->local = put(&texts, info.local);
-    p->address = put(&texts, info.address);
-    p->tls = put(&texts, info.tls);
-    p->binding_type = put(&texts, info.binding_type);
-    p->binding = put(&texts, info.binding);
-    p->client_key = put(&texts, info.client_key);
+    p->account = str_put_at(&texts, info.account);
+    p->login = str_put_at(&texts, info.login);
+    p->remote = str_put_at(&texts, info.remote);
+    p->local = str_put_at(&texts, info.local);
+    p->address = str_put_at(&texts, info.address);
+    p->tls = str_put_at(&texts, info.tls);
+    p->binding_type = str_put_at(&texts, info.binding_type);
+    p->binding = str_put_at(&texts, info.binding);
+    p->client_key = str_put_at(&texts, info.client_key);
     p->source = event_add(loop, p->ch.fd, EVENT_READ, peer_ready, p, e);
     if (!p->source) {
         channel_close(&p->ch);

@@ -77,16 +77,6 @@ void conn_finish(struct conn *c, bool has_crashed)
     free(c);
 }
 
-static struct str put(char **at, struct str s)
-{
-    struct str out = {*at, s.n};
-
-    if (s.n)
-        memcpy(*at, s.p, s.n);
-    *at += s.n;
-    return out;
-}
-
 static void keep_tls_facts(struct conn *c, struct str tls, struct str binding_type,
                            struct str binding, struct str client_key)
 {
@@ -94,10 +84,10 @@ static void keep_tls_facts(struct conn *c, struct str tls, struct str binding_ty
 
     free(c->tls_facts);
     c->tls_facts = at;
-    c->tls = put(&at, tls);
-    c->binding_type = put(&at, binding_type);
-    c->binding = put(&at, binding);
-    c->client_key = put(&at, client_key);
+    c->tls = str_put_at(&at, tls);
+    c->binding_type = str_put_at(&at, binding_type);
+    c->binding = str_put_at(&at, binding);
+    c->client_key = str_put_at(&at, client_key);
 }
 
 void conn_tls(struct monitor *m, const struct ipc_conn_tls *info)
