@@ -222,10 +222,5 @@ bool chunk_read(struct db *d, uint64_t owner, uint64_t offset, uint64_t n, chunk
 
 bool chunk_drop(struct db *d, uint64_t owner, struct err *e)
 {
-    AUTO_STMT s = db_prepare(d, "DELETE FROM chunk WHERE owner = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, owner);
-    return stmt_run(s, e);
+    return DB_RUN(d, "DELETE FROM chunk WHERE owner = ?", e, owner);
 }

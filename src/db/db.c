@@ -379,6 +379,17 @@ bool stmt_run(struct stmt *s, struct err *e)
     return ok;
 }
 
+bool db_run(struct db *d, const char *sql, const uint64_t *numbers, size_t n, struct err *e)
+{
+    AUTO_STMT s = db_prepare(d, sql, e);
+
+    if (!s)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        stmt_bind_u64(s, (int)i + 1, numbers[i]);
+    return stmt_run(s, e);
+}
+
 uint64_t stmt_u64(struct stmt *s, int at)
 {
     return (uint64_t)sqlite3_column_int64(s->s, at);

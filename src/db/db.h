@@ -107,6 +107,10 @@ void stmt_bind_null(struct stmt *s, int at);
 MUST_USE bool stmt_step(struct stmt *s, struct err *e);
 /* For statements without rows: true when it succeeded. ERR_CONFLICT for a broken uniqueness. */
 MUST_USE bool stmt_run(struct stmt *s, struct err *e);
+/* The same from a text, with nothing but numbers as its parameters; those below 0 as well. */
+MUST_USE bool db_run(struct db *d, const char *sql, const uint64_t *numbers, size_t n, struct err *e);
+#define DB_RUN(d, sql, e, ...)                                                                     \
+    db_run((d), (sql), (const uint64_t[]){__VA_ARGS__}, COUNT(((const uint64_t[]){__VA_ARGS__})), (e))
 
 /* Columns count from 0. Texts stay until the next step. */
 uint64_t stmt_u64(struct stmt *s, int at);

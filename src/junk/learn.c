@@ -337,14 +337,8 @@ static struct page_word *sort_changes(const struct junk_batch *b, size_t *n_out)
 
 static bool write_messages(struct junk_batch *b, struct db *d, struct err *e)
 {
-    AUTO_STMT s = db_prepare(d, "UPDATE junk_state SET ham = max(0, ham + ?), spam = max(0, spam + "
-                             "?)", e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, b->ham);
-    stmt_bind_i64(s, 2, b->spam);
-    return stmt_run(s, e);
+    return DB_RUN(d, "UPDATE junk_state SET ham = max(0, ham + ?), spam = max(0, spam + "
+                     "?)", e, b->ham, b->spam);
 }
 
 /*

@@ -23,15 +23,8 @@ static bool note_taken(struct queue *q, const struct queue_adopted *m, bool *is_
 // What differs from a message that has just come.
 static bool set_message(struct queue *q, uint64_t message, const struct queue_adopted *m, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "UPDATE message SET queued_unix = ?2, size = CASE WHEN ?3 THEN ?3 ELSE size END "
-                                    "WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, message);
-    stmt_bind_i64(s, 2, m->queued_unix);
-    stmt_bind_u64(s, 3, m->is_retired ? m->retired_size : 0);
-    return stmt_run(s, e);
+    return DB_RUN(q->db, "UPDATE message SET queued_unix = ?2, size = CASE WHEN ?3 THEN ?3 ELSE size END "
+                         "WHERE id = ?1", e, message, m->queued_unix, m->is_retired ? m->retired_size : 0);
 }
 
 static bool set_entry(struct queue *q, uint64_t entry, const struct queue_adopted *m, struct err *e)
@@ -85,8 +78,8 @@ static bool retire(struct queue *q, uint64_t message, uint64_t entry, const stru
     stmt_bind_u64(s, 1, entry);
     stmt_bind_i64(s, 2, m->last_activity_unix);
     stmt_bind_i64(s, 3, m->keep_until_unix);
-    return stmt_run(s, e) && queue_run_with_id(q, "DELETE FROM entry WHERE id = ?", entry, e) &&
-           queue_run_with_id(q, "DELETE FROM message WHERE id = ?", message, e);
+    return stmt_run(s, e) && DB_RUN(q->db, "DELETE FROM entry WHERE id = ?", e, entry) &&
+           DB_RUN(q->db, "DELETE FROM message WHERE id = ?", e, message);
 }
 
 static bool find_entry(struct queue *q, uint64_t *message, uint64_t *entry, struct err *e)

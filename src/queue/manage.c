@@ -408,7 +408,7 @@ bool queue_hold_rules_add(struct queue *q, struct str account, struct str sender
 bool queue_hold_rules_remove(struct queue *q, uint64_t id, struct err *e)
 {
     bool is_ok = queue_change_begin(q, e) &&
-                 queue_change_end(q, queue_run_with_id(q, "DELETE FROM hold_rule WHERE id = ?", id, e), e);
+                 queue_change_end(q, DB_RUN(q->db, "DELETE FROM hold_rule WHERE id = ?", e, id), e);
 
     return is_ok && (db_changes(q->db) ||
                      fail(e, ERR_NOT_FOUND, "no hold rule %llu", (unsigned long long)id));

@@ -211,13 +211,7 @@ bool queue_insert(struct queue *q, const struct queue_new *m, struct err *e)
 
 static bool set_body(struct queue *q, uint64_t message, uint64_t body, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "UPDATE message SET body = ?2 WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, message);
-    stmt_bind_u64(s, 2, body);
-    return stmt_run(s, e);
+    return DB_RUN(q->db, "UPDATE message SET body = ?2 WHERE id = ?1", e, message, body);
 }
 
 // A message of its own for each recipient that has a reverse path of its own; its bytes are those of the first.
@@ -306,16 +300,6 @@ bool queue_path_is_used(struct queue *q, struct str account, struct str path, bo
 bool queue_add(struct queue *q, const struct queue_new *m, struct err *e)
 {
     return queue_change_begin(q, e) && queue_change_end(q, add(q, m, e), e);
-}
-
-bool queue_run_with_id(struct queue *q, const char *sql, uint64_t id, struct err *e)
-{
-    AUTO_STMT s = db_prepare(q->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
 }
 
 struct file_ctx {

@@ -33,8 +33,6 @@ struct queue {
 /* Every change is between these two: it opens the transaction, and what fails is undone alone. */
 MUST_USE bool queue_change_begin(struct queue *q, struct err *e);
 MUST_USE bool queue_change_end(struct queue *q, bool is_ok, struct err *e);
-/* Runs a statement with one parameter. */
-MUST_USE bool queue_run_with_id(struct queue *q, const char *sql, uint64_t id, struct err *e);
 
 /* Whether the account may send m now, which is counted. ERR_LIMIT when it may not (limits.c). */
 MUST_USE bool queue_limits_take(struct queue *q, const struct queue_new *m, int64_t now,

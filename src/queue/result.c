@@ -34,16 +34,9 @@ static int64_t jitter_s(void)
 
 static bool note_begin(struct queue *q, const struct queue_entry *entry, int64_t now, int64_t next, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts + 1, "
-                                    "last_attempt_unix = ?2, last_error = 'delivering...', "
-                                    "next_attempt_unix = ?3 WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, entry->id);
-    stmt_bind_i64(s, 2, now);
-    stmt_bind_i64(s, 3, next);
-    return stmt_run(s, e);
+    return DB_RUN(q->db, "UPDATE entry SET attempts = attempts + 1, "
+                         "last_attempt_unix = ?2, last_error = 'delivering...', "
+                         "next_attempt_unix = ?3 WHERE id = ?1", e, entry->id, now, next);
 }
 
 bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e)
@@ -58,19 +51,13 @@ bool queue_begin(struct queue *q, struct queue_entry *entry, struct err *e)
     return true;
 }
 
-// What a person has set meanwhile stays.
+// The next attempt is when it was to be before this was given out; what a person has set meanwhile stays.
 static bool note_none(struct queue *q, const struct queue_entry *entry, struct err *e)
 {
-    AUTO_STMT s = db_prepare(q->db, "UPDATE entry SET attempts = attempts - 1, last_error = '', "
-                                    "next_attempt_unix = CASE WHEN next_attempt_unix = ?3 THEN ?2 "
-                                    "ELSE next_attempt_unix END WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, entry->id);
-    stmt_bind_i64(s, 2, entry->next_attempt_unix); // as it was when it was given out
-    stmt_bind_i64(s, 3, entry->begun_next_unix);
-    return stmt_run(s, e);
+    return DB_RUN(q->db, "UPDATE entry SET attempts = attempts - 1, last_error = '', "
+                         "next_attempt_unix = CASE WHEN next_attempt_unix = ?3 THEN ?2 "
+                         "ELSE next_attempt_unix END WHERE id = ?1",
+                  e, entry->id, entry->next_attempt_unix, entry->begun_next_unix);
 }
 
 bool queue_take_back(struct queue *q, const struct queue_entry *entry, struct err *e)
@@ -88,7 +75,7 @@ static bool remove_message(struct queue *q, uint64_t message, struct err *e)
     bool is_shared;
 
     if (!queue_body_of(q, message, &body, &is_shared, e) ||
-        !queue_run_with_id(q, "DELETE FROM message WHERE id = ?", message, e))
+        !DB_RUN(q->db, "DELETE FROM message WHERE id = ?", e, message))
         return false;
     if (is_shared) {
         AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM message WHERE body = ? AND body > 0", e);
@@ -107,10 +94,9 @@ static bool remove_entry(struct queue *q, const struct queue_entry *entry, struc
 {
     bool is_last;
 
-    if (!queue_run_with_id(q, "DELETE FROM entry WHERE id = ?", entry->id, e))
+    if (!DB_RUN(q->db, "DELETE FROM entry WHERE id = ?", e, entry->id))
         return false;
-    if (!queue_run_with_id(q, "UPDATE message SET entries = entries - 1 WHERE id = ?",
-                           entry->message, e))
+    if (!DB_RUN(q->db, "UPDATE message SET entries = entries - 1 WHERE id = ?", e, entry->message))
         return false;
     {
         AUTO_STMT s = db_prepare(q->db, "SELECT 1 FROM message WHERE id = ? AND entries = 0", e);
@@ -163,7 +149,7 @@ static bool tell_delay(struct queue *q, const struct queue_entry *entry, const s
                        int64_t retry_until_unix, struct err *e)
 {
     return report_put(q, entry, DSN_DELAYED, t, retry_until_unix, e) &&
-           queue_run_with_id(q, "UPDATE entry SET is_delay_told = 1 WHERE id = ?", entry->id, e);
+           DB_RUN(q->db, "UPDATE entry SET is_delay_told = 1 WHERE id = ?", e, entry->id);
 }
 
 static uint32_t max_attempts(const struct queue_entry *entry)
@@ -193,7 +179,7 @@ static bool retire(struct queue *q, const struct queue_entry *entry, const struc
 
     if (is_kept ? !retired_put_result(q, entry, t, e) || !retired_put(q, entry, t, is_success, e)
                 : entry->attempts > 1 &&
-                      !queue_run_with_id(q, "DELETE FROM result WHERE entry = ?", entry->id, e))
+                      !DB_RUN(q->db, "DELETE FROM result WHERE entry = ?", e, entry->id))
         return false;
     return remove_entry(q, entry, e);
 }

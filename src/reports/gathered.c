@@ -159,15 +159,8 @@ static bool insert_result(struct reports *r, int64_t day, const struct report_tl
 static bool count_result(struct reports *r, uint64_t id, const struct report_tls_result *m,
                          struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "UPDATE tls_result SET successes = successes + ?2, "
-                                    "failures = failures + ?3 WHERE id = ?1", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    stmt_bind_u64(s, 2, m->successes);
-    stmt_bind_u64(s, 3, m->failures);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "UPDATE tls_result SET successes = successes + ?2, "
+                         "failures = failures + ?3 WHERE id = ?1", e, id, m->successes, m->failures);
 }
 
 static bool has_room_for_failure(struct reports *r, uint64_t result, bool *out, struct err *e)
@@ -228,16 +221,6 @@ bool reports_add_tls_result(struct reports *r, int64_t now_unix, const struct re
 
 /* --- age ------------------------------------------------------------------------------------------ */
 
-static bool run_before(struct reports *r, const char *sql, int64_t before, struct err *e)
-{
-    AUTO_STMT s = db_prepare(r->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, before);
-    return stmt_run(s, e);
-}
-
 static bool expire(struct reports *r, int64_t now_unix, struct err *e)
 {
     enum { DAY_S = 24 * 3600, MARGIN_S = 12 * 3600 };
@@ -246,16 +229,16 @@ static bool expire(struct reports *r, int64_t now_unix, struct err *e)
 
     return reports_expire_received(r, false, now_unix - REPORTS_KEPT_S, e) &&
            reports_expire_received(r, true, now_unix - REPORTS_KEPT_S, e) &&
-           run_before(r, "UPDATE evaluation_total SET n_rows = n_rows - (SELECT count(*) FROM "
+           DB_RUN(r->db, "UPDATE evaluation_total SET n_rows = n_rows - (SELECT count(*) FROM "
                          "evaluation WHERE evaluation.policy_domain = evaluation_total.policy_domain "
                          "AND hour < ?1) WHERE policy_domain IN "
-                         "(SELECT policy_domain FROM evaluation WHERE hour < ?1)", hour, e) &&
-           run_before(r, "DELETE FROM evaluation WHERE hour < ?", hour, e) &&
-           run_before(r, "DELETE FROM evaluation_total WHERE n_rows <= ?", 0, e) &&
-           run_before(r, "DELETE FROM tls_failure WHERE result IN "
-                         "(SELECT id FROM tls_result WHERE day < ?)", day, e) &&
-           run_before(r, "DELETE FROM tls_result WHERE day < ?", day, e) &&
-           run_before(r, "DELETE FROM suppressed WHERE until_unix < ?", now_unix, e);
+                         "(SELECT policy_domain FROM evaluation WHERE hour < ?1)", e, hour) &&
+           DB_RUN(r->db, "DELETE FROM evaluation WHERE hour < ?", e, hour) &&
+           DB_RUN(r->db, "DELETE FROM evaluation_total WHERE n_rows <= ?", e, 0) &&
+           DB_RUN(r->db, "DELETE FROM tls_failure WHERE result IN "
+                         "(SELECT id FROM tls_result WHERE day < ?)", e, day) &&
+           DB_RUN(r->db, "DELETE FROM tls_result WHERE day < ?", e, day) &&
+           DB_RUN(r->db, "DELETE FROM suppressed WHERE until_unix < ?", e, now_unix);
 }
 
 bool reports_expire(struct reports *r, int64_t now_unix, struct err *e)

@@ -59,13 +59,7 @@ bool reports_letter_next(struct reports *r, struct arena *a, int64_t now_unix, s
 
 static bool again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "UPDATE letter SET attempts = attempts + 1, next_unix = ? WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, next_unix);
-    stmt_bind_u64(s, 2, id);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "UPDATE letter SET attempts = attempts + 1, next_unix = ? WHERE id = ?", e, next_unix, id);
 }
 
 bool reports_letter_again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e)
@@ -75,12 +69,7 @@ bool reports_letter_again(struct reports *r, uint64_t id, int64_t next_unix, str
 
 static bool drop(struct reports *r, uint64_t id, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "DELETE FROM letter WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "DELETE FROM letter WHERE id = ?", e, id);
 }
 
 bool reports_letter_done(struct reports *r, uint64_t id, struct err *e)

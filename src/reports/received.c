@@ -128,26 +128,16 @@ static bool add_total(struct reports *r, bool is_tls, struct str domain, int64_t
     return stmt_run(s, e);
 }
 
-static bool run_with_id(struct reports *r, const char *sql, uint64_t id, struct err *e)
-{
-    AUTO_STMT s = db_prepare(r->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
-}
-
 static bool remove_report(struct reports *r, bool is_tls, uint64_t id, struct str domain,
                           uint64_t rows, struct err *e)
 {
     if (is_tls)
-        return run_with_id(r, "DELETE FROM tls_row_failure WHERE report = ?", id, e) &&
-               run_with_id(r, "DELETE FROM tls_row WHERE report = ?", id, e) &&
-               run_with_id(r, "DELETE FROM tls_report WHERE id = ?", id, e) &&
+        return DB_RUN(r->db, "DELETE FROM tls_row_failure WHERE report = ?", e, id) &&
+               DB_RUN(r->db, "DELETE FROM tls_row WHERE report = ?", e, id) &&
+               DB_RUN(r->db, "DELETE FROM tls_report WHERE id = ?", e, id) &&
                add_total(r, true, domain, -1, -(int64_t)rows, e);
-    return run_with_id(r, "DELETE FROM dmarc_row WHERE report = ?", id, e) &&
-           run_with_id(r, "DELETE FROM dmarc_report WHERE id = ?", id, e) &&
+    return DB_RUN(r->db, "DELETE FROM dmarc_row WHERE report = ?", e, id) &&
+           DB_RUN(r->db, "DELETE FROM dmarc_report WHERE id = ?", e, id) &&
            add_total(r, false, domain, -1, -(int64_t)rows, e);
 }
 

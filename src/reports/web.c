@@ -60,12 +60,7 @@ bool reports_web_unknown(struct reports *r, struct arena *a, struct web_report *
 
 static bool begun(struct reports *r, uint64_t id, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "UPDATE web_report SET is_begun = 1 WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "UPDATE web_report SET is_begun = 1 WHERE id = ?", e, id);
 }
 
 bool reports_web_begun(struct reports *r, uint64_t id, struct err *e)
@@ -75,14 +70,8 @@ bool reports_web_begun(struct reports *r, uint64_t id, struct err *e)
 
 static bool again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "UPDATE web_report SET attempts = attempts + 1, is_begun = 0, "
-                                    "next_unix = ? WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, next_unix);
-    stmt_bind_u64(s, 2, id);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "UPDATE web_report SET attempts = attempts + 1, is_begun = 0, "
+                         "next_unix = ? WHERE id = ?", e, next_unix, id);
 }
 
 bool reports_web_again(struct reports *r, uint64_t id, int64_t next_unix, struct err *e)
@@ -92,12 +81,7 @@ bool reports_web_again(struct reports *r, uint64_t id, int64_t next_unix, struct
 
 static bool drop(struct reports *r, uint64_t id, struct err *e)
 {
-    AUTO_STMT s = db_prepare(r->db, "DELETE FROM web_report WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
+    return DB_RUN(r->db, "DELETE FROM web_report WHERE id = ?", e, id);
 }
 
 bool reports_web_done(struct reports *r, uint64_t id, struct err *e)

@@ -222,14 +222,8 @@ static bool find_delivered(struct store *st, struct str delivery_id, struct stor
 
 static bool use_quota(struct store *st, uint64_t size, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "UPDATE account SET used_bytes = used_bytes + ?1 "
-                             "WHERE ?2 = 0 OR used_bytes + ?1 <= ?2", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, size);
-    stmt_bind_u64(s, 2, st->quota_bytes);
-    if (!stmt_run(s, e))
+    if (!DB_RUN(st->db, "UPDATE account SET used_bytes = used_bytes + ?1 "
+                        "WHERE ?2 = 0 OR used_bytes + ?1 <= ?2", e, size, st->quota_bytes))
         return false;
     return db_changes(st->db) ||
            fail(e, ERR_LIMIT, "account is over its quota of %llu bytes",

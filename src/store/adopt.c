@@ -10,17 +10,6 @@ struct adopt_job {
     uint32_t next_uidvalidity;
 };
 
-static bool run_with(struct store *st, const char *sql, uint64_t first, uint64_t second, struct err *e)
-{
-    AUTO_STMT s = db_prepare(st->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, first);
-    stmt_bind_u64(s, 2, second);
-    return stmt_run(s, e);
-}
-
 // Whether the mailbox has, or had, mail under another UIDVALIDITY than this.
 static bool is_free(struct store *st, const struct writer_mailbox *box, uint32_t uidvalidity, struct err *e)
 {
@@ -69,11 +58,11 @@ static bool adopt_job(struct store *st, void *ctx, struct err *e)
     touch(st, TOUCHED_MAILBOX);
     // No history is there of what was before: who asks for it is told to look at all.
     return set_special_use(st, box.id, m->special_use, e) &&
-           run_with(st, "UPDATE mailbox SET uidvalidity = ?2 WHERE id = ?1", box.id, m->uidvalidity, e) &&
-           run_with(st, "UPDATE mailbox SET modseq = ?2, countseq = ?2, expunge_floor = max(expunge_floor, ?2) "
-                    "WHERE id = ?1", box.id, modseq, e) &&
-           run_with(st, "UPDATE account SET next_uidvalidity = max(next_uidvalidity, ?2 + 1) WHERE id <> ?1",
-                    0, m->uidvalidity, e);
+           DB_RUN(st->db, "UPDATE mailbox SET uidvalidity = ?2 WHERE id = ?1", e, box.id, m->uidvalidity) &&
+           DB_RUN(st->db, "UPDATE mailbox SET modseq = ?2, countseq = ?2, expunge_floor = max(expunge_floor, ?2) "
+                          "WHERE id = ?1", e, box.id, modseq) &&
+           DB_RUN(st->db, "UPDATE account SET next_uidvalidity = max(next_uidvalidity, ?2 + 1) WHERE id <> ?1",
+                  e, 0, m->uidvalidity);
 }
 
 bool store_adopt_mailbox(struct store *st, const struct store_adopted *m, struct err *e)
@@ -87,7 +76,7 @@ static bool end_job(struct store *st, void *ctx, struct err *e)
     struct writer_mailbox box;
 
     return writer_find_mailbox(st, m->name, &box, e) &&
-           run_with(st, "UPDATE mailbox SET uidnext = max(uidnext, ?2) WHERE id = ?1", box.id, m->uidnext, e);
+           DB_RUN(st->db, "UPDATE mailbox SET uidnext = max(uidnext, ?2) WHERE id = ?1", e, box.id, m->uidnext);
 }
 
 bool store_adopt_end(struct store *st, const struct store_adopted *m, struct err *e)
@@ -99,8 +88,8 @@ static bool counters_job(struct store *st, void *ctx, struct err *e)
 {
     const struct adopt_job *j = ctx;
 
-    return run_with(st, "UPDATE account SET modseq = max(modseq, ?1), next_uidvalidity = max(next_uidvalidity, "
-                    "?2)", j->modseq, j->next_uidvalidity, e);
+    return DB_RUN(st->db, "UPDATE account SET modseq = max(modseq, ?1), next_uidvalidity = max(next_uidvalidity, "
+                          "?2)", e, j->modseq, j->next_uidvalidity);
 }
 
 bool store_adopt_counters(struct store *st, uint64_t modseq, uint32_t next_uidvalidity, struct err *e)

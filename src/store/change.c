@@ -303,17 +303,9 @@ static bool set_thread(struct store *st, uint64_t email, uint64_t thread, struct
 
     if (!job_modseq(st, &modseq, e))
         return false;
-    for (size_t i = 0; i < COUNT(steps); i++) {
-        AUTO_STMT s = db_prepare(st->db, steps[i], e);
-
-        if (!s)
+    for (size_t i = 0; i < COUNT(steps); i++)
+        if (!DB_RUN(st->db, steps[i], e, email, thread, modseq))
             return false;
-        stmt_bind_u64(s, 1, email);
-        stmt_bind_u64(s, 2, thread);
-        stmt_bind_u64(s, 3, modseq);
-        if (!stmt_run(s, e))
-            return false;
-    }
     touch(st, TOUCHED_EMAIL);
     touch(st, TOUCHED_THREAD);
     return true;

@@ -17,16 +17,6 @@ struct erase_job {
     bool has_more;
 };
 
-static bool run_with_id(struct store *st, const char *sql, uint64_t id, struct err *e)
-{
-    AUTO_STMT s = db_prepare(st->db, sql, e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, id);
-    return stmt_run(s, e);
-}
-
 // The next email to erase; false when there is none, or on failure.
 static bool next_dead(struct store *st, uint64_t upto, uint64_t *email, struct err *e)
 {
@@ -55,7 +45,7 @@ static bool erase_job(struct store *st, void *ctx, struct err *e)
         }
         // Its state goes with it.
         if (!chunk_drop(st->db, email, e) ||
-            !run_with_id(st, "DELETE FROM email WHERE id = ?", email, e))
+            !DB_RUN(st->db, "DELETE FROM email WHERE id = ?", e, email))
             return false;
     }
     j->has_more = true;
@@ -104,13 +94,8 @@ static bool read_number(struct store *st, const char *sql, int64_t arg, uint64_t
 
 static bool note_day(struct store *st, int64_t day, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "INSERT OR IGNORE INTO modseq_day (day, modseq) SELECT ?, "
-                             "modseq FROM account", e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, day);
-    return stmt_run(s, e);
+    return DB_RUN(st->db, "INSERT OR IGNORE INTO modseq_day (day, modseq) SELECT ?, "
+                          "modseq FROM account", e, day);
 }
 
 // Up to which modseq there is more history than must be kept.
@@ -152,11 +137,11 @@ static bool forget_job(struct store *st, void *ctx, struct err *e)
 
     // Message-ids that were only mentioned are remembered as long.
     if (!note_day(st, day, e) || !find_floor(st, day, &floor, e) ||
-        !run_with_id(st, "DELETE FROM thread_ref WHERE seen_unix < ?",
-                     day > KEEP_DAYS ? (uint64_t)((day - KEEP_DAYS) * DAY) : 0, e))
+        !DB_RUN(st->db, "DELETE FROM thread_ref WHERE seen_unix < ?",
+                e, day > KEEP_DAYS ? (uint64_t)((day - KEEP_DAYS) * DAY) : 0))
         return false;
     for (size_t i = 0; floor && i < COUNT(steps); i++)
-        if (!run_with_id(st, steps[i], floor, e))
+        if (!DB_RUN(st->db, steps[i], e, floor))
             return false;
     return true;
 }

@@ -333,13 +333,7 @@ struct sizes_job {
 
 static bool set_size(struct store *st, uint64_t email, uint64_t size, struct err *e)
 {
-    AUTO_STMT s = db_prepare(st->db, "UPDATE email SET size = ? WHERE id = ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_u64(s, 1, size);
-    stmt_bind_u64(s, 2, email);
-    return stmt_run(s, e);
+    return DB_RUN(st->db, "UPDATE email SET size = ? WHERE id = ?", e, size, email);
 }
 
 static bool sizes_job(struct store *st, void *ctx, struct err *e)

@@ -110,10 +110,6 @@ bool credentials_adopt_attempts(struct credentials *c, const struct login_attemp
 
 bool credentials_prune(struct credentials *c, struct err *e)
 {
-    AUTO_STMT s = db_prepare(c->db, "DELETE FROM login_attempt WHERE last_unix < ?", e);
-
-    if (!s)
-        return false;
-    stmt_bind_i64(s, 1, os_now_unix() - (int64_t)ATTEMPT_DAYS * 86400);
-    return stmt_run(s, e);
+    return DB_RUN(c->db, "DELETE FROM login_attempt WHERE last_unix < ?",
+                  e, os_now_unix() - (int64_t)ATTEMPT_DAYS * 86400);
 }
