@@ -186,6 +186,24 @@ bool os_make_dirs(const char *path, mode_t mode, struct err *e)
     return true;
 }
 
+bool os_each_entry(int dir, const char *what, os_entry_fn *fn, void *ctx, struct err *e)
+{
+    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+    bool is_ok = d != NULL;
+
+    if (!d) {
+        (void)fail_errno(e, "listing %s", what);
+        fd_close(&copy);
+        return false;
+    }
+    for (struct dirent *entry; is_ok && (entry = readdir(d));)
+        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+            is_ok = fn(ctx, dir, entry->d_name, e);
+    closedir(d);
+    return is_ok;
+}
+
 bool os_remove_dir(int dir_fd, struct str name, struct err *e)
 {
     char path[NAME_MAX + 1] = {0};

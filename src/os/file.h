@@ -34,6 +34,9 @@ MUST_USE bool os_create_file(const char *path, struct str bytes, mode_t mode, st
 
 /* Creates the directory and its parents where they are missing. */
 MUST_USE bool os_make_dirs(const char *path, mode_t mode, struct err *e);
+/* Calls fn with each name in a directory, until one fails. what: the directory, for the error. */
+typedef bool os_entry_fn(void *ctx, int dir, const char *name, struct err *e);
+MUST_USE bool os_each_entry(int dir, const char *what, os_entry_fn *fn, void *ctx, struct err *e);
 /* Removes the directory of that name in dir_fd with the files in it; one that has directories stays. */
 MUST_USE bool os_remove_dir(int dir_fd, struct str name, struct err *e);
 

@@ -1,6 +1,5 @@
 #include "os/user.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -146,8 +145,6 @@ static bool is_protected(const struct stat *st)
     return st->st_uid == 0 && !(st->st_mode & (S_IROTH | S_IWOTH)) && (st->st_gid == 0 || !(st->st_mode & S_IWGRP));
 }
 
-static bool protect_all(int dir, const struct stat *except, int depth, struct err *e);
-
 // A program is no secret: User runs those that set records in the DNS.
 static mode_t mask_of(const struct stat *st)
 {
@@ -166,36 +163,27 @@ static bool is_for_us(int dir, const struct stat *st, uid_t user)
            readlink(link, path, sizeof path - 1) > 0 && !str_ends(str_of(path), STR("/etc"));
 }
 
-static bool protect_entry(int dir, const char *name, const struct stat *except, int depth, struct err *e)
+struct protecting {
+    const struct stat *except;
+    int depth;
+};
+
+static bool protect_entry(void *ctx, int dir, const char *name, struct err *e)
 {
+    const struct protecting *in = ctx;
+    struct protecting below = {in->except, in->depth + 1};
     AUTO_FD fd = -1;
     struct stat st;
 
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
         return errno == ENOENT || fail_errno(e, "looking at %s", name);
-    if ((st.st_dev == except->st_dev && st.st_ino == except->st_ino) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+    if ((st.st_dev == in->except->st_dev && st.st_ino == in->except->st_ino) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return true;
     fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fchown(fd, 0, (gid_t)-1) || fchmod(fd, st.st_mode & mask_of(&st)))
         return fail_errno(e, "taking care of the permissions of %s", name);
-    return !S_ISDIR(st.st_mode) || depth == MAX_DEPTH || protect_all(fd, except, depth + 1, e);
-}
-
-static bool protect_all(int dir, const struct stat *except, int depth, struct err *e)
-{
-    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    bool is_ok = d != NULL;
-
-    if (!d) {
-        fd_close(&copy);
-        return fail_errno(e, "listing a directory of the configuration");
-    }
-    for (struct dirent *entry; is_ok && (entry = readdir(d));)
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            is_ok = protect_entry(dir, entry->d_name, except, depth, e);
-    closedir(d);
-    return is_ok;
+    return !S_ISDIR(st.st_mode) || in->depth == MAX_DEPTH ||
+           os_each_entry(fd, "a directory of the configuration", protect_entry, &below, e);
 }
 
 bool os_protect(int dir_fd, int except_fd, uid_t user, enum os_protected *how, struct err *e)
@@ -213,32 +201,20 @@ bool os_protect(int dir_fd, int except_fd, uid_t user, enum os_protected *how, s
     *how = OS_IS_PROTECTED_NOW;
     if (fchown(dir_fd, 0, (gid_t)-1) || fchmod(dir_fd, st.st_mode & 02751))
         return fail_errno(e, "taking care of the permissions of the directory of the configuration");
-    return protect_all(dir_fd, &except, 0, e);
+    return os_each_entry(dir_fd, "the directory of the configuration", protect_entry,
+                         &(struct protecting){&except, 0}, e);
 }
 
-static bool give_entry(int dir, const char *name, const struct os_user *u, int depth,
-                       struct err *e);
+struct giving {
+    const struct os_user *to;
+    int depth;
+};
 
-static bool give_all(int dir, const struct os_user *u, int depth, struct err *e)
+static bool give_entry(void *ctx, int dir, const char *name, struct err *e)
 {
-    int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    bool is_ok = d != NULL;
-
-    if (!d) {
-        fd_close(&copy);
-        return fail_errno(e, "listing a data directory");
-    }
-    for (struct dirent *entry; is_ok && (entry = readdir(d));)
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            is_ok = give_entry(dir, entry->d_name, u, depth, e);
-    closedir(d);
-    return is_ok;
-}
-
-static bool give_entry(int dir, const char *name, const struct os_user *u, int depth,
-                       struct err *e)
-{
+    const struct giving *in = ctx;
+    const struct os_user *u = in->to;
+    struct giving below = {u, in->depth + 1};
     AUTO_FD sub = -1;
     struct stat st;
 
@@ -247,11 +223,11 @@ static bool give_entry(int dir, const char *name, const struct os_user *u, int d
     if ((st.st_uid != u->uid || st.st_gid != u->gid) &&
         fchownat(dir, name, u->uid, u->gid, AT_SYMLINK_NOFOLLOW))
         return fail_errno(e, "giving %s to the server's user", name);
-    if (!S_ISDIR(st.st_mode) || depth == MAX_DEPTH)
+    if (!S_ISDIR(st.st_mode) || in->depth == MAX_DEPTH)
         return true;
     sub = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return sub < 0 ? fail_errno(e, "opening %s in a data directory", name)
-                   : give_all(sub, u, depth + 1, e);
+                   : os_each_entry(sub, "a data directory", give_entry, &below, e);
 }
 
 bool os_user_give(int dir_fd, const struct os_user *u, struct err *e)
@@ -260,5 +236,5 @@ bool os_user_give(int dir_fd, const struct os_user *u, struct err *e)
         return true;
     if (fchown(dir_fd, u->uid, u->gid))
         return fail_errno(e, "giving a data directory to the server's user");
-    return give_all(dir_fd, u, 0, e);
+    return os_each_entry(dir_fd, "a data directory", give_entry, &(struct giving){u, 0}, e);
 }

@@ -7,7 +7,6 @@
  * search for a free id begins, the account's name says: so the same account mostly has the same id, again after it was
  * removed, too, and the next new one not that of mail that was moved away.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "base/log.h"
 #include "crypto/crypto.h"
 #include "os/fd.h"
+#include "os/file.h"
 #include "role/monitor/monitor_priv.h"
 
 enum { MOST_IDS = 1 << 20 };
@@ -119,42 +119,32 @@ bool account_give(int dir_fd, const struct os_user *user, struct err *e)
     return os_user_give(dir_fd, user, e);
 }
 
-static bool give_one(struct monitor *m, const char *name, bool learns, struct err *e)
+struct round {
+    struct monitor *m;
+    bool learns;
+};
+
+static bool give_one(void *ctx, int accounts, const char *name, struct err *e)
 {
+    const struct round *r = ctx;
+    struct monitor *m = r->m;
     const struct os_user template = role_user(m, ROLE_ACCOUNT_TEMPLATE);
-    AUTO_FD dir = openat(m->accounts_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD dir = openat(accounts, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct os_user user;
     struct stat st;
 
     // Something else than a directory is no account; ELOOP is a link.
     if (dir < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return learns || fchownat(m->accounts_dir, name, template.uid, template.gid, AT_SYMLINK_NOFOLLOW) == 0 ||
+        return r->learns || fchownat(accounts, name, template.uid, template.gid, AT_SYMLINK_NOFOLLOW) == 0 ||
                fail_errno(e, "giving %s in the directory of accounts to the server's user", name);
     if (dir < 0 || fstat(dir, &st))
         return fail_errno(e, "opening the directory of account %s", name);
-    if (learns) {
+    if (r->learns) {
         learn(&m->account_ids, str_of(name), &st);
         return true;
     }
     user = account_user(m, str_of(name), &st);
     return account_give(dir, &user, e);
-}
-
-static bool each(struct monitor *m, bool learns, struct err *e)
-{
-    int copy = openat(m->accounts_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    bool is_ok = d != NULL;
-
-    if (!d) {
-        fd_close(&copy);
-        return fail_errno(e, "listing the accounts");
-    }
-    for (struct dirent *entry; is_ok && (entry = readdir(d));)
-        if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
-            is_ok = give_one(m, entry->d_name, learns, e);
-    closedir(d);
-    return is_ok;
 }
 
 // All ids that are somebody's are known before one is given to somebody else. A directory is its owner's before the
@@ -165,12 +155,12 @@ bool accounts_give(struct monitor *m, struct err *e)
 
     if (!m->user.is_set)
         return true;
-    if (!each(m, true, e))
+    if (!os_each_entry(m->accounts_dir, "the accounts", give_one, &(struct round){m, true}, e))
         return false;
     if (!m->settings.no_fix_permissions) {
         if (fchown(m->accounts_dir, template.uid, template.gid))
             return fail_errno(e, "giving the directory of accounts to the server's user");
-        if (!each(m, false, e))
+        if (!os_each_entry(m->accounts_dir, "the accounts", give_one, &(struct round){m, false}, e))
             return false;
     }
     return os_user_may_use(&template, m->accounts_dir, e);
