@@ -58,13 +58,7 @@ int cmd_setaccountpassword(int argc, char **argv)
 
 static int retrain(const char *account)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("retrain"), &e) || !ctl_send(&c, str_of(account), &e) ||
-        !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_run("retrain", (struct str[]){str_of(account)}, 1);
 }
 
 int cmd_retrain(int argc, char **argv)
@@ -89,57 +83,25 @@ int cmd_retrain(int argc, char **argv)
     return worst;
 }
 
-static int print_stream(const char *command)
-{
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) || !ctl_ok(&c, &e) ||
-        !ctl_print_stream(&c, CTL_LINES, &e))
-        return cmd_fail(&e);
-    return 0;
-}
-
 int cmd_loglevels(int argc, char **argv)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
     if (argc > 3)
         return cmd_usage("loglevels");
     if (argc == 1)
-        return print_stream("loglevels");
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("setloglevels"), &e) ||
-        !ctl_send(&c, argc == 3 ? str_of(argv[2]) : STR(""), &e) ||
-        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+        return ctl_show("loglevels", NULL, 0, CTL_LINES);
+    return ctl_run("setloglevels", (struct str[]){argc == 3 ? str_of(argv[2]) : STR(""), str_of(argv[1])}, 2);
 }
 
 static int list_reports(int argc, char **argv, const char *words, const char *command)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
+    struct str domain = argc == 2 ? str_of(argv[1]) : STR("");
 
-    if (argc > 2)
-        return cmd_usage(words);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) ||
-        !ctl_send(&c, argc == 2 ? str_of(argv[1]) : STR(""), &e) || !ctl_ok(&c, &e) ||
-        !ctl_print_stream(&c, CTL_LINES, &e))
-        return cmd_fail(&e);
-    return 0;
+    return argc > 2 ? cmd_usage(words) : ctl_show(command, &domain, 1, CTL_LINES);
 }
 
 static int send_command(const char *words, int argc, const char *command)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    if (argc > 1)
-        return cmd_usage(words);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, str_of(command), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return argc > 1 ? cmd_usage(words) : ctl_run(command, NULL, 0);
 }
 
 int cmd_dmarc_sendreports(int argc, char **argv)
@@ -157,43 +119,25 @@ int cmd_tlsrpt_sendreports(int argc, char **argv)
 /* What all of them do; kind: "dmarc" or "tls". */
 static int suppress_list(int argc, const char *words, const char *kind)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
     if (argc > 1)
         return cmd_usage(words);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppresslist"), &e) ||
-        !ctl_send(&c, str_of(kind), &e) || !ctl_ok(&c, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_show("reportsuppresslist", (struct str[]){str_of(kind)}, 1, CTL_LINES);
 }
 
 static int suppress_add(int argc, char **argv, const char *words, const char *kind)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
     if (argc < 3 || argc > 4)
         return cmd_usage(words);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppressadd"), &e) ||
-        !ctl_send(&c, str_of(kind), &e) || !ctl_send(&c, str_of(argv[1]), &e) ||
-        !ctl_send(&c, str_of(argv[2]), &e) ||
-        !ctl_send(&c, argc == 4 ? str_of(argv[3]) : STR(""), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_run("reportsuppressadd",
+                   (struct str[]){str_of(kind), str_of(argv[1]), str_of(argv[2]),
+                                  argc == 4 ? str_of(argv[3]) : STR("")}, 4);
 }
 
 static int suppress_rm(int argc, char **argv, const char *words, const char *kind)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
     if (argc != 2)
         return cmd_usage(words);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("reportsuppressrm"), &e) ||
-        !ctl_send(&c, str_of(kind), &e) || !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_run("reportsuppressrm", (struct str[]){str_of(kind), str_of(argv[1])}, 2);
 }
 
 int cmd_dmarc_suppress_list(int argc, char **argv)

@@ -9,25 +9,6 @@
 
 enum { MAX_ARGUMENTS = 4, MAX_LINE = 16 * 1024 };
 
-static bool send(struct ctl_client *c, const char *command, const struct str *arguments, size_t n,
-                 struct err *e)
-{
-    if (!ctl_open(c, e) || !ctl_send(c, str_of(command), e))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!ctl_send(c, arguments[i], e))
-            return false;
-    return ctl_ok(c, e);
-}
-
-static int change(const char *command, const struct str *arguments, size_t n)
-{
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    return send(&c, command, arguments, n, &e) ? 0 : cmd_fail(&e);
-}
-
 // A verb with n arguments that are those of the command of the control socket.
 static int plain_change(int argc, char **argv, const char *words, int n, const char *command)
 {
@@ -37,21 +18,15 @@ static int plain_change(int argc, char **argv, const char *words, int n, const c
         return cmd_usage(words);
     for (int i = 0; i < n; i++)
         arguments[i] = str_of(argv[i + 1]);
-    return change(command, arguments, (size_t)n);
+    return ctl_run(command, arguments, (size_t)n);
 }
 
 // A verb with one argument at most, whose answer is lines.
 static int question(int argc, char **argv, const char *words, int n, const char *command)
 {
     struct str argument = argc > 1 ? str_of(argv[1]) : STR("");
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
 
-    if (argc != 1 + n)
-        return cmd_usage(words);
-    if (!send(&c, command, &argument, (size_t)n, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
-        return cmd_fail(&e);
-    return 0;
+    return argc != 1 + n ? cmd_usage(words) : ctl_show(command, &argument, (size_t)n, CTL_LINES);
 }
 
 int cmd_account_list(int argc, char **argv)
@@ -123,7 +98,7 @@ int cmd_account_add(int argc, char **argv)
         return cmd_usage("config account add");
     arguments[0] = str_of(argv[1]);
     arguments[1] = str_of(argv[2]);
-    code = change("accountadd", arguments, COUNT(arguments));
+    code = ctl_run("accountadd", arguments, COUNT(arguments));
     if (!code)
         printf("account added; set a password with: mox setaccountpassword %s\n", argv[1]);
     return code;
@@ -137,7 +112,7 @@ int cmd_domain_add(int argc, char **argv)
 
     if (at < 0 || argc - at < 2 || argc - at > 3)
         return cmd_usage("config domain add");
-    code = change("domainadd",
+    code = ctl_run("domainadd",
                   (struct str[]){is_disabled ? STR("true") : STR("false"), str_of(argv[at]),
                                  str_of(argv[at + 1]), argc - at > 2 ? str_of(argv[at + 2]) : STR("")}, 4);
     if (!code)
@@ -149,7 +124,7 @@ static int set_disabled(int argc, char **argv, const char *words, struct str val
 {
     if (argc != 2)
         return cmd_usage(words);
-    return change("domaindisabled", (struct str[]){str_of(argv[1]), value}, 2);
+    return ctl_run("domaindisabled", (struct str[]){str_of(argv[1]), value}, 2);
 }
 
 int cmd_domain_disable(int argc, char **argv)
@@ -176,7 +151,7 @@ static int with_members(int argc, char **argv, const char *words, const char *co
         (void)fail(&e, ERR_LIMIT, "too many addresses for one command");
         return cmd_fail(&e);
     }
-    return change(command, (struct str[]){str_of(argv[1]), buf_str(&members)}, 2);
+    return ctl_run(command, (struct str[]){str_of(argv[1]), buf_str(&members)}, 2);
 }
 
 int cmd_alias_add(int argc, char **argv)
@@ -203,6 +178,6 @@ int cmd_alias_update(int argc, char **argv)
 
     if (at < 0 || argc - at != 1)
         return cmd_usage("config alias update");
-    return change("aliasupdate",
+    return ctl_run("aliasupdate",
                   (struct str[]){str_of(argv[at]), str_of(post), str_of(list), str_of(from)}, 4);
 }

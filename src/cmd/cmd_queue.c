@@ -54,25 +54,6 @@ static int take_flags(int argc, char **argv, const char *const *names, size_t n,
     return at;
 }
 
-static bool begin(struct ctl_client *c, const char *command, const struct str *lines, size_t n,
-                  struct err *e)
-{
-    if (!ctl_open(c, e) || !ctl_send(c, str_of(command), e))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (!ctl_send(c, lines[i], e))
-            return false;
-    return ctl_ok(c, e);
-}
-
-static int print_stream(const char *command, const struct str *lines, size_t n, enum ctl_stream what)
-{
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    return begin(&c, command, lines, n, &e) && ctl_print_stream(&c, what, &e) ? 0 : cmd_fail(&e);
-}
-
 static int list(int argc, char **argv, const char *words, const char *command,
                 const char *const *names)
 {
@@ -81,7 +62,7 @@ static int list(int argc, char **argv, const char *words, const char *command,
     int at = take_flags(argc, argv, names, N_FILTERS, true, false, &f, &filter);
     struct str line = buf_str(&filter);
 
-    return at != argc ? cmd_usage(words) : print_stream(command, &line, 1, CTL_LINES);
+    return at != argc ? cmd_usage(words) : ctl_show(command, &line, 1, CTL_LINES);
 }
 
 int cmd_queue_list(int argc, char **argv)
@@ -101,7 +82,7 @@ static int print_one(int argc, char **argv, const char *words, const char *comma
     if (argc != 2)
         return cmd_usage(words);
     id = str_of(argv[1]);
-    return print_stream(command, &id, 1, what);
+    return ctl_show(command, &id, 1, what);
 }
 
 int cmd_queue_dump(int argc, char **argv)
@@ -125,7 +106,7 @@ static int change(enum queue_change what, struct str filter, struct str value, c
     struct str line, n;
     AUTO_CTL c = {.fd = -1};
 
-    if (!begin(&c, "queuechange", lines, COUNT(lines), &e))
+    if (!ctl_command(&c, "queuechange", lines, COUNT(lines), &e))
         return cmd_fail(&e);
     for (;;) {
         uint64_t count;
@@ -208,7 +189,7 @@ static bool answered(const char *command, struct str value, struct str *out, str
     struct str line;
     AUTO_CTL c = {.fd = -1};
 
-    if (!begin(&c, command, &value, 1, e) || !ctl_line(&c, &line, e))
+    if (!ctl_command(&c, command, &value, 1, e) || !ctl_line(&c, &line, e))
         return false;
     *out = arena_dup(a, line);
     return true;
@@ -217,7 +198,7 @@ static bool answered(const char *command, struct str value, struct str *out, str
 int cmd_queue_holdrules_list(int argc, char **argv)
 {
     (void)argv;
-    return argc != 1 ? cmd_usage("queue holdrules list") : print_stream("queueholdruleslist", NULL, 0, CTL_LINES);
+    return argc != 1 ? cmd_usage("queue holdrules list") : ctl_show("queueholdruleslist", NULL, 0, CTL_LINES);
 }
 
 int cmd_queue_holdrules_add(int argc, char **argv)
@@ -258,7 +239,7 @@ int cmd_queue_suppress_list(int argc, char **argv)
     if (cmd_flags(argc, argv, flags, COUNT(flags)) != argc)
         return cmd_usage("queue suppress list");
     line = str_of(account);
-    return print_stream("queuesuppresslist", &line, 1, CTL_LINES);
+    return ctl_show("queuesuppresslist", &line, 1, CTL_LINES);
 }
 
 static int change_suppressed(int argc, char **argv, const char *words, const char *command)
@@ -291,5 +272,5 @@ int cmd_queue_suppress_lookup(int argc, char **argv)
     if (argc != 3)
         return cmd_usage("queue suppress lookup");
     line = arena_printf(&a, "%s\t%s", argv[1], argv[2]);
-    return print_stream("queuesuppresslookup", &line, 1, CTL_LINES);
+    return ctl_show("queuesuppresslookup", &line, 1, CTL_LINES);
 }

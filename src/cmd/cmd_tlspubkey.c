@@ -13,29 +13,18 @@
 
 enum { VALID_DAYS = 100 * 365, MAX_PEM = 256 * 1024, FILE_MODE = 0600 };
 
-static int print_stream(struct str command, struct str argument)
-{
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
-    if (!ctl_open(&c, &e) || !ctl_send(&c, command, &e) || !ctl_send(&c, argument, &e) ||
-        !ctl_ok(&c, &e) || !ctl_print_stream(&c, CTL_LINES, &e))
-        return cmd_fail(&e);
-    return 0;
-}
-
 int cmd_tlspubkey_list(int argc, char **argv)
 {
     if (argc > 2)
         return cmd_usage("config tlspubkey list");
-    return print_stream(STR("tlspubkeylist"), argc > 1 ? str_of(argv[1]) : STR(""));
+    return ctl_show("tlspubkeylist", (struct str[]){argc > 1 ? str_of(argv[1]) : STR("")}, 1, CTL_LINES);
 }
 
 int cmd_tlspubkey_get(int argc, char **argv)
 {
     if (argc != 2)
         return cmd_usage("config tlspubkey get");
-    return print_stream(STR("tlspubkeyget"), str_of(argv[1]));
+    return ctl_show("tlspubkeyget", (struct str[]){str_of(argv[1])}, 1, CTL_LINES);
 }
 
 int cmd_tlspubkey_add(int argc, char **argv)
@@ -47,33 +36,22 @@ int cmd_tlspubkey_add(int argc, char **argv)
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct str der;
     struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
 
     if (at < 0 || argc - at < 1 || argc - at > 2)
         return cmd_usage("config tlspubkey add");
     if (!cmd_read_stdin(&pem, "the certificate", &e) || !cert_of_pem(&a, buf_str(&pem), &der, &e))
         return cmd_fail(&e);
     base64_encode(&cert, der);
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("tlspubkeyadd"), &e) ||
-        !ctl_send(&c, str_of(argv[at]), &e) ||
-        !ctl_send(&c, argc - at > 1 ? str_of(argv[at + 1]) : STR(""), &e) ||
-        !ctl_send(&c, no_imap_preauth ? STR("true") : STR("false"), &e) ||
-        !ctl_send(&c, buf_str(&cert), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_run("tlspubkeyadd",
+                   (struct str[]){str_of(argv[at]), argc - at > 1 ? str_of(argv[at + 1]) : STR(""),
+                                  no_imap_preauth ? STR("true") : STR("false"), buf_str(&cert)}, 4);
 }
 
 int cmd_tlspubkey_rm(int argc, char **argv)
 {
-    struct err e = {0};
-    AUTO_CTL c = {.fd = -1};
-
     if (argc != 2)
         return cmd_usage("config tlspubkey rm");
-    if (!ctl_open(&c, &e) || !ctl_send(&c, STR("tlspubkeyrm"), &e) ||
-        !ctl_send(&c, str_of(argv[1]), &e) || !ctl_ok(&c, &e))
-        return cmd_fail(&e);
-    return 0;
+    return ctl_run("tlspubkeyrm", (struct str[]){str_of(argv[1])}, 1);
 }
 
 // <stem>.<YYYYMMDDhhmm>.<end>, in UTC.

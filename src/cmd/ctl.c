@@ -100,6 +100,16 @@ bool ctl_ok(struct ctl_client *c, struct err *e)
     return ctl_ok_after(c, NULL, e);
 }
 
+bool ctl_command(struct ctl_client *c, const char *command, const struct str *arguments, size_t n, struct err *e)
+{
+    if (!ctl_open(c, e) || !ctl_send(c, str_of(command), e))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!ctl_send(c, arguments[i], e))
+            return false;
+    return ctl_ok(c, e);
+}
+
 bool ctl_take_fd(struct ctl_client *c, int *fd, struct err *e)
 {
     char bytes[1024];
@@ -170,4 +180,20 @@ bool ctl_print_stream(struct ctl_client *c, enum ctl_stream what, struct err *e)
         if (!os_write_all(c->fd, STR("ok\n"), e))
             return false;
     }
+}
+
+int ctl_run(const char *command, const struct str *arguments, size_t n)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    return ctl_command(&c, command, arguments, n, &e) ? 0 : cmd_fail(&e);
+}
+
+int ctl_show(const char *command, const struct str *arguments, size_t n, enum ctl_stream what)
+{
+    struct err e = {0};
+    AUTO_CTL c = {.fd = -1};
+
+    return ctl_command(&c, command, arguments, n, &e) && ctl_print_stream(&c, what, &e) ? 0 : cmd_fail(&e);
 }
