@@ -5,7 +5,8 @@
 
 enum { RSA_BITS = 2048 };
 
-const char *host_key_name(enum host_key_kind kind)
+// "ecdsap256", "rsa2048"
+static const char *kind_name(enum host_key_kind kind)
 {
     return kind == HOST_KEY_RSA ? "rsa2048" : "ecdsap256";
 }
@@ -17,6 +18,6 @@ bool host_key_new(struct arena *a, struct str host, int64_t now_unix, enum host_
 
     date_put_stamp(&stamp, now_unix);
     *file = arena_printf(a, "hostkeys/%.*s.%.*s.%s.privatekey.pkcs8.pem", STR_FMT(host), STR_FMT(buf_str(&stamp)),
-                         host_key_name(kind));
+                         kind_name(kind));
     return kind == HOST_KEY_RSA ? key_rsa(a, RSA_BITS, pem, e) : key_ecdsa_p256(a, pem, e);
 }

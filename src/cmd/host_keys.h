@@ -8,8 +8,6 @@
 #include "base/err.h"
 
 enum host_key_kind { HOST_KEY_ECDSA, HOST_KEY_RSA, HOST_KEY_KINDS };
-/* "ecdsap256", "rsa2048" */
-const char *host_key_name(enum host_key_kind kind);
 /* A new one: PEM, and the name of its file below the configuration's directory. */
 MUST_USE bool host_key_new(struct arena *a, struct str host, int64_t now_unix, enum host_key_kind kind,
                            struct str *file, struct str *pem, struct err *e);

@@ -299,7 +299,7 @@ static bool on_settings(void *ctx, const struct bstore_record *record, struct er
     return true;
 }
 
-bool upstream_table_read(const struct bolt *b, const struct upstream_table *t, void *ctx, struct err *e)
+static bool read_table(const struct bolt *b, const struct upstream_table *t, void *ctx, struct err *e)
 {
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
     struct bstore_type type;
@@ -322,7 +322,7 @@ bool upstream_tables_read(struct str file, const struct upstream_table *tables, 
     if (!bolt_open(&b, file, e))
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!upstream_table_read(&b, &tables[i], ctx, e))
+        if (!read_table(&b, &tables[i], ctx, e))
             return false;
     return true;
 }
@@ -353,7 +353,7 @@ bool upstream_read(struct str file, struct arena *a, struct upstream_account *ou
     if (!bolt_open(&b, file, e))
         return false;
     for (size_t i = 0; i < COUNT(tables); i++)
-        if (!upstream_table_read(&b, &tables[i], &r, e))
+        if (!read_table(&b, &tables[i], &r, e))
             return false;
     if (out->n_mailboxes)
         qsort(out->mailboxes, out->n_mailboxes, sizeof *out->mailboxes, by_name);

@@ -15,7 +15,6 @@ struct upstream_table {
 #define UPSTREAM_WANTED(...)                                                                       \
     (const char *const[]){__VA_ARGS__}, COUNT(((const char *const[]){__VA_ARGS__}))
 
-MUST_USE bool upstream_table_read(const struct bolt *b, const struct upstream_table *t, void *ctx, struct err *e);
 MUST_USE bool upstream_tables_read(struct str file, const struct upstream_table *tables, size_t n, void *ctx,
                                    struct err *e);
 /* The A-labels of a domain, which is in Unicode there; empty when it is none. */

@@ -81,8 +81,6 @@ MUST_USE bool imap_atom(struct imap_parser *p, struct str *out);
 MUST_USE bool imap_number(struct imap_parser *p, uint64_t max, uint64_t *out);
 /* A mailbox name in UTF-8, whatever its form on the wire. */
 MUST_USE bool imap_mailbox(struct imap_parser *p, struct str *out);
-/* A list-mailbox, with wildcards, in UTF-8. */
-MUST_USE bool imap_list_mailbox(struct imap_parser *p, struct str *out);
 MUST_USE bool imap_open(struct imap_parser *p);  // "("
 MUST_USE bool imap_close(struct imap_parser *p); // ")"
 static inline bool imap_is_next(const struct imap_parser *p, char ch)

@@ -180,7 +180,8 @@ bool imap_mailbox(struct imap_parser *p, struct str *out)
     return imap_astring(p, out) && name_to_utf8(p, out);
 }
 
-bool imap_list_mailbox(struct imap_parser *p, struct str *out)
+// A list-mailbox, with wildcards, in UTF-8.
+static bool list_mailbox(struct imap_parser *p, struct str *out)
 {
     if (imap_is_next(p, '"') || imap_is_next(p, '{') || imap_is_next(p, '~'))
         return imap_string(p, out) && name_to_utf8(p, out);
@@ -408,14 +409,14 @@ bool imap_list_arguments(struct imap_parser *p, struct imap_list *out)
         do {
             if (out->patterns.n >= IMAP_MAX_LIST)
                 return fail(p->e, ERR_LIMIT, "too many patterns");
-            if (!imap_list_mailbox(p, &pattern))
+            if (!list_mailbox(p, &pattern))
                 return false;
             *ARENA_PUSH(p->a, out->patterns.items, &out->patterns.n, &out->patterns.cap) = pattern;
         } while (cur_skip(&p->c, ' '));
         if (!imap_close(p))
             return false;
     } else {
-        if (!imap_list_mailbox(p, &pattern))
+        if (!list_mailbox(p, &pattern))
             return false;
         *ARENA_PUSH(p->a, out->patterns.items, &out->patterns.n, &out->patterns.cap) = pattern;
     }

@@ -23,7 +23,8 @@ void imap_string_put(struct buf *out, struct str s)
         buf_put_char(out, s.p[i] ? s.p[i] : '?');
 }
 
-void imap_nstring_put(struct buf *out, struct str s)
+// NIL for an absent text.
+static void nstring_put(struct buf *out, struct str s)
 {
     if (s.p)
         imap_string_put(out, s);
@@ -52,7 +53,7 @@ static void put_address(struct buf *out, const struct address *one)
                    str_find(one->name, ' ') == STR_NONE;
 
     buf_put_char(out, '(');
-    imap_nstring_put(out, is_mailbox && one->name.n && !is_word ? one->name : (struct str){0});
+    nstring_put(out, is_mailbox && one->name.n && !is_word ? one->name : (struct str){0});
     BUF_PUT(out, " NIL ");
     if (one->kind == ADDRESS_GROUP_END)
         BUF_PUT(out, "NIL");
@@ -88,9 +89,9 @@ void imap_envelope_put(struct buf *out, const struct envelope *env)
                                     env->to,   env->cc,     env->bcc};
 
     buf_put_char(out, '(');
-    imap_nstring_put(out, env->date);
+    nstring_put(out, env->date);
     buf_put_char(out, ' ');
-    imap_nstring_put(out, env->subject);
+    nstring_put(out, env->subject);
     for (size_t i = 0; i < COUNT(addresses); i++) {
         // Sender and Reply-To that are missing, or hold nobody, are who it is from.
         bool has_default = i == 1 || i == 2;
@@ -100,9 +101,9 @@ void imap_envelope_put(struct buf *out, const struct envelope *env)
             BUF_PUT(out, "NIL");
     }
     buf_put_char(out, ' ');
-    imap_nstring_put(out, env->in_reply_to);
+    nstring_put(out, env->in_reply_to);
     buf_put_char(out, ' ');
-    imap_nstring_put(out, env->message_id);
+    nstring_put(out, env->message_id);
     buf_put_char(out, ')');
 }
 
@@ -193,7 +194,7 @@ static void put_extension_tail(struct buf *out, const struct part *p)
     buf_put_char(out, ' ');
     put_languages(out, p->language);
     buf_put_char(out, ' ');
-    imap_nstring_put(out, p->location.n ? p->location : (struct str){0});
+    nstring_put(out, p->location.n ? p->location : (struct str){0});
 }
 
 static void put_multipart(struct buf *out, const struct part *p, bool extended)
@@ -246,9 +247,9 @@ void imap_bodystructure_put(struct buf *out, const struct part *p, bool extended
     buf_put_char(out, '(');
     put_type(out, p);
     buf_put_char(out, ' ');
-    imap_nstring_put(out, p->id.n ? p->id : (struct str){0});
+    nstring_put(out, p->id.n ? p->id : (struct str){0});
     buf_put_char(out, ' ');
-    imap_nstring_put(out, p->description.n ? p->description : (struct str){0});
+    nstring_put(out, p->description.n ? p->description : (struct str){0});
     buf_put_char(out, ' ');
     put_upper(out, p->encoding.n ? p->encoding : STR("7bit"));
     buf_printf(out, " %llu", (unsigned long long)(p->body_end - p->body_start));
@@ -262,7 +263,7 @@ void imap_bodystructure_put(struct buf *out, const struct part *p, bool extended
         buf_printf(out, " %llu", (unsigned long long)p->lines);
     if (extended) {
         buf_put_char(out, ' ');
-        imap_nstring_put(out, p->md5.n ? p->md5 : (struct str){0});
+        nstring_put(out, p->md5.n ? p->md5 : (struct str){0});
         put_extension_tail(out, p);
     }
     buf_put_char(out, ')');

@@ -12,5 +12,3 @@ void imap_bodystructure_put(struct buf *out, const struct part *p, bool extended
 
 /* A string: quoted when that can hold it, else a literal. NUL becomes "?" (RFC 9051, CHAR8). */
 void imap_string_put(struct buf *out, struct str s);
-/* NIL for an absent text. */
-void imap_nstring_put(struct buf *out, struct str s);

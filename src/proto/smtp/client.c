@@ -236,7 +236,8 @@ static bool put_path(struct buf *out, struct str address, bool may_be_utf8, stru
     return true;
 }
 
-void smtp_xtext_put(struct buf *out, struct str s)
+// xtext, RFC 3461 4.
+static void xtext_put(struct buf *out, struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char ch = (unsigned char)s.p[i];
@@ -286,7 +287,7 @@ bool smtp_put_mail(struct buf *out, const struct smtp_send_mail *m, struct err *
         BUF_PUT(out, " RET=HDRS");
     if (m->envid.n && m->envid.n <= SMTP_MAX_ENVID) { // RFC 3461 4.4
         BUF_PUT(out, " ENVID=");
-        smtp_xtext_put(out, m->envid);
+        xtext_put(out, m->envid);
     }
     return end_command(out, start, true, e);
 }
@@ -336,7 +337,7 @@ bool smtp_put_rcpt(struct buf *out, const struct smtp_send_rcpt *r, struct err *
         BUF_PUT(out, " ORCPT=");
         buf_put(out, r->orcpt_type);
         BUF_PUT(out, ";");
-        smtp_xtext_put(out, r->orcpt);
+        xtext_put(out, r->orcpt);
     }
     return end_command(out, start, true, e);
 }

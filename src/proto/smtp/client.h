@@ -82,8 +82,6 @@ MUST_USE bool smtp_put_mail(struct buf *out, const struct smtp_send_mail *m, str
 MUST_USE bool smtp_put_rcpt(struct buf *out, const struct smtp_send_rcpt *r, struct err *e);
 /* "EHLO name"; the name is a domain or an address literal. */
 MUST_USE bool smtp_put_hello(struct buf *out, bool is_ehlo, struct str name, struct err *e);
-/* xtext, RFC 3461 4. */
-void smtp_xtext_put(struct buf *out, struct str s);
 
 /*
  * The text of a message for DATA: dots at the beginning of lines are doubled (RFC 5321 4.5.2), in

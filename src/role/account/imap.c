@@ -560,7 +560,7 @@ static void detach(struct imap_conn *c)
         LOG(LOG_DEBUG, "imapserver", "telling the monitor", LOG_E(&e));
 }
 
-void imap_free(struct imap_conn *c)
+static void free_conn(struct imap_conn *c)
 {
     imap_unselect(c);
     if (c->wake_fd >= 0) {
@@ -612,7 +612,7 @@ static void run(void *ctx)
     if (!c->is_handed)
         (void)imap_flush(c, true);
     detach(c);
-    imap_free(c);
+    free_conn(c);
 }
 
 void imap_attach(const struct ipc_attach *a, int stream)
@@ -648,6 +648,6 @@ void imap_attach(const struct ipc_attach *a, int stream)
             !stream_write(&c->stream, STR("* BYE [UNAVAILABLE] too many connections to this account\r\n"), 0, &e))
             LOG(LOG_DEBUG, "imapserver", "cannot say so", LOG_E(&e));
         detach(c);
-        imap_free(c);
+        free_conn(c);
     }
 }

@@ -79,7 +79,6 @@ enum imap_wait { IMAP_WAIT_INPUT, IMAP_WAIT_CHANGE, IMAP_WAIT_STOP, IMAP_WAIT_TI
                  IMAP_WAIT_GONE };
 enum imap_wait imap_wait(struct imap_conn *c, int timeout_ms);
 bool imap_read_more(struct imap_conn *c, int timeout_ms);
-void imap_free(struct imap_conn *c);
 
 /* --- view.c ---------------------------------------------------------------------------------------- */
 

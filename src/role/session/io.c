@@ -37,7 +37,8 @@ bool session_flush(struct session *s)
     return is_ok;
 }
 
-bool session_has_input(const struct session *s)
+// Whether bytes are there that were read and not used.
+static bool has_input(const struct session *s)
 {
     return s->in.n > 0;
 }
@@ -142,7 +143,7 @@ bool session_start_tls(struct session *s, struct str text)
     struct err e = {0};
 
     // RFC 3207 4.2: whatever came in plain does not count after TLS; pipelining it is an attack.
-    if (session_has_input(s)) {
+    if (has_input(s)) {
         LOG(LOG_INFO, "session", "plain bytes after STARTTLS, connection ended",
             LOG_S("remote", s->conn.remote));
         return false;

@@ -66,8 +66,6 @@ bool session_pause(struct session *s, int ms);
 void session_used(struct session *s, size_t n);
 /* Writes what is waiting; false when the client is gone. */
 bool session_flush(struct session *s);
-/* Whether bytes are there that were read and not used. */
-bool session_has_input(const struct session *s);
 /*
  * TLS, in this process or by front; text is the last plain line. False ends the connection: also
  * when bytes came in plain that would act after it.
