@@ -27,11 +27,6 @@ static bool is_human, has_priority;
 static int log_fd = STDERR_FILENO;
 static _Thread_local uint64_t thread_cid;
 
-const char *log_level_name(enum log_level level)
-{
-    return level_names[level];
-}
-
 bool log_level_parse(struct str name, enum log_level *out, struct err *e)
 {
     for (size_t i = 0; i < COUNT(level_names); i++)

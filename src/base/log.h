@@ -67,7 +67,6 @@ struct buf;
 void log_list_levels(struct buf *out);
 /* True and *out for one of the names error, info, debug, trace, ...; ERR_SYNTAX names all of them. */
 MUST_USE bool log_level_parse(struct str name, enum log_level *out, struct err *e);
-const char *log_level_name(enum log_level level);
 
 /* logfmt for servers; or "level: message: err (key: value)" for people at a terminal. */
 void log_set_human(bool human);

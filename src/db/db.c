@@ -456,24 +456,3 @@ bool db_check(struct db *d, struct buf *problems, struct err *e)
                    STR_FMT(stmt_str(keys, 0)), STR_FMT(stmt_str(keys, 2)));
     return s && keys && e->kind == ERR_NONE;
 }
-
-bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e)
-{
-    struct db *d = open_handle(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, e);
-    bool ok = d != NULL;
-
-    for (size_t i = 0; ok && i < n; i++)
-        ok = db_exec(d, sql[i], e);
-    if (ok) {
-        AUTO_STMT s = db_prepare(d, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL "
-                                    "ORDER BY type, name", e);
-
-        while (s && stmt_step(s, e)) {
-            buf_put(out, stmt_str(s, 0));
-            buf_put_char(out, '\n');
-        }
-        ok = s && e->kind == ERR_NONE;
-    }
-    db_close(d);
-    return ok;
-}

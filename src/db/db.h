@@ -129,9 +129,6 @@ uint64_t db_scanned_rows(struct db *d);
 /* SQLite's own checks of the file and of references: problems as lines, empty when there are none. */
 MUST_USE bool db_check(struct db *d, struct buf *problems, struct err *e);
 
-/* Applies sql to a new database in memory and returns its schema as text, for tests. */
-MUST_USE bool db_schema_of(const char *const *sql, size_t n, struct buf *out, struct err *e);
-
 /*
  * Message bytes: table chunk(owner, number, size, codec, sum, bytes). put appends: every chunk but
  * the first and the last has CHUNK_BYTES. read gives the bytes [offset, offset + n) of an owner in

@@ -261,11 +261,6 @@ bool mailarchive_read(struct mailarchive_reader *r, struct str *out, struct err 
     return is_bounded(r, e);
 }
 
-uint64_t mailarchive_read_bytes(const struct mailarchive_reader *r)
-{
-    return (uint64_t)r->at;
-}
-
 /* --- writing ------------------------------------------------------------------------------------------ */
 
 struct mailarchive_writer {

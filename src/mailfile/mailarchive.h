@@ -48,8 +48,6 @@ void mailarchive_close(struct mailarchive_reader *r);
 MUST_USE bool mailarchive_next(struct mailarchive_reader *r, struct mailarchive_entry *out, struct err *e);
 /* The next bytes of the entry, valid until the next call; false at its end, or on failure with *e set. */
 MUST_USE bool mailarchive_read(struct mailarchive_reader *r, struct str *out, struct err *e);
-/* How many bytes of the file were read. */
-uint64_t mailarchive_read_bytes(const struct mailarchive_reader *r);
 
 /* --- writing ------------------------------------------------------------------------------------------ */
 

@@ -53,15 +53,6 @@ static void free_dead(struct event_loop *l)
     }
 }
 
-void event_loop_free(struct event_loop *l)
-{
-    if (!l)
-        return;
-    free_dead(l);
-    close(l->epoll_fd);
-    free(l);
-}
-
 static struct epoll_event epoll_of(struct event_source *s)
 {
     struct epoll_event ev = {.data.ptr = s};

@@ -16,7 +16,6 @@ struct event_source;
 typedef void event_fn(void *ctx, int events);
 
 struct event_loop *event_loop_new(struct err *e);
-void event_loop_free(struct event_loop *l);
 
 /* Calls fn when fd is ready. NULL on failure. The descriptor stays the caller's. */
 struct event_source *event_add(struct event_loop *l, int fd, int events, event_fn *fn, void *ctx,

@@ -102,12 +102,6 @@ void authres_add_arc(struct authres *ar, struct arena *a, enum auth_result resul
     authres_add_property(m, a, "smtp", "remote-ip", ip_text(a, ip)); // RFC 8617 10.2
 }
 
-void authres_add_auth(struct authres *ar, struct arena *a, enum auth_result result,
-                      struct str login)
-{
-    authres_add_property(authres_add(ar, a, "auth", result), a, "smtp", "auth", login);
-}
-
 /* --- writing -------------------------------------------------------------------------------------- */
 
 /* Keyword, RFC 8601 2.2 by RFC 5321 4.1.2: Ldh-str. */

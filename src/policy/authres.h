@@ -70,8 +70,6 @@ void authres_add_spf(struct authres *ar, struct arena *a, enum auth_result resul
 /* Methods whose properties are few: an address, a domain or none. */
 void authres_add_arc(struct authres *ar, struct arena *a, enum auth_result result,
                      const struct ip *ip, struct str reason);
-void authres_add_auth(struct authres *ar, struct arena *a, enum auth_result result,
-                      struct str login);
 
 /*
  * Appends "Authentication-Results: host;...\r\n", one line for each method and more when they are

@@ -65,7 +65,6 @@ TEST(authres_of_a_message)
     dmarc->comment = STR("with dnssec, override forwarded");
     authres_add_property(dmarc, &a, "header", "from", STR("example.org"));
     authres_add_arc(&ar, &a, AUTH_NONE, &ip, STR(""));
-    authres_add_auth(&ar, &a, AUTH_PASS, STR("login@example.com"));
     check_written(&a, &ar, &out);
     CHECK_STR(buf_str(&out),
               STR("Authentication-Results: mx.example.com;\r\n"
@@ -76,8 +75,7 @@ TEST(authres_of_a_message)
                   "\theader.a=ed25519-sha256;\r\n"
                   "\tspf=softfail (with dnssec) smtp.mailfrom=\"x+\\\"y@example.org\";\r\n"
                   "\tdmarc=pass (with dnssec, override forwarded) header.from=example.org;\r\n"
-                  "\tarc=none smtp.remote-ip=\"2001:db8::1\";\r\n"
-                  "\tauth=pass smtp.auth=login@example.com\r\n"));
+                  "\tarc=none smtp.remote-ip=\"2001:db8::1\"\r\n"));
 }
 
 // What a stranger chooses stays inside its quotes or comment.

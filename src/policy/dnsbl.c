@@ -19,14 +19,12 @@ static void put_name(struct buf *out, struct str zone, const struct ip *ip)
     buf_put(out, zone);
 }
 
-static const char *refusal(const struct ip *code, bool is_white)
+static const char *refusal(const struct ip *code)
 {
-    static const struct ip errors = {4, {127, 255, 255, 0}}, over_quota = {4, {127, 0, 0, 255}};
+    static const struct ip errors = {4, {127, 255, 255, 0}};
 
     if (!ip_is_loopback(code))
         return "which no list answers: its domain may have another owner (RFC 5782 2.1)";
-    if (is_white && ip_eq(code, &over_quota))
-        return "asked too often (RFC 8904 5.1)";
     if (!ip_in_network(code, &errors, 24))
         return NULL;
     switch (code->bytes[3]) {
@@ -41,8 +39,7 @@ static const char *refusal(const struct ip *code, bool is_white)
     }
 }
 
-static void take_codes(struct arena *a, struct str zone, bool is_white,
-                       const struct dns_answer *answer, struct dnsbl_result *out)
+static void take_codes(struct arena *a, struct str zone, const struct dns_answer *answer, struct dnsbl_result *out)
 {
     out->status = DNSBL_LISTED;
     for (size_t i = 0; i < answer->n; i++) {
@@ -54,7 +51,7 @@ static void take_codes(struct arena *a, struct str zone, bool is_white,
             continue;
         if (out->n_codes < DNSBL_MAX_CODES)
             out->codes[out->n_codes++] = code;
-        problem = refusal(&code, is_white);
+        problem = refusal(&code);
         if (!problem || out->is_refused)
             continue;
         ip_put(&text, &code);
@@ -84,7 +81,7 @@ static struct str join(struct arena *a, const struct dns_answer *texts)
 }
 
 static void ask(const struct dns *dns, struct arena *a, struct str zone, const struct ip *ip,
-                bool is_white, struct dnsbl_result *out)
+                struct dnsbl_result *out)
 {
     AUTO_BUF name = BUF_LIMIT(2 * DNS_MAX_NAME);
     struct dns_answer codes, texts;
@@ -99,7 +96,7 @@ static void ask(const struct dns *dns, struct arena *a, struct str zone, const s
         out->why = arena_printf(a, "asking %.*s: %.*s", STR_FMT(zone), STR_FMT(codes.why));
         return;
     }
-    take_codes(a, zone, is_white, &codes, out);
+    take_codes(a, zone, &codes, out);
     if (out->status != DNSBL_LISTED)
         return;
     // For whoever reads it: a listing needs no reason.
@@ -112,7 +109,7 @@ void dnsbl_check(const struct dns *dns, struct arena *a, struct str zone, const 
 {
     struct ip client = ip_unmapped(ip);
 
-    ask(dns, a, zone, &client, false, out);
+    ask(dns, a, zone, &client, out);
 }
 
 void dnsbl_prefetch(const struct dns *dns, struct str zone, const struct ip *ip)
@@ -122,23 +119,6 @@ void dnsbl_prefetch(const struct dns *dns, struct str zone, const struct ip *ip)
 
     put_name(&name, zone, &client);
     dns_prefetch(dns, buf_str(&name), DNS_A);
-}
-
-enum auth_result dnswl_check(const struct dns *dns, struct arena *a, struct str zone,
-                              const struct ip *ip, struct dnsbl_result *out)
-{
-    struct ip client = ip_unmapped(ip);
-
-    ask(dns, a, zone, &client, true, out);
-    switch (out->status) {
-    case DNSBL_NOT_LISTED:
-        return AUTH_NONE;
-    case DNSBL_LISTED:
-        return AUTH_PASS;
-    case DNSBL_ERROR:
-        break;
-    }
-    return out->is_refused ? AUTH_PERMERROR : AUTH_TEMPERROR;
 }
 
 enum dnsbl_health dnsbl_check_health(const struct dns *dns, struct arena *a, struct str zone,
@@ -160,7 +140,7 @@ enum dnsbl_health dnsbl_check_health(const struct dns *dns, struct arena *a, str
 
         if (!ip_parse(str_of(text), &ip))
             die("dnsbl_check_health: no address");
-        ask(dns, a, zone, &ip, false, &r);
+        ask(dns, a, zone, &ip, &r);
         *why = r.why;
         if (r.status == DNSBL_ERROR)
             return r.is_refused ? DNSBL_UNHEALTHY : DNSBL_HEALTH_UNKNOWN;

@@ -1,5 +1,5 @@
 /*
- * Lists of IP addresses in the DNS (RFC 5782): block lists, and lists of the well-behaved (RFC 8904).
+ * Block lists of IP addresses in the DNS (RFC 5782).
  *
  * A list is asked only when it is healthy: one whose owner has given up answers with nothing, or
  * lists the world. Who asks often keeps what dnsbl_check_health says for DNSBL_HEALTH_SECONDS.
@@ -7,7 +7,6 @@
 #pragma once
 
 #include "base/ip.h"
-#include "policy/authres.h"
 #include "policy/dns.h"
 
 enum {
@@ -57,10 +56,3 @@ enum dnsbl_health {
  */
 enum dnsbl_health dnsbl_check_health(const struct dns *dns, struct arena *a, struct str zone,
                                      uint8_t family, struct str *why);
-
-/*
- * As dnsbl_check for a list of the well-behaved, of whose answer *out is the rest: none, pass, temperror or
- * permerror (RFC 8904 2). 127.0.0.255 is an error as well here: asked too often (RFC 8904 5.1).
- */
-enum auth_result dnswl_check(const struct dns *dns, struct arena *a, struct str zone,
-                              const struct ip *ip, struct dnsbl_result *out);

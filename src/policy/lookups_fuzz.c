@@ -106,7 +106,6 @@ static void check_client(const struct dns *dns, struct arena *a, struct str doma
     check_line(list.explanation);
     if (list.n_codes > DNSBL_MAX_CODES || (list.status == DNSBL_LISTED && !list.n_codes))
         die("codes without number");
-    (void)dnswl_check(dns, a, domain, ip, &list);
     if (dnsbl_check_health(dns, a, domain, ip->family, &why) != DNSBL_HEALTHY && !why.n)
         die("not healthy, and nobody knows why");
     iprev_check(dns, a, ip, &names);

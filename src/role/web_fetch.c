@@ -134,13 +134,6 @@ bool web_fetch(struct channel *monitor, const struct web_request *asked, web_fet
     return true;
 }
 
-void web_fetch_cancel(void *ctx)
-{
-    for (size_t i = 0; i < MAX_REQUESTS; i++)
-        if (requests[i].state != FREE && requests[i].ctx == ctx)
-            requests[i].fn = NULL;
-}
-
 void web_fetch_tick(void)
 {
     int64_t now = os_monotonic_ms();

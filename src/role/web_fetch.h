@@ -22,7 +22,5 @@ typedef void web_fetch_fn(void *ctx, const struct ipc_web_fetched *m);
 /* fn hears of it once, later. False: too many are under way, or the monitor is gone, and fn hears nothing. */
 MUST_USE bool web_fetch(struct channel *monitor, const struct web_request *r, web_fetch_fn *fn, void *ctx,
                         struct err *e);
-/* fn hears nothing any more of what was asked for with ctx. */
-void web_fetch_cancel(void *ctx);
 MUST_USE bool web_fetch_made(struct packet *p, struct err *e);
 void web_fetch_tick(void);
