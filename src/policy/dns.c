@@ -70,6 +70,26 @@ void dns_lookup(const struct dns *dns, struct arena *a, struct str name, enum dn
         dns->lookup(dns->ctx, a, name, type, out);
 }
 
+bool dns_find_sole(const struct dns *dns, struct arena *a, const struct dns_sole_record *of, struct str domain,
+                   struct str *text, bool *is_secure, struct err *e)
+{
+    struct dns_answer answer;
+    size_t n = 0;
+
+    *text = STR("");
+    dns_lookup(dns, a, arena_printf(a, "%s%.*s", of->prefix, STR_FMT(domain)), DNS_TXT, &answer);
+    *is_secure = answer.is_secure;
+    if (answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS)
+        return fail(e, ERR_TEMPORARY, "looking up the %s record of %.*s: %.*s", of->what, STR_FMT(domain),
+                    STR_FMT(answer.why));
+    for (size_t i = 0; i < answer.n; i++)
+        if (of->is_one(answer.records[i].data)) {
+            *text = answer.records[i].data;
+            n++;
+        }
+    return n == 1 || fail(e, ERR_NOT_FOUND, "%zu %s records for %.*s", n, of->what, STR_FMT(domain));
+}
+
 void dns_prefetch(const struct dns *dns, struct str name, enum dns_type type)
 {
     name = without_dot(name);

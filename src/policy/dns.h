@@ -84,6 +84,16 @@ void dns_lookup(const struct dns *dns, struct arena *a, struct str name, enum dn
                 struct dns_answer *out);
 void dns_prefetch(const struct dns *dns, struct str name, enum dns_type type);
 
+/* A TXT record of which a domain has one or none, in its own way: several are none. */
+struct dns_sole_record {
+    const char *what;   // "TLSRPT", for sentences
+    const char *prefix; // of its name: "_smtp._tls."
+    bool (*is_one)(struct str text);
+};
+/* ERR_TEMPORARY: the DNS does not say; ERR_NOT_FOUND: there is none. */
+MUST_USE bool dns_find_sole(const struct dns *dns, struct arena *a, const struct dns_sole_record *of, struct str domain,
+                            struct str *text, bool *is_secure, struct err *e);
+
 /* Labels of 1 to 63 octets, DNS_MAX_NAME in all; "." alone is the root. */
 bool dns_name_is_ok(struct str name);
 

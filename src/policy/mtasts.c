@@ -61,7 +61,7 @@ static bool is_extension_value(struct str s)
 }
 
 // RFC 8461 3.1: what does not begin with "v=STSv1;" is another record.
-bool mtasts_is_record(struct str text)
+static bool is_record(struct str text)
 {
     struct cur c = cur_of(text);
 
@@ -78,7 +78,7 @@ bool mtasts_record_parse(struct str text, struct mtasts_record *out, struct err 
     *out = (struct mtasts_record){0};
     if (text.n > MTASTS_MAX_RECORD)
         return fail(e, ERR_LIMIT, "longer than %d bytes", MTASTS_MAX_RECORD);
-    if (!mtasts_is_record(text))
+    if (!is_record(text))
         return fail(e, ERR_SYNTAX, "does not begin with \"v=STSv1;\"");
     (void)str_cut(text, ';', &field, &rest);
     for (bool more = true; more;) {
@@ -116,23 +116,10 @@ void mtasts_record_put(struct buf *out, const struct mtasts_record *record)
 bool mtasts_find(const struct dns *dns, struct arena *a, struct str domain,
                  struct mtasts_record *out, struct str *text, bool *is_secure, struct err *e)
 {
-    struct dns_answer answer;
-    size_t n = 0;
+    static const struct dns_sole_record sts = {"MTA-STS", "_mta-sts.", is_record};
 
-    *text = STR("");
-    dns_lookup(dns, a, arena_printf(a, "_mta-sts.%.*s", STR_FMT(domain)), DNS_TXT, &answer);
-    *is_secure = answer.is_secure;
-    if (answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS)
-        return fail(e, ERR_TEMPORARY, "looking up the MTA-STS record of %.*s: %.*s",
-                    STR_FMT(domain), STR_FMT(answer.why));
-    for (size_t i = 0; i < answer.n; i++)
-        if (mtasts_is_record(answer.records[i].data)) {
-            *text = answer.records[i].data;
-            n++;
-        }
-    if (n != 1)
-        return fail(e, ERR_NOT_FOUND, "%zu MTA-STS records for %.*s", n, STR_FMT(domain));
-    return mtasts_record_parse(*text, out, e) || fail_in(e, "MTA-STS record");
+    return dns_find_sole(dns, a, &sts, domain, text, is_secure, e) &&
+           (mtasts_record_parse(*text, out, e) || fail_in(e, "MTA-STS record"));
 }
 
 /* sts-policy-mx-value: a domain in A-labels, perhaps after "*.". */

@@ -18,7 +18,6 @@ enum {
 struct mtasts_record {
     struct str id; // of the policy; another one when that has changed
 };
-bool mtasts_is_record(struct str text);
 /* sts-text-record, RFC 8461 3.1. ERR_SYNTAX. The id points into text. */
 MUST_USE bool mtasts_record_parse(struct str text, struct mtasts_record *out, struct err *e);
 /* "v=STSv1; id=...;" */

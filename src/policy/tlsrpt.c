@@ -9,7 +9,7 @@ static bool is_tag_end(int c)
     return c < 0 || c == ';' || c == ' ' || c == '\t';
 }
 
-bool tlsrpt_is_record(struct str text)
+static bool is_record(struct str text)
 {
     struct cur c = cur_of(text);
 
@@ -24,7 +24,7 @@ bool tlsrpt_record_parse(struct arena *a, struct str text, struct tlsrpt_record 
     *out = (struct tlsrpt_record){0};
     if (text.n > TLSRPT_MAX_RECORD)
         return fail(e, ERR_LIMIT, "longer than %d bytes", TLSRPT_MAX_RECORD);
-    if (!tlsrpt_is_record(text))
+    if (!is_record(text))
         return fail(e, ERR_SYNTAX, "not v=TLSRPTv1");
     rest = str_from(rest, version.n);
     if (str_trim(rest).n && str_trim(rest).p[0] != ';')
@@ -56,20 +56,8 @@ void tlsrpt_record_put(struct buf *out, const struct tlsrpt_record *record)
 bool tlsrpt_find(const struct dns *dns, struct arena *a, struct str domain,
                  struct tlsrpt_record *out, struct str *text, bool *is_secure, struct err *e)
 {
-    struct dns_answer answer;
-    size_t n = 0;
+    static const struct dns_sole_record tlsrpt = {"TLSRPT", "_smtp._tls.", is_record};
 
-    dns_lookup(dns, a, arena_printf(a, "_smtp._tls.%.*s", STR_FMT(domain)), DNS_TXT, &answer);
-    *is_secure = answer.is_secure;
-    if (answer.status == DNS_TEMPORARY || answer.status == DNS_BOGUS)
-        return fail(e, ERR_TEMPORARY, "looking up the TLSRPT record of %.*s: %.*s",
-                    STR_FMT(domain), STR_FMT(answer.why));
-    for (size_t i = 0; i < answer.n; i++)
-        if (tlsrpt_is_record(answer.records[i].data)) {
-            *text = answer.records[i].data;
-            n++;
-        }
-    if (n != 1)
-        return fail(e, ERR_NOT_FOUND, "%zu TLSRPT records for %.*s", n, STR_FMT(domain));
-    return tlsrpt_record_parse(a, *text, out, e) || fail_in(e, "TLSRPT record");
+    return dns_find_sole(dns, a, &tlsrpt, domain, text, is_secure, e) &&
+           (tlsrpt_record_parse(a, *text, out, e) || fail_in(e, "TLSRPT record"));
 }

@@ -20,7 +20,6 @@ enum {
 struct tlsrpt_record {
     struct report_uris rua;
 };
-bool tlsrpt_is_record(struct str text);
 /* tlsrpt-record, RFC 8460 3. ERR_SYNTAX without a usable rua. Texts point into text. */
 MUST_USE bool tlsrpt_record_parse(struct arena *a, struct str text, struct tlsrpt_record *out,
                                   struct err *e);
