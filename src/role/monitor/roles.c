@@ -189,35 +189,19 @@ static void on_config_done(struct process *p)
         open_doors(m);
 }
 
-static bool on_message(struct process *p, struct packet *m, struct err *e)
+static bool unexpected(const struct packet *m, struct err *e)
 {
-    struct ipc_child_started begun;
-    struct ipc_child_ended ended;
-    struct ipc_login_ok login;
-    struct ipc_delivery_grant grant;
-    struct ipc_seal_grant seal;
-    struct ipc_deliver_open open;
-    struct ipc_account_erase erase;
-    struct ipc_account_task task;
-    struct ipc_config_done done;
-    struct ipc_domains_read read;
-    struct ipc_import_open import;
-    struct ipc_deliver_new deliver;
-    struct ipc_fetch_new fetch;
-    struct ipc_key_taken taken;
-    struct ipc_log_level level;
+    return fail(e, ERR_BUG, "unexpected message %s", ipc_rule_of(m->type)->name);
+}
+
+// front's.
+static bool on_conn_message(struct process *p, struct packet *m, struct err *e)
+{
     struct ipc_conn_gone gone;
     struct ipc_conn_tls tls;
     struct conn *c;
 
     switch ((int)m->type) {
-    case IPC_config_done:
-        if (!ipc_config_done_get(m->body, &done, e))
-            return false;
-        on_config_done(p);
-        if (p->role == ROLE_AUTH)
-            domains_in_use(p->m, done.number);
-        return true;
     case IPC_conn_new:
         conn_new(p->m, m);
         return true;
@@ -236,23 +220,46 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         if (c && c->state != CONN_SESSION)
             conn_finish(c, false);
         return true;
-    case IPC_child_started:
-        if (!ipc_child_started_get(m->body, &begun, e))
-            return false;
-        if (p->role == ROLE_ACCOUNT_TEMPLATE)
-            account_child_started(p, begun.conn, begun.pid);
-        return true;
-    case IPC_child_ended:
-        if (!ipc_child_ended_get(m->body, &ended, e))
-            return false;
-        metrics_ended(role_of_children(p->role), (int)ended.wait_status);
-        if (p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE)
-            conn_child_ended(p->m, ended.conn, ended.wait_status);
-        else if (p->role == ROLE_ACCOUNT_TEMPLATE)
-            account_child_ended(p->m, ended.conn, ended.wait_status);
-        else
-            deliver_child_ended(p, ended.conn, ended.wait_status);
-        return true;
+    default:
+        return unexpected(m, e);
+    }
+}
+
+static bool on_child_started(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_child_started begun;
+
+    if (!ipc_child_started_get(m->body, &begun, e))
+        return false;
+    if (p->role == ROLE_ACCOUNT_TEMPLATE)
+        account_child_started(p, begun.conn, begun.pid);
+    return true;
+}
+
+static bool on_child_ended(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_child_ended ended;
+
+    if (!ipc_child_ended_get(m->body, &ended, e))
+        return false;
+    metrics_ended(role_of_children(p->role), (int)ended.wait_status);
+    if (p->role == ROLE_SESSION_TEMPLATE || p->role == ROLE_WEB_TEMPLATE)
+        conn_child_ended(p->m, ended.conn, ended.wait_status);
+    else if (p->role == ROLE_ACCOUNT_TEMPLATE)
+        account_child_ended(p->m, ended.conn, ended.wait_status);
+    else
+        deliver_child_ended(p, ended.conn, ended.wait_status);
+    return true;
+}
+
+// auth's: what a connection may do from now on.
+static bool on_auth_message(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_login_ok login;
+    struct ipc_delivery_grant grant;
+    struct ipc_seal_grant seal;
+
+    switch ((int)m->type) {
     case IPC_login_ok:
         if (!ipc_login_ok_get(m->body, &login, e))
             return false;
@@ -268,25 +275,20 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
             return false;
         grant_add(p->m, &grant);
         return true;
-    case IPC_deliver_open:
-        if (!ipc_deliver_open_get(m->body, &open, e))
-            return false;
-        role_drain(p->m, ROLE_AUTH);
-        grant_use(p->m, &p->ch, NULL, open.grant);
-        return true;
-    case IPC_deliver_new:
-        return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
-    case IPC_certificate:
-        return certificate_take(p->m, m, e);
-    case IPC_dns_hook:
-        return hook_run(p, m, e);
-    case IPC_key_taken:
-        if (!ipc_key_taken_get(m->body, &taken, e))
-            return false;
-        certificate_key_taken(p->m, taken.key);
-        return true;
-    case IPC_fetch_new:
-        return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
+    default:
+        return unexpected(m, e);
+    }
+}
+
+static bool on_admin_message(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_account_erase erase;
+    struct ipc_account_task task;
+    struct ipc_domains_read read;
+    struct ipc_import_open import;
+    struct ipc_log_level level;
+
+    switch ((int)m->type) {
     case IPC_account_task:
         return ipc_account_task_get(m->body, &task, e) && account_task(p, &task, e);
     case IPC_account_erase:
@@ -309,7 +311,55 @@ static bool on_message(struct process *p, struct packet *m, struct err *e)
         monitor_stop(p->m, 0);
         return true;
     default:
-        return fail(e, ERR_BUG, "unexpected message %s", ipc_rule_of(m->type)->name);
+        return unexpected(m, e);
+    }
+}
+
+// Which role may say what was checked when it came (ipc/messages.h).
+static bool on_message(struct process *p, struct packet *m, struct err *e)
+{
+    struct ipc_deliver_open open;
+    struct ipc_config_done done;
+    struct ipc_deliver_new deliver;
+    struct ipc_fetch_new fetch;
+    struct ipc_key_taken taken;
+
+    switch ((int)m->type) {
+    case IPC_config_done:
+        if (!ipc_config_done_get(m->body, &done, e))
+            return false;
+        on_config_done(p);
+        if (p->role == ROLE_AUTH)
+            domains_in_use(p->m, done.number);
+        return true;
+    case IPC_child_started:
+        return on_child_started(p, m, e);
+    case IPC_child_ended:
+        return on_child_ended(p, m, e);
+    case IPC_deliver_open:
+        if (!ipc_deliver_open_get(m->body, &open, e))
+            return false;
+        role_drain(p->m, ROLE_AUTH);
+        grant_use(p->m, &p->ch, NULL, open.grant);
+        return true;
+    case IPC_deliver_new:
+        return ipc_deliver_new_get(m->body, &deliver, e) && deliver_make(p, deliver.request, e);
+    case IPC_certificate:
+        return certificate_take(p->m, m, e);
+    case IPC_dns_hook:
+        return hook_run(p, m, e);
+    case IPC_key_taken:
+        if (!ipc_key_taken_get(m->body, &taken, e))
+            return false;
+        certificate_key_taken(p->m, taken.key);
+        return true;
+    case IPC_fetch_new:
+        return ipc_fetch_new_get(m->body, &fetch, e) && fetch_make(p, fetch.request, e);
+    default:
+        return p->role == ROLE_FRONT   ? on_conn_message(p, m, e)
+               : p->role == ROLE_AUTH  ? on_auth_message(p, m, e)
+               : p->role == ROLE_ADMIN ? on_admin_message(p, m, e)
+                                       : unexpected(m, e);
     }
 }
 
