@@ -1,3 +1,7 @@
+/*
+ * What the files of the reports share: the database of the reports that came and of what is gathered for ours, and
+ * the changes of it that wait for a commit.
+ */
 #pragma once
 
 #include "db/db.h"
