@@ -20,6 +20,7 @@ bool fail(struct err *e, enum err_kind kind, const char *format, ...)
     if (!e)
         return false;
     e->kind = kind;
+    e->is_full = false;
     va_start(args, format);
     vsnprintf(e->text, sizeof e->text, format, args);
     va_end(args);
@@ -54,14 +55,17 @@ bool fail_errno(struct err *e, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return fail(e, kind_of_errno(number), "%.110s: %s", what,
-                strerror_r(number, reason, sizeof reason));
+    (void)fail(e, kind_of_errno(number), "%.110s: %s", what,
+               strerror_r(number, reason, sizeof reason));
+    e->is_full = number == ENOSPC || number == EDQUOT;
+    return false;
 }
 
 bool fail_in(struct err *e, const char *format, ...)
 {
     char what[sizeof e->text], text[sizeof e->text];
     va_list args;
+    bool is_full;
 
     if (!e)
         return false;
@@ -69,5 +73,8 @@ bool fail_in(struct err *e, const char *format, ...)
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     memcpy(text, e->text, sizeof text);
-    return fail(e, e->kind, "%.80s: %.115s", what, text);
+    is_full = e->is_full;
+    (void)fail(e, e->kind, "%.80s: %.115s", what, text);
+    e->is_full = is_full;
+    return false;
 }

@@ -21,6 +21,7 @@ enum err_kind {
 struct err {
     enum err_kind kind;
     char text[200];
+    bool is_full; // ERR_TEMPORARY, for want of room on a disk
 };
 
 /* Fills *e (which may be NULL) and returns false, so that callers write `return fail(e, ...)`. */

@@ -35,7 +35,10 @@ static bool fail_sql(struct err *e, struct db *d, int rc, const char *what)
         kind = ERR_CONFLICT;
     else if ((rc & 0xff) == SQLITE_ERROR || (rc & 0xff) == SQLITE_MISUSE)
         kind = ERR_BUG;
-    return fail(e, kind, "database: %s: %s", what, text);
+    (void)fail(e, kind, "database: %s: %s", what, text);
+    if (e)
+        e->is_full = (rc & 0xff) == SQLITE_FULL;
+    return false;
 }
 
 bool db_exec(struct db *d, const char *sql, struct err *e)

@@ -296,6 +296,38 @@ def a_full_disk_under_the_reports():
             s.stop()
 
 
+@test
+def a_full_disk_under_the_mail():
+    """Each sender is told what it is, and the mail is taken when there is room again."""
+    with running() as s:
+        s.send()
+        s.stop()
+        data = s.dir + '/data'
+        shutil.copytree(data, s.dir + '/before')
+        with small_disk(data, '6m') as disk:
+            if not disk:
+                return
+            os.chmod(data, 0o700)
+            shutil.copytree(s.dir + '/before', data, dirs_exist_ok=True)
+            s.start()
+            c = s.imap()  # a database that is open already
+            c.select('INBOX')
+            with open(data + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
+                while True:
+                    f.write(bytes(4096))
+            login = ['--auth', 'PLAIN', '--auth-user', 'mox@localhost', '--auth-password', PASSWORD]
+            submitted = ['swaks', '--server', f'{s.ip}:1587', '--from', 'mox@localhost', '--to', 'x@else.example', *login]
+            incoming = ['swaks', '--server', f'{s.ip}:1025', '--from', 'a@else.example', '--to', 'mox@localhost']
+            for words in (incoming, submitted):
+                r = run(*words, '--body', 'many words\\n' * 9000, ok=False)
+                assert '<** 452 4.3.1 no room' in r.stdout, (r.stdout[-300:], s.log_text()[-3000:])
+            os.unlink(data + '/filler')
+            for words in (incoming, submitted):
+                run(*words, '--body', 'many words\\n' * 9000)
+            s.stop()
+            assert s.command('verifydata')[0] == 0
+
+
 def fill(path):
     with open(path + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
         while True:

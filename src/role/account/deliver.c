@@ -36,6 +36,8 @@ static bool answer_failure(struct delivery *d, const struct err *why, struct err
     LOG(LOG_ERROR, "store", "delivery not stored", LOG_E(why), LOG_S("account", account.name));
     if (why->kind == ERR_LIMIT)
         return answer(d, 452, "4.2.2", "mailbox full", e);
+    if (why->is_full) // RFC 3463 §3.4: "mail system full"
+        return answer(d, 452, "4.3.1", "no room for the message now, try again later", e);
     return answer(d, 451, "4.3.0", "the message cannot be stored now, try again later", e);
 }
 

@@ -135,6 +135,9 @@ static bool answer(struct service_peer *p, bool is_ok, const struct err *why, st
     if (!is_ok && why->kind == ERR_LIMIT)
         return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = 451, .enhanced = STR("4.7.1"),
                         .text = str_of(why->text));
+    if (!is_ok && why->is_full)
+        return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = 452, .enhanced = STR("4.3.1"),
+                        .text = STR("no room for the message now, try again later"));
     return IPC_SEND(&p->ch, verdict, NULL, 0, e, .code = is_ok ? 250 : 451,
                     .enhanced = is_ok ? STR("2.2.0") : STR("4.3.0"),
                     .text = is_ok ? STR("queued") : STR("the message cannot be stored now"));
