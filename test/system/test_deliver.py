@@ -277,6 +277,14 @@ def the_next_mx_is_asked_when_one_puts_off(w, s, start):
         submit(s, 'spare@two.example')
         line = outcome(s, 'spare@two.example', start)
         assert 'put off' in line and 'b.two.example' in line and 'no relay' in line, line
+    # Of each recipient its own words, and not another's.
+    for to in (('mine', 'yours'), ('yours', 'mine')):
+        with Sink(1, says={'mine@one.example': '450 4.2.0 mine is grey', 'yours@one.example': '452 4.2.2 yours is full'}):
+            begun = len(s.log_text())
+            submit(s, ['%s@one.example' % local for local in to])
+            for local, text in (('mine', '4.2.0 mine is grey'), ('yours', '4.2.2 yours is full')):
+                line = outcome(s, local + '@one.example', begun)
+                assert 'put off' in line and text in line, (to, line)
     # What a server said is told, not that the other one is away.
     with Sink(2, says={'RCPT': '450 4.2.0 grey'}):
         submit(s, 'alone@two.example')

@@ -21,6 +21,7 @@ struct attempt {
     struct message *m;
     struct failure last;  // of the host that was tried last
     bool has_last;
+    bool is_last_of_each; // that host said something of each recipient, which that one has; last is one of these
     bool is_all_permanent; // every host so far is one that can never be used
     bool is_reached; // a server has heard of the message, or was too busy for it; or what is wrong is wrong here
     struct ip proxy; // by way of it
@@ -34,20 +35,23 @@ static void note_failure(struct attempt *t, const struct failure *f, bool is_hos
 {
     t->last = *f;
     t->has_last = true;
+    t->is_last_of_each = false;
     t->is_all_permanent &= is_host_useless;
     t->is_reached |= f->is_ours || (f->code / 100 == 4 && !f->is_of_tls);
 }
 
 // A server's own words about a recipient say more than that another one could not be reached.
-static void decide_rest(struct message *m, const struct failure *f)
+static void decide_rest(const struct attempt *t)
 {
-    for (size_t i = 0; i < m->n; i++) {
-        struct rcpt *r = &m->rcpts[i];
+    const struct failure *f = &t->last;
+
+    for (size_t i = 0; i < t->m->n; i++) {
+        struct rcpt *r = &t->m->rcpts[i];
 
         if (r->outcome)
             continue;
         r->outcome = f->is_permanent ? IPC_FAILED_FOR_GOOD : IPC_FAILED_FOR_NOW;
-        if (!r->f.code || f->code)
+        if (!r->f.code || (f->code && !t->is_last_of_each))
             r->f = *f;
     }
 }
@@ -76,6 +80,7 @@ static void take_back(struct attempt *t, struct str host)
     t->refused_by = arena_dup(&m->a, host);
     t->n_put_off++;
     note_failure(t, &m->rcpts[m->n - 1].f, false);
+    t->is_last_of_each = true;
 }
 
 // Addresses of a host that were spoken to before, oldest first.
@@ -471,5 +476,5 @@ void deliver_send(struct deliver *d, struct message *m)
         t.last.enhanced = arena_printf(&m->a, "4%.*s", STR_FMT(str_from(t.last.enhanced, 1)));
     m->is_unreached = !t.is_reached && !t.last.is_permanent && !d->is_ending && !channel_has_ended(&d->dial) &&
                       !channel_has_ended(&d->resolver.ch);
-    decide_rest(m, &t.last);
+    decide_rest(&t);
 }
