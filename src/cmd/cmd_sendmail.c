@@ -247,6 +247,9 @@ static bool take_recipients(struct arena *a, const struct settings *s, struct st
         if (!is_for_people(field.name))
             continue;
         address_parse_list(a, field.value, &list);
+        // Better none gets it, who sends it hearing of that, than all but one whom nobody misses.
+        if (list.is_guessed)
+            return fail(e, ERR_SYNTAX, "%.*s is no list of addresses", STR_FMT(field.name));
         for (size_t i = 0; i < list.n; i++)
             if (!add_recipient(a, s, &list.items[i], out, e))
                 return false;

@@ -88,21 +88,25 @@ static struct str take_domain(struct cur *c, struct arena *a, bool *has_errors)
 }
 
 // After '<': an address up to '>', with an obsolete route before it passed over.
-static bool take_angle(struct cur *c, struct arena *a, struct address *out, bool *has_errors)
+static bool take_angle(struct cur *c, struct arena *a, struct address *out, struct address_list *list)
 {
     AUTO_BUF local = BUF_LIMIT(65536);
 
     header_skip_cfws(c);
     if (cur_peek(c) == '@') {
-        *has_errors = true;
+        list->has_errors = true;
         while (cur_left(c) && cur_peek(c) != ':' && cur_peek(c) != '>')
             cur_next(c);
         cur_skip(c, ':');
     }
     for (;;) {
+        const char *before = c->p;
+        bool has_blank;
+
         header_skip_cfws(c);
+        has_blank = c->p > before && local.n;
         if (cur_peek(c) == '"') {
-            *has_errors |= !take_quoted(c, &local);
+            list->has_errors |= !take_quoted(c, &local);
         } else {
             struct str word = cur_while(c, is_dot_atom_char);
 
@@ -110,23 +114,24 @@ static bool take_angle(struct cur *c, struct arena *a, struct address *out, bool
             if (!word.n)
                 break;
         }
+        list->is_guessed |= has_blank;
     }
     out->localpart = arena_dup(a, buf_str(&local));
     if (cur_skip(c, '@'))
-        out->domain = take_domain(c, a, has_errors);
+        out->domain = take_domain(c, a, &list->has_errors);
     header_skip_cfws(c);
     while (cur_left(c) && cur_peek(c) != '>' && cur_peek(c) != ',') {
-        *has_errors = true;
+        list->has_errors = list->is_guessed = true;
         cur_next(c);
     }
-    *has_errors |= !cur_skip(c, '>') || !out->localpart.n || !out->domain.n;
+    list->has_errors |= !cur_skip(c, '>') || !out->localpart.n || !out->domain.n;
     return out->localpart.n || out->domain.n;
 }
 
 static void push(struct arena *a, struct address_list *out, struct address address)
 {
     if (out->n == HEADER_MAX_ADDRESSES) {
-        out->has_errors = true;
+        out->has_errors = out->is_guessed = true;
         return;
     }
     *ARENA_PUSH(a, out->items, &out->n, &out->cap) = address;
@@ -166,12 +171,13 @@ static void take_mailbox_rest(struct cur *c, struct arena *a, struct pending *p,
 
     if (is_angle) {
         found.name = arena_dup(a, buf_str(&p->words));
-        if (!take_angle(c, a, &found, &out->has_errors) && !found.name.n) {
+        if (!take_angle(c, a, &found, out) && !found.name.n) {
             finish(a, p, out);
             return;
         }
     } else {
         found.localpart = arena_dup(a, buf_str(&p->joined));
+        out->is_guessed |= p->joined.n != p->words.n;
         found.domain = take_domain(c, a, &out->has_errors);
         out->has_errors |= !found.localpart.n || p->has_space;
     }
@@ -186,7 +192,7 @@ static void take_mailbox_rest(struct cur *c, struct arena *a, struct pending *p,
     header_skip_cfws(c);
     // Anything before the next separator belongs to no address.
     while (cur_left(c) && cur_peek(c) != ',' && cur_peek(c) != ';') {
-        out->has_errors = true;
+        out->has_errors = out->is_guessed = true;
         cur_next(c);
     }
 }
@@ -234,13 +240,14 @@ static void parse_list(struct arena *a, struct str text, bool has_groups, struct
             if (word.n) {
                 add_word(&p, word, word.p[0] == '.');
             } else {
-                out->has_errors = true;
+                out->has_errors = out->is_guessed = true;
                 cur_next(&c);
             }
         }
     }
     finish(a, &p, out);
     out->has_errors |= in_group;
+    out->is_guessed |= cur_left(&c) > 0;
     if (has_groups && in_group) // in any case, even past the limit: a start has its end
         *ARENA_PUSH(a, out->items, &out->n, &out->cap) = (struct address){.kind = ADDRESS_GROUP_END};
     buf_fini(&p.words);

@@ -47,6 +47,7 @@ struct address_list {
     struct address *items;
     size_t n, cap;
     bool has_errors; // something was passed over or forgiven
+    bool is_guessed; // words were left out, or put together, that may have been addresses of their own
 };
 /* RFC 5322 3.4, with groups flattened, obsolete forms and UTF-8 (RFC 6532). Never fails. */
 void address_parse_list(struct arena *a, struct str text, struct address_list *out);

@@ -163,6 +163,37 @@ TEST(address_lists)
     }
 }
 
+TEST(address_lists_with_guesses)
+{
+    static const struct {
+        const char *in;
+        bool is_guessed;
+    } cases[] = {
+        {"a@b.c, \"D\" <d@e.f> (f), g:h@i;, root, <a@b.c>, <@r,@s:a@b.c>, <\"a\".b@c>", false},
+        {"a @ b . c, \"q l\"@b.c, < a@b >, <a (c)@b>", false},
+        {"undisclosed-recipients:;", false},
+        {"", false},
+        {"a@b c@d", true},
+        {"a@b\r\n c@d", true},
+        {"a c@d", true},
+        {"<a c@d>", true},
+        {"<a@b c@d>", true},
+        {"<a@b> c@d", true},
+        {"a@@b", true},
+        {"a@b)", true},
+        {"a\\, c@d", true},
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        AUTO_ARENA a = ARENA_LIMIT(1 << 20);
+        AUTO_EXACT in = exact_copy(str_of(cases[i].in));
+        struct address_list l;
+
+        address_parse_list(&a, in.str, &l);
+        CHECK_CASE(l.is_guessed == cases[i].is_guessed, i);
+    }
+}
+
 TEST(single_addresses)
 {
     static const struct {

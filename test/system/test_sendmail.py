@@ -180,6 +180,11 @@ def what_cannot_be_sent_is_kept():
         m.conf()
         message = b'To: bob@example.org, nobody@example.org\n\nhi\n'
         fails('no such address here', '-t')
+        # Nobody is left out without a word, and no address is made of two words.
+        for to in (b'bob@example.org ann@example.org', b'bob@example.org, <ann@example.org>x', b'bob@example.org, ann@@example.org',
+                   b'bob@example.org, <ann@example.org ann@example.org>', b'bob@example.org, root ann@example.org'):
+            message = b'To: %s\n\nhi\n' % to
+            fails('no list of addresses', '-t')
         message = b'To: undisclosed-recipients:;\n\nhi\n'
         fails('To, Cc or Bcc', '-t')
         fails('as arguments', '-t', 'bob@example.org')
