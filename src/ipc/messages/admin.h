@@ -147,7 +147,7 @@ enum ipc_queue_verb {
     IPC_QUEUE_SUPPRESS_ADD,  // value: account and address with a tab between them, and so on
     IPC_QUEUE_SUPPRESS_REMOVE,
     IPC_QUEUE_SUPPRESS_LOOKUP,
-    IPC_QUEUE_SENDERS, // value: an account; after: how many were told already. A reverse path per line
+    IPC_QUEUE_SENDERS, // value: an account; after: a number of a message. A reverse path per line
     IPC_QUEUE_FORGET,  // value: an account that is gone
     IPC_LAST_QUEUE_VERB = IPC_QUEUE_FORGET,
 };
