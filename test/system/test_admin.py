@@ -640,6 +640,17 @@ def a_removal_that_was_broken_off_goes_on():
             a.auth.send('admin_reply', is_ok=0, text='a full disk')
             answer = c.line()
             assert answer.startswith('the account is gone, and ') and answer.endswith(': a full disk'), answer
+            a.monitor.send('account_erased', account='ann', outcome=0)
+            a.asked(a.auth, 'forget_account', is_anew=0)
+            # It is written into domains.conf again after its mail was erased, and before auth has forgotten it.
+            a.auth.send('admin_reply', is_ok=0, text='account ann is in the configuration')
+            done(a)
+            auth = a.peer('AUTH', 3)
+            a.asked(a.monitor, 'account_erase', account=b'ann')
+            a.asked(auth, 'forget_account')
+            auth.send('admin_reply', is_ok=0, text='account ann is in the configuration')
+            a.monitor.send('account_erased', account='ann', outcome=1)
+            a.asked(auth, 'forget_account', account=b'ann', is_anew=1)
         # Somebody has written it into domains.conf again meanwhile: it is another.
         with admin() as a:
             a.asked(a.monitor, 'account_erase', account=b'ann')
@@ -654,6 +665,28 @@ def a_removal_that_was_broken_off_goes_on():
         with admin() as a:
             a.change('accountrm', 'ann', text=text)
             a.asked(a.monitor, 'domains_write', removed_account=b'ann')
+    finally:
+        shutil.rmtree(dir)
+
+
+@test
+def what_an_admin_asked_that_has_ended_is_not_answered_to_another():
+    """An account goes on with its work when admin ends, and its answer comes to the next."""
+    dir = tempfile.mkdtemp(prefix='mox-admin-')
+    os.mkdir(dir + '/admin')
+    asked = []
+    try:
+        for account in ('ann', 'mox'):
+            with LoneAdmin(dir) as a:
+                c = a.command('reparse', account)
+                m = a.asked(a.monitor, 'account_task', account=account.encode())
+                for earlier in asked:
+                    a.monitor.send('account_progress', request=earlier, n=1, all=2)
+                    a.monitor.send('account_done', request=earlier, is_ok=1, text='of ann')
+                asked.append(m['request'])
+                a.monitor.send('account_done', request=m['request'], is_ok=1, text=f'of {account}')
+                assert (c.line(), c.line()) == ('ok', str(len(f'of {account}'))) and c.line().startswith(f'of {account}')
+            a.listener.close()
     finally:
         shutil.rmtree(dir)
 

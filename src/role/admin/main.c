@@ -57,6 +57,11 @@ uint64_t admin_next_request(void)
 {
     static uint64_t last;
 
+    // An account still answers what was asked by an admin that has ended: no number of that one is one of ours.
+    if (!last) {
+        os_random(&last, sizeof last);
+        last >>= 1;
+    }
     return ++last;
 }
 

@@ -137,8 +137,12 @@ static bool go_on(struct removal *r, struct err *e)
         r->is_asked = true;
     }
     // Whether the change came that a process asked for which ended, the monitor knows.
-    if (r->step == REMOVAL_WRITTEN && !(forget(r, e) && step(r, REMOVAL_FORGOTTEN, e)))
+    if (r->step == REMOVAL_WRITTEN && !(forget(r, e) && step(r, REMOVAL_FORGOTTEN, e))) {
+        // Until the next attempt somebody may write it into domains.conf anew, which the monitor knows.
+        if (r->is_erased && !r->is_anew)
+            r->is_asked = r->is_erased = false;
         return false;
+    }
     return r->step != REMOVAL_FORGOTTEN || !r->is_erased || end(r, e);
 }
 
