@@ -184,6 +184,7 @@ static _Noreturn void exec_program(int dir_fd, const char *path, char *const arg
     int null = open("/dev/null", O_RDWR);
 
     os_signal_reset();
+    signal(SIGHUP, SIG_DFL);
     if (fchdir(dir_fd) || !os_user_become(user) || null < 0 || dup2(null, 0) < 0 || setpgid(0, 0) ||
         !os_die_with_parent(parent))
         _exit(127);
@@ -261,7 +262,7 @@ void os_signal_reset(void)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGHUP, SIG_DFL);
+    signal(SIGHUP, SIG_IGN); // of a terminal that was closed, all of its processes hear
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 }

@@ -56,7 +56,7 @@ void os_describe_status(int wait_status, char *out, size_t size);
 int os_signal_fd(struct err *e);
 /* The next signal number from that descriptor, or 0. */
 int os_signal_read(int fd);
-/* Back to default: for children that are forked and not executed. */
+/* Back to default, but for a hangup, which is passed over: for children that are forked and not executed, and roles. */
 void os_signal_reset(void);
 /* Ask the kernel for SIGKILL when the parent ends; false if it has ended already. */
 bool os_die_with_parent(pid_t parent);
