@@ -218,22 +218,22 @@ def a_full_mailbox_is_said():
         assert count(s.login('ann')) == 1
 
 
+def is_unread(by, of):
+    """Whether something that a process has sent to another waits to be read."""
+    ends = {}
+    for line in run('ss', '-xpH').stdout.splitlines():
+        words = line.split(None, 8)  # kind, state, what waits to be read, ..., own number, *, the other end's; whose it is
+        ends[words[5]] = int(words[2]), words[7], words[-1]
+    return any(waits and 'pid=%d,' % by in who and 'pid=%d,' % of in ends.get(other, (0, '', ''))[2] for waits, other, who in ends.values())
+
+
 def end_slowly(s, account):
     """The process of an account, stopped when it was told to end, which it has not."""
     pid, monitor = s.pids('mox: account ' + account)[0], s.process.pid
-
-    def has_asked():
-        """Whether something of that process's waits for the monitor, which others write to as well."""
-        ends = {}
-        for line in run('ss', '-xpH').stdout.splitlines():
-            words = line.split(None, 8)  # kind, state, what waits to be read, ..., own number, *, the other end's; whose it is
-            ends[words[5]] = int(words[2]), words[7], words[-1]
-        return any(waits and 'pid=%d,' % monitor in who and 'pid=%d,' % pid in ends.get(other, (0, '', ''))[2] for waits, other, who in ends.values())
-
     os.kill(monitor, signal.SIGSTOP)
     try:
         # Until it has asked whether it may go: that waits for the monitor.
-        eventually(has_asked, 'it has not asked', pause=0.1)
+        eventually(lambda: is_unread(monitor, pid), 'it has not asked', pause=0.1)
         os.kill(pid, signal.SIGSTOP)
     finally:
         os.kill(monitor, signal.SIGCONT)
@@ -283,6 +283,28 @@ def what_comes_for_an_account_of_a_removed_ones_name_is_not_removed():
         s.wait_log('account and its mail removed')
         deliver(s, 'carol@example.org')
         assert len(s.pids('mox: account carol')) == 1
+
+
+@test
+def an_account_outlives_the_admin_that_waits_for_its_work():
+    """What it says of its work when admin has just ended is for nobody, and no fault of its own."""
+    with serving(env={'MOX_PROGRESS_MS': '0'}) as s:
+        deliver(s, 'ann@example.org')
+        ann = s.login('ann')
+        account, monitor = s.pids('mox: account ann')[0], s.process.pid
+        os.kill(account, signal.SIGSTOP)
+        command = subprocess.Popen([s.mox, '-config', s.dir + '/mox.conf', 'reparse', 'ann'], stderr=subprocess.PIPE, env=s.env)
+        eventually(lambda: is_unread(account, monitor), 'it was told nothing', pause=0.1)
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            os.kill(account, signal.SIGCONT)
+            eventually(lambda: is_unread(monitor, account), 'it has said nothing', pause=0.1)
+            os.kill(s.pids('mox: admin')[0], signal.SIGKILL)
+            command.communicate(timeout=WAIT)
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+        s.wait_log('role=admin how="signal 9')
+        assert command.returncode == 1 and count(ann) == 1 and 'misbehaves' not in s.log_text()
 
 
 @test

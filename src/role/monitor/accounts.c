@@ -15,24 +15,29 @@
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
 
-/* The admin's question is the monitor's to know: an account cannot answer for another. */
-static bool answer_task(struct account *a, bool is_ok, struct str text, struct err *e)
+/*
+ * The admin's question is the monitor's to know: an account cannot answer for another. That admin may have ended is no
+ * fault of the account's.
+ */
+static void answer_task(struct account *a, bool is_ok, struct str text)
 {
     struct process *admin = role_process(a->m, ROLE_ADMIN);
+    struct err e = {0};
 
-    if (!a->has_task)
-        return true;
+    if (a->has_task && admin &&
+        !IPC_SEND(&admin->ch, account_done, NULL, 0, &e, .request = a->task, .is_ok = is_ok, .text = text))
+        LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
     a->has_task = false;
-    return !admin || IPC_SEND(&admin->ch, account_done, NULL, 0, e, .request = a->task,
-                              .is_ok = is_ok, .text = text);
 }
 
-static bool pass_progress(struct account *a, const struct ipc_account_progress *got, struct err *e)
+static void pass_progress(struct account *a, const struct ipc_account_progress *got)
 {
     struct process *admin = role_process(a->m, ROLE_ADMIN);
+    struct err e = {0};
 
-    return !a->has_task || !admin || IPC_SEND(&admin->ch, account_progress, NULL, 0, e, .request = a->task, .n = got->n,
-                                              .all = got->all);
+    if (a->has_task && admin &&
+        !IPC_SEND(&admin->ch, account_progress, NULL, 0, &e, .request = a->task, .n = got->n, .all = got->all))
+        LOG(LOG_DEBUG, "mox", "telling admin", LOG_E(&e));
 }
 
 static void tell_erased(struct monitor *m, struct str name, enum ipc_erased outcome)
@@ -142,8 +147,7 @@ static void account_free(struct account *a, bool has_crashed)
     struct map_entry *entry;
     struct err e = {0};
 
-    if (!answer_task(a, false, STR("the account's process ended before it had done it"), &e))
-        LOG(LOG_DEBUG, "mox", "answering admin", LOG_E(&e));
+    answer_task(a, false, STR("the account's process ended before it had done it"));
     if (is_leaving)
         stop_leaving(a);
     else
@@ -212,10 +216,15 @@ static bool account_message(struct account *a, struct packet *p, struct err *e)
             conn_finish(c, false);
         return true;
     case IPC_account_progress:
-        return ipc_account_progress_get(p->body, &progress, e) && pass_progress(a, &progress, e);
+        if (!ipc_account_progress_get(p->body, &progress, e))
+            return false;
+        pass_progress(a, &progress);
+        return true;
     case IPC_account_done:
-        return ipc_account_done_get(p->body, &done, e) &&
-               answer_task(a, done.is_ok, done.text, e);
+        if (!ipc_account_done_get(p->body, &done, e))
+            return false;
+        answer_task(a, done.is_ok, done.text);
+        return true;
     case IPC_grant:
         return ipc_grant_get(p->body, &grant, e) && grant_service(a, &grant, e);
     case IPC_account_idle:
