@@ -79,6 +79,7 @@ static void take_back(struct attempt *t, struct str host)
         m->rcpts[i].outcome = 0;
     t->refused_by = arena_dup(&m->a, host);
     t->n_put_off++;
+    t->is_reached = true;
     note_failure(t, &m->rcpts[m->n - 1].f, false);
     t->is_last_of_each = true;
 }
