@@ -331,6 +331,13 @@ def too_many_recipients_take_another_transaction(w, s, start):
             submit(s, ['r%d@one.example' % i for i in range(5)])
             got = [len(m[1]) for m in sink.wait(3)]
             assert got == [2, 2, 1] and len(sink.connections) == 1, (got, sink.connections)
+    # Whom it has no time for any more hears what it said.
+    for n, extensions in enumerate((EXTENSIONS, ())):
+        with Sink(1, extensions=extensions + ('LIMITS RCPTMAX=1',), says={'MAIL': ['250 2.1.0 ok', '421 4.3.2 that will do']}):
+            submit(s, ['in%d@one.example' % n, 'out%d@one.example' % n])
+            assert 'delivered' in outcome(s, 'in%d@one.example' % n, start)
+            line = outcome(s, 'out%d@one.example' % n, start)
+            assert 'put off' in line and 'code=421' in line and 'that will do' in line, line
 
 
 @out

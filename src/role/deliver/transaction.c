@@ -35,6 +35,13 @@ static void name_server(const struct conn *c, struct failure *f)
     f->ip = c->ip;
 }
 
+// It had time for what was said before, and has none for this.
+static enum said said_going(const struct conn *c, struct message *m, struct failure *f)
+{
+    failed_reply(c, f, &m->a, "4.3.2");
+    return SAID_STALE;
+}
+
 // What cannot be an answer to what was said: nobody knows what the server takes its next words for, and
 // whether it has the message.
 static enum said lost_track(struct deliver *d, struct message *m, const char *why, struct failure *f)
@@ -352,7 +359,7 @@ static enum said hear_envelope(struct deliver *d, struct message *m, size_t n, b
     if (!conn_reply(d, STR("MAIL"), COMMAND_MS, &m->a, f, &is_stale))
         return is_stale && c->n_messages ? SAID_STALE : SAID_NEXT_HOST;
     if (c->reply.code == 421 && c->n_messages)
-        return SAID_STALE;
+        return said_going(c, m, f);
     is_mail_refused = c->reply.code / 100 != 2;
     if (is_mail_refused) {
         failed_reply(c, f, &m->a, c->reply.code >= 500 ? "5.0.0" : "4.0.0");
@@ -422,7 +429,7 @@ static enum said say_slowly(struct deliver *d, struct message *m, struct str com
         !conn_reply(d, STR("MAIL"), COMMAND_MS, &m->a, f, &is_stale))
         return c->n_messages && !c->reply.n_bytes ? SAID_STALE : SAID_NEXT_HOST;
     if (c->reply.code == 421 && c->n_messages)
-        return SAID_STALE;
+        return said_going(c, m, f);
     if (c->reply.code / 100 != 2) {
         failed_reply(c, f, &m->a, c->reply.code >= 500 ? "5.0.0" : "4.0.0");
         soften(d, m, f);
