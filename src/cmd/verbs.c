@@ -405,7 +405,8 @@ const struct cmd cmd_verbs[] = {
     {"tlsrpt suppress list", "", "List the addresses that get no TLS reports from this server.",
      cmd_tlsrpt_suppress_list, false},
     {"tlsrpt suppress add", "address days [comment]",
-     "Send no TLS reports to an address, for a number of days.", cmd_tlsrpt_suppress_add, false},
+     "Send no TLS reports to an address, for a number of days.\n\n"
+     "An email address, or that of a web server: an https URL as the record has it.", cmd_tlsrpt_suppress_add, false},
     {"tlsrpt suppress rm", "address", "Send TLS reports to an address again.", cmd_tlsrpt_suppress_rm, false},
     {"spf check", "domain ip", "Evaluate the SPF record of a domain for an IP address.\n\n"
      "Says whether mail from user@domain may come from the address, and which part of the record\n"

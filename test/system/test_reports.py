@@ -689,8 +689,12 @@ def tls_reports_are_posted():
         s.wait_log('code=410')
         assert 'a web server does not take a report' in s.log_text()
         assert eventually(letters, s, 'bob', 'Report Domain: gone.example')  # by mail as well
-        # After a while, and after a restart, those that were not taken are sent again.
+        # After a while, and after a restart, those that were not taken are sent again. Who is to hear no more is left out.
+        code, _, err = s.command('tlsrpt', 'suppress', 'add', 'https://post.example/gone', '1')
+        assert not code and 'https://post.example/gone until ' in s.command('tlsrpt', 'suppress', 'list')[1], err
+        assert s.command('dmarc', 'suppress', 'add', 'https://post.example/gone', '1')[0] == 1
         s.stop()
+        put_tls_results(s, yesterday, [('gone.example', 'gone.example', 0, 0, 1)])
         with contextlib.closing(sqlite3.connect(admin)) as db:
             db.execute("UPDATE web_report SET next_unix = 5, created_unix = created_unix - 90000 WHERE url LIKE '%wrong%'")
             db.execute("UPDATE web_report SET next_unix = 5 WHERE url LIKE '%busy'")
@@ -699,6 +703,10 @@ def tls_reports_are_posted():
         eventually(lambda: not waiting())
         assert [t[5] for t in taken if t[1] == '/busy'] == [503, 201] and not [t for t in taken if t[1] == '/x'], taken
         s.wait_log('url=https://wrong.post.example/x')
+        assert s.command('tlsrpt', 'sendreports')[0] == 0
+        eventually(lambda: len(letters(s, 'bob', 'Report Domain: gone.example')) == 2)
+        eventually(lambda: not waiting())
+        assert [t[1] for t in taken].count('/gone') == 1, taken
 
 
 @test

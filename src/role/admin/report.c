@@ -13,6 +13,7 @@
 #include "role/admin/admin.h"
 #include "role/admin/lookup.h"
 #include "text/idna.h"
+#include "text/url.h"
 
 enum {
     REPORT_MEMORY = 256 << 20, // of a report that is taken; see ipc/report.c
@@ -337,18 +338,28 @@ static bool run_suppress_list(struct ctl *c, const struct str *arguments, struct
            admin_put(c, STR("0\n"), e);
 }
 
+// As records have it: of reports about TLS a web server's, too.
+static bool is_address(struct str text, bool is_tls)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    struct address address;
+    struct url url;
+
+    return (address_parse_spec(&a, text, &address) && address.domain.n) ||
+           (is_tls && url_parse(text, &url, &(struct err){0}) && url.is_https);
+}
+
 static bool suppress(const struct str *arguments, struct err *e)
 {
     enum { DAY_S = 24 * 3600, MAX_DAYS = 100 * 365 };
-    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
-    struct address address;
+    bool is_tls = str_eq(arguments[0], STR("tls"));
     uint64_t days;
 
-    if (!address_parse_spec(&a, arguments[1], &address) || !address.domain.n)
+    if (!is_address(arguments[1], is_tls))
         return fail(e, ERR_SYNTAX, "\"%.*s\" is no address", STR_FMT(str_sub(arguments[1], 0, 100)));
     if (!str_u64(arguments[2], MAX_DAYS, &days))
         return fail(e, ERR_SYNTAX, "an address and a number of days are needed");
-    return reports_suppress(admin_reports, str_eq(arguments[0], STR("tls")), arguments[1],
+    return reports_suppress(admin_reports, is_tls, arguments[1],
                             os_now_unix() + (int64_t)days * DAY_S, arguments[3], e) &&
            reports_commit(admin_reports, e);
 }
