@@ -120,7 +120,10 @@ static bool question_name(struct arena *a, const struct lookup *l, struct str te
         return true;
     }
     *out = text; // as it is: names such as _dmarc.example.org are no host names
-    return str_is_ascii(text) || domain_to_ascii(a, text, out, e);
+    if (!str_is_ascii(text))
+        return domain_to_ascii(a, text, out, e);
+    return dns_name_is_ok(text.n > 1 && str_ends(text, STR(".")) ? str_sub(text, 0, text.n - 1) : text) ||
+           fail(e, ERR_SYNTAX, "\"%.*s\" is no name in the DNS", STR_FMT(text));
 }
 
 // Those to try first come first; they arrive in any order.

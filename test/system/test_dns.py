@@ -192,8 +192,8 @@ def lookup_tells_absence_from_failure():
     fails('a empty.example.com', 'no such record (with dnssec)')
     fails('ips nothing.example.com', 'no such name')
     fails('a no-such-tld', 'no such name (with dnssec)')
-    fails('a a..b', 'no such name')
-    fails('a ' + 'a' * 64 + '.example.com', 'no such name')
+    fails('mx a..b', '"a..b" is no name in the DNS')
+    fails('a ' + 'a' * 64 + '.example.com', 'is no name in the DNS')
     fails('a www.lame.com', 'temporary failure')
     fails('ptr example.com', 'not an IP address')
     assert lookup('a')[0] == 2 and lookup('hinfo', 'example.com')[0] == 2
