@@ -125,12 +125,17 @@ bool config_load(struct arena *a, struct str main_name, struct str main_text,
     *out = (struct config){0};
     sconf_parse(a, main_name, main_text, &out->main, &found);
     sconf_parse(a, domains_name, domains_text, &out->domains, &found);
-    schema_check(&schema_static, &out->main, &found);
-    schema_check(&schema_dynamic, &out->domains, &found);
-    c.file = &out->main;
-    check_static(&c);
-    c.file = &out->domains;
-    check_dynamic(&c);
+    // Of a file that could not be read to the end nothing more is said: what is missing may be there.
+    if (!out->main.is_broken)
+        schema_check(&schema_static, &out->main, &found);
+    if (!out->domains.is_broken)
+        schema_check(&schema_dynamic, &out->domains, &found);
+    if (!out->main.is_broken && !out->domains.is_broken) {
+        c.file = &out->main;
+        check_static(&c);
+        c.file = &out->domains;
+        check_dynamic(&c);
+    }
     if (!domain_to_ascii(a, sconf_text(out->main.root, "Hostname"), &out->hostname, &e))
         out->hostname = STR("");
     if (found.n > SCONF_MAX_PROBLEMS)

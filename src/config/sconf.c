@@ -40,7 +40,9 @@ static void line_problem(struct reader *r, const char *text)
 {
     struct sconf_node at = {.line = r->number};
 
-    problem_add(r->problems, r->file, &at, "%s", text);
+    if (!r->file->is_broken)
+        problem_add(r->problems, r->file, &at, "%s", text);
+    r->file->is_broken = true;
 }
 
 // The next line that is neither empty nor a comment, without taking it.
@@ -130,10 +132,10 @@ static void parse_block(struct reader *r, size_t depth, struct sconf_node *paren
         }
         r->last_used = r->number;
         first = n->is_item ? NULL : map_get(&seen, n->key);
-        if (first)
+        if (first && !r->file->is_broken)
             problem_add(r->problems, r->file, n, "duplicate key \"%.*s\", which is in line %u already",
                         STR_FMT(str_sub(n->key, 0, 100)), first->line);
-        else { // what is below a duplicate is read as well, and dropped
+        if (!first) { // what is below a duplicate is read as well, and dropped
             if (!n->is_item)
                 map_put(&seen, n->key, n);
             *end = n;
@@ -151,8 +153,8 @@ void sconf_parse(struct arena *a, struct str name, struct str text, struct sconf
 {
     struct reader r = {.a = a, .file = out, .problems = problems, .c = cur_of(text)};
 
-    *out = (struct sconf){name, text, ARENA_NEW(a, struct sconf_node)};
-    if (text.n > SCONF_MAX_BYTES)
+    *out = (struct sconf){name, text, ARENA_NEW(a, struct sconf_node), text.n > SCONF_MAX_BYTES};
+    if (out->is_broken)
         problem_add(problems, out, out->root, "the file is larger than %d MiB",
                     SCONF_MAX_BYTES >> 20);
     else

@@ -24,6 +24,7 @@ struct sconf {
     struct str name; // of the file, for messages
     struct str text;
     struct sconf_node *root;
+    bool is_broken; // a line could not be read: what is missing may be in it
 };
 
 /* What is wrong with a configuration: "file:line: message" lines. */
@@ -34,7 +35,8 @@ struct problems {
 void problem_add(struct problems *p, const struct sconf *file, const struct sconf_node *at,
                  const char *format, ...) PRINTF_LIKE(4, 5);
 
-/* Parses text, which must outlive the tree. Problems of form are noted and passed over. */
+/* Parses text, which must outlive the tree. Of lines that cannot be read only the
+ * first is a problem: those after it may be at another depth than was meant. They are passed over. */
 void sconf_parse(struct arena *a, struct str name, struct str text, struct sconf *out,
                  struct problems *problems);
 

@@ -20,8 +20,11 @@ bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct e
 {
     off_t end = lseek(fd, 0, SEEK_END); // not fstat: the C library has no call for it that all may use
     size_t n = 0, size;
-    char *p;
+    char *p, first;
 
+    // The end of a directory is anywhere, or nowhere, as its file system has it.
+    if ((end < 0 || (uint64_t)end > limit) && pread(fd, &first, 1, 0) < 0 && errno == EISDIR)
+        return fail(e, ERR_SYNTAX, "it is a directory");
     if (end < 0)
         return fail_errno(e, "looking for its end");
     if ((uint64_t)end > limit)
@@ -34,7 +37,7 @@ bool os_read_fd(struct arena *a, int fd, size_t limit, struct str *out, struct e
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(e, "read");
+            return errno == EISDIR ? fail(e, ERR_SYNTAX, "it is a directory") : fail_errno(e, "read");
         if (got == 0)
             break; // it has become shorter
         n += (size_t)got;
