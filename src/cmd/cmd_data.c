@@ -111,37 +111,76 @@ static void put_part(struct buf *out, struct arena *a, const struct part *p)
     BUF_PUT(out, "}");
 }
 
+enum { PIECE = 256 * 1024 };
+
+static bool is_ascii_between(int fd, uint64_t at, uint64_t end, struct buf *piece, struct err *e)
+{
+    while (at < end) {
+        uint64_t n = end - at < PIECE ? end - at : PIECE;
+        ssize_t got = pread(fd, buf_room(piece, PIECE), (size_t)n, (off_t)at);
+
+        if (got <= 0)
+            return fail_errno(e, "reading a header again");
+        if (!str_is_ascii(str_at(piece->p, (size_t)got)))
+            return false;
+        at += (uint64_t)got;
+    }
+    return true;
+}
+
+// RFC 6531 §3.1: what a server without SMTPUTF8 may not be given is a header (RFC 6532), of a part as well.
+static bool has_ascii_headers(int fd, const struct part *p, struct buf *piece, struct err *e)
+{
+    if (!is_ascii_between(fd, p->header_start, p->body_start, piece, e))
+        return false;
+    for (const struct part *child = p->child; child; child = child->next)
+        if (!has_ascii_headers(fd, child, piece, e))
+            return false;
+    return true;
+}
+
 int cmd_message_parse(int argc, char **argv)
 {
-    enum { PIECE = 256 * 1024 };
     AUTO_ARENA a = ARENA_LIMIT(512 << 20);
     AUTO_BUF piece = BUF_LIMIT(PIECE);
     AUTO_BUF out = BUF_LIMIT(256 << 20);
     AUTO_FD fd = -1;
+    AUTO_FD copy = -1; // standard input may be a pipe, and its headers are looked at afterwards
+    bool is_broken, asks_utf8 = false;
+    const struct cmd_flag flags[] = {{"smtputf8", NULL, &asks_utf8}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct err e = {0};
     struct mime_parser *parser;
     struct part *root;
-    bool is_broken;
+    const char *path;
     ssize_t got;
 
-    if (argc != 2)
+    if (at < 0 || argc - at != 1)
         return cmd_usage("message parse");
-    fd = strcmp(argv[1], "-") ? open(argv[1], O_RDONLY | O_CLOEXEC) : dup(0);
+    path = argv[at];
+    fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : dup(0);
     if (fd < 0) {
-        (void)fail_errno(&e, "opening %s", argv[1]);
+        (void)fail_errno(&e, "opening %s", path);
         return cmd_fail(&e);
     }
+    if (asks_utf8 && (copy = os_memfile("message", &e)) < 0)
+        return cmd_fail(&e);
     parser = mime_parser_new(&a);
-    while ((got = read(fd, buf_room(&piece, PIECE), PIECE)) > 0)
+    while ((got = read(fd, buf_room(&piece, PIECE), PIECE)) > 0) {
         mime_parser_feed(parser, str_at(piece.p, (size_t)got));
+        if (asks_utf8 && !os_write_all(copy, str_at(piece.p, (size_t)got), &e))
+            return cmd_fail(&e);
+    }
     if (got < 0)
-        (void)fail_errno(&e, "reading %s", argv[1]);
+        (void)fail_errno(&e, "reading %s", path);
     root = mime_parser_end(parser, &is_broken);
     if (e.kind)
         return cmd_fail(&e);
     put_part(&out, &a, root);
     BUF_PUT(&out, "\n");
     fwrite(out.p, 1, out.n, stdout);
+    if (asks_utf8)
+        printf("message needs smtputf8: %s\n", has_ascii_headers(copy, root, &piece, &e) ? "false" : "true");
     if (is_broken)
         fprintf(stderr, "mox: the structure is broken and was given up\n");
     return 0;

@@ -2,6 +2,7 @@
  * mox queue: what waits for delivery, and what becomes of it (mox-imap-store-cli-config.md 3.2).
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cur.h"
 #include "cmd/ctl.h"
@@ -97,7 +98,7 @@ int cmd_queue_retired_print(int argc, char **argv)
 
 /* --- changes ------------------------------------------------------------------------------------- */
 
-// Waits for the end; of many, how far it has come is told on standard error.
+// Waits for the end; of many, how far it has come is told on standard error. What was done is printed, if it has a name.
 static int change(enum queue_change what, struct str filter, struct str value, const char *done)
 {
     AUTO_ARENA a = ARENA_LIMIT(1 << 16);
@@ -122,7 +123,8 @@ static int change(enum queue_change what, struct str filter, struct str value, c
             (void)fail(&e, ERR_DENIED, "%.*s %.*s", STR_FMT(line), STR_FMT(n));
             return cmd_fail(&e);
         }
-        printf("%llu %s\n", (unsigned long long)count, done);
+        if (done)
+            printf("%llu %s\n", (unsigned long long)count, done);
         return 0;
     }
 }
@@ -161,6 +163,38 @@ int cmd_queue_transport(int argc, char **argv)
 {
     return change_matching(argc, argv, "queue transport", QUEUE_TRANSPORT, true,
                            "message(s) changed");
+}
+
+// Of upstream's first version: one message or those to one place, at once, by another way if one is named.
+int cmd_queue_kick(int argc, char **argv)
+{
+    AUTO_ARENA a = ARENA_LIMIT(1 << 16);
+    AUTO_BUF filter = BUF_LIMIT(16384);
+    const char *id = "", *domain = "", *recipient = "", *transport = NULL;
+    const struct cmd_flag flags[] = {{"id", &id, NULL}, {"todomain", &domain, NULL},
+                                     {"recipient", &recipient, NULL}, {"transport", &transport, NULL}};
+
+    if (cmd_flags(argc, argv, flags, COUNT(flags)) != argc)
+        return cmd_usage("queue kick");
+    if (strpbrk(id, "\t,") || strpbrk(domain, "\t") || strpbrk(recipient, "\t"))
+        return cmd_usage("queue kick");
+    if (*domain && *recipient && !str_ends_ci(str_of(recipient), arena_printf(&a, "@%s", domain))) {
+        printf("0 messages scheduled\n"); // no message is to both
+        return 0;
+    }
+    if (*id && strcmp(id, "0") != 0) // 0 was any
+        buf_printf(&filter, "ids=%s\t", id);
+    if (*recipient)
+        buf_printf(&filter, "to=<%s>\t", recipient);
+    else if (*domain)
+        buf_printf(&filter, "to=@%s\t", domain);
+    if (transport) {
+        int code = change(QUEUE_TRANSPORT, buf_str(&filter), str_of(transport), NULL);
+
+        if (code)
+            return code;
+    }
+    return change(QUEUE_SET_TIME, buf_str(&filter), STR("0s"), "messages scheduled");
 }
 
 int cmd_queue_requiretls(int argc, char **argv)

@@ -196,6 +196,18 @@ static int offline(struct work *w)
     return code;
 }
 
+int cmd_ensureparsed(int argc, char **argv)
+{
+    bool is_of_all = false;
+    const struct cmd_flag flags[] = {{"all", NULL, &is_of_all}};
+    int at = cmd_flags(argc, argv, flags, COUNT(flags));
+
+    if (at < 0 || argc - at != 1)
+        return cmd_usage("ensureparsed");
+    return offline(&(struct work){.account = argv[at], .fn = repair,
+                                  .what = is_of_all ? REPAIR_PARSE : REPAIR_PARSE_MISSING});
+}
+
 int cmd_fixuidmeta(int argc, char **argv)
 {
     if (argc != 2)
@@ -274,6 +286,7 @@ struct verify {
     const char *name;    // of the database
     const char *account; // NULL: it is none's
     bool fixes;
+    enum store_check what;
     size_t *problems; // shared
 };
 
@@ -304,7 +317,7 @@ static int verify_account(void *ctx)
     struct err e = {0};
 
     r = store_reader_open(&e);
-    if (!r || !store_check(r, &problems, &e))
+    if (!r || !store_check(r, v->what, &problems, &e))
         buf_printf(&problems, "%s\n", e.text);
     store_reader_close(r);
     *v->problems += print_lines(v->account, &problems);
@@ -347,10 +360,8 @@ static void verify_in(int dir, confine_fn *fn, struct verify *v)
     }
 }
 
-static bool verify_accounts(struct arena *a, struct str data, bool fixes, size_t *n, size_t *problems,
-                            struct err *e)
+static bool verify_accounts(struct arena *a, struct str data, struct verify v, size_t *n, struct err *e)
 {
-    struct verify v = {.name = "account.db", .fixes = fixes, .problems = problems};
     struct paths_names accounts = {0};
 
     if (!paths_accounts(a, data, &accounts, e))
@@ -377,8 +388,8 @@ int cmd_verifydata(int argc, char **argv)
     AUTO_FD data = -1;
     AUTO_FD lock = -1;
     size_t n = 0, *problems = confine_shared(sizeof *problems);
-    bool fixes = false;
-    const struct cmd_flag flags[] = {{"fix", NULL, &fixes}};
+    bool fixes = false, skips_sizes = false;
+    const struct cmd_flag flags[] = {{"fix", NULL, &fixes}, {"skip-size-check", NULL, &skips_sizes}};
     int at = cmd_flags(argc, argv, flags, COUNT(flags));
     struct err e = {0};
     struct str path;
@@ -395,7 +406,8 @@ int cmd_verifydata(int argc, char **argv)
         return cmd_fail(&e);
     }
     if ((fixes && !paths_lock(&a, path, &lock, &e)) ||
-        !verify_accounts(&a, path, fixes, &n, problems, &e))
+        !verify_accounts(&a, path, (struct verify){.name = "account.db", .fixes = fixes, .problems = problems,
+                                                   .what = skips_sizes ? STORE_CHECK_NO_SIZES : STORE_CHECK_ALL}, &n, &e))
         return cmd_fail(&e);
     for (size_t i = 0; i < COUNT(others); i++) {
         AUTO_FD dir = openat(data, others[i][0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -51,7 +51,8 @@ const struct cmd cmd_verbs[] = {
      "    -ids n,n                 by number\n"
      "    -n max                   at most so many\n"
      "    -account name            of an account\n"
-     "    -from text, -to text     a part of the address, or a whole domain: @example.org\n"
+     "    -from text, -to text     a part of the address, a whole domain: @example.org, or exactly\n"
+     "                             this: \"<ann@example.org>\"\n"
      "    -hold true|false         on hold, or not\n"
      "    -submitted time, -nextattempt time\n"
      "                             before or after a time from now: \"<-1h\" is more than an hour ago,\n"
@@ -66,6 +67,10 @@ const struct cmd cmd_verbs[] = {
     {"queue schedule", "[filterflags] [-now] duration", "Change when messages are tried next.\n\n"
      "Adds the duration, such as 1h30m or -30m, to the time of the next attempt; with -now, sets it to\n"
      "so long from now, so that 0s is at once. Flags as of \"queue list\".", cmd_queue_schedule, false},
+    {"queue kick", "[-id id] [-todomain domain] [-recipient address] [-transport transport]",
+     "Try messages at once, as scripts for upstream's first version do.\n\n"
+     "As \"queue schedule -now 0s\", and with -transport first \"queue transport\". Without flags, all.",
+     cmd_queue_kick, false},
     {"queue transport", "[filterflags] transport", "Set the transport of messages.\n\n"
      "Its name in mox.conf, or \"\" for what the routes say. Flags as of \"queue list\".",
      cmd_queue_transport, false},
@@ -151,8 +156,9 @@ const struct cmd cmd_verbs[] = {
      "or mbox files, as \"export maildir\" and \"export mbox\" write them; messages that cannot be read are\n"
      "named in errors.txt. \"import archive\" reads it. As for \"export mbox\".", cmd_export_archive, false},
     {"config test", "", "Check the configuration files for errors.\n\n"
-     "Prints all problems, each as file:line: message, or \"config OK\". When both files are right in\n"
-     "themselves, certificates, their keys and keys of DKIM are read, and must fit.", cmd_config_test, false},
+     "Prints all problems, each as file:line: message, or \"config OK\"; of a file with a line that cannot be\n"
+     "read, the first such line only. When both files are right in themselves, certificates, their keys and\n"
+     "keys of DKIM are read, and must fit.", cmd_config_test, false},
     {"config describe-static", ">mox.conf", "Print an annotated mox.conf with all fields.",
      cmd_config_describe_static, false},
     {"config describe-domains", ">domains.conf", "Print an annotated domains.conf with all fields.",
@@ -275,6 +281,9 @@ const struct cmd cmd_verbs[] = {
     {"reparse", "[account]", "Parse all messages of an account, or of all, anew.\n\n"
      "Structure, envelope, preview and the fields that are searched for are stored again. Done by the\n"
      "server when it runs; mail goes on meanwhile.", cmd_reparse, false},
+    {"ensureparsed", "[-all] account", "Parse the messages of an account whose structure is not stored, or all with -all.\n\n"
+     "The structure is stored with each message, so that only damage can have taken it away: \"reparse\" does the\n"
+     "same for all messages while the server runs. For this the server must not be running.", cmd_ensureparsed, false},
     {"recalculatemailboxcounts", "account", "Count the messages of an account's mailboxes anew.\n\n"
      "Prints a line for each mailbox whose counts were wrong, and corrects the total size. Done by the\n"
      "server when it runs.", cmd_recalculatemailboxcounts, false},
@@ -283,15 +292,17 @@ const struct cmd cmd_verbs[] = {
      "mail goes on. After it was interrupted, run it again.", cmd_reassignthreads, false},
     {"openaccounts", "datadir account ...", "Open databases of accounts, so that they are of this version.\n\n"
      "The server does that itself when it opens an account. It must not be running.", cmd_openaccounts, true},
-    {"verifydata", "[-fix] [data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
+    {"verifydata", "[-fix] [-skip-size-check] [data-dir]", "Check the data of all accounts, the queue and the rest.\n\n"
      "Checks databases, checksums, counts and references, and prints every problem. Exits with 1\n"
      "when there are any. The server may be running.\n\n"
      "With -fix, it must not be: what can be told from the rest of an account's data is corrected first,\n"
      "with a line for each kind. Messages that lost their place come into the mailbox Recovered. Damaged\n"
-     "bytes stay damaged: take those messages from a backup.", cmd_verifydata, false},
-    {"message parse", "message.eml", "Print the structure of a message as JSON.\n\n"
+     "bytes stay damaged: take those messages from a backup. With -skip-size-check, a message may be of\n"
+     "another length than is written of it.", cmd_verifydata, false},
+    {"message parse", "[-smtputf8] message.eml", "Print the structure of a message as JSON.\n\n"
      "Shows the envelope and the tree of parts with their places in the file; - reads standard\n"
-     "input.", cmd_message_parse, false},
+     "input. With -smtputf8 a line after it says whether the message needs servers with SMTPUTF8 (RFC 6531):\n"
+     "whether a header, also that of a part, has bytes that are not ASCII.", cmd_message_parse, false},
     {"message why", "account mailbox uid", "Print how a message was decided about.\n\n"
      "A line for each check that had a say, in their order: its result and what it was found by;\n"
      "the last is the decision. Of messages from outside only. The server may be running.",

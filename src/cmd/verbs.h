@@ -12,7 +12,7 @@ typedef int cmd_run_fn(int argc, char **argv);
 cmd_run_fn cmd_help, cmd_helpall, cmd_version;                       // cmd.c
 cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
 cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels; // cmd_ctl.c
-cmd_run_fn cmd_queue_list, cmd_queue_hold, cmd_queue_unhold, cmd_queue_schedule, cmd_queue_transport,
+cmd_run_fn cmd_queue_list, cmd_queue_hold, cmd_queue_unhold, cmd_queue_kick, cmd_queue_schedule, cmd_queue_transport,
     cmd_queue_requiretls, cmd_queue_fail, cmd_queue_drop, cmd_queue_dump, cmd_queue_retired_list,
     cmd_queue_retired_print, cmd_queue_holdrules_list, cmd_queue_holdrules_add, cmd_queue_holdrules_remove,
     cmd_queue_suppress_list, cmd_queue_suppress_add, cmd_queue_suppress_remove,
@@ -48,7 +48,7 @@ cmd_run_fn cmd_retrain, cmd_dmarc_listreports, cmd_tlsrpt_listreports, cmd_dmarc
     cmd_tlsrpt_suppress_list, cmd_tlsrpt_suppress_add, cmd_tlsrpt_suppress_rm; // cmd_ctl.c
 cmd_run_fn cmd_junk_train, cmd_junk_check, cmd_junk_test, cmd_junk_analyze, cmd_junk_play; // cmd_junk.c
 cmd_run_fn cmd_message_parse, cmd_message_why, cmd_cid; // cmd_data.c
-cmd_run_fn cmd_verifydata, cmd_recalculatemailboxcounts, cmd_fixmsgsize, cmd_reparse, cmd_reassignthreads,
+cmd_run_fn cmd_verifydata, cmd_recalculatemailboxcounts, cmd_fixmsgsize, cmd_reparse, cmd_ensureparsed, cmd_reassignthreads,
     cmd_fixuidmeta, cmd_reassignuids, cmd_openaccounts; // cmd_repair.c
 cmd_run_fn cmd_tlspubkey_list, cmd_tlspubkey_get, cmd_tlspubkey_add, cmd_tlspubkey_rm,
     cmd_tlspubkey_gen; // cmd_tlspubkey.c

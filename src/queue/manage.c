@@ -11,10 +11,11 @@
 #include "text/encode.h"
 #include "text/idna.h"
 
-// An address has the text in it, or is of the domain when that begins with "@".
+// An address has the text in it, is of the domain when that begins with "@", or is the one in "<>".
 #define ADDRESS_MATCHES(column, p)                                                                 \
-    "(" p " = '' OR CASE WHEN substr(" p ", 1, 1) = '@' "                                          \
-    "THEN lower(substr(" column ", -length(" p "))) = lower(" p ") "                               \
+    "(" p " = '' OR CASE substr(" p ", 1, 1) "                                                     \
+    "WHEN '@' THEN lower(substr(" column ", -length(" p "))) = lower(" p ") "                      \
+    "WHEN '<' THEN '<' || lower(" column ") || '>' = lower(" p ") "                                \
     "ELSE instr(lower(" column "), lower(" p ")) > 0 END)"
 #define TIME_MATCHES(column, when, p)                                                              \
     "(" when " = 0 OR (" when " = 1 AND " column " < " p ") OR (" when " = 2 AND " column " > " p "))"

@@ -82,6 +82,9 @@ TEST(queue_filters)
     CHECK_STR(listed(&f, "to=@OTHER.example"), STR("3 1 "));
     CHECK_STR(listed(&f, "to=@ther.example"), STR(""));
     CHECK_STR(listed(&f, "to=other"), STR("3 1 "));
+    CHECK_STR(listed(&f, "to=<BOB@other.example>"), STR("3 1 "));
+    CHECK_STR(listed(&f, "to=<ob@other.example>"), STR(""));
+    CHECK_STR(listed(&f, "to=<bob@other.example"), STR(""));
     CHECK_STR(listed(&f, "hold=true"), STR("3 "));
     CHECK_STR(listed(&f, "hold=false"), STR("2 1 "));
     CHECK_STR(listed(&f, "transport=smart"), STR("1 "));

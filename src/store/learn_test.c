@@ -63,7 +63,7 @@ static void check_clean(void)
     struct err e = {0};
     struct store_reader *r = store_reader_open(&e);
 
-    CHECK(r && store_check(r, &problems, &e));
+    CHECK(r && store_check(r, STORE_CHECK_ALL, &problems, &e));
     CHECK_STR(buf_str(&problems), STR(""));
     store_reader_close(r);
 }
@@ -226,7 +226,7 @@ static void check_says(const char *sql, const char *want)
     CHECK(d && db_exec(d, sql, &e));
     db_close(d);
     r = store_reader_open(&e);
-    CHECK(r && store_check(r, &problems, &e));
+    CHECK(r && store_check(r, STORE_CHECK_ALL, &problems, &e));
     CHECK(str_find_str(buf_str(&problems), str_of(want)) != STR_NONE);
     store_reader_close(r);
 }

@@ -274,14 +274,16 @@ static bool parse_one(struct store *st, uint64_t email, uint64_t size, struct bu
 
 struct parse_job {
     uint64_t after, n;
-    bool has_more;
+    bool is_of_all, has_more;
     struct buf *told;
 };
 
 static bool parse_job(struct store *st, void *ctx, struct err *e)
 {
     struct parse_job *j = ctx;
-    AUTO_STMT s = db_prepare(st->db, "SELECT id, size FROM email WHERE id > ? ORDER BY id LIMIT ?", e);
+    // No message has structure without a byte.
+    AUTO_STMT s = db_prepare(st->db, "SELECT id, size FROM email WHERE id > ?1 AND (?3 OR length(tree) = 0 OR "
+                             "length(envelope) = 0 OR length(bodystructure) = 0) ORDER BY id LIMIT ?2", e);
     struct {
         uint64_t id, size;
     } emails[PARSE_AT_ONCE];
@@ -291,6 +293,7 @@ static bool parse_job(struct store *st, void *ctx, struct err *e)
         return false;
     stmt_bind_u64(s, 1, j->after);
     stmt_bind_u64(s, 2, COUNT(emails));
+    stmt_bind_u64(s, 3, j->is_of_all);
     while (stmt_step(s, e)) {
         emails[n].id = stmt_u64(s, 0);
         emails[n++].size = stmt_u64(s, 1);
@@ -302,9 +305,9 @@ static bool parse_job(struct store *st, void *ctx, struct err *e)
     return e->kind == ERR_NONE;
 }
 
-static bool parse_all(struct store *st, store_progress_fn *progress, struct buf *told, struct err *e)
+static bool parse_all(struct store *st, bool is_of_all, store_progress_fn *progress, struct buf *told, struct err *e)
 {
-    struct parse_job j = {.told = told};
+    struct parse_job j = {.is_of_all = is_of_all, .told = told};
 
     do {
         if (!store_write(st, parse_job, &j, e))
@@ -312,7 +315,10 @@ static bool parse_all(struct store *st, store_progress_fn *progress, struct buf 
         if (progress)
             progress(j.n, 0);
     } while (j.has_more);
-    buf_printf(told, "%llu message(s) reparsed\n", (unsigned long long)j.n);
+    if (!is_of_all && !j.n)
+        BUF_PUT(told, "nothing to do: the structure of all messages is stored\n");
+    else
+        buf_printf(told, "%llu message(s) %s\n", (unsigned long long)j.n, is_of_all ? "reparsed" : "parsed");
     return true;
 }
 
@@ -734,7 +740,8 @@ bool store_repair(struct store *st, enum store_repair what, store_progress_fn *p
     case REPAIR_SIZES:
         return fix_sizes(st, progress, told, e) && store_write(st, repair_counts_job, told, e);
     case REPAIR_PARSE:
-        return parse_all(st, progress, told, e);
+    case REPAIR_PARSE_MISSING:
+        return parse_all(st, what == REPAIR_PARSE, progress, told, e);
     case REPAIR_THREADS:
         return repair_threads(st, progress, told, e);
     case REPAIR_ALL:

@@ -29,7 +29,7 @@ static void end(void)
     AUTO_BUF problems = BUF_LIMIT(10000);
     struct err e = {0};
 
-    CHECK(store_check(reader, &problems, &e));
+    CHECK(store_check(reader, STORE_CHECK_ALL, &problems, &e));
     CHECK_STR(buf_str(&problems), STR(""));
     store_reader_close(reader);
     store_close(st);

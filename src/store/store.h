@@ -368,7 +368,8 @@ void store_flags_put(struct buf *out, uint32_t flags, struct str keywords);
 /* --- checking ----------------------------------------------------------------------------------- */
 
 /* All invariants of doc/store.md; problems as lines. False only when it could not be checked. */
-MUST_USE bool store_check(struct store_reader *r, struct buf *problems, struct err *e);
+enum store_check { STORE_CHECK_ALL, STORE_CHECK_NO_SIZES }; // whether messages are as long as is written of them
+MUST_USE bool store_check(struct store_reader *r, enum store_check what, struct buf *problems, struct err *e);
 
 /*
  * Corrections of what is counted, numbered or derived; told gets a line for each that was needed. With
@@ -382,6 +383,7 @@ enum store_repair {
     REPAIR_UIDS,    // UIDNEXT and the next UIDVALIDITY
     REPAIR_SIZES,   // of messages, which are parsed anew then; and counts
     REPAIR_PARSE,   // all that is kept of the messages' structure
+    REPAIR_PARSE_MISSING, // the same of those messages of which there is none
     REPAIR_THREADS, // which thread a message is in; all threads are new ones
     REPAIR_ALL,
 };

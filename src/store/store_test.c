@@ -46,7 +46,7 @@ static void check_clean(void)
     struct err e = {0};
     struct store_reader *r = store_reader_open(&e);
 
-    CHECK(r && store_check(r, &problems, &e));
+    CHECK(r && store_check(r, STORE_CHECK_ALL, &problems, &e));
     CHECK_STR(buf_str(&problems), STR(""));
     store_reader_close(r);
 }
@@ -814,7 +814,7 @@ TEST(damage_is_found)
     CHECK(db_exec(d, "UPDATE mailbox SET special_use = 'Trash', modseq = 200 WHERE name = 'Archive'", &e));
     db_close(d);
     r = store_reader_open(&e);
-    CHECK(store_check(r, &problems, &e));
+    CHECK(store_check(r, STORE_CHECK_ALL, &problems, &e));
     CHECK(str_find_str(buf_str(&problems), STR("damaged")) != STR_NONE);
     CHECK(str_find_str(buf_str(&problems), STR("counts differ")) != STR_NONE);
     CHECK(str_find_str(buf_str(&problems), STR("thread's row differs")) != STR_NONE);

@@ -260,6 +260,11 @@ def config_test_and_describe():
         assert s.command('config', 'test')[:2] == (0, 'config OK\n')
         path = os.path.join(s.dir, 'mox.conf')
         good = open(path).read()
+        open(path, 'w').write('broken\n' + good + 'Bogus: 1\n')
+        assert [l.split(':', 1)[1] for l in s.command('config', 'test')[2].splitlines() if l.startswith(s.dir)] == ['1: no colon after the key']
+        os.unlink(path), os.mkdir(path)
+        assert 'it is a directory' in s.command('config', 'test')[2]
+        os.rmdir(path)
         open(path, 'w').write(good + 'Bogus: 1\nUser:\n\tx: y\n')
         code, _, err = s.command('config', 'test')
         assert code == 1 and re.search(r'mox.conf:\d+: unknown key "Bogus"', err) and 'duplicate key' in err, err
@@ -844,6 +849,11 @@ def message_parse_shows_the_structure():
     assert out['envelope']['subject'] == 'x\u00e9' and out['subtype'] == 'mixed' and len(out['parts']) == 1
     assert out['envelope']['from'] == [{'name': 'a', 'address': 'b@c'}]
     assert run(MOX, 'message', 'parse', '/nonexistent', ok=False).returncode == 1
+    for text, needs in ((text, 'false'), (text.replace('\nhi', '\nhï'), 'false'), ('X: é\n\nhi\n', 'true'),
+                        (text.replace('--b\n\n', '--b\nContent-Description: é\n\n'), 'true'),
+                        ('Content-Type: message/rfc822\n\nSubject: é\n\nx\n', 'true')):
+        lines = run(MOX, 'message', 'parse', '-smtputf8', '-', input=text).stdout.splitlines()
+        assert json.loads(lines[0])['envelope'] and lines[1:] == ['message needs smtputf8: ' + needs], (text, lines)
 
 
 @test
@@ -861,8 +871,14 @@ def verifydata_finds_damage():
         assert code == 1 and 'mox: ' in out, (out, err)
         run('sqlite3', db, 'UPDATE mailbox SET total = total - 1 WHERE name = \'Inbox\'')
         assert s.command('verifydata')[0] == 0
+        size = 'UPDATE email SET size = size %s; UPDATE placement SET size = size %s; UPDATE mailbox SET size = size %s * (total > 0); UPDATE account SET used_bytes = used_bytes %s'
+        run('sqlite3', db, size % ('+ 1', '+ 1', '+ 3', '+ 3'))
+        code, out, err = s.command('verifydata')
+        assert code == 1 and out.count('missing or of another length') == 3, (out, err)
+        assert s.command('verifydata', '-skip-size-check')[:2] == (0, '1 accounts checked, no problems\n')
+        run('sqlite3', db, size % ('- 1', '- 1', '- 3', '- 3'))
         run('sqlite3', db, 'UPDATE chunk SET bytes = zeroblob(length(bytes)) WHERE owner = 2')
-        assert s.command('verifydata')[0] == 1
+        assert s.command('verifydata')[0] == s.command('verifydata', '-skip-size-check')[0] == 1
 
 
 @test

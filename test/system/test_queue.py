@@ -252,6 +252,19 @@ def what_waits_is_listed_and_changed():
         assert queue(s, 'schedule', '-to', '@two.example', '-30m') == '2 message(s) rescheduled\n'
         assert queue(s, 'schedule', '-to', '@two.example', '--', '-10m') == '2 message(s) rescheduled\n'
         assert re.search(r' next (1h20m0s|1h19m\d+s) ', queue(s, 'list', '-nextattempt', '>1h')), queue(s, 'list')
+        # Upstream's first version had one command for it.
+        assert queue(s, 'schedule', '-now', '1h') == '3 message(s) rescheduled\n'
+        assert queue(s, 'kick', '-recipient', '@two.example') == queue(s, 'kick', '-todomain', 'wo.example') == '0 messages scheduled\n'
+        assert queue(s, 'kick', '-todomain', 'one.example', '-recipient', 'b@two.example') == '0 messages scheduled\n'
+        assert len(ids(s, '-nextattempt', '>50m')) == 3
+        assert queue(s, 'kick', '-id', '1', '-transport', 'nowhere', want=1) == 'mox: no transport "nowhere" in mox.conf\n'
+        assert queue(s, 'kick', '-id', '1', '-transport', 'smarthost') == '1 messages scheduled\n'
+        assert sorted(ids(s, '-nextattempt', '>50m')) == [2, 3] and ids(s, '-transport', 'smarthost') == [1]
+        assert (got := queue(s, 'kick', '-todomain', 'two.example', '-recipient', 'B@two.example', '-transport', '')) == '1 messages scheduled\n', got
+        assert ids(s, '-nextattempt', '>50m') == [3] and queue(s, 'kick') == '3 messages scheduled\n'
+        assert ids(s, '-nextattempt', '>1m') == []
+        queue(s, 'kick', 'x', want=2), queue(s, 'kick', '-id', 'x', want=1), queue(s, 'kick', '-id', '1,2', want=2)
+        assert queue(s, 'transport', '') == '3 message(s) changed\n'
         assert 'is true or false' in queue(s, 'list', '-asc=perhaps', want=2) and queue(s, 'list', '-asc=false')
         assert queue(s, 'holdrules', 'add', '-recipientdom', 'no domain', want=1) == 'mox: "no domain" is no domain\n'
         # What a person fails is reported, what they drop is not.

@@ -154,6 +154,25 @@ def what_lost_its_place_comes_back():
 
 
 @test
+def structure_that_is_not_there_is_made():
+    with running() as s:
+        filled(s)
+        before = seen(s)
+        code, out, err = s.command('ensureparsed', 'mox')
+        assert code == 1 and out == '', (out, err)  # while it runs
+        s.stop()
+        assert s.command('ensureparsed', 'mox')[:2] == (0, 'nothing to do: the structure of all messages is stored\n')
+        with database(s) as db:
+            db.execute("UPDATE email SET bodystructure = x'' WHERE id = 2")
+            db.execute("UPDATE email SET tree = x'', envelope = x'' WHERE id = 3")
+        assert s.command('ensureparsed', 'mox')[:2] == (0, '2 message(s) parsed\n')
+        assert s.command('ensureparsed', '-all', 'mox')[:2] == (0, '6 message(s) reparsed\n')
+        assert s.command('ensureparsed')[0] == 2 and s.command('ensureparsed', 'nobody')[0] == 1
+        s.start()
+        assert seen(s) == before
+
+
+@test
 def repairs_beside_a_running_server():
     with running(env={'MOX_PROGRESS_MS': '0'}) as s:
         filled(s)

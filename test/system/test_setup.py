@@ -181,7 +181,7 @@ def help_is_where_people_look_for_it():
     for word in ('-h', '-help', '--help'):
         assert mox(word).stdout == listing and mox('queue', word).stdout == mox('help', 'queue').stdout
         assert mox('backup', word).stdout == mox('help', 'backup').stdout
-    for words, say in ((['queue', 'kick', 'x'], 'queue kick'), (['nothing'], 'nothing'), (['config', 'account', 'x\x1b'], 'config account x\\027')):
+    for words, say in ((['queue', 'push', 'x'], 'queue push'), (['nothing'], 'nothing'), (['config', 'account', 'x\x1b'], 'config account x\\027')):
         assert mox(*words, code=2).stderr.startswith('mox: unknown command "%s"\nusage: mox ' % say), words
     assert mox('queue', code=2).stderr.startswith('usage: mox queue list ')
 
