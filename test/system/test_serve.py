@@ -170,6 +170,7 @@ def settings_that_do_nothing_are_named():
         assert 'does nothing' not in s.log_text() and s.command('config', 'test')[1:] == ('config OK\n', '')
         s.stop()
         s.set_conf('\t\tSMTP:\n', '\t\tPprofHTTP:\n\t\t\tEnabled: true\n\t\tSMTP:\n')
+        s.set_conf('\tpublic:\n', '\t%s:\n' % (300 * 'p'))  # a listener's name may be as long as one likes
         start = len(s.log_text())
         s.start()
         assert re.search(r'a setting that does nothing".*mox\.conf:\d+: PprofHTTP has no effect', s.log_text(start))

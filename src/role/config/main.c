@@ -92,6 +92,12 @@ static void put_common(struct compile *c)
         COMPILED_PUT(&c->common, level, .package = n->key, .level = n->value);
 }
 
+// For metrics, where it may be cut.
+static struct str listener_name(const struct sconf_node *l)
+{
+    return str_sub(l->key, 0, IPC_MAX_NAME);
+}
+
 static struct str listener_hostname(struct compile *c, const struct sconf_node *l)
 {
     struct str out, own = sconf_text(l, "Hostname");
@@ -174,7 +180,7 @@ static void put_listener(struct compile *c, const struct sconf_node *l)
                          .no_client_auth = sconf_bool(tls, "ClientAuthDisabled"),
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
                          .port = (uint32_t)sconf_u64(s, "Port", services[i].port), .ip = ip->value,
-                         .name = l->key, .hostname = listener_hostname(c, l), .acme = sconf_text(tls, "ACME"),
+                         .name = listener_name(l), .hostname = listener_hostname(c, l), .acme = sconf_text(tls, "ACME"),
                          .dnsbls = zones_of(c, s),
                          .first_time_delay_ms = first_time_delay(s),
                          .max_message_bytes = sconf_u64(l, "SMTPMaxMessageSize", 104857600));
@@ -202,7 +208,7 @@ static void put_http_ports(struct compile *c, const struct sconf_node *l)
             COMPILED_PUT(&c->ports, listener, .index = c->n_ports, .protocol = IPC_PROTOCOL_HTTP, .proxies = buf_str(&proxies),
                          .tls = ports[i].has_tls ? LISTENER_TLS_IMMEDIATE : LISTENER_TLS_NONE,
                          .needs_tls13 = str_eq(sconf_text(tls, "MinVersion"), STR("TLSv1.3")),
-                         .port = ports[i].port, .ip = ip->value, .name = l->key, .hostname = listener_hostname(c, l),
+                         .port = ports[i].port, .ip = ip->value, .name = listener_name(l), .hostname = listener_hostname(c, l),
                          .acme = sconf_text(tls, "ACME"), .is_forwarded = ports[i].is_forwarded,
                          .no_rate_limit = ports[i].no_rate_limit,
                          .alpn_smtp = smtp && ports[i].has_mail ? smtp + nth : 0,
