@@ -218,7 +218,7 @@ static bool add_recipient(struct arena *a, const struct settings *s, const struc
         one = arena_dup(a, buf_str(&text));
     } else if (!one.n) {
         return fail(e, ERR_SYNTAX, "a recipient has no domain, and DefaultDestination is not set: %.*s",
-                    STR_FMT(address->localpart));
+                    STR_FMT(address->localpart.n ? address->localpart : address->name));
     }
     for (size_t i = 0; i < out->n; i++)
         if (str_eq(out->items[i], one))

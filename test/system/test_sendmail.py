@@ -185,6 +185,8 @@ def what_cannot_be_sent_is_kept():
                    b'bob@example.org, <ann@example.org ann@example.org>', b'bob@example.org, root ann@example.org'):
             message = b'To: %s\n\nhi\n' % to
             fails('no list of addresses', '-t')
+        message = b'To: root\n\nhi\n'
+        fails('DefaultDestination is not set: root', '-t')
         message = b'To: undisclosed-recipients:;\n\nhi\n'
         fails('To, Cc or Bcc', '-t')
         fails('as arguments', '-t', 'bob@example.org')
