@@ -143,6 +143,15 @@ def relays_are_verified_as_configured(w, s, start):
         assert 'put off' in line and 'STARTTLS' in line, line
         submit(s, 'bob@clear.example')
         assert sink.wait()[0][1] == ['RCPT TO:<bob@clear.example>']
+        # What must have TLS does not go without, and a report about it neither (RFC 8689 5).
+        c = smtplib.SMTP_SSL(s.ip, SUBMISSIONS, context=insecure_context(), timeout=WAIT)
+        c.login('ann@example.org', 'ann password')
+        for sender, to, status in (('ann@example.org', 'must@clear.example', '5.7.30'), ('', 'report@clear.example', '5.7.10')):
+            c.sendmail(sender, to, 'From: <ann@example.org>\r\n\r\nhello\r\n', mail_options=['REQUIRETLS'])
+            line = outcome(s, to, start)
+            assert 'failed' in line and status in line, line
+        c.quit()
+        assert len(sink.wait()) == 1, sink.connections
 
 
 @out

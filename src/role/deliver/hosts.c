@@ -407,6 +407,12 @@ static bool try_relay(struct attempt *t)
         note_failure(t, &f, true);
         return false;
     }
+    // RFC 8689 5: a report about it goes without REQUIRETLS, but not for all to read.
+    if (target.wish == TLS_WISH_REQUIRED && !rule.must_encrypt) {
+        failed(&f, &t->m->a, true, "5.7.10", "the transport has no TLS, and the message wants that");
+        note_failure(t, &f, true);
+        return false;
+    }
     return find_named(t, &found) && try_addresses(t, &target, &found);
 }
 
