@@ -13,6 +13,7 @@
 #include "os/file.h"
 #include "os/net.h"
 #include "role/account/account.h"
+#include "role/account/rules.h"
 
 enum { SMALL = 150, SIZES = 3, WAIT_MS = 120 * 1000, MEMORY = 256 << 20 };
 
@@ -78,6 +79,7 @@ void imap_probes_begin(void)
     int pair[2], monitor[2];
 
     account.name = STR("tester");
+    rules_use(rules_read(STR(""), &e));
     account.store = store_open(&options, &e);
     account.wake_fd = eventfd(0, EFD_CLOEXEC);
     if (!account.store || !fd_pair_packets(monitor, &e) ||
