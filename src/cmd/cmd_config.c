@@ -67,7 +67,7 @@ static void check_host_keys(struct files *f, const struct config *c)
 static void check_user(struct files *f, const struct config *c)
 {
     const struct sconf_node *at = sconf_get(c->main.root, "User");
-    const char *name = at ? arena_cstring(&f->a, at->value) : NULL;
+    const char *name = at && at->value.n ? arena_cstring(&f->a, at->value) : NULL;
     struct os_user user;
     struct err e = {0};
 

@@ -166,6 +166,8 @@ def small_verbs():
         open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf.replace('User: ' + USER, 'User: nobody-of-this-name'))
         r = mox('config', 'test', cwd=d, code=1)
         assert re.match(r'config/mox.conf:\d+: there is no user "nobody-of-this-name"', r.stderr), r.stderr
+        open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf.replace('User: ' + USER, 'User:'))  # as if it were not there
+        assert mox('config', 'test', cwd=d).stdout == 'config OK\n'
         open(os.path.join(d, 'config', 'mox.conf'), 'w').write(conf)
         open(key, 'w').write('no key')
         r = mox('config', 'test', cwd=d, code=1)
