@@ -29,7 +29,10 @@ struct db {
 static bool fail_sql(struct err *e, struct db *d, int rc, const char *what)
 {
     enum err_kind kind = ERR_TEMPORARY;
-    const char *text = d && d->handle ? sqlite3_errmsg(d->handle) : sqlite3_errstr(rc);
+    // What cannot be made longer is the file for shared memory, at the first use of a database.
+    bool is_full = (rc & 0xff) == SQLITE_FULL || rc == SQLITE_IOERR_SHMSIZE;
+    const char *text = is_full ? sqlite3_errstr(SQLITE_FULL)
+                       : d && d->handle ? sqlite3_errmsg(d->handle) : sqlite3_errstr(rc);
 
     if ((rc & 0xff) == SQLITE_CONSTRAINT)
         kind = ERR_CONFLICT;
@@ -37,7 +40,7 @@ static bool fail_sql(struct err *e, struct db *d, int rc, const char *what)
         kind = ERR_BUG;
     (void)fail(e, kind, "database: %s: %s", what, text);
     if (e)
-        e->is_full = (rc & 0xff) == SQLITE_FULL;
+        e->is_full = is_full;
     return false;
 }
 

@@ -5,6 +5,9 @@
 
 #include "role/start.h"
 
+/* How a child ends that has said in the log why it cannot do its work: no crash. */
+enum { ROLE_EXIT_NOT_STARTED = 2 };
+
 /* What kind of children a template has. */
 struct child_kind {
     enum ipc_type start; // the message that asks for one

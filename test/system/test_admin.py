@@ -879,6 +879,14 @@ def verifydata_finds_damage():
         run('sqlite3', db, size % ('- 1', '- 1', '- 3', '- 3'))
         run('sqlite3', db, 'UPDATE chunk SET bytes = zeroblob(length(bytes)) WHERE owner = 2')
         assert s.command('verifydata')[0] == s.command('verifydata', '-skip-size-check')[0] == 1
+        # A database that cannot be used is no crash, and says what is wrong.
+        run('sqlite3', db, 'PRAGMA user_version = 999')
+        s.start()
+        r = run('swaks', '--server', f'{s.ip}:1025', '--from', 'a@else.example', '--to', 'mox@localhost', ok=False)
+        assert '<** 451 4.3.0' in r.stdout, r.stdout[-300:]
+        eventually(lambda: 'written by a newer mox' in s.log_text())
+        s.stop()
+        assert 'crashed' not in s.log_text(), s.log_text()[-2000:]
 
 
 @test

@@ -297,6 +297,37 @@ def a_full_disk_under_the_reports():
 
 
 @test
+def a_disk_too_full_to_open_a_database():
+    """Who sends is told, the log says why, and nothing is said to have crashed."""
+    with running() as s:
+        s.send()
+        s.stop()
+        data = s.dir + '/data/accounts'
+        shutil.copytree(data, s.dir + '/before')
+        with small_disk(data, '6m') as disk:
+            if not disk:
+                return
+            os.chmod(data, 0o700)
+            shutil.copytree(s.dir + '/before', data, dirs_exist_ok=True)
+            fill(data)
+            s.start()
+            incoming = ['swaks', '--server', f'{s.ip}:1025', '--from', 'a@else.example', '--to', 'mox@localhost']
+            for i in range(2):
+                r = run(*incoming, ok=False)
+                assert '<** 452 4.3.1 no room' in r.stdout, (r.stdout[-300:], s.log_text()[-3000:])
+            assert re.search(r'm="cannot open account" err="[^"]*disk is full"', s.log_text()), s.log_text()[-3000:]
+            assert 'crashed' not in s.log_text(), s.log_text()[-3000:]
+            with contextlib.suppress(imaplib.IMAP4.error, OSError):
+                s.imap()  # has an end as well
+            os.unlink(data + '/filler')
+            eventually(lambda: run(*incoming, ok=False).returncode == 0)
+            c = s.imap()
+            assert c.select('INBOX')[1] == [b'2']
+            s.stop()
+            assert s.command('verifydata')[0] == 0
+
+
+@test
 def a_full_disk_under_the_mail():
     """Each sender is told what it is, and the mail is taken when there is room again."""
     with running() as s:

@@ -40,7 +40,7 @@ struct imap_conn;
 struct account_ctx {
     struct str name;
     struct channel monitor;
-    struct store *store;
+    struct store *store; // NULL: there is no room to open it, which those who deliver are told
     const struct role_start *start;
     atomic_uint threads;
     atomic_bool is_stopping;

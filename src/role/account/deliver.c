@@ -30,14 +30,19 @@ static bool answer(struct delivery *d, unsigned code, const char *enhanced, cons
                     .text = str_of(text));
 }
 
+static bool answer_full(struct delivery *d, struct err *e)
+{
+    return answer(d, 452, "4.3.1", "no room for the message now, try again later", e); // RFC 3463 §3.4: "mail system full"
+}
+
 // What the store said, as a reply code.
 static bool answer_failure(struct delivery *d, const struct err *why, struct err *e)
 {
     LOG(LOG_ERROR, "store", "delivery not stored", LOG_E(why), LOG_S("account", account.name));
     if (why->kind == ERR_LIMIT)
         return answer(d, 452, "4.2.2", "mailbox full", e);
-    if (why->is_full) // RFC 3463 §3.4: "mail system full"
-        return answer(d, 452, "4.3.1", "no room for the message now, try again later", e);
+    if (why->is_full)
+        return answer_full(d, e);
     return answer(d, 451, "4.3.0", "the message cannot be stored now, try again later", e);
 }
 
@@ -206,6 +211,8 @@ static bool serve(struct delivery *d, struct err *e)
 
     if (!hear_offer(d, &findings, &has_findings, &offer, e))
         return false;
+    if (!account.store)
+        return answer_full(d, e);
     fd = packet_take_fd(d->offer, 0);
     // What could change while it is parsed would be read twice.
     if (!os_memfile_is_sealed(fd))

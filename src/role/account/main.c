@@ -419,6 +419,64 @@ static void main_loop(void)
 
 #include "role/account/imap_conn.h"
 
+/* --- no room to open the database ----------------------------------------------------------------- */
+
+static bool on_monitor_without_room(struct packet *p, struct err *e)
+{
+    struct ipc_account_task task;
+    struct ipc_attach attach;
+    struct ipc_peer who;
+
+    switch ((int)p->type) {
+    case IPC_peer:
+        if (!ipc_peer_get(p->body, &who, e))
+            return false;
+        if (who.role != ROLE_ADMIN)
+            return on_monitor(p, e);
+        seen++; // the command hears that nobody is there
+        return true;
+    case IPC_attach:
+        seen++;
+        return ipc_attach_get(p->body, &attach, e) &&
+               IPC_SEND(&account.monitor, detached, NULL, 0, e, .conn = attach.conn);
+    case IPC_account_task:
+        seen++;
+        return ipc_account_task_get(p->body, &task, e) &&
+               IPC_SEND(&account.monitor, account_done, NULL, 0, e, .request = task.request,
+                        .text = STR("there is no room on the disk"));
+    default:
+        return on_monitor(p, e);
+    }
+}
+
+// Who delivers now is told so; the next process sees whether there is room again.
+static void main_loop_without_room(void)
+{
+    enum { LINGER_MS = 100, MOST_MS = 1000 };
+    int64_t start_ms = os_monotonic_ms();
+    bool has_asked = false;
+
+    while (!atomic_load(&account.is_stopping) || atomic_load(&account.threads)) {
+        struct err e = {0};
+        enum channel_result r = channel_receive(&account.monitor, packet, LINGER_MS, &e);
+
+        if (r == CHANNEL_MESSAGE) {
+            has_asked = false;
+            if (!on_monitor_without_room(packet, &e))
+                return;
+            packet_close_fds(packet);
+        } else if (r != CHANNEL_TIMEOUT) {
+            return;
+        }
+        if (!has_asked && !atomic_load(&account.threads) &&
+            (r == CHANNEL_TIMEOUT || os_monotonic_ms() - start_ms > MOST_MS)) {
+            has_asked = true;
+            if (!IPC_SEND(&account.monitor, account_idle, NULL, 0, &e, .seen = seen))
+                return;
+        }
+    }
+}
+
 // A connection that waits for its client looks up and sees that the server stops.
 static void wake_connections(void)
 {
@@ -490,7 +548,7 @@ void account_run(struct role_start *s, struct packet *p)
     if (!rules) {
         LOG(LOG_ERROR, "store", "cannot read the account's configuration", LOG_E(&e),
             LOG_S("account", account.name));
-        _exit(2);
+        _exit(ROLE_EXIT_NOT_STARTED);
     }
     rules_use(rules);
     rules = rules_get(); // the store's options are of these, whatever comes later
@@ -499,7 +557,10 @@ void account_run(struct role_start *s, struct packet *p)
     account.store = account.wake_fd >= 0 ? store_open(&options, &e) : NULL;
     if (!account.store) {
         LOG(LOG_ERROR, "store", "cannot open account", LOG_E(&e), LOG_S("account", account.name));
-        _exit(2);
+        if (!e.is_full)
+            _exit(ROLE_EXIT_NOT_STARTED);
+        main_loop_without_room();
+        _exit(0);
     }
     store_watch(account.store, account.wake_fd);
     main_loop();

@@ -14,6 +14,7 @@
 #include "os/file.h"
 #include "os/process.h"
 #include "role/monitor/monitor_priv.h"
+#include "role/template.h"
 
 /*
  * The admin's question is the monitor's to know: an account cannot answer for another. That admin may have ended is no
@@ -428,7 +429,8 @@ void account_child_started(struct process *template, uint64_t id, uint32_t pid)
 
 void account_child_ended(struct monitor *m, uint64_t id, uint32_t wait_status)
 {
-    bool has_crashed = !WIFEXITED((int)wait_status) || WEXITSTATUS((int)wait_status);
+    int code = WIFEXITED((int)wait_status) ? WEXITSTATUS((int)wait_status) : -1;
+    bool has_crashed = code && code != ROLE_EXIT_NOT_STARTED;
     struct account *a = find_account(m, id);
     char how[100];
 
