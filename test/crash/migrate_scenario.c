@@ -107,7 +107,7 @@ static int check(const char *said, size_t n)
     int bad = 0;
 
     (void)said;
-    if (!r || !store_check(r, &problems, &e)) {
+    if (!r || !store_check(r, STORE_CHECK_ALL, &problems, &e)) {
         printf("cannot be opened or checked: %s\n", e.text);
         bad++;
     }

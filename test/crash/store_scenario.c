@@ -193,7 +193,7 @@ static int check(const char *said, size_t n)
         store_close(st);
     }
     f.r = store_reader_open(&e);
-    if (!f.r || !store_check(f.r, &problems, &e)) {
+    if (!f.r || !store_check(f.r, STORE_CHECK_ALL, &problems, &e)) {
         printf("cannot be checked: %s\n", e.text);
         return 1;
     }
