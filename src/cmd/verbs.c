@@ -469,6 +469,8 @@ const struct cmd cmd_verbs[] = {
      cmd_updates_verify, true},
     {"help", "[command ...]", "Print help about commands.", cmd_help, false},
     {"helpall", "", "Print the help of all commands.", cmd_helpall, true},
+    {"licenses", "", "Print the licence of this program, and name those of the libraries that it uses.",
+     cmd_licenses, false},
     {"version", "", "Print the version of this program.", cmd_version, false},
 };
 const size_t cmd_verb_count = COUNT(cmd_verbs);

@@ -10,6 +10,7 @@ extern const size_t cmd_verb_count;
 
 typedef int cmd_run_fn(int argc, char **argv);
 cmd_run_fn cmd_help, cmd_helpall, cmd_version;                       // cmd.c
+cmd_run_fn cmd_licenses;                                             // cmd_licenses.c
 cmd_run_fn cmd_serve, cmd_localserve;                                // cmd_serve.c
 cmd_run_fn cmd_stop, cmd_setaccountpassword, cmd_loglevels; // cmd_ctl.c
 cmd_run_fn cmd_queue_list, cmd_queue_hold, cmd_queue_unhold, cmd_queue_kick, cmd_queue_schedule, cmd_queue_transport,

@@ -178,6 +178,19 @@ def small_verbs():
 
 
 @test
+def licenses_are_named():
+    text = mox('licenses').stdout
+    assert open(os.path.join(ROOT, 'LICENSE')).read() in text, text
+    named = {n for l in text.split('# Libraries')[1].splitlines() for n in re.findall(r'^lib\S+, lib\S+|^lib\S+', l)}
+    named = {n for two in named for n in two.split(', ')}
+    loaded = {m for m in re.findall(r'^\s*(lib[\w-]+)\.so', run('ldd', MOX).stdout, re.M)}
+    if not any(n.startswith(('libasan', 'libubsan')) for n in loaded):
+        assert loaded <= named, loaded - named
+        assert {'libc', 'libssl', 'libsqlite3'} <= loaded, loaded
+    assert mox('licenses', 'x', code=2).stderr.startswith('usage: mox licenses')
+
+
+@test
 def help_is_where_people_look_for_it():
     listing = mox('help').stdout
     for word in ('-h', '-help', '--help'):
