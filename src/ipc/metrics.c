@@ -217,12 +217,21 @@ static uint64_t *number_of(uint64_t key)
         uint64_t found = __atomic_load_n(&place->key, __ATOMIC_RELAXED);
 
         if (!found && __atomic_compare_exchange_n(&place->key, &found, key, false, __ATOMIC_RELAXED,
-                                                  __ATOMIC_RELAXED))
+                                                  __ATOMIC_RELAXED)) {
             found = key;
+            __atomic_fetch_add(&page->n_places, 1, __ATOMIC_RELAXED);
+        }
         if (found == key)
             return &place->value;
     }
     return NULL;
+}
+
+unsigned metric_foreign_word(enum metric m, unsigned i, struct str word)
+{
+    bool has_room = __atomic_load_n(&page->n_places, __ATOMIC_RELAXED) < METRICS_PLACES / 2;
+
+    return metric_word(m, i, has_room ? word : STR("other"));
 }
 
 static void add(uint64_t key, uint64_t n)

@@ -176,6 +176,8 @@ void metric_observe(enum metric m, const unsigned labels[METRIC_LABELS], int64_t
 void metric_set(enum metric m, const unsigned labels[METRIC_LABELS], int64_t value);
 /* The place of the word among the values of the metric's label number i; the last, "other", when it is none. */
 unsigned metric_word(enum metric m, unsigned i, struct str word);
+/* The same of a word that somebody else chose, of many: when half of the series are taken it is "other", so that others have room. */
+unsigned metric_foreign_word(enum metric m, unsigned i, struct str word);
 
 /*
  * The value of a NAME label for a name of the configuration; "(other)" when the page has no room for more. The same name has
@@ -196,6 +198,7 @@ struct metrics_name {
 };
 struct metrics_page {
     struct metrics_place places[METRICS_PLACES];
+    uint32_t n_places; // that are taken
     struct metrics_name names[METRICS_NAMES];
 };
 

@@ -118,6 +118,44 @@ TEST(metrics_with_names)
     memset((void *)(uintptr_t)metrics_own()->names, 0, sizeof metrics_own()->names);
 }
 
+// A server that says something else each time.
+TEST(metrics_have_room_beside_what_others_say)
+{
+    const enum metric m = METRIC_smtpclient_command_duration_seconds;
+    const struct metrics_page *pages[ROLE_COUNT] = {0};
+    AUTO_BUF out = BUF_LIMIT(16 << 20);
+    struct err e = {0};
+    AUTO_FD fd = metrics_file(&e);
+    int status;
+    pid_t pid;
+
+    pages[ROLE_DELIVER] = metrics_map(fd, &e);
+    CHECK(pages[ROLE_DELIVER]);
+    pid = fork();
+    if (!pid) {
+        if (!metrics_use(fd, &e))
+            _exit(1);
+        for (unsigned command = 0; command < 10; command++)
+            for (unsigned code = 400; code < 600; code++)
+                for (unsigned subject = 0; subject < 8; subject++)
+                    for (unsigned detail = 0; detail < 31; detail++) {
+                        char enhanced[20];
+                        int n = snprintf(enhanced, sizeof enhanced, "%u.%u", subject, detail);
+
+                        METRIC_TIME(smtpclient_command_duration_seconds, 1, command, metric_code(code),
+                                    metric_foreign_word(m, 2, str_at(enhanced, (size_t)n)));
+                    }
+        METRIC(dane_verify_total);
+        METRIC(queue_tlsrequiredno_ignored_total, 1);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    metrics_put(&out, pages);
+    CHECK(has_line(&out, STR("mox_dane_verify_total 1")));
+    CHECK(has_line(&out, STR("mox_queue_tlsrequiredno_ignored_total{ignored=\"mtastsmx\"} 1")));
+    CHECK(str_find_str(buf_str(&out), STR("secode=\"7.1\"")) > 0 && str_find_str(buf_str(&out), STR("secode=\"other\"")) > 0);
+}
+
 // A page that somebody wrote what he liked into: as many series as fit, and no others than ours.
 TEST(metrics_of_a_role_that_was_taken_over)
 {

@@ -125,7 +125,7 @@ bool conn_reply(struct deliver *d, struct str command, int timeout_ms, struct ar
     }
     METRIC_TIME(smtpclient_command_duration_seconds, os_monotonic_ms() - c->said_ms,
                 metric_word(METRIC_smtpclient_command_duration_seconds, 0, command), metric_code(c->reply.code),
-                metric_word(METRIC_smtpclient_command_duration_seconds, 2, str_from(str_of(c->reply.enhanced), 2)));
+                metric_foreign_word(METRIC_smtpclient_command_duration_seconds, 2, str_from(str_of(c->reply.enhanced), 2)));
     LOG(LOG_DEBUG, "deliver", "reply", LOG_S("host", c->host), LOG_N("code", c->reply.code),
         LOG_S("text", buf_str(&c->reply.text)));
     // RFC 5321 3.8: the server is going.
