@@ -1,34 +1,11 @@
 #include "base/log.h"
 #include "ipc/metrics.h"
 #include "os/clock.h"
+#include "proto/smtp/smtp.h"
 #include "role/queue/courier.h"
 #include "text/idna.h"
 
 enum { SMTP_GOING = 421 }; // RFC 5321 3.8
-
-// RFC 3463 2, or none: it goes into reports.
-static bool is_status(struct str s)
-{
-    unsigned n;
-
-    if (!s.n)
-        return true;
-    if (s.p[0] != '2' && s.p[0] != '4' && s.p[0] != '5')
-        return false;
-    for (n = 0; s.n; n++) {
-        size_t digits = 0;
-
-        if (n && !str_starts(s, STR(".")))
-            return false;
-        s = str_from(s, n > 0);
-        while (digits < s.n && ascii_is_digit(s.p[digits]))
-            digits++;
-        if (!digits || digits > (n ? 3u : 1u))
-            return false;
-        s = str_from(s, digits);
-    }
-    return n == 3;
-}
 
 static bool on_result(struct courier *c, struct packet *m, struct err *e)
 {
@@ -44,7 +21,7 @@ static bool on_result(struct courier *c, struct packet *m, struct err *e)
 
         if (item->entry.id != r.entry || item->sending != SENT || !r.outcome)
             continue;
-        if (!is_status(r.enhanced))
+        if (r.enhanced.n && !smtp_is_enhanced(r.enhanced)) // it goes into reports
             return fail(e, ERR_DENIED, "a status that is none");
         item->attempt = (struct attempt){.class = classes[r.outcome],
                                          .code = r.code,
