@@ -123,7 +123,8 @@ int cmd_config_test(int argc, char **argv)
         return cmd_fail(&e);
     }
     config_put_idle(&config, &problems);
-    fwrite(problems.p, 1, problems.n, stderr);
+    if (problems.n)
+        fwrite(problems.p, 1, problems.n, stderr);
     puts("config OK");
     return 0;
 }
