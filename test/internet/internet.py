@@ -94,16 +94,6 @@ odd PTR a\\.b\\010c.example.com.
 ]
 
 
-def leaves(pid):
-    """The processes below one that have none below them."""
-    try:
-        with open('/proc/%d/task/%d/children' % (pid, pid)) as f:
-            children = [int(child) for child in f.read().split()]
-    except OSError:  # it has ended
-        return set()
-    return set().union(*map(leaves, children)) if children else {pid}
-
-
 class Internet:
     def __init__(self, zones=(), reverse=None, options=''):
         self.dir = tempfile.mkdtemp(prefix='mox-internet-')
@@ -192,14 +182,29 @@ class Internet:
         z.serial = self.zones[z.name].serial + 1
         self.zones[z.name] = z
         self._write(z)
-        process = self.processes[('root', 'tld', 'host').index(z.server)]
-        before = leaves(process.pid)
-        process.send_signal(signal.SIGHUP)
+        # Started anew: one that is told to read again can pass over it, or be answered for by one that has not yet.
+        at = ('root', 'tld', 'host').index(z.server)
+        os.killpg(self.processes[at].pid, signal.SIGKILL)
+        self.processes[at].wait(WAIT)
+        self._wait_free(self.ips[z.server])
+        self.processes[at] = self._serve(z.server)
         self._wait(z.server, query(z.name, SOA), lambda answer: struct.pack('>I', z.serial) in answer)
+
+    def _wait_free(self, address):
+        """Until all of the processes that had it have ended."""
         end = time.monotonic() + WAIT
-        while before & leaves(process.pid):  # who has the version before answers for a moment, too
-            assert time.monotonic() < end, 'nsd does not leave'
-            time.sleep(0.01)
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            while True:
+                with socket.socket(socket.AF_INET, kind) as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind == socket.SOCK_STREAM))
+                    try:
+                        s.bind((address, 53))
+                        if kind == socket.SOCK_STREAM:
+                            s.listen()
+                        break
+                    except OSError:
+                        assert time.monotonic() < end, address
+                time.sleep(0.01)
 
     def _run(self, *argv):
         r = subprocess.run(argv, cwd=self.dir, capture_output=True, text=True, timeout=WAIT)
@@ -229,9 +234,8 @@ remote-control:
                 if z.server == server:
                     f.write('zone:\n  name: "%s"\n  zonefile: "%s"\n' % (z.dotted, z.name or 'root'))
         path = os.environ.get('PATH', '') + ':/usr/sbin'
-        self.processes.append(subprocess.Popen(
-            [shutil.which('nsd', path=path), '-d', '-c', conf], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        return subprocess.Popen([shutil.which('nsd', path=path), '-d', '-c', conf], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
 
     def _wait(self, server, question=None, is_new=lambda answer: True):
         question = question or query('.' if server == 'root' else 'com.' if server == 'tld' else 'example.com.', SOA)
@@ -257,7 +261,7 @@ remote-control:
             if z.server in ('root', 'tld', 'host'):
                 self._write(z)
         for server in ('root', 'tld', 'host'):
-            self._serve(server)
+            self.processes.append(self._serve(server))
         for server in ('root', 'tld', 'host'):
             self._wait(server)
         return self
