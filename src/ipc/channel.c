@@ -2,56 +2,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/die.h"
 
 enum { SEND_TIMEOUT_MS = 10000, SEND_TO_ACCOUNT_MS = 2000 };
-
-struct packet *packet_new(void)
-{
-    // Its bytes are written before they are read: zeroing 160 kB would touch forty pages for most
-    // messages' few hundred bytes.
-    struct packet *p = heap_resize(NULL, 1, sizeof *p);
-
-    p->type = IPC_none;
-    p->body = (struct str){0};
-    p->n_fds = 0;
-    for (size_t i = 0; i < IPC_MAX_FDS; i++)
-        p->fds[i] = -1;
-    return p;
-}
-
-void packet_free(struct packet *p)
-{
-    if (!p)
-        return;
-    packet_close_fds(p);
-    free(p);
-}
-
-void packet_close_fds(struct packet *p)
-{
-    for (size_t i = 0; i < IPC_MAX_FDS; i++) {
-        if (p->fds[i] >= 0)
-            close(p->fds[i]);
-        p->fds[i] = -1;
-    }
-    p->n_fds = 0;
-}
-
-int packet_take_fd(struct packet *p, size_t i)
-{
-    int fd = i < IPC_MAX_FDS ? p->fds[i] : -1;
-
-    if (i < IPC_MAX_FDS)
-        p->fds[i] = -1;
-    return fd;
-}
 
 void channel_close(struct channel *ch)
 {
