@@ -31,12 +31,13 @@ static void answer_task(struct account *a, bool is_ok, struct str text)
     a->has_task = false;
 }
 
+// What admin has no room for it can do without: an account that tells of it without end keeps nobody waiting.
 static void pass_progress(struct account *a, const struct ipc_account_progress *got)
 {
     struct process *admin = role_process(a->m, ROLE_ADMIN);
     struct err e = {0};
 
-    if (a->has_task && admin &&
+    if (a->has_task && admin && channel_has_room(&admin->ch) &&
         !IPC_SEND(&admin->ch, account_progress, NULL, 0, &e, .request = a->task, .n = got->n, .all = got->all))
         LOG(LOG_DEBUG, "mox", "telling admin", LOG_E(&e));
 }
