@@ -808,7 +808,7 @@ def a_captured_admin_signs_with_keys_of_dkim_only():
         path = os.path.join(s.dir, 'domains.conf')
         used = 'dkim.localserve.privatekey.pkcs8.pem'
 
-        def ask(key, old_keys=b''):
+        def ask(key, old_keys=b'', new_keys=b''):
             """Puts the name of another key into the file, and says what the monitor says to that."""
             c = Captive(s.pids('mox: admin')[0])
             assert c.send(3, message('domains_read', (8, 7))) > 0
@@ -819,7 +819,7 @@ def a_captured_admin_signs_with_keys_of_dkim_only():
                 text = f.read().replace(used, key).encode()
             fd = c.call('memfd_create', 'domains', 0)
             assert c.call('write', fd, text, len(text)) == len(text)
-            assert c.send(3, message('domains_write', (8, 8), (8, version), b'', b'', b'', old_keys), [fd]) > 0
+            assert c.send(3, message('domains_write', (8, 8), (8, version), b'', b'', new_keys, old_keys), [fd]) > 0
             while True:  # its part of a configuration that is in use comes first
                 kind, body = c.receive(3)
                 if kind == NUMBERS['domains_written']:
@@ -839,6 +839,13 @@ def a_captured_admin_signs_with_keys_of_dkim_only():
             assert not is_ok and ('keys of the directory dkim only' in why or 'relative path without ..' in why), (key, why)
             with open(path) as f:
                 assert f.read() == before, key
+        # Nor has it root make keys for ever, or some before a name that is none.
+        had = os.listdir(os.path.join(s.dir, 'dkim'))
+        for names, answer in (([b'dkim/new%d.rsa.pem' % i for i in range(9)], 'too many keys'),
+                              ([b'dkim/new.rsa.pem', b'own2.pem'], 'no name for a key')):
+            is_ok, why = ask(used, new_keys=b'\n'.join(names) + b'\n')
+            assert not is_ok and answer in why, (names, why)
+            assert os.listdir(os.path.join(s.dir, 'dkim')) == had, names
         # Nor does it move what is no key of DKIM, or what something signs with.
         assert ask('dkim/spare.pem', b'hostkeys/host.pem\n../x\nmox.conf\ndkim/spare.pem\ndkim/../own.pem\n') == (True, '')
         for name in ('hostkeys/host.pem', 'mox.conf', 'own.pem', 'dkim/spare.pem', used):

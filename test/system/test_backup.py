@@ -240,6 +240,25 @@ def small_disk(path, size):
         subprocess.run(['umount', '-l', path])
 
 
+@contextlib.contextmanager
+def moved_to_small_disk(path):
+    """What is in a directory, on a disk of 6 MB in its place; None where that cannot be had."""
+    before = tempfile.mkdtemp(prefix='mox-before-')
+    shutil.copytree(path, before, dirs_exist_ok=True)
+    with small_disk(path, '6m') as disk:
+        if disk:
+            os.chmod(path, 0o700)
+            shutil.copytree(before, path, dirs_exist_ok=True)
+        shutil.rmtree(before)
+        yield disk
+
+
+def fill(path):
+    with open(path + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(bytes(4096))
+
+
 @test
 def backup_onto_a_full_disk():
     """It says so, what was backed up before stays whole, and with room it goes on."""
@@ -303,12 +322,9 @@ def a_disk_too_full_to_open_a_database():
         s.send()
         s.stop()
         data = s.dir + '/data/accounts'
-        shutil.copytree(data, s.dir + '/before')
-        with small_disk(data, '6m') as disk:
+        with moved_to_small_disk(data) as disk:
             if not disk:
                 return
-            os.chmod(data, 0o700)
-            shutil.copytree(s.dir + '/before', data, dirs_exist_ok=True)
             fill(data)
             s.start()
             incoming = ['swaks', '--server', f'{s.ip}:1025', '--from', 'a@else.example', '--to', 'mox@localhost']
@@ -334,18 +350,13 @@ def a_full_disk_under_the_mail():
         s.send()
         s.stop()
         data = s.dir + '/data'
-        shutil.copytree(data, s.dir + '/before')
-        with small_disk(data, '6m') as disk:
+        with moved_to_small_disk(data) as disk:
             if not disk:
                 return
-            os.chmod(data, 0o700)
-            shutil.copytree(s.dir + '/before', data, dirs_exist_ok=True)
             s.start()
             c = s.imap()  # a database that is open already
             c.select('INBOX')
-            with open(data + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
-                while True:
-                    f.write(bytes(4096))
+            fill(data)
             login = ['--auth', 'PLAIN', '--auth-user', 'mox@localhost', '--auth-password', PASSWORD]
             submitted = ['swaks', '--server', f'{s.ip}:1587', '--from', 'mox@localhost', '--to', 'x@else.example', *login]
             incoming = ['swaks', '--server', f'{s.ip}:1025', '--from', 'a@else.example', '--to', 'mox@localhost']
@@ -357,12 +368,6 @@ def a_full_disk_under_the_mail():
                 run(*words, '--body', 'many words\\n' * 9000)
             s.stop()
             assert s.command('verifydata')[0] == 0
-
-
-def fill(path):
-    with open(path + '/filler', 'wb', buffering=0) as f, contextlib.suppress(OSError):
-        while True:
-            f.write(bytes(4096))
 
 
 def files_in(path):
