@@ -82,7 +82,10 @@ class Captive:
         if os.WIFSIGNALED(status):
             return 'killed'
         assert os.WIFSTOPPED(status), status
-        ptrace(GETREGS, self.pid, ctypes.addressof(r))
+        try:
+            ptrace(GETREGS, self.pid, ctypes.addressof(r))
+        except ProcessLookupError:  # somebody who saw what it did has killed it meanwhile
+            return 'killed'
         if os.WSTOPSIG(status) == signal.SIGSYS:
             return 'killed'
         return ctypes.c_longlong(r.rax).value
@@ -498,7 +501,7 @@ def gone(pid):
     try:
         with open('/proc/%d/stat' % pid) as f:
             return f.read().rsplit(')', 1)[1].split()[0] == 'Z'
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends while it is read
         return True
 
 

@@ -66,7 +66,11 @@ def check_all(s, goes_out):
             assert st['NoNewPrivs'].strip() == '1', role
             assert int(st['CapEff'], 16) == 0 and int(st['CapPrm'], 16) == 0, (role, st['CapEff'])
             if os.geteuid() == 0:  # the process is not dumpable: only root can look
-                for fd in os.listdir('/proc/%d/fd' % pid):
+                try:
+                    fds = os.listdir('/proc/%d/fd' % pid)
+                except OSError:
+                    continue
+                for fd in fds:
                     if int(fd) <= 2:
                         continue
                     try:
